@@ -1,0 +1,57 @@
+/* comm.h - the only view of the process group. One process, or many over MPI; no MPI type crosses.
+ *
+ * Collective calls are made by all ranks in the same order. Nothing blocks for ever: each call polls
+ * until comm_config_t.timeout_s, then fails with one line naming this rank, the operation and the rank
+ * that is late. Only the main thread calls. */
+#ifndef JMT_COMM_H
+#define JMT_COMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/status.h"
+
+typedef struct comm comm_t;
+
+typedef struct comm_config {
+    double timeout_s; /* deadline of one operation */
+} comm_config_t;
+
+/* Collective. Uses MPI if this process was started by mpirun or srun (PMIx), else stands alone: a
+ * process on its own never pays for MPI's start. Refuses (STATUS_INPUT) N singletons: SLURM_NTASKS > 1
+ * but no process manager. */
+status_t comm_open(const comm_config_t *config, comm_t **comm_out) MUST_CHECK;
+void comm_close(comm_t *comm); /* collective if all is well; NULL allowed */
+
+/* Deadline for the operations that follow (the configuration is read after the group exists). */
+void comm_set_timeout(comm_t *comm, double timeout_s);
+
+int comm_rank(const comm_t *comm);
+int comm_size(const comm_t *comm);
+int comm_host_count(const comm_t *comm);    /* distinct hosts in the group */
+double comm_wait_s(const comm_t *comm);     /* total time spent waiting for others, this process */
+double comm_wait_cpu_s(const comm_t *comm); /* CPU time burnt in those waits (polling) */
+
+/* Collective. The worst (largest) status of all ranks. On ranks whose own status is not the reported
+ * one, returns STATUS_PEER carrying nothing to print; the lowest rank with the worst status gets it
+ * back with its own text prefixed "rank R: OPERATION: " (R only if there are several ranks). So exactly
+ * one rank prints. The exit code that all ranks should use: comm_exit_status(). */
+status_t comm_agree(comm_t *comm, status_t mine, const char *operation) MUST_CHECK;
+status_t comm_exit_status(const comm_t *comm); /* worst agreed so far; STATUS_OK if none */
+
+/* Collective. Every rank gives `bytes` and receives size*bytes in rank order. */
+status_t comm_all_gather(comm_t *comm, const void *mine, size_t bytes, void *all_out,
+                         const char *operation) MUST_CHECK;
+/* Collective, of different lengths: all_out is given by the caller, piece r at offsets[r] with
+ * lengths[r] bytes, both known to all. */
+status_t comm_all_gather_v(comm_t *comm, const void *mine, void *all_out, const size_t *lengths,
+                           const size_t *offsets, const char *operation) MUST_CHECK;
+/* Collective. Rank 0's bytes to all. */
+status_t comm_broadcast(comm_t *comm, void *data, size_t bytes, const char *operation) MUST_CHECK;
+status_t comm_barrier(comm_t *comm, const char *operation) MUST_CHECK;
+
+/* Ends the job now, on every rank, with this exit code (MPI_Abort). For panic and time-outs. */
+_Noreturn void comm_abort(comm_t *comm, int exit_code);
+
+#endif

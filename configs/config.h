@@ -1,0 +1,94 @@
+/* config.h - everything a user can set, as one struct; one table (config_fields.c) reads it from YAML
+ * and --set, checks it, prints it and documents it. */
+#ifndef JMT_CONFIG_H
+#define JMT_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/base/status.h"
+
+enum { CONFIG_MODALITIES_MAX = 16, CONFIG_TARGETS_MAX = 16 };
+
+typedef struct modality_config { /* modalities.NAME */
+    char *name;
+    int64_t dim; /* features per step; 0: from the data */
+    char *
+        front; /* auto | linear | none: what maps dim to model.dim; auto: linear where they differ */
+} modality_config_t;
+
+typedef struct target_config { /* targets.NAME */
+    char *name;
+    char *loss; /* ccc | mse | cross_entropy */
+    double weight;
+    int64_t classes; /* cross_entropy */
+} target_config_t;
+
+typedef struct config {
+    int64_t seed, epochs, batch, threads, virtual_shards;
+    char *device, *backend, *precision, *reduce, *shuffle, *select_on;
+    struct {
+        char *name; /* jmt | mt | concat | concat_encoder | unimodal | majority */
+        int64_t dim, ff, heads, layers, head_hidden;
+        double head_dropout;
+        char *token;      /* last | mean */
+        char *modalities; /* space-separated subset in order; "" all */
+    } model;
+    struct {
+        char *path;
+        int64_t window, stride;
+        char *standardize; /* train | none */
+        bool permute_labels;
+    } data;
+    struct {
+        int64_t seed;
+        double valid_fraction, test_fraction;
+        bool allow_subject_overlap;
+    } split;
+    struct {
+        char *name; /* sgd | adam | adamw */
+        double learning_rate, momentum, weight_decay, beta1, beta2, epsilon, clip_norm;
+        bool nesterov;
+    } optimizer;
+    struct {
+        char *name; /* constant | step | cosine */
+        int64_t step_epochs, warmup_steps;
+        double gamma, min_learning_rate;
+    } schedule;
+    struct {
+        bool ccc_unbiased;
+    } loss;
+    struct {
+        double timeout_s;
+    } comm;
+    struct {
+        int64_t every_steps, keep;
+    } checkpoint;
+    struct {
+        int64_t patience;
+    } early_stopping;
+    modality_config_t modalities[CONFIG_MODALITIES_MAX];
+    int modality_count;
+    target_config_t targets[CONFIG_TARGETS_MAX];
+    int target_count;
+} config_t;
+
+/* Defaults, then the file (and the files it names with `base:`, depth first), then each "KEY=VALUE" of
+ * sets[], then the checks across keys. path NULL: defaults only. STATUS_INPUT carries
+ * "FILE:LINE:COL: CAUSE; REMEDY" (or "--set K=V: ..."). */
+status_t config_load(const char *path, const char *const *sets, int set_count,
+                     config_t **config_out) MUST_CHECK;
+/* The same from text in memory (a checkpoint's config); name stands for the file in messages. */
+status_t config_parse(const char *text, const char *name, const char *const *sets, int set_count,
+                      config_t **config_out) MUST_CHECK;
+void config_free(config_t *config); /* NULL allowed */
+
+/* Complete YAML that config_parse reads back to the same struct; caller frees. */
+char *config_yaml(const config_t *config);
+/* One JSON object, nested like the YAML; caller frees. */
+char *config_json(const config_t *config);
+/* The table: an array of {key, type, unit, default, min, max, choices, help}; caller frees. */
+char *config_table_json(void);
+char *config_table_text(void); /* for people */
+
+#endif

@@ -1,0 +1,46 @@
+#include "kernels/base/bytes.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void *alloc_zero(int64_t count, size_t element_bytes) {
+    REQUIRE(count >= 0);
+    void *memory = calloc(count > 0 ? (size_t)count : 1, element_bytes);
+    REQUIRE(memory != NULL && "out of memory");
+    return memory;
+}
+
+void *alloc_aligned(size_t bytes) {
+    size_t rounded = (bytes + 64) / 64 * 64;
+    void *memory = aligned_alloc(64, rounded);
+    REQUIRE(memory != NULL && "out of memory");
+    memset(memory, 0, rounded);
+    return memory;
+}
+
+char *text_copy(const char *text) {
+    char *copy = strdup(text);
+    REQUIRE(copy != NULL && "out of memory");
+    return copy;
+}
+
+char *text_format(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = NULL;
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    REQUIRE(length >= 0 && "out of memory");
+    return text;
+}
+
+void *array_grow(void *items, int64_t count, size_t element_bytes) {
+    if ((count & (count - 1)) != 0) {
+        return items; /* full exactly when count is 0 or a power of two */
+    }
+    int64_t capacity = count == 0 ? 1 : 2 * count;
+    void *grown = realloc(items, (size_t)capacity * element_bytes);
+    REQUIRE(grown != NULL && "out of memory");
+    return grown;
+}

@@ -1,0 +1,9 @@
+/* clock.h - monotonic wall time and the process's own CPU time. */
+#ifndef JMT_BASE_CLOCK_H
+#define JMT_BASE_CLOCK_H
+
+double clock_s(void);     /* monotonic */
+double clock_cpu_s(void); /* user + system of this process, all threads */
+void clock_sleep_us(int microseconds);
+
+#endif

@@ -1,0 +1,38 @@
+/* file.h - whole files and directories, and the durable ways to write them. Errors name the path. */
+#ifndef JMT_BASE_FILE_H
+#define JMT_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernels/base/status.h"
+
+/* The whole file; *data_out has a NUL behind its last byte; the caller frees it. A missing file is
+ * STATUS_INPUT, any other trouble STATUS_FAILED. */
+status_t file_read(const char *path, char **data_out, size_t *bytes_out) MUST_CHECK;
+
+/* Writes beside, syncs, renames over `path`, syncs the directory: old or new, never half. */
+status_t file_write_durable(const char *path, const void *data, size_t bytes) MUST_CHECK;
+
+bool file_exists(const char *path);
+bool dir_exists(const char *path);
+status_t dir_make(const char *path) MUST_CHECK; /* with parents; no error if there */
+status_t dir_sync(const char *path) MUST_CHECK;
+status_t dir_remove(const char *path) MUST_CHECK; /* with content; no error if absent */
+
+/* Sorted names of the entries (without . and ..); caller frees with names_free. */
+status_t dir_list(const char *path, char ***names_out, int *count_out) MUST_CHECK;
+void names_free(char **names, int count);
+
+/* The 64 hex digits of SHA-256 of a file, and of memory. */
+enum { SHA256_TEXT_BYTES = 65 };
+status_t sha256_file(const char *path, char text_out[SHA256_TEXT_BYTES]) MUST_CHECK;
+void sha256_memory(const void *data, size_t bytes, char text_out[SHA256_TEXT_BYTES]);
+
+/* SHA-256 of a sequence of pieces. */
+typedef struct sha256 sha256_t;
+sha256_t *sha256_open(void);
+void sha256_add(sha256_t *hash, const void *data, size_t bytes);
+void sha256_close(sha256_t *hash, char text_out[SHA256_TEXT_BYTES]); /* text_out may be NULL */
+
+#endif

@@ -1,0 +1,65 @@
+#include "kernels/base/status.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT_BYTES = 2048 };
+
+static _Thread_local char text_[TEXT_BYTES];
+static void (*panic_hook_)(void);
+
+/* vsnprintf into a second buffer first: the arguments may point into text_. */
+static void keep(const char *prefix_separator, const char *suffix, const char *format,
+                 va_list arguments) {
+    char head[TEXT_BYTES];
+    vsnprintf(head, sizeof head, format, arguments);
+    char whole[2 * TEXT_BYTES];
+    if (prefix_separator != NULL) {
+        snprintf(whole, sizeof whole, "%s%s%s", head, prefix_separator, text_);
+    } else {
+        snprintf(whole, sizeof whole, "%s%s", head, suffix);
+    }
+    snprintf(text_, sizeof text_, "%.*s", TEXT_BYTES - 1, whole);
+}
+
+status_t status_fail(status_t status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    keep(NULL, "", format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+status_t status_fail_errno(status_t status, const char *format, ...) {
+    char reason[256];
+    snprintf(reason, sizeof reason, ": %s", strerror(errno));
+    va_list arguments;
+    va_start(arguments, format);
+    keep(NULL, reason, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+status_t status_prefix(status_t status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    keep(": ", "", format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+const char *status_text(void) { return text_; }
+
+void panic_set_hook(void (*hook)(void)) { panic_hook_ = hook; }
+
+_Noreturn void panic(const char *file, int line, const char *condition) {
+    fprintf(stderr, "jmt: error: %s:%d: internal check failed: %s; please report this\n", file,
+            line, condition);
+    if (panic_hook_ != NULL) {
+        panic_hook_();
+    }
+    abort();
+}

@@ -1,0 +1,215 @@
+/* kernels.h - the table of operations. One table per (backend, activation type); `ref` in float and
+ * double is the plain truth, others fill the same table and are tested against it.
+ *
+ * Matrices. An activation is a matrix of rows x cols for each local shard; row r of shard s begins at
+ * data + s * shard_stride + r * row_stride (elements). Only the row stride is free, so packed
+ * projections, concatenations and token stacks are views that producers write into.
+ *
+ * An operation is planned once (shapes and attributes are fixed, libraries make their primitives) and
+ * then called for a run of shards [shard_begin, shard_end). Calls never allocate, never fail.
+ *   forward           overwrites out and saved
+ *   backward_data     overwrites d_in[i] where d_in[i].data is not NULL; d_out is read only
+ *   backward_weights  overwrites d_weight[i]: the gradient of ONE shard (shard_end = shard_begin + 1)
+ * No shard's result depends on which other shards are in the call, on the rank count, or on time. */
+#ifndef JMT_KERNELS_H
+#define JMT_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/status.h"
+
+typedef enum { DTYPE_F32, DTYPE_F64 } dtype_t;
+static inline size_t dtype_bytes(dtype_t dtype) { return dtype == DTYPE_F64 ? 8 : 4; }
+
+typedef struct matrix {
+    void *data; /* NULL: absent */
+    int64_t rows, cols;
+    int64_t row_stride;
+    int64_t shard_stride;
+} matrix_t;
+
+/* One byte per row (or per token, per key): 1 valid, 0 not. data NULL: all valid. */
+typedef struct mask {
+    uint8_t *data;
+    int64_t count;        /* per shard */
+    int64_t shard_stride; /* bytes */
+} mask_t;
+
+typedef enum { ACTIVATION_NONE, ACTIVATION_RELU } activation_t;
+typedef enum { TOKEN_LAST, TOKEN_MEAN } token_rule_t;
+
+/*  name           inputs   what it computes, per shard
+ *  linear         x        y = act(x W' + b); W [out,in], b [out]; y has out columns
+ *  attention      q,k,v    multi-head scaled dot-product attention in `groups` independent groups:
+ *                          q [groups*query_len, d], k and v [groups*key_len, d], heads divide d;
+ *                          mask: groups*key_len keys; a query whose keys are all masked yields 0.
+ *                          saved: the probabilities [groups, heads, query_len, key_len]
+ *  add_layernorm  x[,y]    z = LN(x + y) * gain + bias, population variance, epsilon inside the root;
+ *                          weights gain [d], bias [d]; saved: mean and 1/sd of each row
+ *  relu           x        max(0, x)
+ *  l2_normalize   x        x / max(|x|, 1e-12) by row; rows masked out become 0 and get gradient 0
+ *  mask_rows      x        x, with rows masked out set to 0; so is their gradient
+ *  concat         x...     columns side by side (a part whose storage already lies in out is skipped)
+ *  select_token   x        x [rows*tokens, d] -> [rows, d]: the last valid token of each row, or the
+ *                          mean over its valid tokens; mask: rows*tokens; none valid: the last one
+ *  dropout        x        training: x * (u >= p) / (1 - p) with u = uniform(seed, node, step, element),
+ *                          element counted over the GLOBAL batch (shard_first + s); else the identity
+ *  sum            x...     x0 + x1 + ... in this order (1 to 64 terms; out may be one of them)
+ */
+#define OP_LIST(X)                                                                                 \
+    X(linear)                                                                                      \
+    X(attention)                                                                                   \
+    X(add_layernorm)                                                                               \
+    X(relu)                                                                                        \
+    X(l2_normalize)                                                                                \
+    X(mask_rows)                                                                                   \
+    X(concat)                                                                                      \
+    X(select_token)                                                                                \
+    X(dropout)                                                                                     \
+    X(sum)
+
+#define OP_ENUM_(name) OP_##name,
+typedef enum { OP_LIST(OP_ENUM_) OP_COUNT } op_kind_t;
+
+enum { OP_INPUTS_MAX = 64, OP_WEIGHTS_MAX = 2 };
+
+typedef struct op_attributes {
+    activation_t activation;                   /* linear */
+    int64_t groups, heads, query_len, key_len; /* attention */
+    int64_t tokens;                            /* select_token */
+    token_rule_t token_rule;                   /* select_token */
+    double probability;                        /* dropout */
+    uint64_t node_hash;                        /* dropout: rng_name(node name) */
+} op_attributes_t;
+
+typedef struct op_shape {
+    int64_t rows, cols, row_stride; /* of one shard */
+} op_shape_t;
+
+/* What plan() is told: shapes of one shard; strides are those of every later call. Gradients have
+ * strides of their own, given per call. */
+typedef struct op_description {
+    op_kind_t kind;
+    op_attributes_t attributes;
+    int input_count;
+    op_shape_t in[OP_INPUTS_MAX];
+    op_shape_t out;
+    op_shape_t d_in[OP_INPUTS_MAX]; /* rows 0: this gradient is never asked for */
+    op_shape_t d_out;               /* rows 0: no backward at all */
+} op_description_t;
+
+typedef struct op_plan op_plan_t; /* owned by the table that made it; free with plan_close */
+
+/* What plan() answers: memory the caller provides to every call. Elements of the table's dtype. */
+typedef struct op_needs {
+    int64_t saved_count;     /* per shard, kept from forward to backward */
+    int64_t workspace_count; /* per call, contents undefined between calls */
+} op_needs_t;
+
+typedef struct step_scalars {
+    uint64_t seed;
+    uint64_t step;
+    int64_t shard_first; /* global index of local shard 0 */
+    bool training;       /* false: dropout is the identity */
+} step_scalars_t;
+
+typedef struct op_call {
+    matrix_t in[OP_INPUTS_MAX], out;
+    matrix_t d_in[OP_INPUTS_MAX], d_out;
+    const void *weight[OP_WEIGHTS_MAX];
+    void *d_weight[OP_WEIGHTS_MAX];
+    mask_t mask;
+    void *saved;
+    int64_t saved_shard_stride; /* elements */
+    void *workspace;
+    int shard_begin, shard_end;
+    const step_scalars_t *scalars;
+} op_call_t;
+
+typedef struct op_row {
+    /* STATUS_UNAVAILABLE with the reason if this backend cannot do these shapes. */
+    status_t (*plan)(const op_description_t *description, op_plan_t **plan_out,
+                     op_needs_t *needs_out);
+    void (*plan_close)(op_plan_t *plan); /* NULL plan allowed */
+    void (*forward)(const op_plan_t *plan, const op_call_t *call);
+    void (*backward_data)(const op_plan_t *plan, const op_call_t *call);
+    void (*backward_weights)(const op_plan_t *plan, const op_call_t *call); /* NULL: no weights */
+} op_row_t;
+
+/* Losses couple a whole batch, so they come in two halves with a sum over shards between them.
+ *   ccc            sums n, Sx, Sy, Sxx, Syy, Sxy (double) of predictions x and targets y;
+ *                  loss = 1 - 2 s_xy / (s_xx + s_yy + (m_x - m_y)^2 + 1e-8); population statistics, or
+ *                  n-1 in variances and covariance when `unbiased` (jmt.md 2.1)
+ *   mse            sums n, S(x-y)^2; loss = S / n
+ *   cross_entropy  sums n, S -log softmax(x)[y]; loss = S / n; x has one column per class, y is the
+ *                  class index
+ * A target that is NaN is invalid: in no sum, gradient 0. n = 0: loss 0, gradient 0. ccc with n < 2: the
+ * same. Row r of x belongs to target[r * target_stride]. */
+typedef enum { LOSS_CCC, LOSS_MSE, LOSS_CROSS_ENTROPY } loss_kind_t;
+enum { LOSS_SUMS = 6 };
+
+typedef struct loss_call {
+    loss_kind_t kind;
+    bool unbiased;
+    double weight;      /* multiplies loss and gradient */
+    matrix_t x;         /* predictions (one shard: shard_stride unused) */
+    const void *target; /* [rows], the table's dtype */
+    matrix_t d_x;       /* overwritten by loss_gradient */
+} loss_call_t;
+
+double loss_value(loss_kind_t kind, bool unbiased, const double sums[LOSS_SUMS]);
+
+/* Flat parameter state, a run of `count` elements of one tensor. PyTorch's arithmetic (jmt.md 2.4):
+ *   sgd    g += wd*w; m = first ? g : momentum*m + g; w -= lr * (nesterov ? g + momentum*m : m)
+ *   adam   g += wd*w;                 m, v moments; w -= lr * (m/c1) / (sqrt(v/c2) + eps)
+ *   adamw  w -= lr*wd*w; then as adam with wd = 0            c1 = 1 - beta1^t, c2 = 1 - beta2^t */
+typedef enum { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW } optimizer_kind_t;
+
+typedef struct optimizer_call {
+    optimizer_kind_t kind;
+    double learning_rate, weight_decay;
+    double momentum; /* sgd; 0: m is not touched */
+    bool nesterov;
+    double beta1, beta2, epsilon; /* adam, adamw */
+    int64_t update_index;         /* 1 for the first update */
+    double gradient_scale;        /* multiplies g first: clipping */
+    void *weight;
+    const void *gradient;
+    void *m, *v; /* v: adam only */
+    int64_t count;
+} optimizer_call_t;
+
+typedef struct kernels {
+    const char *backend; /* "ref" | "cpu" | "cuda" */
+    dtype_t dtype;
+    op_row_t ops[OP_COUNT];
+    /* sums_out is overwritten (6 doubles, unused ones 0) */
+    void (*loss_sums)(const loss_call_t *call, double sums_out[LOSS_SUMS]);
+    void (*loss_gradient)(const loss_call_t *call, const double global_sums[LOSS_SUMS]);
+    void (*optimizer_update)(const optimizer_call_t *call);
+    void (*add)(void *out, const void *a, const void *b, int64_t count); /* out may be a or b */
+    double (*sum_squares)(const void *x, int64_t count);                 /* in order, in double */
+    bool (*all_finite)(const void *x, int64_t count);
+} kernels_t;
+
+/* Masks are bytes on every backend. */
+/* out[r] = any of in[i][r]; */
+void mask_any(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end);
+/* Token k of row r is valid if query[k][r] is valid and any key[k] of r's group is.
+ * out: rows*tokens per shard; rows = groups * length. */
+void mask_tokens(mask_t out, const mask_t *query, const mask_t *key, int tokens, int64_t groups,
+                 int shard_begin, int shard_end);
+
+/* backend "ref" or "cpu"; STATUS_UNAVAILABLE (exit 3) names what is missing and the remedy. "cpu" has
+ * float only. The table is constant for the process; JMT_ISA is read here, once. */
+status_t kernels_for(const char *backend, dtype_t dtype, const kernels_t **kernels_out) MUST_CHECK;
+
+/* What the machine and the environment (JMT_ISA) allow: "generic" | "avx2" | "avx512". */
+status_t kernels_isa(const char **isa_out) MUST_CHECK;
+
+/* Versions of the libraries that compute, for the numerics fingerprint: "onednn 2.6.3". Static. */
+const char *kernels_library_version(const char *backend);
+
+#endif
