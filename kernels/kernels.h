@@ -209,6 +209,9 @@ status_t kernels_for(const char *backend, dtype_t dtype, const kernels_t **kerne
 /* What the machine and the environment (JMT_ISA) allow: "generic" | "avx2" | "avx512". */
 status_t kernels_isa(const char **isa_out) MUST_CHECK;
 
+/* Threads that one operation may use on this rank (OpenMP). */
+status_t kernels_set_threads(int threads) MUST_CHECK;
+
 /* Versions of the libraries that compute, for the numerics fingerprint: "onednn 2.6.3". Static. */
 const char *kernels_library_version(const char *backend);
 

@@ -1,0 +1,38 @@
+/* The cpu tables, one per instruction set: the fastest implementation of each operation. What has
+ * no implementation of its own is the reference, compiled for wider vectors. */
+#include "kernels/cpu/cpu.h"
+#include "kernels/ref/rows.h"
+
+#define CPU_PROTOTYPES(isa_suffix)                                                                 \
+    OP_PROTOTYPES(attention, isa_suffix)                                                           \
+    OP_PROTOTYPES(add_layernorm, isa_suffix)                                                       \
+    OP_PROTOTYPES(relu, isa_suffix)                                                                \
+    OP_PROTOTYPES(l2_normalize, isa_suffix)                                                        \
+    OP_PROTOTYPES(mask_rows, isa_suffix)                                                           \
+    OP_PROTOTYPES(concat, isa_suffix)                                                              \
+    OP_PROTOTYPES(select_token, isa_suffix)                                                        \
+    OP_PROTOTYPES(dropout, isa_suffix)                                                             \
+    OP_PROTOTYPES(sum, isa_suffix)                                                                 \
+    TABLE_PROTOTYPES(isa_suffix)
+
+#define CPU_TABLE(isa_suffix)                                                                      \
+    {                                                                                              \
+        .backend = "cpu", .dtype = DTYPE_F32,                                                      \
+        .ops = {[OP_linear] = {linear_plan_onednn, linear_plan_close_onednn,                       \
+                               linear_forward_onednn, linear_backward_data_onednn,                 \
+                               linear_backward_weights_onednn},                                    \
+                OP_ROW(attention, isa_suffix) OP_ROW(add_layernorm, isa_suffix)                    \
+                    OP_ROW(relu, isa_suffix) OP_ROW(l2_normalize, isa_suffix)                      \
+                        OP_ROW(mask_rows, isa_suffix) OP_ROW(concat, isa_suffix)                   \
+                            OP_ROW(select_token, isa_suffix) OP_ROW(dropout, isa_suffix)           \
+                                OP_ROW(sum, isa_suffix)},                                          \
+        TABLE_REST(isa_suffix),                                                                    \
+    }
+
+CPU_PROTOTYPES(ref_f32)
+CPU_PROTOTYPES(cpu_avx2)
+CPU_PROTOTYPES(cpu_avx512)
+
+const kernels_t kernels_cpu_generic = CPU_TABLE(ref_f32);
+const kernels_t kernels_cpu_avx2 = CPU_TABLE(cpu_avx2);
+const kernels_t kernels_cpu_avx512 = CPU_TABLE(cpu_avx512);

@@ -1,0 +1,85 @@
+#include "kernels/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu/cpu.h"
+#include "kernels/ref/rows.h"
+
+static bool machine_has(const char *isa) {
+    if (strcmp(isa, "avx512") == 0) {
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    }
+    if (strcmp(isa, "avx2") == 0) {
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    }
+    return __builtin_cpu_supports("sse4.1");
+}
+
+static const char *const isa_names[] = {"avx512", "avx2", "generic"}; /* best first */
+enum { ISA_COUNT = 3 };
+
+status_t kernels_isa(const char **isa_out) {
+    const char *wanted = getenv("JMT_ISA");
+    bool any = wanted == NULL || wanted[0] == '\0';
+    for (int i = 0; i < ISA_COUNT; i++) {
+        if (any && machine_has(isa_names[i])) {
+            *isa_out = isa_names[i];
+            return STATUS_OK;
+        }
+        if (any || strcmp(wanted, isa_names[i]) != 0) {
+            continue;
+        }
+        if (!machine_has(isa_names[i])) {
+            return status_fail(STATUS_UNAVAILABLE,
+                               "JMT_ISA=%s: this processor does not have it; unset JMT_ISA to take "
+                               "the best it has",
+                               wanted);
+        }
+        *isa_out = isa_names[i];
+        return STATUS_OK;
+    }
+    if (any) {
+        return status_fail(STATUS_UNAVAILABLE, "this processor lacks SSE4.1; use backend ref");
+    }
+    return status_fail(STATUS_INPUT, "JMT_ISA=%s is unknown; use generic, avx2 or avx512", wanted);
+}
+
+static status_t cpu_table(const kernels_t **kernels_out) {
+    const char *isa;
+    TRY(kernels_isa(&isa));
+    TRY(onednn_set_isa(isa));
+    if (strcmp(isa, "avx512") == 0) {
+        *kernels_out = &kernels_cpu_avx512;
+    } else if (strcmp(isa, "avx2") == 0) {
+        *kernels_out = &kernels_cpu_avx2;
+    } else {
+        *kernels_out = &kernels_cpu_generic;
+    }
+    return STATUS_OK;
+}
+
+status_t kernels_for(const char *backend, dtype_t dtype, const kernels_t **kernels_out) {
+    if (strcmp(backend, "ref") == 0) {
+        *kernels_out = dtype == DTYPE_F64 ? &kernels_ref_f64 : &kernels_ref_f32;
+        return STATUS_OK;
+    }
+    if (strcmp(backend, "cpu") == 0) {
+        if (dtype != DTYPE_F32) {
+            return status_fail(STATUS_UNAVAILABLE, "backend cpu computes in float32 only; use "
+                                                   "backend ref for float64");
+        }
+        return cpu_table(kernels_out);
+    }
+    if (strcmp(backend, "cuda") == 0) {
+        return status_fail(STATUS_UNAVAILABLE,
+                           "backend cuda is not in this build; use backend cpu, "
+                           "or build with -DGPU=cuda");
+    }
+    return status_fail(STATUS_INPUT, "unknown backend \"%s\"; use cpu or ref", backend);
+}
+
+const char *kernels_library_version(const char *backend) {
+    return strcmp(backend, "cpu") == 0 ? onednn_version() : "none";
+}

@@ -1,0 +1,37 @@
+#include "kernels/kernels.h"
+
+static bool valid(const mask_t *mask, int shard, int64_t index) {
+    return mask->data == NULL || mask->data[shard * mask->shard_stride + index] != 0;
+}
+
+void mask_any(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end) {
+    for (int s = shard_begin; s < shard_end; s++) {
+        for (int64_t r = 0; r < out.count; r++) {
+            bool any = false;
+            for (int i = 0; i < count && !any; i++) {
+                any = valid(&in[i], s, r);
+            }
+            out.data[s * out.shard_stride + r] = any;
+        }
+    }
+}
+
+void mask_tokens(mask_t out, const mask_t *query, const mask_t *key, int tokens, int64_t groups,
+                 int shard_begin, int shard_end) {
+    int64_t length = out.count / tokens / groups;
+    for (int s = shard_begin; s < shard_end; s++) {
+        uint8_t *token_valid = out.data + s * out.shard_stride;
+        for (int64_t g = 0; g < groups; g++) {
+            for (int k = 0; k < tokens; k++) {
+                int64_t key_len = key[k].data == NULL ? 1 : key[k].count / groups;
+                bool any = false;
+                for (int64_t j = 0; j < key_len && !any; j++) {
+                    any = valid(&key[k], s, g * key_len + j);
+                }
+                for (int64_t r = g * length; r < (g + 1) * length; r++) {
+                    token_valid[r * tokens + k] = any && valid(&query[k], s, r);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+/* real.h - what makes one source file into several: real_t and the suffix of its names.
+ *
+ * CMake compiles every file of this folder once for each table: ref_f32, ref_f64 and, with wider
+ * vectors, cpu_avx2 and cpu_avx512. Sums run over fixed lanes or in index order and products are
+ * never contracted, so the three float versions give the same bits. */
+#ifndef JMT_KERNELS_REF_REAL_H
+#define JMT_KERNELS_REF_REAL_H
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+#include "kernels/kernels.h"
+#include "kernels/ref/rows.h"
+
+#ifndef KERNEL_SUFFIX
+#define KERNEL_SUFFIX ref_f32
+#define REAL_BITS     32
+#endif
+
+#define REAL(name) ROW_NAME(name, KERNEL_SUFFIX)
+
+#if REAL_BITS == 64
+typedef double real_t;
+#define REAL_DTYPE DTYPE_F64
+static inline real_t real_exp(real_t x) { return exp(x); }
+static inline real_t real_sqrt(real_t x) { return sqrt(x); }
+#else
+typedef float real_t;
+#define REAL_DTYPE DTYPE_F32
+static inline real_t real_exp(real_t x) { return expf(x); }
+static inline real_t real_sqrt(real_t x) { return sqrtf(x); }
+#endif
+
+struct op_plan {
+    op_description_t description;
+};
+
+OP_LIST(REAL_PROTOTYPES)
+TABLE_PROTOTYPES(KERNEL_SUFFIX)
+
+/* A plan that is nothing but its description; both counts in elements. */
+op_plan_t *REAL(plan_open)(const op_description_t *description);
+
+/* c[m,n] = a[m,k] b[k,n], each element summed over k in order. a has any strides; rows of b and c
+ * are contiguous; c overlaps neither. */
+void REAL(matmul)(int64_t m, int64_t n, int64_t k, const real_t *a, int64_t a_row, int64_t a_col,
+                  const real_t *b, int64_t b_row, real_t *c, int64_t c_row);
+
+/* to[cols, rows] contiguous = from[rows, cols] transposed. */
+void REAL(transpose)(int64_t rows, int64_t cols, const real_t *from, int64_t from_row, real_t *to);
+
+static inline real_t *row_of(matrix_t matrix, int64_t shard, int64_t row) {
+    return (real_t *)matrix.data + shard * matrix.shard_stride + row * matrix.row_stride;
+}
+
+static inline void copy_row(real_t *to, const real_t *from, int64_t count) {
+    if (to != from) {
+        memcpy(to, from, (size_t)count * sizeof(real_t));
+    }
+}
+
+static inline bool mask_valid(mask_t mask, int64_t shard, int64_t index) {
+    return mask.data == NULL || mask.data[shard * mask.shard_stride + index] != 0;
+}
+
+enum { LANES = 8 };
+
+static inline double lanes_total(const double lane[LANES]) {
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
+           ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+/* Sums in double over eight interleaved lanes: accurate, of one fixed order, and vectorisable. */
+static inline double lanes_sum(const real_t *x, int64_t count) {
+    double lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        for (int l = 0; l < LANES; l++) {
+            lane[l] += (double)x[i + l];
+        }
+    }
+    for (int l = 0; i + l < count; l++) {
+        lane[l] += (double)x[i + l];
+    }
+    return lanes_total(lane);
+}
+
+static inline double lanes_dot(const real_t *x, const real_t *y, int64_t count) {
+    double lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        for (int l = 0; l < LANES; l++) {
+            lane[l] += (double)x[i + l] * (double)y[i + l];
+        }
+    }
+    for (int l = 0; i + l < count; l++) {
+        lane[l] += (double)x[i + l] * (double)y[i + l];
+    }
+    return lanes_total(lane);
+}
+
+#endif

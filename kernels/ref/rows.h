@@ -1,0 +1,57 @@
+/* rows.h - the names of an operation's functions, and how they become a row of a table. */
+#ifndef JMT_KERNELS_REF_ROWS_H
+#define JMT_KERNELS_REF_ROWS_H
+
+#include "kernels/kernels.h"
+
+#define ROW_NAME_(name, suffix) name##_##suffix
+#define ROW_NAME(name, suffix)  ROW_NAME_(name, suffix)
+
+/* Which operations have weights: the others leave backward_weights NULL. */
+#define WEIGHTS_linear(function)        function
+#define WEIGHTS_attention(function)     NULL
+#define WEIGHTS_add_layernorm(function) function
+#define WEIGHTS_relu(function)          NULL
+#define WEIGHTS_l2_normalize(function)  NULL
+#define WEIGHTS_mask_rows(function)     NULL
+#define WEIGHTS_concat(function)        NULL
+#define WEIGHTS_select_token(function)  NULL
+#define WEIGHTS_dropout(function)       NULL
+#define WEIGHTS_sum(function)           NULL
+
+#define OP_PROTOTYPES(name, suffix)                                                                \
+    status_t ROW_NAME(name##_plan, suffix)(const op_description_t *description,                    \
+                                           op_plan_t **plan_out, op_needs_t *needs_out);           \
+    void ROW_NAME(name##_forward, suffix)(const op_plan_t *plan, const op_call_t *call);           \
+    void ROW_NAME(name##_backward_data, suffix)(const op_plan_t *plan, const op_call_t *call);     \
+    void ROW_NAME(name##_backward_weights, suffix)(const op_plan_t *plan, const op_call_t *call);
+#define REAL_PROTOTYPES(name) OP_PROTOTYPES(name, KERNEL_SUFFIX)
+
+#define TABLE_PROTOTYPES(suffix)                                                                   \
+    void ROW_NAME(plan_close, suffix)(op_plan_t * plan);                                           \
+    void ROW_NAME(loss_sums, suffix)(const loss_call_t *call, double sums_out[LOSS_SUMS]);         \
+    void ROW_NAME(loss_gradient, suffix)(const loss_call_t *call,                                  \
+                                         const double global_sums[LOSS_SUMS]);                     \
+    void ROW_NAME(optimizer_update, suffix)(const optimizer_call_t *call);                         \
+    void ROW_NAME(add, suffix)(void *out, const void *a, const void *b, int64_t count);            \
+    double ROW_NAME(sum_squares, suffix)(const void *x, int64_t count);                            \
+    bool ROW_NAME(all_finite, suffix)(const void *x, int64_t count);
+
+#define OP_ROW(name, suffix)                                                                       \
+    [OP_##name] = {                                                                                \
+        .plan = ROW_NAME(name##_plan, suffix),                                                     \
+        .plan_close = ROW_NAME(plan_close, suffix),                                                \
+        .forward = ROW_NAME(name##_forward, suffix),                                               \
+        .backward_data = ROW_NAME(name##_backward_data, suffix),                                   \
+        .backward_weights = WEIGHTS_##name(ROW_NAME(name##_backward_weights, suffix)),             \
+    },
+
+#define TABLE_REST(suffix)                                                                         \
+    .loss_sums = ROW_NAME(loss_sums, suffix), .loss_gradient = ROW_NAME(loss_gradient, suffix),    \
+    .optimizer_update = ROW_NAME(optimizer_update, suffix), .add = ROW_NAME(add, suffix),          \
+    .sum_squares = ROW_NAME(sum_squares, suffix), .all_finite = ROW_NAME(all_finite, suffix)
+
+extern const kernels_t kernels_ref_f32, kernels_ref_f64;
+extern const kernels_t kernels_cpu_generic, kernels_cpu_avx2, kernels_cpu_avx512;
+
+#endif

@@ -1,0 +1,378 @@
+#include "op_case.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/rng.h"
+#include "kernels/ref/rows.h"
+
+enum { GUARD = 8, ROW_GAP = 3, SHARD_GAP = 5 };
+
+void check_value(double actual, double expected, double bound) {
+    if (!(fabs(actual - expected) <= bound)) {
+        fail_msg("%.17g is not %.17g within %.3g", actual, expected, bound);
+    }
+}
+
+static void *own(op_case_t *test, int64_t count) {
+    size_t bytes = (size_t)count * dtype_bytes(test->kernels->dtype);
+    void *memory = alloc_aligned(bytes);
+    memset(memory, 0xFF, bytes);
+    REQUIRE(test->owned_count < CASE_OWNED_MAX);
+    test->owned[test->owned_count++] = memory;
+    return memory;
+}
+
+static void *at(const op_case_t *test, const void *data, int64_t index) {
+    return (char *)data + index * (int64_t)dtype_bytes(test->kernels->dtype);
+}
+
+static bool is_guard(const op_case_t *test, const void *data, int64_t index) {
+    const unsigned char *byte = at(test, data, index);
+    for (size_t i = 0; i < dtype_bytes(test->kernels->dtype); i++) {
+        if (byte[i] != 0xFF) {
+            return false;
+        }
+    }
+    return true;
+}
+
+double case_flat_get(const op_case_t *test, const void *data, int64_t index) {
+    const void *element = at(test, data, index);
+    return test->kernels->dtype == DTYPE_F64 ? *(const double *)element
+                                             : (double)*(const float *)element;
+}
+
+void case_flat_set(const op_case_t *test, void *data, int64_t index, double value) {
+    void *element = at(test, data, index);
+    if (test->kernels->dtype == DTYPE_F64) {
+        *(double *)element = value;
+    } else {
+        *(float *)element = (float)value;
+    }
+}
+
+static int64_t offset_of(matrix_t matrix, int shard, int64_t row, int64_t col) {
+    return shard * matrix.shard_stride + row * matrix.row_stride + col;
+}
+
+double case_get(const op_case_t *test, matrix_t matrix, int shard, int64_t row, int64_t col) {
+    return case_flat_get(test, matrix.data, offset_of(matrix, shard, row, col));
+}
+
+void case_set(const op_case_t *test, matrix_t matrix, int shard, int64_t row, int64_t col,
+              double value) {
+    case_flat_set(test, matrix.data, offset_of(matrix, shard, row, col), value);
+}
+
+static double random_value(uint64_t tensor, uint64_t index) {
+    return 2.0 * (double)rng_uniform((rng_key_t){11, rng_name("op_case"), tensor}, index) - 1.0;
+}
+
+static matrix_t matrix_open(op_case_t *test, op_shape_t shape) {
+    matrix_t matrix = {.rows = shape.rows, .cols = shape.cols, .row_stride = shape.row_stride};
+    matrix.shard_stride = shape.rows * shape.row_stride + SHARD_GAP;
+    matrix.data = at(test, own(test, test->shards * matrix.shard_stride + 2 * GUARD), GUARD);
+    return matrix;
+}
+
+static void matrix_fill(op_case_t *test, matrix_t matrix, uint64_t tensor) {
+    for (int s = test->call.shard_begin; s < test->call.shard_end; s++) {
+        for (int64_t r = 0; r < matrix.rows; r++) {
+            for (int64_t c = 0; c < matrix.cols; c++) {
+                int64_t index = (s * matrix.rows + r) * matrix.cols + c;
+                case_set(test, matrix, s, r, c, random_value(tensor, (uint64_t)index));
+            }
+        }
+    }
+}
+
+static void weights_open(op_case_t *test) {
+    const op_description_t *d = &test->description;
+    if (test->row->backward_weights == NULL) {
+        return;
+    }
+    test->weight_count[0] = d->kind == OP_linear ? d->out.cols * d->in[0].cols : d->out.cols;
+    test->weight_count[1] = d->out.cols;
+    for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
+        int64_t count = test->weight_count[w];
+        void *weight = own(test, count);
+        for (int64_t i = 0; i < count; i++) {
+            case_flat_set(test, weight, i, random_value(1000 + (uint64_t)w, (uint64_t)i));
+        }
+        test->call.weight[w] = weight;
+        for (int s = 0; s < test->shards; s++) {
+            test->d_weight[w][s] = at(test, own(test, count + 2 * GUARD), GUARD);
+        }
+    }
+}
+
+void case_open(op_case_t *test, const kernels_t *kernels, const op_description_t *description,
+               int shards, int shard_begin, int shard_end) {
+    memset(test, 0, sizeof *test);
+    REQUIRE(shards <= CASE_SHARDS_MAX);
+    test->kernels = kernels;
+    test->row = &kernels->ops[description->kind];
+    test->description = *description;
+    test->shards = shards;
+    test->scalars = (step_scalars_t){.seed = 5, .step = 9, .shard_first = 2, .training = true};
+    op_description_t *d = &test->description;
+    op_call_t *call = &test->call;
+    call->shard_begin = shard_begin;
+    call->shard_end = shard_end;
+    call->scalars = &test->scalars;
+    d->out.row_stride = d->out.cols + ROW_GAP;
+    d->d_out = d->out;
+    d->d_out.row_stride++;
+    call->out = matrix_open(test, d->out);
+    call->d_out = matrix_open(test, d->d_out);
+    matrix_fill(test, call->d_out, 999);
+    for (int i = 0; i < d->input_count; i++) {
+        d->in[i].row_stride = d->in[i].cols + ROW_GAP + i % 2;
+        d->d_in[i] = d->in[i];
+        d->d_in[i].row_stride += 2;
+        call->in[i] = matrix_open(test, d->in[i]);
+        call->d_in[i] = matrix_open(test, d->d_in[i]);
+        matrix_fill(test, call->in[i], (uint64_t)i);
+    }
+    weights_open(test);
+    CHECK_OK(test->row->plan(d, &test->plan, &test->needs));
+    call->workspace = at(test, own(test, test->needs.workspace_count + 2 * GUARD), GUARD);
+    call->saved_shard_stride = test->needs.saved_count + SHARD_GAP;
+    call->saved = own(test, shards * call->saved_shard_stride);
+}
+
+void case_close(op_case_t *test) {
+    test->row->plan_close(test->plan);
+    for (int i = 0; i < test->owned_count; i++) {
+        free(test->owned[i]);
+    }
+    free(test->call.mask.data);
+}
+
+void case_mask(op_case_t *test, int64_t count, int64_t block, int64_t off_block) {
+    mask_t mask = {.count = count, .shard_stride = count + 1};
+    mask.data = alloc_zero(test->shards * mask.shard_stride, 1);
+    for (int s = 0; s < test->shards; s++) {
+        for (int64_t i = 0; i < count; i++) {
+            bool off = block > 0 && i / block == off_block;
+            bool valid = random_value(77, (uint64_t)(s * count + i)) > -0.3;
+            mask.data[s * mask.shard_stride + i] = valid && !off;
+        }
+    }
+    test->call.mask = mask;
+}
+
+void case_forward(op_case_t *test) { test->row->forward(test->plan, &test->call); }
+
+void case_backward(op_case_t *test) {
+    test->row->backward_data(test->plan, &test->call);
+    if (test->row->backward_weights == NULL) {
+        return;
+    }
+    op_call_t one = test->call;
+    for (int s = test->call.shard_begin; s < test->call.shard_end; s++) {
+        one.shard_begin = s;
+        one.shard_end = s + 1;
+        for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
+            one.d_weight[w] = test->d_weight[w][s];
+        }
+        test->row->backward_weights(test->plan, &one);
+    }
+}
+
+void case_run(op_case_t *test) {
+    case_forward(test);
+    case_backward(test);
+    case_check_guards(test);
+}
+
+static void check_matrix_guards(const op_case_t *test, matrix_t matrix, bool written) {
+    int64_t end = test->shards * matrix.shard_stride + GUARD;
+    for (int64_t i = -GUARD; i < end; i++) {
+        int64_t in_shard = i % matrix.shard_stride;
+        int64_t shard = i < 0 ? -1 : i / matrix.shard_stride;
+        bool inside = shard >= test->call.shard_begin && shard < test->call.shard_end &&
+                      in_shard < matrix.rows * matrix.row_stride &&
+                      in_shard % matrix.row_stride < matrix.cols;
+        if (!inside) {
+            assert_true(is_guard(test, matrix.data, i));
+        } else if (written) {
+            assert_false(is_guard(test, matrix.data, i));
+        }
+    }
+}
+
+static void check_flat_guards(const op_case_t *test, const void *data, int64_t count) {
+    for (int64_t i = 0; i < GUARD; i++) {
+        assert_true(is_guard(test, data, -1 - i));
+        assert_true(is_guard(test, data, count + i));
+    }
+}
+
+void case_check_guards(const op_case_t *test) {
+    const op_call_t *call = &test->call;
+    check_matrix_guards(test, call->out, true);
+    check_matrix_guards(test, call->d_out, true);
+    for (int i = 0; i < test->description.input_count; i++) {
+        check_matrix_guards(test, call->in[i], true);
+        if (call->d_in[i].data != NULL) {
+            check_matrix_guards(test, call->d_in[i], true);
+        }
+    }
+    check_flat_guards(test, call->workspace, test->needs.workspace_count);
+    for (int s = 0; s < test->shards; s++) {
+        for (int64_t i = 0; i < SHARD_GAP; i++) {
+            assert_true(is_guard(test, call->saved,
+                                 s * call->saved_shard_stride + test->needs.saved_count + i));
+        }
+        for (int w = 0; w < OP_WEIGHTS_MAX && test->weight_count[w] > 0; w++) {
+            check_flat_guards(test, test->d_weight[w][s], test->weight_count[w]);
+        }
+    }
+}
+
+/* sum(out * d_out) */
+static double objective(op_case_t *test) {
+    case_forward(test);
+    matrix_t out = test->call.out, d_out = test->call.d_out;
+    double total = 0.0;
+    for (int s = test->call.shard_begin; s < test->call.shard_end; s++) {
+        for (int64_t r = 0; r < out.rows; r++) {
+            for (int64_t c = 0; c < out.cols; c++) {
+                total += case_get(test, out, s, r, c) * case_get(test, d_out, s, r, c);
+            }
+        }
+    }
+    return total;
+}
+
+static double slope(op_case_t *test, void *data, int64_t index) {
+    const double step = 1e-5;
+    double kept = case_flat_get(test, data, index);
+    case_flat_set(test, data, index, kept + step);
+    double above = objective(test);
+    case_flat_set(test, data, index, kept - step);
+    double below = objective(test);
+    case_flat_set(test, data, index, kept);
+    return (above - below) / (2.0 * step);
+}
+
+void case_check_gradients(op_case_t *test, double tolerance) {
+    const op_call_t *call = &test->call;
+    for (int i = 0; i < test->description.input_count; i++) {
+        matrix_t in = call->in[i];
+        for (int s = call->shard_begin; s < call->shard_end; s++) {
+            for (int64_t j = 0; j < in.rows * in.cols; j++) {
+                int64_t r = j / in.cols, c = j % in.cols;
+                double expected = slope(test, in.data, offset_of(in, s, r, c));
+                check_value(case_get(test, call->d_in[i], s, r, c), expected, tolerance);
+            }
+        }
+    }
+    for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
+        for (int64_t j = 0; j < test->weight_count[w]; j++) {
+            double total = 0.0;
+            for (int s = call->shard_begin; s < call->shard_end; s++) {
+                total += case_flat_get(test, test->d_weight[w][s], j);
+            }
+            double expected = slope(test, (void *)call->weight[w], j);
+            check_value(total, expected, tolerance);
+        }
+    }
+}
+
+static void check_same_matrix(const op_case_t *a, matrix_t x, const op_case_t *b, matrix_t y) {
+    int begin =
+        a->call.shard_begin > b->call.shard_begin ? a->call.shard_begin : b->call.shard_begin;
+    int end = a->call.shard_end < b->call.shard_end ? a->call.shard_end : b->call.shard_end;
+    for (int s = begin; s < end; s++) {
+        for (int64_t r = 0; r < x.rows; r++) {
+            assert_memory_equal(at(a, x.data, offset_of(x, s, r, 0)),
+                                at(b, y.data, offset_of(y, s, r, 0)),
+                                (size_t)x.cols * dtype_bytes(a->kernels->dtype));
+        }
+    }
+}
+
+void case_check_same_bits(const op_case_t *a, const op_case_t *b) {
+    check_same_matrix(a, a->call.out, b, b->call.out);
+    for (int i = 0; i < a->description.input_count; i++) {
+        check_same_matrix(a, a->call.d_in[i], b, b->call.d_in[i]);
+    }
+    for (int w = 0; w < OP_WEIGHTS_MAX && a->weight_count[w] > 0; w++) {
+        for (int s = 0; s < a->shards; s++) {
+            if (s >= a->call.shard_begin && s < a->call.shard_end && s >= b->call.shard_begin &&
+                s < b->call.shard_end) {
+                assert_memory_equal(a->d_weight[w][s], b->d_weight[w][s],
+                                    (size_t)a->weight_count[w] * dtype_bytes(a->kernels->dtype));
+            }
+        }
+    }
+}
+
+static void check_near_matrix(const op_case_t *a, matrix_t x, const op_case_t *exact, matrix_t y,
+                              double bound) {
+    for (int s = a->call.shard_begin; s < a->call.shard_end; s++) {
+        for (int64_t j = 0; j < x.rows * x.cols; j++) {
+            double expected = case_get(exact, y, s, j / x.cols, j % x.cols);
+            check_value(case_get(a, x, s, j / x.cols, j % x.cols), expected, bound);
+        }
+    }
+}
+
+void case_check_near(const op_case_t *a, const op_case_t *exact, double out_bound,
+                     double d_in_bound, double d_weight_bound) {
+    check_near_matrix(a, a->call.out, exact, exact->call.out, out_bound);
+    for (int i = 0; i < a->description.input_count; i++) {
+        check_near_matrix(a, a->call.d_in[i], exact, exact->call.d_in[i], d_in_bound);
+    }
+    for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
+        for (int s = a->call.shard_begin; s < a->call.shard_end; s++) {
+            for (int64_t j = 0; j < a->weight_count[w]; j++) {
+                check_value(case_flat_get(a, a->d_weight[w][s], j),
+                            case_flat_get(exact, exact->d_weight[w][s], j), d_weight_bound);
+            }
+        }
+    }
+}
+
+const kernels_t *case_table(const char *backend, dtype_t dtype) {
+    const kernels_t *kernels = NULL;
+    CHECK_OK(kernels_for(backend, dtype, &kernels));
+    return kernels;
+}
+
+static void open_masked(op_case_t *test, const kernels_t *kernels, const op_description_t *d,
+                        int begin, int end, const int64_t mask[3]) {
+    case_open(test, kernels, d, 4, begin, end);
+    if (mask[0] > 0) {
+        case_mask(test, mask[0], mask[1], mask[2]);
+    }
+    case_run(test);
+}
+
+void case_check_reference(const op_description_t *description, int64_t mask_count, int64_t block,
+                          int64_t off_block) {
+    const int64_t mask[3] = {mask_count, block, off_block};
+    op_case_t exact, all, one;
+    open_masked(&exact, &kernels_ref_f64, description, 1, 3, mask);
+    case_check_gradients(&exact, 1e-8);
+    case_close(&exact);
+    open_masked(&all, &kernels_ref_f32, description, 0, 3, mask);
+    open_masked(&one, &kernels_ref_f32, description, 1, 2, mask);
+    case_check_same_bits(&all, &one);
+    case_close(&one);
+    const kernels_t *tables[] = {&kernels_cpu_generic, &kernels_cpu_avx2, &kernels_cpu_avx512};
+    bool runs[] = {true, __builtin_cpu_supports("avx2"), __builtin_cpu_supports("avx512dq")};
+    for (int i = 0; i < 3 && description->kind != OP_linear; i++) {
+        if (runs[i]) {
+            open_masked(&one, tables[i], description, 1, 3, mask);
+            case_check_same_bits(&all, &one);
+            case_close(&one);
+        }
+    }
+    case_close(&all);
+}

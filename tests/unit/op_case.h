@@ -1,0 +1,71 @@
+/* op_case.h - one operation with random data, strided views and guards, on any table.
+ *
+ * Everything that an operation may not read (gaps between rows, other shards) is NaN and everything
+ * that it may not write is compared with that NaN afterwards. Values are multiples of 2^-23 in [-1,
+ * 1) and depend only on tensor, shard, row and column, so cases of different tables and runs are
+ * comparable. */
+#ifndef JMT_TESTS_OP_CASE_H
+#define JMT_TESTS_OP_CASE_H
+
+#include "kernels/kernels.h"
+
+enum { CASE_SHARDS_MAX = 4, CASE_OWNED_MAX = 2 * OP_INPUTS_MAX + 32 };
+
+typedef struct op_case {
+    const kernels_t *kernels;
+    const op_row_t *row;
+    op_description_t description;
+    op_plan_t *plan;
+    op_needs_t needs;
+    op_call_t call;
+    step_scalars_t scalars;
+    int shards;
+    int64_t weight_count[OP_WEIGHTS_MAX];
+    void *d_weight[OP_WEIGHTS_MAX][CASE_SHARDS_MAX];
+    void *owned[CASE_OWNED_MAX];
+    int owned_count;
+} op_case_t;
+
+/* Shapes of the description without strides; d_in and d_out are made like in and out. */
+void case_open(op_case_t *test, const kernels_t *kernels, const op_description_t *description,
+               int shards, int shard_begin, int shard_end);
+void case_close(op_case_t *test);
+
+/* A mask of `count` bytes per shard: about a third is invalid, and so is every index with
+ * index / block == off_block (block 0: none). */
+void case_mask(op_case_t *test, int64_t count, int64_t block, int64_t off_block);
+
+void case_forward(op_case_t *test);
+void case_backward(op_case_t *test);
+void case_run(op_case_t *test); /* both, then the guards */
+void case_check_guards(const op_case_t *test);
+
+double case_get(const op_case_t *test, matrix_t matrix, int shard, int64_t row, int64_t col);
+void case_set(const op_case_t *test, matrix_t matrix, int shard, int64_t row, int64_t col,
+              double value);
+double case_flat_get(const op_case_t *test, const void *data, int64_t index);
+void case_flat_set(const op_case_t *test, void *data, int64_t index, double value);
+
+/* |actual - expected| <= bound; a NaN fails. */
+void check_value(double actual, double expected, double bound);
+
+/* Central differences of sum(out * d_out) in every input and weight; the case must be float64 and
+ * run. */
+void case_check_gradients(op_case_t *test, double tolerance);
+
+/* Same bits in out, d_in and d_weight, over the shards that both have run. */
+void case_check_same_bits(const op_case_t *a, const op_case_t *b);
+
+/* |a - exact| <= bounds, given for out, for each d_in and for each d_weight. */
+void case_check_near(const op_case_t *a, const op_case_t *exact, double out_bound,
+                     double d_in_bound, double d_weight_bound);
+
+/* Runs the operation: gradients in ref/f64; shard 1 alone against shards 0-2; every cpu table that
+ * this machine can run against ref/f32 bit for bit (the operations that are compiled from the
+ * reference). */
+void case_check_reference(const op_description_t *description, int64_t mask_count, int64_t block,
+                          int64_t off_block);
+
+const kernels_t *case_table(const char *backend, dtype_t dtype);
+
+#endif

@@ -1,0 +1,178 @@
+/* Optimisers and the sums over flat state. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+#include "kernels/base/rng.h"
+#include "kernels/kernels.h"
+#include "unit/op_case.h"
+
+enum { COUNT = 37, STEPS = 3 };
+
+static double noise(int turn, int index) {
+    const rng_key_t key = {17, rng_name("flat"), (uint64_t)turn};
+    return 2.0 * (double)rng_uniform(key, (uint64_t)index) - 1.0;
+}
+
+typedef struct state {
+    double weight, m, v;
+} state_t;
+
+/* jmt.md 2.4, written out once more for a single number. */
+static void by_formula(const optimizer_call_t *o, double gradient, state_t *s) {
+    double g = gradient * o->gradient_scale, t = (double)o->update_index;
+    if (o->kind == OPTIMIZER_ADAMW) {
+        s->weight -= o->learning_rate * o->weight_decay * s->weight;
+    } else {
+        g += o->weight_decay * s->weight;
+    }
+    if (o->kind == OPTIMIZER_SGD) {
+        if (o->momentum == 0.0) {
+            s->weight -= o->learning_rate * g;
+            return;
+        }
+        s->m = t == 1.0 ? g : o->momentum * s->m + g;
+        s->weight -= o->learning_rate * (o->nesterov ? g + o->momentum * s->m : s->m);
+        return;
+    }
+    s->m = o->beta1 * s->m + (1.0 - o->beta1) * g;
+    s->v = o->beta2 * s->v + (1.0 - o->beta2) * g * g;
+    double m = s->m / (1.0 - pow(o->beta1, t)), v = s->v / (1.0 - pow(o->beta2, t));
+    s->weight -= o->learning_rate * m / (sqrt(v) + o->epsilon);
+}
+
+static const optimizer_call_t settings[] = {
+    {.kind = OPTIMIZER_SGD, .weight_decay = 0.0},
+    {.kind = OPTIMIZER_SGD, .weight_decay = 0.1},
+    {.kind = OPTIMIZER_SGD, .momentum = 0.9},
+    {.kind = OPTIMIZER_SGD, .momentum = 0.9, .weight_decay = 0.1},
+    {.kind = OPTIMIZER_SGD, .momentum = 0.9, .weight_decay = 0.1, .nesterov = true},
+    {.kind = OPTIMIZER_ADAM, .weight_decay = 0.0},
+    {.kind = OPTIMIZER_ADAM, .weight_decay = 0.1},
+    {.kind = OPTIMIZER_ADAMW, .weight_decay = 0.1},
+};
+enum { SETTING_COUNT = sizeof settings / sizeof settings[0] };
+
+static optimizer_call_t setting(int index, int update_index) {
+    optimizer_call_t o = settings[index];
+    o.learning_rate = 0.03;
+    o.beta1 = 0.9;
+    o.beta2 = 0.999;
+    o.epsilon = 1e-8;
+    o.gradient_scale = 0.5;
+    o.update_index = update_index;
+    o.count = COUNT;
+    return o;
+}
+
+static void optimizers_follow_their_formulas(void **unused) {
+    (void)unused;
+    const kernels_t *exact = case_table("ref", DTYPE_F64), *kernels = case_table("cpu", DTYPE_F32);
+    for (int k = 0; k < SETTING_COUNT; k++) {
+        double w[COUNT], g[COUNT], m[COUNT], v[COUNT] = {0};
+        float wf[COUNT], gf[COUNT], mf[COUNT] = {0}, vf[COUNT] = {0};
+        state_t expected[COUNT] = {{0}};
+        bool adam = settings[k].kind != OPTIMIZER_SGD;
+        for (int i = 0; i < COUNT; i++) {
+            expected[i].weight = w[i] = wf[i] = (float)noise(0, i);
+            m[i] = adam ? 0.0 : NAN; /* sgd reads no m before it has written one */
+        }
+        for (int t = 1; t <= STEPS; t++) {
+            optimizer_call_t o = setting(k, t);
+            for (int i = 0; i < COUNT; i++) {
+                g[i] = gf[i] = (float)noise(t, i);
+                by_formula(&o, g[i], &expected[i]);
+            }
+            o.weight = w;
+            o.gradient = g;
+            o.m = o.kind == OPTIMIZER_SGD && o.momentum == 0.0 ? NULL : m;
+            o.v = adam ? v : NULL;
+            exact->optimizer_update(&o);
+            o.weight = wf;
+            o.gradient = gf;
+            o.m = o.m == NULL ? NULL : mf;
+            o.v = adam ? vf : NULL;
+            kernels->optimizer_update(&o);
+        }
+        for (int i = 0; i < COUNT; i++) {
+            check_value(w[i], expected[i].weight, 1e-14);
+            check_value((double)wf[i], expected[i].weight, 8.0 * (double)FLT_EPSILON);
+        }
+    }
+}
+
+/* Any partition of the state gives the same bits as one call. */
+static void optimizers_do_not_see_the_partition(void **unused) {
+    (void)unused;
+    const kernels_t *kernels = case_table("cpu", DTYPE_F32);
+    for (int k = 0; k < SETTING_COUNT; k++) {
+        float w[2][COUNT], g[COUNT], m[2][COUNT], v[2][COUNT];
+        for (int i = 0; i < COUNT; i++) {
+            w[0][i] = w[1][i] = (float)noise(0, i);
+            m[0][i] = m[1][i] = (float)noise(2, i);
+            v[0][i] = v[1][i] = (float)fabs(noise(3, i));
+            g[i] = (float)noise(1, i);
+        }
+        for (int begin = 0; begin < COUNT; begin += 5) {
+            optimizer_call_t o = setting(k, 4);
+            o.count = COUNT - begin < 5 ? COUNT - begin : 5;
+            o.weight = w[0] + begin;
+            o.gradient = g + begin;
+            o.m = m[0] + begin;
+            o.v = v[0] + begin;
+            kernels->optimizer_update(&o);
+        }
+        optimizer_call_t o = setting(k, 4);
+        o.weight = w[1];
+        o.gradient = g;
+        o.m = m[1];
+        o.v = v[1];
+        kernels->optimizer_update(&o);
+        assert_memory_equal(w[0], w[1], sizeof w[0]);
+        assert_memory_equal(m[0], m[1], sizeof m[0]);
+        assert_memory_equal(v[0], v[1], sizeof v[0]);
+    }
+}
+
+static void sums_and_finiteness(void **unused) {
+    (void)unused;
+    const char *backends[] = {"ref", "cpu"};
+    for (int b = 0; b < 2; b++) {
+        const kernels_t *kernels = case_table(backends[b], DTYPE_F32);
+        float x[COUNT], y[COUNT], z[COUNT];
+        double squares = 0.0;
+        for (int i = 0; i < COUNT; i++) {
+            x[i] = (float)noise(0, i);
+            y[i] = (float)noise(1, i);
+            squares += (double)x[i] * (double)x[i];
+        }
+        kernels->add(z, x, y, COUNT);
+        for (int i = 0; i < COUNT; i++) {
+            check_value((double)z[i], (double)(x[i] + y[i]), 0.0);
+        }
+        check_value(kernels->sum_squares(x, COUNT), squares, 1e-14);
+        kernels->add(x, x, y, COUNT);
+        assert_memory_equal(x, z, sizeof x);
+        check_value(kernels->sum_squares(x, 0), 0.0, 0.0);
+        for (int i = 0; i < COUNT; i++) {
+            const float odd[] = {NAN, INFINITY, -INFINITY};
+            assert_true(kernels->all_finite(x, COUNT));
+            float kept = x[i];
+            x[i] = odd[i % 3];
+            assert_false(kernels->all_finite(x, COUNT));
+            x[i] = kept;
+        }
+        x[0] = FLT_MAX;
+        assert_true(kernels->all_finite(x, COUNT) && kernels->all_finite(x, 0));
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(optimizers_follow_their_formulas),
+        cmocka_unit_test(optimizers_do_not_see_the_partition),
+        cmocka_unit_test(sums_and_finiteness),
+    };
+    return RUN_TESTS(tests);
+}

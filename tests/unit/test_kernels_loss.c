@@ -1,0 +1,238 @@
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+#include "kernels/base/rng.h"
+#include "kernels/kernels.h"
+#include "unit/op_case.h"
+
+enum { ROWS = 9, CLASSES = 5, STRIDE = 7 };
+
+typedef struct batch {
+    double x[ROWS * STRIDE], d_x[ROWS * STRIDE], target[ROWS];
+    loss_call_t call;
+} batch_t;
+
+static void batch_make(batch_t *batch, loss_kind_t kind, bool unbiased) {
+    const rng_key_t key = {3, rng_name("loss"), (uint64_t)kind};
+    for (int i = 0; i < ROWS * STRIDE; i++) {
+        batch->x[i] = 2.0 * (double)rng_uniform(key, (uint64_t)i) - 1.0;
+        batch->d_x[i] = 1234.0;
+    }
+    for (int r = 0; r < ROWS; r++) {
+        double u = (double)rng_uniform(key, (uint64_t)(1000 + r));
+        batch->target[r] = kind == LOSS_CROSS_ENTROPY ? floor(u * CLASSES) : u;
+    }
+    int64_t cols = kind == LOSS_CROSS_ENTROPY ? CLASSES : 1;
+    batch->call = (loss_call_t){
+        .kind = kind,
+        .unbiased = unbiased,
+        .weight = 0.75,
+        .x = {batch->x, ROWS, cols, STRIDE, 0},
+        .target = batch->target,
+        .d_x = {batch->d_x, ROWS, cols, STRIDE, 0},
+    };
+}
+
+static double value_of(const kernels_t *kernels, const loss_call_t *call) {
+    double sums[LOSS_SUMS];
+    kernels->loss_sums(call, sums);
+    return call->weight * loss_value(call->kind, call->unbiased, sums);
+}
+
+/* Rows 2 and 6 have no target: they are in no sum and their gradient is 0. */
+static void check_gradient(loss_kind_t kind, bool unbiased) {
+    const kernels_t *kernels = case_table("ref", DTYPE_F64);
+    batch_t batch;
+    batch_make(&batch, kind, unbiased);
+    batch.target[2] = batch.target[6] = NAN;
+    double sums[LOSS_SUMS];
+    kernels->loss_sums(&batch.call, sums);
+    check_value(sums[0], ROWS - 2, 0.0);
+    kernels->loss_gradient(&batch.call, sums);
+    const double step = 1e-6;
+    for (int i = 0; i < ROWS * STRIDE; i++) {
+        if (i % STRIDE >= batch.call.x.cols) {
+            check_value(batch.d_x[i], 1234.0, 0.0);
+            continue;
+        }
+        double kept = batch.x[i];
+        batch.x[i] = kept + step;
+        double above = value_of(kernels, &batch.call);
+        batch.x[i] = kept - step;
+        double below = value_of(kernels, &batch.call);
+        batch.x[i] = kept;
+        check_value(batch.d_x[i], (above - below) / (2.0 * step), 1e-8);
+        if (i / STRIDE == 2 || i / STRIDE == 6) {
+            check_value(batch.d_x[i], 0.0, 0.0);
+        }
+    }
+}
+
+static void gradients(void **state) {
+    (void)state;
+    check_gradient(LOSS_CCC, false);
+    check_gradient(LOSS_CCC, true);
+    check_gradient(LOSS_MSE, false);
+    check_gradient(LOSS_CROSS_ENTROPY, false);
+}
+
+/* The worked example of the specification, section 2.1 (its denominators have no 1e-8). */
+static void ccc_example(void **state) {
+    (void)state;
+    double x[5] = {.1, .4, -.2, .3, .05}, y[5] = {0, .5, -.1, .2, .3}, d_x[5];
+    const double value[2] = {0.7764449291, 0.7807017544};
+    const double slope[2][5] = {
+        {-0.51421769, 0.65073987, 0.06564481, -0.31918600, 0.96374194},
+        {-0.54978455, 0.61595876, 0.03885811, -0.35741767, 0.93721145},
+    };
+    const kernels_t *kernels = case_table("ref", DTYPE_F64);
+    for (int unbiased = 0; unbiased < 2; unbiased++) {
+        loss_call_t call = {
+            .kind = LOSS_CCC,
+            .unbiased = unbiased,
+            .weight = 1.0,
+            .x = {x, 5, 1, 1, 0},
+            .target = y,
+            .d_x = {d_x, 5, 1, 1, 0},
+        };
+        double sums[LOSS_SUMS];
+        kernels->loss_sums(&call, sums);
+        check_value(loss_value(LOSS_CCC, unbiased, sums), 1.0 - value[unbiased], 2e-7);
+        kernels->loss_gradient(&call, sums);
+        for (int i = 0; i < 5; i++) {
+            check_value(d_x[i], -slope[unbiased][i], 5e-7);
+        }
+    }
+}
+
+static void values_by_hand(void **state) {
+    (void)state;
+    const kernels_t *kernels = case_table("ref", DTYPE_F64);
+    double x[4] = {1, 2, 3, 4}, y[2] = {0, 1}, d_x[4], sums[LOSS_SUMS];
+    loss_call_t mse = {.kind = LOSS_MSE,
+                       .weight = 2.0,
+                       .x = {x, 2, 1, 1, 0},
+                       .target = y,
+                       .d_x = {d_x, 2, 1, 1, 0}};
+    kernels->loss_sums(&mse, sums);
+    const double expected[LOSS_SUMS] = {2, 2, 0, 0, 0, 0};
+    assert_memory_equal(sums, expected, sizeof sums);
+    check_value(loss_value(LOSS_MSE, false, sums), 1.0, 0.0);
+    kernels->loss_gradient(&mse, sums);
+    check_value(d_x[1], 2.0, 0.0);
+    loss_call_t entropy = {.kind = LOSS_CROSS_ENTROPY,
+                           .weight = 1.0,
+                           .x = {x, 2, 2, 2, 0},
+                           .target = y,
+                           .d_x = {d_x, 2, 2, 2, 0}};
+    kernels->loss_sums(&entropy, sums);
+    double low = 1.0 / (1.0 + exp(1.0)), high = 1.0 - low;
+    check_value(loss_value(LOSS_CROSS_ENTROPY, false, sums), -(log(low) + log(high)) / 2.0, 1e-15);
+    kernels->loss_gradient(&entropy, sums);
+    check_value(d_x[0], (low - 1.0) / 2.0, 1e-15);
+    check_value(d_x[3], (high - 1.0) / 2.0, 1e-15);
+}
+
+/* No target, or one where ccc needs two: loss 0, gradient 0 on every table. */
+static void too_few_targets(void **state) {
+    (void)state;
+    const kernels_t *kernels = case_table("ref", DTYPE_F64);
+    for (int kind = LOSS_CCC; kind <= LOSS_CROSS_ENTROPY; kind++) {
+        for (int count = 0; count <= (kind == LOSS_CCC ? 1 : 0); count++) {
+            batch_t batch;
+            double sums[LOSS_SUMS];
+            batch_make(&batch, (loss_kind_t)kind, true);
+            for (int r = count; r < ROWS; r++) {
+                batch.target[r] = NAN;
+            }
+            kernels->loss_sums(&batch.call, sums);
+            check_value(loss_value(batch.call.kind, true, sums), 0.0, 0.0);
+            kernels->loss_gradient(&batch.call, sums);
+            for (int r = 0; r < ROWS; r++) {
+                check_value(batch.d_x[r * STRIDE], 0.0, 0.0);
+            }
+        }
+    }
+}
+
+static void equal_and_constant_predictions(void **state) {
+    (void)state;
+    const kernels_t *kernels = case_table("ref", DTYPE_F64);
+    batch_t batch;
+    batch_make(&batch, LOSS_CCC, false);
+    for (int r = 0; r < ROWS; r++) {
+        batch.x[r * STRIDE] = batch.target[r];
+    }
+    check_value(value_of(kernels, &batch.call), 0.0, 1e-6);
+    for (int r = 0; r < ROWS; r++) {
+        batch.x[r * STRIDE] = 0.5;
+    }
+    check_value(value_of(kernels, &batch.call), 0.75, 1e-6);
+}
+
+/* The sums of two halves added are the sums of the whole. */
+static void halves_add_up(void **state) {
+    (void)state;
+    const kernels_t *kernels = case_table("ref", DTYPE_F64);
+    for (int kind = LOSS_CCC; kind <= LOSS_CROSS_ENTROPY; kind++) {
+        batch_t batch;
+        double whole[LOSS_SUMS], first[LOSS_SUMS], second[LOSS_SUMS];
+        batch_make(&batch, (loss_kind_t)kind, false);
+        kernels->loss_sums(&batch.call, whole);
+        batch.call.x.rows = 4;
+        kernels->loss_sums(&batch.call, first);
+        batch.call.x.rows = ROWS - 4;
+        batch.call.x.data = batch.x + 4 * STRIDE;
+        batch.call.target = batch.target + 4;
+        kernels->loss_sums(&batch.call, second);
+        for (int i = 0; i < LOSS_SUMS; i++) {
+            check_value(first[i] + second[i], whole[i], 1e-14);
+        }
+    }
+}
+
+/* Sums are double, so a float gradient errs by the roundings of its inputs and of itself. */
+static void float_is_accurate(void **state) {
+    (void)state;
+    const kernels_t *exact = case_table("ref", DTYPE_F64), *kernels = case_table("cpu", DTYPE_F32);
+    for (int kind = LOSS_CCC; kind <= LOSS_CROSS_ENTROPY; kind++) {
+        batch_t batch;
+        batch_make(&batch, (loss_kind_t)kind, true);
+        float x[ROWS * STRIDE], d_x[ROWS * STRIDE], target[ROWS];
+        for (int i = 0; i < ROWS * STRIDE; i++) {
+            x[i] = (float)batch.x[i];
+        }
+        for (int r = 0; r < ROWS; r++) {
+            target[r] = (float)batch.target[r];
+        }
+        loss_call_t call = batch.call;
+        call.x.data = x;
+        call.d_x.data = d_x;
+        call.target = target;
+        double sums[LOSS_SUMS], exact_sums[LOSS_SUMS];
+        kernels->loss_sums(&call, sums);
+        kernels->loss_gradient(&call, sums);
+        exact->loss_sums(&batch.call, exact_sums);
+        exact->loss_gradient(&batch.call, exact_sums);
+        for (int i = 0; i < LOSS_SUMS; i++) {
+            check_value(sums[i], exact_sums[i], 4.0 * ROWS * (double)FLT_EPSILON);
+        }
+        for (int i = 0; i < ROWS * STRIDE; i++) {
+            if (i % STRIDE < call.x.cols) {
+                check_value((double)d_x[i], batch.d_x[i], 4.0 * (double)FLT_EPSILON);
+            }
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients),         cmocka_unit_test(ccc_example),
+        cmocka_unit_test(values_by_hand),    cmocka_unit_test(too_few_targets),
+        cmocka_unit_test(halves_add_up),     cmocka_unit_test(equal_and_constant_predictions),
+        cmocka_unit_test(float_is_accurate),
+    };
+    return RUN_TESTS(tests);
+}

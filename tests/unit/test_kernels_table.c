@@ -1,0 +1,160 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "kernels/device.h"
+#include "kernels/kernels.h"
+#include "unit/op_case.h"
+
+static void check_full(const kernels_t *kernels, const char *backend, dtype_t dtype) {
+    assert_string_equal(kernels->backend, backend);
+    assert_int_equal(kernels->dtype, dtype);
+    for (int i = 0; i < OP_COUNT; i++) {
+        const op_row_t *row = &kernels->ops[i];
+        assert_true(row->plan != NULL && row->plan_close != NULL);
+        assert_true(row->forward != NULL && row->backward_data != NULL);
+        bool weights = i == OP_linear || i == OP_add_layernorm;
+        assert_int_equal(row->backward_weights != NULL, weights);
+        row->plan_close(NULL);
+    }
+    assert_true(kernels->loss_sums != NULL && kernels->loss_gradient != NULL);
+    assert_true(kernels->optimizer_update != NULL && kernels->add != NULL);
+    assert_true(kernels->sum_squares != NULL && kernels->all_finite != NULL);
+}
+
+static void tables_have_no_holes(void **state) {
+    (void)state;
+    check_full(case_table("ref", DTYPE_F32), "ref", DTYPE_F32);
+    check_full(case_table("ref", DTYPE_F64), "ref", DTYPE_F64);
+    check_full(case_table("cpu", DTYPE_F32), "cpu", DTYPE_F32);
+    assert_ptr_equal(case_table("cpu", DTYPE_F32), case_table("cpu", DTYPE_F32));
+}
+
+static void what_is_not_there_is_refused(void **state) {
+    (void)state;
+    const kernels_t *kernels = NULL;
+    CHECK_FAILS(kernels_for("cpu", DTYPE_F64, &kernels), STATUS_UNAVAILABLE, "backend ref");
+    CHECK_FAILS(kernels_for("cuda", DTYPE_F32, &kernels), STATUS_UNAVAILABLE, "-DGPU=cuda");
+    CHECK_FAILS(kernels_for("abacus", DTYPE_F32, &kernels), STATUS_INPUT, "abacus");
+    assert_null(kernels);
+    const device_t *device = NULL;
+    CHECK_FAILS(device_for("cuda", &device), STATUS_UNAVAILABLE, "device: cpu");
+    CHECK_FAILS(device_for("tpu", &device), STATUS_INPUT, "tpu");
+    assert_null(device);
+}
+
+/* The table for the session's JMT_ISA is made first: oneDNN takes one choice per process. */
+static void the_instruction_set_can_be_chosen(void **state) {
+    (void)state;
+    char kept[16] = "";
+    const char *isa = getenv("JMT_ISA");
+    strncpy(kept, isa == NULL ? "" : isa, sizeof kept - 1);
+    case_table("cpu", DTYPE_F32);
+    CHECK_OK(kernels_isa(&isa));
+    const char *session = isa;
+    setenv("JMT_ISA", "generic", 1);
+    CHECK_OK(kernels_isa(&isa));
+    assert_string_equal(isa, "generic");
+    const kernels_t *kernels = NULL;
+    if (strcmp(session, "generic") != 0) {
+        CHECK_FAILS(kernels_for("cpu", DTYPE_F32, &kernels), STATUS_FAILED, "JMT_ISA");
+    }
+    CHECK_OK(kernels_for("ref", DTYPE_F32, &kernels));
+    setenv("JMT_ISA", "sse9", 1);
+    CHECK_FAILS(kernels_isa(&isa), STATUS_INPUT, "generic, avx2 or avx512");
+    CHECK_FAILS(kernels_for("cpu", DTYPE_F32, &kernels), STATUS_INPUT, "sse9");
+    setenv("JMT_ISA", "avx512", 1);
+    if (!__builtin_cpu_supports("avx512dq")) {
+        CHECK_FAILS(kernels_isa(&isa), STATUS_UNAVAILABLE, "unset JMT_ISA");
+    }
+    setenv("JMT_ISA", kept, 1);
+    CHECK_OK(kernels_isa(&isa));
+    assert_string_equal(isa, session);
+    assert_string_equal(kernels_library_version("cpu"), "onednn 2.6.3");
+}
+
+static void device_memory(void **state) {
+    (void)state;
+    const device_t *device = NULL, *automatic = NULL;
+    CHECK_OK(device_for("cpu", &device));
+    CHECK_OK(device_for("auto", &automatic));
+    assert_ptr_equal(device, automatic);
+    for (size_t bytes = 0; bytes < 300; bytes += 99) {
+        void *memory = NULL;
+        unsigned char host[300], back[300];
+        memset(host, 7, sizeof host);
+        CHECK_OK(device->alloc(bytes, "a test", &memory));
+        assert_int_equal((uintptr_t)memory % 64, 0);
+        for (size_t i = 0; i < bytes; i++) {
+            assert_int_equal(((unsigned char *)memory)[i], 0);
+        }
+        device->copy_in(memory, host, bytes);
+        device->copy_out(back, memory, bytes);
+        device->synchronize();
+        assert_memory_equal(host, back, bytes);
+        device->fill_zero(memory, bytes);
+        device->copy_out(back, memory, bytes);
+        for (size_t i = 0; i < bytes; i++) {
+            assert_int_equal(back[i], 0);
+        }
+        device->release(memory);
+    }
+    device->release(NULL);
+}
+
+/* volatile: the compiler would otherwise warn that the size is absurd, which is the point */
+static void too_much_memory_is_an_error(void **state) {
+    (void)state;
+    const device_t *device = NULL;
+    void *memory = NULL;
+    volatile size_t absurd = SIZE_MAX / 4;
+    CHECK_OK(device_for("cpu", &device));
+    CHECK_FAILS(device->alloc(absurd, "the arena", &memory), STATUS_FAILED, "the arena");
+    assert_null(memory);
+}
+
+static mask_t mask_of(uint8_t *data, int64_t count) {
+    return (mask_t){.data = data, .count = count, .shard_stride = count};
+}
+
+static void any_mask(void **state) {
+    (void)state;
+    uint8_t a[6] = {1, 0, 0, 1, 0, 0}, b[6] = {0, 1, 0, 0, 0, 1}, out[6];
+    mask_t in[2] = {mask_of(a, 3), mask_of(b, 3)};
+    memset(out, 9, sizeof out);
+    mask_any(mask_of(out, 3), in, 2, 1, 2);
+    assert_memory_equal(out, ((uint8_t[]){9, 9, 9, 1, 0, 1}), 6);
+    mask_any(mask_of(out, 3), in, 2, 0, 2);
+    assert_memory_equal(out, ((uint8_t[]){1, 1, 0, 1, 0, 1}), 6);
+    in[1].data = NULL;
+    mask_any(mask_of(out, 3), in, 2, 0, 1);
+    assert_memory_equal(out, ((uint8_t[]){1, 1, 1}), 3);
+}
+
+/* Two groups of two rows, three tokens; keys of another length than the rows. */
+static void token_mask(void **state) {
+    (void)state;
+    uint8_t a[4] = {1, 0, 1, 1}, b[4] = {1, 1, 0, 1}, few[6] = {0, 0, 1, 0, 0, 0}, out[12];
+    mask_t query[3] = {mask_of(a, 4), mask_of(b, 4), {0}};
+    mask_t key[3] = {mask_of(b, 4), mask_of(few, 6), mask_of(a, 4)};
+    mask_tokens(mask_of(out, 12), query, key, 3, 2, 0, 1);
+    const uint8_t expected[12] = {1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 0, 1};
+    assert_memory_equal(out, expected, 12);
+    key[1].data = NULL;
+    mask_tokens(mask_of(out, 12), query, key, 3, 2, 0, 1);
+    assert_int_equal(out[3 * 3 + 1], 1);
+    assert_int_equal(out[2 * 3 + 1], 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_have_no_holes),
+        cmocka_unit_test(what_is_not_there_is_refused),
+        cmocka_unit_test(the_instruction_set_can_be_chosen),
+        cmocka_unit_test(device_memory),
+        cmocka_unit_test(too_much_memory_is_an_error),
+        cmocka_unit_test(any_mask),
+        cmocka_unit_test(token_mask),
+    };
+    return RUN_TESTS(tests);
+}

@@ -1,0 +1,164 @@
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+#include "kernels/kernels.h"
+#include "unit/op_case.h"
+
+static op_description_t attention(int64_t groups, int64_t heads, int64_t query_len, int64_t key_len,
+                                  int64_t cols) {
+    op_shape_t query = {.rows = groups * query_len, .cols = cols};
+    op_shape_t key = {.rows = groups * key_len, .cols = cols};
+    return (op_description_t){
+        .kind = OP_attention,
+        .attributes = {.groups = groups,
+                       .heads = heads,
+                       .query_len = query_len,
+                       .key_len = key_len},
+        .input_count = 3,
+        .in = {query, key, key},
+        .out = query,
+    };
+}
+
+static void gradients(void **state) {
+    (void)state;
+    op_description_t d = attention(2, 1, 3, 3, 5);
+    case_check_reference(&d, 0, 0, 0);
+    d = attention(3, 2, 3, 5, 6);
+    case_check_reference(&d, 15, 5, 1); /* group 1 is masked as a whole */
+    d = attention(2, 3, 1, 2, 3);
+    case_check_reference(&d, 4, 2, 0);
+    d = attention(1, 1, 7, 35, 33);
+    case_check_reference(&d, 35, 0, 0);
+}
+
+/* One query, d = 4: scores q.k / 2 = 0 and log 3 give probabilities 1/4 and 3/4. */
+static void by_hand(void **state) {
+    (void)state;
+    op_case_t test;
+    op_description_t d = attention(1, 1, 1, 3, 4);
+    case_open(&test, case_table("ref", DTYPE_F64), &d, 1, 0, 1);
+    case_mask(&test, 3, 0, 0);
+    memcpy(test.call.mask.data, (uint8_t[]){1, 0, 1}, 3);
+    const double q[4] = {1, 0, 0, 0};
+    const double k[3][4] = {{0, 9, 9, 9}, {5, 5, 5, 5}, {2.0 * log(3.0), 1, 2, 3}};
+    const double v[3][4] = {{4, 0, -8, 0}, {100, 100, 100, 100}, {8, 4, 0, 0}};
+    for (int c = 0; c < 4; c++) {
+        case_set(&test, test.call.in[0], 0, 0, c, q[c]);
+        for (int r = 0; r < 3; r++) {
+            case_set(&test, test.call.in[1], 0, r, c, k[r][c]);
+            case_set(&test, test.call.in[2], 0, r, c, v[r][c]);
+        }
+    }
+    case_run(&test);
+    const double expected[4] = {7, 3, -2, 0};
+    for (int c = 0; c < 4; c++) {
+        check_value(case_get(&test, test.call.out, 0, 0, c), expected[c], 1e-14);
+        check_value(case_get(&test, test.call.d_in[1], 0, 1, c), 0.0, 0.0);
+        check_value(case_get(&test, test.call.d_in[2], 0, 1, c), 0.0, 0.0);
+    }
+    check_value(case_flat_get(&test, test.call.saved, 1), 0.0, 0.0);
+    check_value(case_flat_get(&test, test.call.saved, 2), 0.75, 1e-15);
+    case_close(&test);
+}
+
+static void a_group_without_keys_is_zero(void **state) {
+    (void)state;
+    op_case_t test;
+    op_description_t d = attention(3, 2, 3, 5, 6);
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+    case_mask(&test, 15, 5, 1);
+    case_run(&test);
+    for (int s = 0; s < 2; s++) {
+        for (int c = 0; c < 6; c++) {
+            for (int r = 3; r < 6; r++) {
+                check_value(case_get(&test, test.call.out, s, r, c), 0.0, 0.0);
+                check_value(case_get(&test, test.call.d_in[0], s, r, c), 0.0, 0.0);
+            }
+            for (int r = 5; r < 10; r++) {
+                check_value(case_get(&test, test.call.d_in[1], s, r, c), 0.0, 0.0);
+                check_value(case_get(&test, test.call.d_in[2], s, r, c), 0.0, 0.0);
+            }
+        }
+    }
+    case_close(&test);
+}
+
+/* With values of size 1: a score errs by (h + 2) eps sqrt(h), h columns per head; a probability by
+ * twice that and (keys + 8) eps of itself; an output by as much again. Gradients pass two products
+ * more, whose sums of |a||b| are at most h and queries + keys. */
+static void float_is_accurate(void **state) {
+    (void)state;
+    op_case_t test, exact;
+    op_description_t d = attention(2, 2, 31, 37, 80);
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+    case_open(&exact, case_table("ref", DTYPE_F64), &d, 2, 0, 2);
+    case_mask(&test, 74, 0, 0);
+    case_mask(&exact, 74, 0, 0);
+    case_run(&test);
+    case_run(&exact);
+    const double h = 40.0, unit = FLT_EPSILON;
+    double bound = (2.0 * (h + 2.0) * sqrt(h) + 37.0 + 8.0) * unit;
+    case_check_near(&test, &exact, 2.0 * bound, 4.0 * sqrt(h) * bound, 0.0);
+    case_close(&test);
+    case_close(&exact);
+}
+
+static void large_scores_do_not_overflow(void **state) {
+    (void)state;
+    op_case_t test;
+    op_description_t d = attention(1, 1, 2, 3, 4);
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+    for (int r = 0; r < 2; r++) {
+        for (int c = 0; c < 4; c++) {
+            case_set(&test, test.call.in[0], 0, r, c, 1e6);
+        }
+    }
+    case_run(&test);
+    for (int r = 0; r < 2; r++) {
+        double total = 0.0;
+        for (int j = 0; j < 3; j++) {
+            total += case_flat_get(&test, test.call.saved, r * 3 + j);
+        }
+        check_value(total, 1.0, 1e-6);
+    }
+    case_close(&test);
+}
+
+/* Gradients that nobody asks for are skipped and the others keep their bits. */
+static void absent_gradients(void **state) {
+    (void)state;
+    op_description_t d = attention(2, 2, 3, 5, 6);
+    for (int kept = 0; kept < 3; kept++) {
+        op_case_t all, some;
+        case_open(&all, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+        case_open(&some, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+        case_run(&all);
+        for (int i = 0; i < 3; i++) {
+            if (i != kept) {
+                some.call.d_in[i].data = NULL;
+            }
+        }
+        case_run(&some);
+        for (int64_t j = 0; j < d.in[kept].rows * 6; j++) {
+            check_value(case_get(&some, some.call.d_in[kept], 1, j / 6, j % 6),
+                        case_get(&all, all.call.d_in[kept], 1, j / 6, j % 6), 0.0);
+        }
+        case_close(&all);
+        case_close(&some);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients),
+        cmocka_unit_test(by_hand),
+        cmocka_unit_test(a_group_without_keys_is_zero),
+        cmocka_unit_test(float_is_accurate),
+        cmocka_unit_test(large_scores_do_not_overflow),
+        cmocka_unit_test(absent_gradients),
+    };
+    return RUN_TESTS(tests);
+}

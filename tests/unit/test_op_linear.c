@@ -1,0 +1,174 @@
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+#include "kernels/kernels.h"
+#include "unit/op_case.h"
+
+static op_description_t linear(int64_t rows, int64_t in, int64_t out, activation_t activation) {
+    return (op_description_t){
+        .kind = OP_linear,
+        .attributes.activation = activation,
+        .input_count = 1,
+        .in = {{.rows = rows, .cols = in}},
+        .out = {.rows = rows, .cols = out},
+    };
+}
+
+static void gradients(void **state) {
+    (void)state;
+    for (int relu = 0; relu < 2; relu++) {
+        op_description_t d = linear(5, 7, 9, relu ? ACTIVATION_RELU : ACTIVATION_NONE);
+        case_check_reference(&d, 0, 0, 0);
+        d = linear(1, 3, 1, relu ? ACTIVATION_RELU : ACTIVATION_NONE);
+        case_check_reference(&d, 0, 0, 0);
+    }
+}
+
+/* y = relu([1 2] [[3 4] [-5 1]]' + [10 1]) = relu([21 -2]) */
+static void by_hand(void **state) {
+    (void)state;
+    const char *backends[] = {"ref", "cpu"};
+    for (int b = 0; b < 2; b++) {
+        op_case_t test;
+        op_description_t d = linear(1, 2, 2, ACTIVATION_RELU);
+        case_open(&test, case_table(backends[b], DTYPE_F32), &d, 1, 0, 1);
+        memcpy(test.call.in[0].data, (float[]){1, 2}, 8);
+        memcpy((void *)test.call.weight[0], (float[]){3, 4, -5, 1}, 16);
+        memcpy((void *)test.call.weight[1], (float[]){10, 1}, 8);
+        memcpy(test.call.d_out.data, (float[]){2, 100}, 8);
+        case_run(&test);
+        assert_memory_equal(test.call.out.data, ((float[]){21, 0}), 8);
+        assert_memory_equal(test.call.d_in[0].data, ((float[]){6, 8}), 8);
+        assert_memory_equal(test.d_weight[0][0], ((float[]){2, 4, 0, 0}), 16);
+        assert_memory_equal(test.d_weight[1][0], ((float[]){2, 0}), 8);
+        case_close(&test);
+    }
+}
+
+/* The largest sum of |a||b| behind an element of a matrix of `magnitude`, which ran on |values|. */
+static double largest(const op_case_t *magnitude, matrix_t matrix) {
+    double top = 0.0;
+    for (int s = magnitude->call.shard_begin; s < magnitude->call.shard_end; s++) {
+        for (int64_t j = 0; j < matrix.rows * matrix.cols; j++) {
+            top = fmax(top, case_get(magnitude, matrix, s, j / matrix.cols, j % matrix.cols));
+        }
+    }
+    return top;
+}
+
+static void make_absolute(op_case_t *test) {
+    matrix_t matrices[] = {test->call.in[0], test->call.d_out};
+    for (int m = 0; m < 2; m++) {
+        for (int s = test->call.shard_begin; s < test->call.shard_end; s++) {
+            for (int64_t j = 0; j < matrices[m].rows * matrices[m].cols; j++) {
+                int64_t r = j / matrices[m].cols, c = j % matrices[m].cols;
+                case_set(test, matrices[m], s, r, c, fabs(case_get(test, matrices[m], s, r, c)));
+            }
+        }
+    }
+    for (int w = 0; w < 2; w++) {
+        for (int64_t i = 0; i < test->weight_count[w]; i++) {
+            case_flat_set(test, (void *)test->call.weight[w], i,
+                          fabs(case_flat_get(test, test->call.weight[w], i)));
+        }
+    }
+}
+
+/* Any order of n products and sums errs by at most about n eps sum|a||b|. */
+static void check_float_table(const kernels_t *kernels, const op_description_t *d) {
+    op_case_t test, exact, magnitude;
+    case_open(&test, kernels, d, 3, 1, 3);
+    case_open(&exact, case_table("ref", DTYPE_F64), d, 3, 1, 3);
+    case_open(&magnitude, case_table("ref", DTYPE_F64), d, 3, 1, 3);
+    make_absolute(&magnitude);
+    case_run(&test);
+    case_run(&exact);
+    case_run(&magnitude);
+    const double unit = FLT_EPSILON;
+    double rows = (double)d->out.rows, in = (double)d->in[0].cols, out = (double)d->out.cols;
+    double weight_top = 0.0;
+    for (int s = 1; s < 3; s++) {
+        for (int w = 0; w < 2; w++) {
+            for (int64_t i = 0; i < magnitude.weight_count[w]; i++) {
+                weight_top =
+                    fmax(weight_top, case_flat_get(&magnitude, magnitude.d_weight[w][s], i));
+            }
+        }
+    }
+    case_check_near(&test, &exact, (in + 2) * unit * largest(&magnitude, magnitude.call.out),
+                    (out + 1) * unit * largest(&magnitude, magnitude.call.d_in[0]),
+                    (rows + 1) * unit * weight_top);
+    case_close(&test);
+    case_close(&exact);
+    case_close(&magnitude);
+}
+
+static const int64_t shapes[][3] = {{5, 7, 9},   {1, 1, 1},    {1, 12, 3},   {3, 1, 5},
+                                    {16, 64, 1}, {17, 33, 65}, {63, 40, 128}};
+enum { SHAPE_COUNT = sizeof shapes / sizeof shapes[0] };
+
+static void float_tables_are_accurate(void **state) {
+    (void)state;
+    for (int i = 0; i < SHAPE_COUNT; i++) {
+        for (int relu = 0; relu < 2; relu++) {
+            op_description_t d = linear(shapes[i][0], shapes[i][1], shapes[i][2],
+                                        relu ? ACTIVATION_RELU : ACTIVATION_NONE);
+            check_float_table(case_table("ref", DTYPE_F32), &d);
+            check_float_table(case_table("cpu", DTYPE_F32), &d);
+        }
+    }
+}
+
+static void a_shard_has_the_same_bits_alone(void **state) {
+    (void)state;
+    const kernels_t *kernels = case_table("cpu", DTYPE_F32);
+    for (int i = 0; i < SHAPE_COUNT; i++) {
+        op_case_t all, one;
+        op_description_t d = linear(shapes[i][0], shapes[i][1], shapes[i][2], ACTIVATION_RELU);
+        case_open(&all, kernels, &d, 4, 0, 4);
+        case_open(&one, kernels, &d, 4, 2, 3);
+        case_run(&all);
+        case_run(&one);
+        case_check_same_bits(&all, &one);
+        case_run(&one);
+        case_check_same_bits(&all, &one);
+        case_close(&all);
+        case_close(&one);
+    }
+}
+
+/* d_out absent: forward only. d_in absent: a first layer. */
+static void plans_without_gradients(void **state) {
+    (void)state;
+    const kernels_t *kernels = case_table("cpu", DTYPE_F32);
+    op_case_t test;
+    op_description_t d = linear(5, 7, 9, ACTIVATION_RELU);
+    case_open(&test, kernels, &d, 2, 0, 2);
+    test.call.d_in[0].data = NULL;
+    test.row->plan_close(test.plan);
+    test.description.d_out.rows = 0;
+    CHECK_OK(test.row->plan(&test.description, &test.plan, &test.needs));
+    case_forward(&test);
+    case_check_guards(&test);
+    test.row->plan_close(test.plan);
+    test.description.d_out.rows = test.description.out.rows;
+    test.description.d_in[0].rows = 0;
+    CHECK_OK(test.row->plan(&test.description, &test.plan, &test.needs));
+    case_forward(&test);
+    case_backward(&test);
+    case_close(&test);
+    kernels->ops[OP_linear].plan_close(NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients),
+        cmocka_unit_test(by_hand),
+        cmocka_unit_test(float_tables_are_accurate),
+        cmocka_unit_test(a_shard_has_the_same_bits_alone),
+        cmocka_unit_test(plans_without_gradients),
+    };
+    return RUN_TESTS(tests);
+}

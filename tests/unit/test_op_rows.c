@@ -1,0 +1,252 @@
+/* The operations without weights that work row by row. */
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+#include "kernels/base/rng.h"
+#include "kernels/kernels.h"
+#include "unit/op_case.h"
+
+static op_description_t plain(op_kind_t kind, int64_t rows, int64_t cols, int inputs) {
+    op_description_t d = {.kind = kind, .input_count = inputs, .out = {.rows = rows, .cols = cols}};
+    for (int i = 0; i < inputs; i++) {
+        d.in[i] = d.out;
+    }
+    return d;
+}
+
+static void relu(void **state) {
+    (void)state;
+    op_description_t d = plain(OP_relu, 5, 7, 1);
+    case_check_reference(&d, 0, 0, 0);
+    op_case_t test;
+    d = plain(OP_relu, 1, 4, 1);
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+    memcpy(test.call.in[0].data, (float[]){-2, 0, 3, NAN}, 16);
+    case_forward(&test);
+    assert_memory_equal(test.call.out.data, ((float[]){0, 0, 3}), 12);
+    assert_true(isnan(case_get(&test, test.call.out, 0, 0, 3)));
+    case_close(&test);
+}
+
+static void l2_normalize(void **state) {
+    (void)state;
+    op_description_t d = plain(OP_l2_normalize, 5, 7, 1);
+    case_check_reference(&d, 0, 0, 0);
+    case_check_reference(&d, 5, 1, 2);
+    op_case_t test;
+    d = plain(OP_l2_normalize, 3, 2, 1);
+    case_open(&test, case_table("ref", DTYPE_F64), &d, 1, 0, 1);
+    const double x[3][2] = {{3, -4}, {0, 0}, {3e-13, 4e-13}};
+    const double y[3][2] = {{0.6, -0.8}, {0, 0}, {0.3, 0.4}};
+    for (int j = 0; j < 6; j++) {
+        case_set(&test, test.call.in[0], 0, j / 2, j % 2, x[j / 2][j % 2]);
+    }
+    case_run(&test);
+    for (int j = 0; j < 6; j++) {
+        check_value(case_get(&test, test.call.out, 0, j / 2, j % 2), y[j / 2][j % 2], 1e-15);
+    }
+    double d_out = case_get(&test, test.call.d_out, 0, 1, 0);
+    check_value(case_get(&test, test.call.d_in[0], 0, 1, 0), d_out / 1e-12, fabs(d_out));
+    case_close(&test);
+}
+
+static void mask_rows(void **state) {
+    (void)state;
+    op_description_t d = plain(OP_mask_rows, 6, 7, 1);
+    case_check_reference(&d, 0, 0, 0);
+    case_check_reference(&d, 6, 2, 1);
+    op_case_t test;
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+    case_mask(&test, 6, 2, 1);
+    case_run(&test);
+    for (int r = 0; r < 6; r++) {
+        double factor = test.call.mask.data[r];
+        check_value(case_get(&test, test.call.out, 0, r, 3),
+                    factor * case_get(&test, test.call.in[0], 0, r, 3), 0.0);
+    }
+    check_value(test.call.mask.data[2], 0.0, 0.0);
+    case_close(&test);
+}
+
+static op_description_t concat_of(int64_t first, int64_t second, int64_t third) {
+    op_description_t d = plain(OP_concat, 5, first + second + third, 3);
+    d.in[0].cols = first;
+    d.in[1].cols = second;
+    d.in[2].cols = third;
+    return d;
+}
+
+static void concat(void **state) {
+    (void)state;
+    op_description_t d = concat_of(2, 7, 3);
+    case_check_reference(&d, 0, 0, 0);
+    op_case_t test;
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+    case_run(&test);
+    check_value(case_get(&test, test.call.out, 1, 4, 1), case_get(&test, test.call.in[0], 1, 4, 1),
+                0.0);
+    check_value(case_get(&test, test.call.out, 1, 4, 2), case_get(&test, test.call.in[1], 1, 4, 0),
+                0.0);
+    check_value(case_get(&test, test.call.out, 1, 4, 11), case_get(&test, test.call.in[2], 1, 4, 2),
+                0.0);
+    check_value(case_get(&test, test.call.d_in[2], 1, 4, 2),
+                case_get(&test, test.call.d_out, 1, 4, 11), 0.0);
+    case_close(&test);
+}
+
+/* Part 1 and its gradient are views of the whole: nothing is copied, the others are. */
+static void concat_of_views(void **state) {
+    (void)state;
+    op_description_t d = concat_of(2, 7, 3);
+    op_case_t test;
+    case_open(&test, case_table("ref", DTYPE_F32), &d, 2, 0, 2);
+    op_call_t *call = &test.call;
+    call->in[1] = call->out;
+    call->in[1].data = (float *)call->out.data + 2;
+    call->d_in[1] = call->d_out;
+    call->d_in[1].data = (float *)call->d_out.data + 2;
+    call->in[1].cols = call->d_in[1].cols = 7;
+    case_set(&test, call->in[1], 1, 3, 4, 0.625);
+    double d_out = case_get(&test, call->d_out, 1, 3, 6);
+    case_forward(&test);
+    case_backward(&test);
+    check_value(case_get(&test, call->out, 1, 3, 6), 0.625, 0.0);
+    check_value(case_get(&test, call->d_in[1], 1, 3, 4), d_out, 0.0);
+    check_value(case_get(&test, call->out, 1, 3, 9), case_get(&test, call->in[2], 1, 3, 0), 0.0);
+    case_close(&test);
+}
+
+static op_description_t select_of(int64_t rows, int64_t tokens, int64_t cols, token_rule_t rule) {
+    op_description_t d = plain(OP_select_token, rows, cols, 1);
+    d.in[0].rows = rows * tokens;
+    d.attributes.tokens = tokens;
+    d.attributes.token_rule = rule;
+    return d;
+}
+
+static void select_token(void **state) {
+    (void)state;
+    for (int rule = TOKEN_LAST; rule <= TOKEN_MEAN; rule++) {
+        op_description_t d = select_of(5, 3, 7, (token_rule_t)rule);
+        case_check_reference(&d, 0, 0, 0);
+        case_check_reference(&d, 15, 3, 1);
+    }
+}
+
+static void select_token_by_hand(void **state) {
+    (void)state;
+    const double expected[2][4] = {{2, 5, 9, 10}, {1.5, 5, 9, 11}};
+    for (int rule = TOKEN_LAST; rule <= TOKEN_MEAN; rule++) {
+        op_case_t test;
+        op_description_t d = select_of(4, 3, 1, (token_rule_t)rule);
+        case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+        case_mask(&test, 12, 0, 0);
+        memcpy(test.call.mask.data, (uint8_t[]){1, 1, 0, 0, 1, 0, 0, 0, 0, 1, 1, 1}, 12);
+        const double x[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 11, 10};
+        for (int i = 0; i < 12; i++) {
+            case_set(&test, test.call.in[0], 0, i, 0, x[i]);
+        }
+        case_run(&test);
+        for (int r = 0; r < 4; r++) {
+            check_value(case_get(&test, test.call.out, 0, r, 0), expected[rule][r], 0.0);
+        }
+        check_value(case_get(&test, test.call.d_in[0], 0, 2, 0), 0.0, 0.0);
+        case_close(&test);
+    }
+}
+
+static void dropout(void **state) {
+    (void)state;
+    op_description_t d = plain(OP_dropout, 5, 7, 1);
+    d.attributes.probability = 0.4;
+    d.attributes.node_hash = rng_name("head.drop");
+    case_check_reference(&d, 0, 0, 0);
+    op_case_t test;
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+    case_run(&test);
+    rng_key_t key = {test.scalars.seed, d.attributes.node_hash, test.scalars.step};
+    for (int64_t e = 0; e < 2 * 35; e++) {
+        int shard = (int)(e / 35);
+        uint64_t element = (uint64_t)(test.scalars.shard_first * 35 + e);
+        bool kept = (double)rng_uniform(key, element) >= 0.4;
+        double x = case_get(&test, test.call.in[0], shard, e % 35 / 7, e % 7);
+        double dy = case_get(&test, test.call.d_out, shard, e % 35 / 7, e % 7);
+        float scale = (float)(1.0 / 0.6);
+        check_value(case_get(&test, test.call.out, shard, e % 35 / 7, e % 7),
+                    kept ? (double)((float)x * scale) : 0.0, 0.0);
+        check_value(case_get(&test, test.call.d_in[0], shard, e % 35 / 7, e % 7),
+                    kept ? (double)((float)dy * scale) : 0.0, 0.0);
+    }
+    test.scalars.training = false;
+    case_run(&test);
+    check_value(case_get(&test, test.call.out, 1, 2, 3), case_get(&test, test.call.in[0], 1, 2, 3),
+                0.0);
+    case_close(&test);
+}
+
+static void dropout_of_everything(void **state) {
+    (void)state;
+    op_case_t test;
+    op_description_t d = plain(OP_dropout, 5, 7, 1);
+    d.attributes.probability = 1.0;
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+    case_run(&test);
+    for (int j = 0; j < 35; j++) {
+        check_value(case_get(&test, test.call.out, 0, j / 7, j % 7), 0.0, 0.0);
+    }
+    case_close(&test);
+}
+
+static void sum(void **state) {
+    (void)state;
+    for (int terms = 1; terms <= 4; terms++) {
+        op_description_t d = plain(OP_sum, 5, 7, terms);
+        case_check_reference(&d, 0, 0, 0);
+        d = plain(OP_sum, 2, 67, terms);
+        case_check_reference(&d, 0, 0, 0);
+    }
+    op_description_t d = plain(OP_sum, 2, 3, OP_INPUTS_MAX);
+    case_check_reference(&d, 0, 0, 0);
+}
+
+/* In the order of the terms, and into one of them. */
+static void sum_in_place(void **state) {
+    (void)state;
+    for (int place = 0; place < 3; place++) {
+        op_case_t test;
+        op_description_t d = plain(OP_sum, 2, 70, 3);
+        case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+        float expected[2][2][70];
+        for (int j = 0; j < 280; j++) {
+            int s = j / 140, r = j % 140 / 70, c = j % 70;
+            float a = (float)case_get(&test, test.call.in[0], s, r, c);
+            float b = (float)case_get(&test, test.call.in[1], s, r, c);
+            expected[s][r][c] = (a + b) + (float)case_get(&test, test.call.in[2], s, r, c);
+        }
+        test.call.out = test.call.in[place];
+        case_forward(&test);
+        for (int j = 0; j < 280; j++) {
+            int s = j / 140, r = j % 140 / 70, c = j % 70;
+            check_value(case_get(&test, test.call.out, s, r, c), (double)expected[s][r][c], 0.0);
+        }
+        case_close(&test);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(relu),
+        cmocka_unit_test(l2_normalize),
+        cmocka_unit_test(mask_rows),
+        cmocka_unit_test(concat),
+        cmocka_unit_test(concat_of_views),
+        cmocka_unit_test(select_token),
+        cmocka_unit_test(select_token_by_hand),
+        cmocka_unit_test(dropout),
+        cmocka_unit_test(dropout_of_everything),
+        cmocka_unit_test(sum),
+        cmocka_unit_test(sum_in_place),
+    };
+    return RUN_TESTS(tests);
+}
