@@ -1,8 +1,8 @@
 /* comm.h - the only view of the process group. One process, or many over MPI; no MPI type crosses.
  *
- * Collective calls are made by all ranks in the same order. Nothing blocks for ever: each call polls
- * until comm_config_t.timeout_s, then fails with one line naming this rank, the operation and the rank
- * that is late. Only the main thread calls. */
+ * Collective calls are made by all ranks in the same order. Nothing blocks for ever: each call
+ * polls until comm_config_t.timeout_s, then fails with one line naming this rank, the operation and
+ * the rank that is late. Only the main thread calls. */
 #ifndef JMT_COMM_H
 #define JMT_COMM_H
 
@@ -19,8 +19,8 @@ typedef struct comm_config {
 } comm_config_t;
 
 /* Collective. Uses MPI if this process was started by mpirun or srun (PMIx), else stands alone: a
- * process on its own never pays for MPI's start. Refuses (STATUS_INPUT) N singletons: SLURM_NTASKS > 1
- * but no process manager. */
+ * process on its own never pays for MPI's start. Refuses (STATUS_INPUT) N singletons: SLURM_NTASKS
+ * > 1 but no process manager. */
 status_t comm_open(const comm_config_t *config, comm_t **comm_out) MUST_CHECK;
 void comm_close(comm_t *comm); /* collective if all is well; NULL allowed */
 
@@ -33,12 +33,17 @@ int comm_host_count(const comm_t *comm);    /* distinct hosts in the group */
 double comm_wait_s(const comm_t *comm);     /* total time spent waiting for others, this process */
 double comm_wait_cpu_s(const comm_t *comm); /* CPU time burnt in those waits (polling) */
 
-/* Collective. The worst (largest) status of all ranks. On ranks whose own status is not the reported
- * one, returns STATUS_PEER carrying nothing to print; the lowest rank with the worst status gets it
- * back with its own text prefixed "rank R: OPERATION: " (R only if there are several ranks). So exactly
- * one rank prints. The exit code that all ranks should use: comm_exit_status(). */
+/* Collective. The worst status of all ranks. On ranks whose own status is not the reported one,
+ * returns STATUS_PEER carrying nothing to print; the lowest rank with the worst status gets it back
+ * with its own text, prefixed "rank R: OPERATION: " if there are several ranks and operation is not
+ * NULL (NULL: the cause is the same everywhere, as with a configuration). So exactly one rank prints.
+ * The exit code that all ranks should use: comm_exit_status(). */
 status_t comm_agree(comm_t *comm, status_t mine, const char *operation) MUST_CHECK;
 status_t comm_exit_status(const comm_t *comm); /* worst agreed so far; STATUS_OK if none */
+/* After a time-out or an MPI error nothing is sent any more: every call returns an error,
+ * comm_agree the caller's own status, comm_close cannot be collective. Print if status is not PEER,
+ * then comm_abort(). (The order among errors is UNAVAILABLE, INPUT, FAILED, then STOPPED.) */
+bool comm_is_broken(const comm_t *comm);
 
 /* Collective. Every rank gives `bytes` and receives size*bytes in rank order. */
 status_t comm_all_gather(comm_t *comm, const void *mine, size_t bytes, void *all_out,

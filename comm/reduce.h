@@ -1,16 +1,16 @@
 /* reduce.h - gradients in, updated weights out: the one reduction algorithm.
  *
- * Flat state is cut into chunks (at most CHUNK_ELEMENTS of one tensor), chunks into buckets, each bucket
- * into one contiguous run of chunks per rank (its slice). Every rank folds its shards into `part_count`
- * subtrees of the canonical tree (tree.h) and writes their gradients into parts that live in memory
- * other ranks of the host can read. Then, per bucket:
- *   1. reduce_publish(bucket)  this rank's parts of the bucket are complete (called during backward)
+ * Flat state is cut into chunks (at most CHUNK_ELEMENTS of one tensor), chunks into buckets, each
+ * bucket into one contiguous run of chunks per rank (its slice). Every rank folds its shards into
+ * `part_count` subtrees of the canonical tree (tree.h) and writes their gradients into parts that
+ * live in memory other ranks of the host can read. Then, per bucket:
+ *   1. reduce_publish(bucket)  this rank's parts of the bucket are complete (during backward)
  *   2. reduce_finish           waits for all, finishes the tree on the own slices: sums are left in
  *                              the own gradient slice (reduce_gradient)
  *   3. the caller updates the weights of its own slices, in place
  *   4. reduce_share            every rank gets every slice's weights
- * Ranks of one host read each other's memory; ranks of other hosts get messages. Same bits either way.
- * This is ZeRO-1: optimiser state exists once, with the owner of the slice. */
+ * Ranks of one host read each other's memory; ranks of other hosts get messages. Same bits either
+ * way. This is ZeRO-1: optimiser state exists once, with the owner of the slice. */
 #ifndef JMT_REDUCE_H
 #define JMT_REDUCE_H
 
@@ -40,13 +40,15 @@ typedef struct reduce_layout { /* pointers stay the caller's and outlive the red
 
 typedef struct reduce reduce_t;
 
-/* Collective. fast: the library's all-reduce instead of the tree (gives up same bits by name). */
+/* Collective. fast: the library's all-reduce instead of the tree (gives up same bits by name); all
+ * ranks then publish the buckets in the same order. add: out[i] = a[i] + b[i] elementwise; out may
+ * be a or b. Refuses more ranks than shards, and ranks whose layouts differ. */
 status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast,
                      void (*add)(void *out, const void *a, const void *b, int64_t count),
                      reduce_t **reduce_out) MUST_CHECK;
 void reduce_close(reduce_t *reduce); /* collective; NULL allowed */
 
-/* This rank's subtrees, left to right, and the memory of their gradients (float, flat state order). */
+/* This rank's subtrees, left to right, and the memory of their gradients (float, flat order). */
 int reduce_part_count(const reduce_t *reduce);
 tree_node_t reduce_part_leaves(const reduce_t *reduce, int part);
 float *reduce_part(reduce_t *reduce, int part);
@@ -57,11 +59,16 @@ float *reduce_weights(reduce_t *reduce);
 /* Chunks of bucket b that rank owns: [begin, end). */
 bucket_t reduce_slice(const reduce_t *reduce, int bucket, int rank);
 
+/* Once per bucket and step, in any order. The parts of that bucket are not the caller's from here
+ * until reduce_finish (own slices of part 0) and reduce_share (everything). */
 status_t reduce_publish(reduce_t *reduce, int bucket) MUST_CHECK;
-status_t reduce_finish(reduce_t *reduce) MUST_CHECK; /* collective */
-/* Finished gradient sums; valid on the own slices after reduce_finish. Flat state order. */
+/* Collective; after all buckets were published. */
+status_t reduce_finish(reduce_t *reduce) MUST_CHECK;
+/* Finished gradient sums; valid on the own slices after reduce_finish, until the parts are
+ * overwritten (they lie in part 0). Flat state order. */
 const float *reduce_gradient(const reduce_t *reduce);
-status_t reduce_share(reduce_t *reduce) MUST_CHECK; /* collective */
+/* Collective. After it weights and parts are the caller's again: nobody still reads them. */
+status_t reduce_share(reduce_t *reduce) MUST_CHECK;
 
 typedef struct reduce_times {
     double total_ms;   /* first publish to last byte, last step */
@@ -69,7 +76,9 @@ typedef struct reduce_times {
 } reduce_times_t;
 reduce_times_t reduce_last_times(const reduce_t *reduce);
 
-/* Bytes of shared or private memory that reduce_open takes for this layout, for `plan`. */
+/* For `plan`: bytes of shared or private memory that reduce_open takes for this layout, and what
+ * the messages of other hosts take on top, were all other ranks there. */
 size_t reduce_bytes(const reduce_layout_t *layout, int rank, int ranks);
+size_t reduce_message_bytes(const reduce_layout_t *layout, int rank, int ranks);
 
 #endif

@@ -1,0 +1,127 @@
+/* Memory that the ranks of one host see of each other: each makes one segment, all map all. The
+ * names are gone before the first use, so a killed job leaves nothing in /dev/shm. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "comm/internal.h"
+#include "kernels/base/bytes.h"
+
+typedef struct segment {
+    char name[64]; /* "" if it could not be made */
+    uint64_t bytes;
+} segment_t;
+
+static status_t too_small(const comm_t *comm, size_t bytes, const char *purpose) {
+    struct statvfs shm = {0};
+    statvfs("/dev/shm", &shm);
+    double mb = 1e-6, need = mb * (double)bytes;
+    double left = mb * (double)shm.f_bavail * (double)shm.f_frsize;
+    return status_fail(STATUS_UNAVAILABLE,
+                       "/dev/shm is too small: %s needs %zu bytes (%.0f MB) of shared memory for "
+                       "each of the %d ranks on this host and only %.0f MB are free there; enlarge "
+                       "/dev/shm (docker: --shm-size) or start fewer ranks on this host",
+                       purpose, bytes, need, comm->local_count, left);
+}
+
+/* posix_fallocate takes the memory now: with ftruncate alone a full /dev/shm is a SIGBUS later. */
+static status_t segment_make(comm_t *comm, const char *purpose, segment_t *segment, void **base) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    snprintf(segment->name, sizeof segment->name, "/jmt-%ld-%d-%llx", (long)getpid(), comm->rank,
+             (unsigned long long)now.tv_sec * 1000000000u + (unsigned long long)now.tv_nsec);
+    int file = shm_open(segment->name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (file < 0) {
+        segment->name[0] = '\0';
+        return status_fail_errno(STATUS_UNAVAILABLE, "cannot make shared memory in /dev/shm");
+    }
+    int error;
+    do {
+        error = posix_fallocate(file, 0, (off_t)segment->bytes);
+    } while (error == EINTR);
+    void *memory = MAP_FAILED;
+    if (error == 0) {
+        memory = mmap(NULL, segment->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+        error = memory == MAP_FAILED ? errno : 0;
+    }
+    close(file);
+    if (error != 0) {
+        shm_unlink(segment->name);
+        segment->name[0] = '\0';
+        return too_small(comm, segment->bytes, purpose);
+    }
+    *base = memory;
+    return STATUS_OK;
+}
+
+static status_t segment_attach(const segment_t *segment, int rank, void **base) {
+    int file = shm_open(segment->name, O_RDWR, 0);
+    if (file < 0) {
+        return status_fail_errno(STATUS_UNAVAILABLE,
+                                 "cannot open the shared memory of rank %d on this host", rank);
+    }
+    void *memory = mmap(NULL, segment->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    int error = errno;
+    close(file);
+    if (memory == MAP_FAILED) {
+        errno = error;
+        return status_fail_errno(STATUS_UNAVAILABLE,
+                                 "cannot map the shared memory of rank %d on this host", rank);
+    }
+    *base = memory;
+    return STATUS_OK;
+}
+
+static status_t attach_all(const comm_t *comm, const segment_t *all, shared_t *shared) {
+    for (int i = 0; i < comm->local_count; i++) {
+        const segment_t *segment = &all[comm->local_ranks[i]];
+        shared->bytes[i] = segment->bytes;
+        if (shared->base[i] == NULL && segment->name[0] != '\0') {
+            TRY(segment_attach(segment, comm->local_ranks[i], &shared->base[i]));
+        }
+    }
+    return STATUS_OK;
+}
+
+status_t comm_shared_open(comm_t *comm, size_t bytes, const char *purpose, shared_t *shared_out) {
+    shared_t shared = {comm->local_count, alloc_zero(comm->local_count, sizeof *shared.base),
+                       alloc_zero(comm->local_count, sizeof *shared.bytes)};
+    segment_t *all = alloc_zero(comm->size, sizeof *all);
+    segment_t mine = {.bytes = bytes};
+    void **mine_base = &shared.base[comm->local_index];
+    status_t made = segment_make(comm, purpose, &mine, mine_base);
+    shared.bytes[comm->local_index] = bytes;
+    status_t status = comm_all_gather(comm, &mine, sizeof mine, all, "exchange shared memory");
+    if (status == STATUS_OK) {
+        status = made != STATUS_OK ? made : attach_all(comm, all, &shared);
+        status = comm_agree(comm, status, "open shared memory");
+    }
+    if (mine.name[0] != '\0') {
+        shm_unlink(mine.name);
+    }
+    free(all);
+    if (status != STATUS_OK) {
+        comm_shared_close(&shared);
+        return status;
+    }
+    *shared_out = shared;
+    return STATUS_OK;
+}
+
+void comm_shared_close(shared_t *shared) {
+    for (int i = 0; i < shared->count; i++) {
+        if (shared->base[i] != NULL) {
+            munmap(shared->base[i], shared->bytes[i]);
+        }
+    }
+    free(shared->base);
+    free(shared->bytes);
+    *shared = (shared_t){0};
+}

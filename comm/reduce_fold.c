@@ -1,0 +1,114 @@
+/* The end of the tree on the own slices: the same additions for every rank count, chunk by chunk so
+ * that what lies between them stays in cache. */
+#include <stdlib.h>
+
+#include "comm/reduce_internal.h"
+#include "kernels/base/bytes.h"
+
+typedef struct planner {
+    fold_t *folds;
+    int *value; /* by source: the operand that holds its value now */
+    bool *busy; /* by scratch chunk */
+    int count, slots;
+} planner_t;
+
+static int slot_of(int operand) { return -1 - operand; }
+
+static int take_slot(planner_t *planner) {
+    int slot = 0;
+    while (slot < planner->slots && planner->busy[slot]) {
+        slot++;
+    }
+    planner->slots += slot == planner->slots;
+    planner->busy[slot] = true;
+    return -1 - slot;
+}
+
+/* Sources are never written: they are other ranks' memory. */
+static void plan_add(void *context, int into, int from) {
+    planner_t *planner = context;
+    int a = planner->value[into], b = planner->value[from];
+    int out = a < 0 ? a : b < 0 ? b : take_slot(planner);
+    if (a < 0 && b < 0) {
+        planner->busy[slot_of(b)] = false;
+    }
+    planner->folds[planner->count++] = (fold_t){out, a, b};
+    planner->value[into] = out;
+}
+
+void reduce_plan_folds(reduce_t *reduce) {
+    int count = reduce->source_count;
+    planner_t planner = {alloc_zero(count, sizeof(fold_t)), alloc_zero(count, sizeof(int)),
+                         alloc_zero(count, sizeof(bool)), 0, 0};
+    tree_node_t *parts = alloc_zero(count, sizeof *parts);
+    for (int i = 0; i < count; i++) {
+        planner.value[i] = i;
+    }
+    for (int i = 0, rank = 0; rank < reduce->comm->size; rank++) {
+        tree_node_t leaves[TREE_NODES_MAX];
+        int rank_parts = reduce_cover(&reduce->layout, rank, reduce->comm->size, leaves);
+        for (int part = 0; part < rank_parts; part++) {
+            parts[i++] = leaves[part];
+        }
+    }
+    tree_finish(reduce->layout.shards, parts, count, plan_add, &planner);
+    if (planner.count > 0) {
+        planner.folds[planner.count - 1].out = FOLD_RESULT;
+    }
+    reduce->folds = planner.folds;
+    reduce->fold_count = planner.count;
+    reduce->scratch =
+        alloc_aligned((size_t)planner.slots * CHUNK_ELEMENTS * sizeof *reduce->scratch);
+    free(planner.value);
+    free(planner.busy);
+    free(parts);
+}
+
+typedef struct place {
+    const reduce_t *reduce;
+    const chunk_t *chunk;
+    int64_t remote_offset;
+    float *result;
+} place_t;
+
+static const float *read_at(const place_t *place, int operand) {
+    if (operand < 0) {
+        return place->reduce->scratch + (int64_t)slot_of(operand) * CHUNK_ELEMENTS;
+    }
+    const source_t *source = &place->reduce->sources[operand];
+    return source->base + (source->remote ? place->remote_offset : place->chunk->offset);
+}
+
+static float *write_at(const place_t *place, int operand) {
+    return operand == FOLD_RESULT
+               ? place->result
+               : place->reduce->scratch + (int64_t)slot_of(operand) * CHUNK_ELEMENTS;
+}
+
+/* The result goes to the own part 0, which may be a source: only the last addition writes it, and
+ * no other rank reads this rank's own slice. */
+void reduce_fold(reduce_t *reduce, int bucket) {
+    bucket_t slice = reduce_slice(reduce, bucket, reduce->comm->rank);
+    int64_t begin = reduce_range(&reduce->layout, slice).begin;
+    for (int64_t c = slice.chunk_begin; c < slice.chunk_end; c++) {
+        const chunk_t *chunk = &reduce->layout.chunks[c];
+        place_t place = {reduce, chunk, reduce->slice_at[bucket] + chunk->offset - begin,
+                         reduce_part(reduce, 0) + chunk->offset};
+        for (int k = 0; k < reduce->fold_count; k++) {
+            const fold_t *fold = &reduce->folds[k];
+            reduce->add(write_at(&place, fold->out), read_at(&place, fold->a),
+                        read_at(&place, fold->b), chunk->count);
+        }
+    }
+}
+
+void reduce_fold_local(reduce_t *reduce, int bucket) {
+    bucket_t chunks = reduce->layout.buckets[bucket];
+    for (int64_t c = chunks.chunk_begin; c < chunks.chunk_end; c++) {
+        const chunk_t *chunk = &reduce->layout.chunks[c];
+        float *into = reduce_part(reduce, 0) + chunk->offset;
+        for (int part = 1; part < reduce->part_count; part++) {
+            reduce->add(into, into, reduce_part(reduce, part) + chunk->offset, chunk->count);
+        }
+    }
+}

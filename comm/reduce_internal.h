@@ -1,0 +1,77 @@
+/* reduce_internal.h - what reduce*.c share. */
+#ifndef JMT_COMM_REDUCE_INTERNAL_H
+#define JMT_COMM_REDUCE_INTERNAL_H
+
+#include "comm/internal.h"
+#include "comm/reduce.h"
+
+/* A run of the flat state, in elements. */
+typedef struct range {
+    int64_t begin, end;
+} range_t;
+
+/* Where one part of one rank is read: in its owner's window, or where messages leave it. */
+typedef struct source {
+    int rank, part;
+    bool remote;
+    const float *base; /* of the flat state; of the own slices, one after the other, if remote */
+} source_t;
+
+/* out = a + b. An operand is a source (>= 0), a scratch chunk (< 0), or the result. */
+typedef struct fold {
+    int out, a, b;
+} fold_t;
+enum { FOLD_RESULT = INT32_MAX };
+
+/* Counts steps; one per cache line, in the window of the rank that writes it. */
+typedef struct flag {
+    _Alignas(64) _Atomic uint64_t step;
+} flag_t;
+enum { FLAG_UPDATED, FLAG_READ, FLAG_PUBLISHED }; /* the last + bucket */
+
+typedef struct messages reduce_messages_t;
+
+struct reduce {
+    comm_t *comm;
+    reduce_layout_t layout;
+    bool fast;
+    void (*add)(void *out, const void *a, const void *b, int64_t count);
+
+    shared_t windows; /* count 0: `memory` is the only one */
+    char *memory;     /* this rank's window */
+    int part_count;
+    tree_node_t leaves[TREE_NODES_MAX];
+    source_t *sources; /* of all ranks, left to right */
+    int source_count;
+    fold_t *folds;
+    int fold_count;
+    float *scratch;
+    int64_t
+        *slice_at; /* by bucket: where the own slice starts when own slices are laid end to end */
+    reduce_messages_t *messages; /* NULL if nothing goes by message */
+
+    uint64_t step; /* the one being reduced, or the last */
+    int published; /* buckets of it */
+    int *order;    /* these, as they were published */
+    double begun_s, exposed_s;
+    reduce_times_t times;
+};
+
+range_t reduce_range(const reduce_layout_t *layout, bucket_t slice);
+range_t reduce_slice_range(const reduce_t *reduce, int bucket, int rank);
+int reduce_cover(const reduce_layout_t *layout, int rank, int ranks,
+                 tree_node_t leaves_out[TREE_NODES_MAX]);
+
+/* reduce_fold.c: the additions, planned once. */
+void reduce_plan_folds(reduce_t *reduce);
+void reduce_fold(reduce_t *reduce, int bucket);       /* all ranks' parts of the own slice */
+void reduce_fold_local(reduce_t *reduce, int bucket); /* own parts of the whole bucket */
+
+/* reduce_mpi.c. Request groups: one per bucket for its gradients, then one for the weights. */
+status_t reduce_messages_open(reduce_t *reduce) MUST_CHECK;
+void reduce_messages_close(reduce_t *reduce);
+status_t reduce_messages_start(reduce_t *reduce, int group) MUST_CHECK;
+status_t reduce_messages_poll(reduce_t *reduce, int group, bool *done_out) MUST_CHECK;
+bool reduce_messages_missing(reduce_t *reduce, int group, int rank);
+
+#endif

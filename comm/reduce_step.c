@@ -1,0 +1,166 @@
+/* One step of the reduction. Who may touch what, and why it is safe; ranks P and Q of one host,
+ * step t:
+ *
+ *   P                                        Q
+ *   writes its parts (backward)
+ *   publish b: flag P.published[b] = t  -->  finish: sees it, reads its own slice of P's parts
+ *                                            writes the sums to its own slice of its own part 0
+ *                                              (no other rank reads that slice of it)
+ *                                            the caller updates Q's slices of Q's weights
+ *   share: waits, copies Q's slices     <--  share: flag Q.updated = t
+ *   flag P.read = t                     -->  share returns when all have read
+ *
+ * - P may overwrite its parts after share(t): it saw updated = t of all, so all have finished
+ * reading.
+ * - Q may overwrite its weights after share(t), all of them (a checkpoint is loaded, averages are
+ * put in their place): it saw read = t of all. Q's update of t itself needs no flag: every rank
+ * published all buckets of t, hence came out of share(t-1), and backward(t) has read the weights
+ * for the last time.
+ * - Flags only grow and have one writer; store-release after the data, load-acquire before.
+ *
+ * Between hosts a message stands for flag and copy. Parts: receive buffers of bucket b are posted
+ * in publish(b, t), after finish(t-1) read them; sends are complete before finish returns, and
+ * touch only other ranks' slices. Weights: received into the slices of their owner, which no rank
+ * of this host reads here; sends are complete before share returns. */
+#include <string.h>
+
+#include "comm/reduce_internal.h"
+#include "kernels/base/clock.h"
+
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "flags are shared between processes");
+
+static flag_t *flag_at(const reduce_t *reduce, int local, int flag) {
+    return (flag_t *)reduce->windows.base[local] + flag;
+}
+
+static void raise_flag(reduce_t *reduce, int flag) {
+    if (reduce->windows.count > 0) {
+        atomic_store_explicit(&flag_at(reduce, reduce->comm->local_index, flag)->step, reduce->step,
+                              memory_order_release);
+    }
+}
+
+static bool flag_is_up(const reduce_t *reduce, int local, int flag) {
+    return atomic_load_explicit(&flag_at(reduce, local, flag)->step, memory_order_acquire) >=
+           reduce->step;
+}
+
+/* What a wait is for: a flag of some ranks of this host, then a group of messages. */
+typedef struct awaited {
+    reduce_t *reduce;
+    int flag;         /* -1: none */
+    int local, until; /* the next rank to look at; the first not to look at */
+    int group;        /* -1: none */
+} awaited_t;
+
+static status_t awaited_poll(void *context, bool *done_out) {
+    awaited_t *awaited = context;
+    bool flags = true, messages = true;
+    if (awaited->group >= 0) {
+        TRY(reduce_messages_poll(awaited->reduce, awaited->group, &messages));
+    }
+    while (flags && awaited->flag >= 0 && awaited->local < awaited->until) {
+        flags = flag_is_up(awaited->reduce, awaited->local, awaited->flag);
+        awaited->local += flags;
+    }
+    *done_out = flags && messages;
+    return STATUS_OK;
+}
+
+static bool awaited_missing(void *context, int rank) {
+    awaited_t *awaited = context;
+    comm_t *comm = awaited->reduce->comm;
+    for (int i = awaited->local; awaited->flag >= 0 && i < awaited->until; i++) {
+        if (comm->local_ranks[i] == rank) {
+            return !flag_is_up(awaited->reduce, i, awaited->flag);
+        }
+    }
+    return awaited->group >= 0 && reduce_messages_missing(awaited->reduce, awaited->group, rank);
+}
+
+static status_t wait_for(awaited_t awaited, const char *operation) {
+    waiting_t waiting = {operation, awaited_poll, awaited_missing, &awaited};
+    return comm_wait(awaited.reduce->comm, &waiting);
+}
+
+static void begin_step(reduce_t *reduce) {
+    reduce->step++;
+    reduce->begun_s = clock_s();
+    reduce->exposed_s = 0.0;
+}
+
+status_t reduce_publish(reduce_t *reduce, int bucket) {
+    REQUIRE(bucket >= 0 && bucket < reduce->layout.bucket_count);
+    REQUIRE(reduce->published < reduce->layout.bucket_count);
+    if (comm_is_broken(reduce->comm)) {
+        return reduce->comm->broken;
+    }
+    if (reduce->published == 0) {
+        begin_step(reduce);
+    }
+    for (int i = 0; i < reduce->published; i++) {
+        REQUIRE(reduce->order[i] != bucket && "published twice");
+    }
+    reduce->order[reduce->published++] = bucket;
+    raise_flag(reduce, FLAG_PUBLISHED + bucket);
+    TRY(reduce_messages_start(reduce, bucket));
+    bool done; /* MPI moves only when called: a poll for the older buckets' sake */
+    return reduce_messages_poll(reduce, bucket, &done);
+}
+
+static status_t finish(reduce_t *reduce) {
+    for (int i = 0; i < reduce->published; i++) {
+        int bucket = reduce->order[i];
+        int flag = reduce->fast ? -1 : FLAG_PUBLISHED + bucket;
+        TRY(wait_for((awaited_t){reduce, flag, 0, reduce->windows.count, bucket}, "reduce_finish"));
+        if (!reduce->fast) {
+            reduce_fold(reduce, bucket);
+        }
+    }
+    return STATUS_OK;
+}
+
+status_t reduce_finish(reduce_t *reduce) {
+    double start_s = clock_s();
+    REQUIRE(reduce->published == reduce->layout.bucket_count);
+    TRY(comm_enter(reduce->comm, "reduce_finish"));
+    status_t status = finish(reduce);
+    reduce->exposed_s += clock_s() - start_s;
+    return comm_leave(reduce->comm, status);
+}
+
+static void copy_slices(reduce_t *reduce, int local) {
+    float *mine = reduce_weights(reduce);
+    size_t weights = (size_t)((char *)mine - reduce->memory);
+    const float *theirs = (const float *)(void *)((char *)reduce->windows.base[local] + weights);
+    for (int b = 0; b < reduce->layout.bucket_count; b++) {
+        range_t slice = reduce_slice_range(reduce, b, reduce->comm->local_ranks[local]);
+        memcpy(mine + slice.begin, theirs + slice.begin,
+               (size_t)(slice.end - slice.begin) * sizeof *mine);
+    }
+}
+
+static status_t share(reduce_t *reduce) {
+    const char *operation = "reduce_share";
+    int weights = reduce->layout.bucket_count, count = reduce->windows.count;
+    raise_flag(reduce, FLAG_UPDATED);
+    TRY(reduce_messages_start(reduce, weights));
+    for (int i = 1; i < count; i++) {
+        int local = (reduce->comm->local_index + i) % count;
+        TRY(wait_for((awaited_t){reduce, FLAG_UPDATED, local, local + 1, -1}, operation));
+        copy_slices(reduce, local);
+    }
+    raise_flag(reduce, FLAG_READ);
+    return wait_for((awaited_t){reduce, FLAG_READ, 0, count, weights}, operation);
+}
+
+status_t reduce_share(reduce_t *reduce) {
+    double start_s = clock_s();
+    TRY(comm_enter(reduce->comm, "reduce_share"));
+    status_t status = reduce->comm->size > 1 ? share(reduce) : STATUS_OK;
+    reduce->published = 0;
+    double end_s = clock_s();
+    reduce->times.total_ms = 1e3 * (end_s - reduce->begun_s);
+    reduce->times.exposed_ms = 1e3 * (reduce->exposed_s + end_s - start_s);
+    return comm_leave(reduce->comm, status);
+}

@@ -1,0 +1,84 @@
+#include "comm/tree.h"
+
+#include "kernels/base/status.h"
+
+int tree_split(int n) {
+    REQUIRE(n > 1);
+    int split = 1;
+    while (2 * split < n) {
+        split *= 2;
+    }
+    return split;
+}
+
+tree_node_t tree_run(int shards, int rank, int ranks) {
+    int64_t all = shards;
+    return (tree_node_t){(int)(all * rank / ranks), (int)(all * (rank + 1) / ranks)};
+}
+
+static int cover(tree_node_t node, tree_node_t run, tree_node_t *nodes, int count) {
+    if (node.end <= run.begin || run.end <= node.begin) {
+        return count;
+    }
+    if (run.begin <= node.begin && node.end <= run.end) {
+        REQUIRE(count < TREE_NODES_MAX);
+        nodes[count] = node;
+        return count + 1;
+    }
+    int middle = node.begin + tree_split(node.end - node.begin);
+    count = cover((tree_node_t){node.begin, middle}, run, nodes, count);
+    return cover((tree_node_t){middle, node.end}, run, nodes, count);
+}
+
+int tree_cover(int leaves, tree_node_t run, tree_node_t nodes_out[TREE_NODES_MAX]) {
+    REQUIRE(leaves > 0);
+    return cover((tree_node_t){0, leaves}, run, nodes_out, 0);
+}
+
+typedef struct walk {
+    const tree_node_t *parts;
+    int count;
+    int next; /* first part not reached yet */
+    void (*add)(void *context, int into, int from);
+    void *context;
+} walk_t;
+
+/* Returns the part that holds the node's value after the walk. */
+static int finish(walk_t *walk, tree_node_t node) {
+    REQUIRE(walk->next < walk->count);
+    tree_node_t part = walk->parts[walk->next];
+    REQUIRE(part.begin == node.begin && part.end <= node.end);
+    if (part.end == node.end) {
+        return walk->next++;
+    }
+    int middle = node.begin + tree_split(node.end - node.begin);
+    int into = finish(walk, (tree_node_t){node.begin, middle});
+    int from = finish(walk, (tree_node_t){middle, node.end});
+    walk->add(walk->context, into, from);
+    return into;
+}
+
+void tree_finish(int leaves, const tree_node_t *parts, int part_count,
+                 void (*add)(void *context, int into, int from), void *context) {
+    walk_t walk = {parts, part_count, 0, add, context};
+    finish(&walk, (tree_node_t){0, leaves});
+    REQUIRE(walk.next == part_count);
+}
+
+/* Adding neighbours level by level, an odd one carried over, is the same tree. */
+double tree_sum(double *values, int64_t count) {
+    if (count <= 0) {
+        return 0.0;
+    }
+    while (count > 1) {
+        int64_t pairs = count / 2;
+        for (int64_t i = 0; i < pairs; i++) {
+            values[i] = values[2 * i] + values[2 * i + 1];
+        }
+        if (count % 2 != 0) {
+            values[pairs] = values[count - 1];
+        }
+        count = pairs + count % 2;
+    }
+    return values[0];
+}
