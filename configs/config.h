@@ -1,5 +1,5 @@
-/* config.h - everything a user can set, as one struct; one table (config_fields.c) reads it from YAML
- * and --set, checks it, prints it and documents it. */
+/* config.h - everything a user can set, as one struct; one table (config_fields.c) reads it from
+ * YAML and --set, checks it, prints it and documents it. */
 #ifndef JMT_CONFIG_H
 #define JMT_CONFIG_H
 
@@ -13,8 +13,8 @@ enum { CONFIG_MODALITIES_MAX = 16, CONFIG_TARGETS_MAX = 16 };
 typedef struct modality_config { /* modalities.NAME */
     char *name;
     int64_t dim; /* features per step; 0: from the data */
-    char *
-        front; /* auto | linear | none: what maps dim to model.dim; auto: linear where they differ */
+    /* auto | linear | none: what maps dim to model.dim; auto: linear where they differ. */
+    char *front;
 } modality_config_t;
 
 typedef struct target_config { /* targets.NAME */
@@ -73,9 +73,10 @@ typedef struct config {
     int target_count;
 } config_t;
 
-/* Defaults, then the file (and the files it names with `base:`, depth first), then each "KEY=VALUE" of
- * sets[], then the checks across keys. path NULL: defaults only. STATUS_INPUT carries
- * "FILE:LINE:COL: CAUSE; REMEDY" (or "--set K=V: ..."). */
+/* Defaults, then the file (and the files it names with `base:`, depth first), then each "KEY=VALUE"
+ * of sets[], then the checks across keys. path NULL: defaults only. STATUS_INPUT, and
+ * STATUS_UNAVAILABLE for a choice that is not in this build, carry "FILE:LINE:COL: CAUSE; REMEDY"
+ * (or "--set K=V: ..."). */
 status_t config_load(const char *path, const char *const *sets, int set_count,
                      config_t **config_out) MUST_CHECK;
 /* The same from text in memory (a checkpoint's config); name stands for the file in messages. */

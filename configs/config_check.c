@@ -1,0 +1,310 @@
+/* config_check.c - rules across keys. Each says what is wrong, where, and what to write instead. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "configs/config_fields.h"
+#include "configs/config_origin.h"
+#include "kernels/base/bytes.h"
+
+typedef struct checker {
+    const config_t *config;
+    const config_origins_t *origins;
+    const char *name;
+} checker_t;
+
+/* Points at whichever of the two keys was given last. */
+static status_t fail_at(const checker_t *checker, status_t status, const char *key,
+                        const char *other, const char *format, ...) PRINTF_LIKE(5, 6);
+static status_t fail_at(const checker_t *checker, status_t status, const char *key,
+                        const char *other, const char *format, ...) {
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    const char *place = origins_latest(checker->origins, key, other);
+    if (place == NULL) {
+        place = checker->name;
+    }
+    return status_fail(status, "%s%s%s", place == NULL ? "" : place, place == NULL ? "" : ": ",
+                       text);
+}
+
+#define REFUSE(key, other, ...) fail_at(checker, STATUS_INPUT, key, other, __VA_ARGS__)
+
+static bool is(const char *value, const char *name) { return strcmp(value, name) == 0; }
+
+/* Choices that are known but not in this build. */
+static status_t check_available(const checker_t *checker) {
+    const config_table_t *table = config_table(TABLE_MAIN);
+    for (int i = 0; i < table->row_count; i++) {
+        const config_field_t *row = &table->rows[i];
+        if (row->type != FIELD_CHOICE) {
+            continue;
+        }
+        const char *value = field_text(row, checker->config);
+        if (words_have(row->later, value)) {
+            return fail_at(checker, STATUS_UNAVAILABLE, row->key, NULL,
+                           "%s %s is not in this build; use %s: %s", row->key, value, row->key,
+                           row->initial);
+        }
+    }
+    return STATUS_OK;
+}
+
+static status_t check_batch(const checker_t *checker) {
+    int64_t batch = checker->config->batch, shards = checker->config->virtual_shards;
+    if (batch % shards == 0) {
+        return STATUS_OK;
+    }
+    long long below = batch / shards * shards, above = below + shards;
+    bool both = below > 0 && (double)above <= config_field_find(TABLE_MAIN, "batch")->max;
+    char *nearest = both ? text_format("%lld or %lld", below, above)
+                         : text_format("%lld", below > 0 ? below : above);
+    status_t status = REFUSE("batch", "virtual_shards",
+                             "batch %lld is no multiple of virtual_shards %lld; use batch %s",
+                             (long long)batch, (long long)shards, nearest);
+    free(nearest);
+    return status;
+}
+
+/* How many modalities the model sees; names that do not exist, or twice. */
+static status_t check_model_modalities(const checker_t *checker, int *count_out) {
+    const config_t *config = checker->config;
+    const char *key = "model.modalities", *start = NULL;
+    int length = 0, count = 0;
+    for (; word_at(config->model.modalities, count, &start, &length); count++) {
+        char *name = text_format("%.*s", length, start);
+        char buffer[SHOWN_BYTES];
+        status_t status = STATUS_OK;
+        if (config_entry_find(config, TABLE_MODALITY, name) < 0) {
+            status = REFUSE(key, NULL,
+                            "%s names '%s', which modalities does not have; add "
+                            "modalities.%s or correct the name",
+                            key, shown(name, buffer), buffer);
+        }
+        const char *earlier = NULL;
+        int earlier_length = 0;
+        for (int i = 0; status == STATUS_OK && i < count; i++) {
+            word_at(config->model.modalities, i, &earlier, &earlier_length);
+            if (earlier_length == length && strncmp(earlier, start, (size_t)length) == 0) {
+                status =
+                    REFUSE(key, NULL, "%s names '%s' twice; remove one", key, shown(name, buffer));
+            }
+        }
+        free(name);
+        TRY(status);
+    }
+    *count_out = count == 0 ? config->modality_count : count;
+    return STATUS_OK;
+}
+
+static status_t check_model(const checker_t *checker) {
+    const config_t *config = checker->config;
+    if (config->model.dim % config->model.heads != 0) {
+        return REFUSE("model.heads", "model.dim",
+                      "model.heads %lld does not divide model.dim %lld; choose a divisor",
+                      (long long)config->model.heads, (long long)config->model.dim);
+    }
+    int count = 0;
+    TRY(check_model_modalities(checker, &count));
+    if (config->modality_count == 0) {
+        return STATUS_OK;
+    }
+    if (is(config->model.name, "mt") && count < 2) {
+        return REFUSE("model.name", "model.modalities",
+                      "model mt needs at least 2 modalities and has %d; use model.name: jmt or "
+                      "unimodal, or add a modality",
+                      count);
+    }
+    if (is(config->model.name, "unimodal") && count != 1) {
+        return REFUSE("model.name", "model.modalities",
+                      "model unimodal takes exactly 1 modality and has %d; name one, such as "
+                      "model.modalities: [%s]",
+                      count, config->modalities[0].name);
+    }
+    for (int i = 0; i < config->modality_count; i++) {
+        const modality_config_t *modality = &config->modalities[i];
+        if (is(modality->front, "none") && modality->dim != 0 &&
+            modality->dim != config->model.dim) {
+            char *key = text_format("modalities.%s.front", modality->name);
+            status_t status = REFUSE(
+                key, "model.dim", "%s none needs dim %lld to equal model.dim %lld; use front: auto",
+                key, (long long)modality->dim, (long long)config->model.dim);
+            free(key);
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+static status_t check_targets(const checker_t *checker) {
+    const config_t *config = checker->config;
+    bool modalities = config->modality_count > 0, targets = config->target_count > 0;
+    if (modalities != targets) {
+        table_id_t id = modalities ? TABLE_MODALITY : TABLE_TARGET;
+        char *key =
+            text_format("%s.%s", config_table(id)->prefix, config_entry_name(config, id, 0));
+        status_t status =
+            REFUSE(key, NULL, "%s, but no %s; add one, such as %s", key,
+                   modalities ? "targets" : "modalities",
+                   modalities ? "targets: {valence: {loss: ccc}}" : "modalities: {video: {}}");
+        free(key);
+        return status;
+    }
+    for (int i = 0; i < config->target_count; i++) {
+        const target_config_t *target = &config->targets[i];
+        bool labels = is(target->loss, "cross_entropy");
+        char *key = text_format("targets.%s.classes", target->name);
+        char *loss_key = text_format("targets.%s.loss", target->name);
+        status_t status = STATUS_OK;
+        if (labels && target->classes < 2) {
+            status = REFUSE(key, loss_key,
+                            "%s cross_entropy needs the number of classes; set %s "
+                            "to 2 or more",
+                            loss_key, key);
+        } else if (!labels && target->classes != 0) {
+            status = REFUSE(key, loss_key,
+                            "%s is for cross_entropy only, and the loss is %s; "
+                            "remove it or set loss: cross_entropy",
+                            key, target->loss);
+        }
+        free(key);
+        free(loss_key);
+        TRY(status);
+    }
+    return STATUS_OK;
+}
+
+static bool target_has(const target_config_t *target, const char *metric) {
+    return is(target->loss, "cross_entropy")
+               ? words_have("accuracy uar f1_macro f1_weighted", metric)
+               : words_have("mae rmse r ccc", metric);
+}
+
+/* auto | loss | METRIC | TARGET.METRIC; a metric must be one that the targets are scored by. */
+static status_t check_select_on(const checker_t *checker) {
+    const config_t *config = checker->config;
+    const char *text = config->select_on, *key = "select_on";
+    char buffer[SHOWN_BYTES];
+    if (is(text, "auto") || is(text, "loss")) {
+        return STATUS_OK;
+    }
+    const char *dot = strrchr(text, '.');
+    const char *metric = dot == NULL ? text : dot + 1;
+    if (!words_have("accuracy uar f1_macro f1_weighted mae rmse r ccc", metric)) {
+        return REFUSE(key, NULL,
+                      "select_on '%s' is not a metric; use auto, loss, or one of "
+                      "accuracy uar f1_macro f1_weighted mae rmse r ccc, as METRIC or "
+                      "TARGET.METRIC",
+                      shown(text, buffer));
+    }
+    if (dot == NULL && config->target_count == 0) {
+        return STATUS_OK;
+    }
+    char *name = text_format("%.*s", dot == NULL ? 0 : (int)(dot - text), text);
+    bool exists = dot == NULL || config_entry_find(config, TABLE_TARGET, name) >= 0;
+    bool scored = false;
+    for (int i = 0; i < config->target_count; i++) {
+        bool meant = dot == NULL || is(config->targets[i].name, name);
+        scored = scored || (meant && target_has(&config->targets[i], metric));
+    }
+    free(name);
+    if (!exists) {
+        return REFUSE(key, NULL,
+                      "select_on '%s' names a target that targets does not have; "
+                      "correct the name",
+                      shown(text, buffer));
+    }
+    if (!scored) {
+        return REFUSE(key, NULL,
+                      "select_on '%s': no such target is scored by %s; accuracy, uar, "
+                      "f1_macro and f1_weighted go with cross_entropy, mae, rmse, r and ccc with "
+                      "the other losses",
+                      shown(text, buffer), metric);
+    }
+    return STATUS_OK;
+}
+
+static status_t check_data(const checker_t *checker) {
+    const config_t *config = checker->config;
+    if (config->data.stride > config->data.window) {
+        return REFUSE("data.stride", "data.window",
+                      "data.stride %lld above data.window %lld would skip steps; use at most %lld",
+                      (long long)config->data.stride, (long long)config->data.window,
+                      (long long)config->data.window);
+    }
+    double sum = config->split.valid_fraction + config->split.test_fraction;
+    if (sum >= 1.0) {
+        return REFUSE("split.valid_fraction", "split.test_fraction",
+                      "split.valid_fraction and split.test_fraction add up to %g, so nothing is "
+                      "left to train on; keep the sum below 1",
+                      sum);
+    }
+    if (config->early_stopping.patience > 0 && config->split.valid_fraction == 0.0) {
+        return REFUSE("early_stopping.patience", "split.valid_fraction",
+                      "early_stopping.patience needs a validation split; set "
+                      "split.valid_fraction above 0, or the patience to 0");
+    }
+    return STATUS_OK;
+}
+
+/* A setting that the chosen optimiser or schedule does not read must stand at its default. */
+static status_t check_unused(const checker_t *checker, const char *chooser, const char *choice,
+                             const char *users, const char *key) {
+    if (words_have(users, choice)) {
+        return STATUS_OK;
+    }
+    const config_field_t *row = config_field_find(TABLE_MAIN, key);
+    bool is_default = false;
+    if (row->type == FIELD_BOOL) {
+        is_default = field_bool(row, checker->config) == is(row->initial, "true");
+    } else if (row->type == FIELD_INT) {
+        is_default = field_int(row, checker->config) == strtoll(row->initial, NULL, 10);
+    } else {
+        is_default = field_real(row, checker->config) == strtod(row->initial, NULL);
+    }
+    if (is_default) {
+        return STATUS_OK;
+    }
+    return REFUSE(key, chooser, "%s has no effect with %s %s; remove it, or leave its default %s",
+                  key, chooser, choice, row->initial);
+}
+
+static status_t check_optimizer(const checker_t *checker) {
+    const config_t *config = checker->config;
+    const char *name = config->optimizer.name, *chooser = "optimizer.name";
+    TRY(check_unused(checker, chooser, name, "sgd", "optimizer.momentum"));
+    TRY(check_unused(checker, chooser, name, "sgd", "optimizer.nesterov"));
+    TRY(check_unused(checker, chooser, name, "adam adamw", "optimizer.beta1"));
+    TRY(check_unused(checker, chooser, name, "adam adamw", "optimizer.beta2"));
+    TRY(check_unused(checker, chooser, name, "adam adamw", "optimizer.epsilon"));
+    if (is(name, "sgd") && config->optimizer.nesterov && config->optimizer.momentum == 0.0) {
+        return REFUSE("optimizer.momentum", "optimizer.nesterov",
+                      "optimizer.nesterov needs momentum above 0; set optimizer.nesterov: false");
+    }
+    name = config->schedule.name;
+    chooser = "schedule.name";
+    TRY(check_unused(checker, chooser, name, "step", "schedule.step_epochs"));
+    TRY(check_unused(checker, chooser, name, "step", "schedule.gamma"));
+    TRY(check_unused(checker, chooser, name, "step cosine", "schedule.min_learning_rate"));
+    if (config->schedule.min_learning_rate > config->optimizer.learning_rate) {
+        return REFUSE("schedule.min_learning_rate", "optimizer.learning_rate",
+                      "schedule.min_learning_rate %g is above optimizer.learning_rate %g; lower it",
+                      config->schedule.min_learning_rate, config->optimizer.learning_rate);
+    }
+    return STATUS_OK;
+}
+
+status_t config_check(const config_t *config, const config_origins_t *origins, const char *name) {
+    const checker_t checker = {config, origins, name};
+    TRY(check_available(&checker));
+    TRY(check_batch(&checker));
+    TRY(check_targets(&checker));
+    TRY(check_model(&checker));
+    TRY(check_select_on(&checker));
+    TRY(check_data(&checker));
+    return check_optimizer(&checker);
+}

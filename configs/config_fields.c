@@ -1,0 +1,158 @@
+#include "configs/config_fields.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+
+#define AT(member)          offsetof(config_t, member)
+#define MODALITY_AT(member) offsetof(modality_config_t, member)
+#define TARGET_AT(member)   offsetof(target_config_t, member)
+
+/* 2^53 - 1: the largest integer that survives every JSON reader. */
+#define INT_LIMIT 9007199254740991.0
+
+#define INT_ROW(key, member, initial, min, max, unit, help)                                        \
+    { key, FIELD_INT, AT(member), initial, min, max, NULL, NULL, unit, help }
+#define REAL_ROW(key, member, initial, min, max, unit, help)                                       \
+    { key, FIELD_REAL, AT(member), initial, min, max, NULL, NULL, unit, help }
+#define BOOL_ROW(key, member, initial, help)                                                       \
+    { key, FIELD_BOOL, AT(member), initial, 0, 0, NULL, NULL, "", help }
+#define CHOICE_ROW(key, member, initial, choices, later, help)                                     \
+    { key, FIELD_CHOICE, AT(member), initial, 0, 0, choices, later, "", help }
+#define TEXT_ROW(key, member, initial, help)                                                       \
+    { key, FIELD_TEXT, AT(member), initial, 0, 0, NULL, NULL, "", help }
+
+/* clang-format off */
+static const config_field_t main_rows[] = {
+    INT_ROW("seed", seed, "0", 0, INT_LIMIT, "",
+            "of initial weights, sample order and dropout"),
+    INT_ROW("epochs", epochs, "5", 1, 1000000, "epochs", "passes over the training split"),
+    INT_ROW("batch", batch, "32", 1, 65536, "samples",
+            "per optimiser step over all ranks; a multiple of virtual_shards"),
+    INT_ROW("threads", threads, "1", 1, 1024, "threads",
+            "per rank; part of what decides the bits"),
+    INT_ROW("virtual_shards", virtual_shards, "8", 1, 1024, "shards",
+            "parts of a batch that ranks share out; the most ranks there can be"),
+    CHOICE_ROW("device", device, "auto", "auto cpu cuda", "", "where to compute"),
+    CHOICE_ROW("backend", backend, "cpu", "ref cpu cuda", "",
+               "ref: plain C, slow and obvious; cpu: fast; cuda: a GPU"),
+    CHOICE_ROW("precision", precision, "f32", "f32", "bf16", "of activations"),
+    CHOICE_ROW("reduce", reduce, "canonical", "canonical fast", "",
+               "canonical: same bits for any number of ranks; fast: the library's sum"),
+    CHOICE_ROW("shuffle", shuffle, "global", "global", "block", "order of the training samples"),
+    TEXT_ROW("select_on", select_on, "auto",
+             "what the best checkpoint is best in: auto, loss, METRIC or TARGET.METRIC"),
+    CHOICE_ROW("model.name", model.name, "jmt", "jmt mt concat concat_encoder unimodal majority",
+               "", "which model"),
+    INT_ROW("model.dim", model.dim, "512", 1, 16384, "features", "width of every stream"),
+    INT_ROW("model.ff", model.ff, "512", 1, 65536, "features",
+            "hidden width of the encoders' feed-forward part"),
+    INT_ROW("model.heads", model.heads, "1", 1, 256, "heads", "of attention; divides model.dim"),
+    INT_ROW("model.layers", model.layers, "1", 1, 64, "layers", "of each encoder"),
+    INT_ROW("model.head_hidden", model.head_hidden, "128", 1, 65536, "features",
+            "hidden width of the output heads"),
+    REAL_ROW("model.head_dropout", model.head_dropout, "0", 0, 0.95, "",
+             "part of the heads' hidden features dropped in training"),
+    CHOICE_ROW("model.token", model.token, "last", "last mean", "",
+               "what the token encoder hands on: its last row or the mean"),
+    {"model.modalities", FIELD_NAMES, AT(model.modalities), "", 0, 0, NULL, NULL, "",
+     "which modalities the model uses, in this order; []: all"},
+    TEXT_ROW("data.path", data.path, "",
+             "directory of shards; empty: default synthetic data, written first"),
+    INT_ROW("data.window", data.window, "16", 1, 65536, "steps", "length of a sample"),
+    INT_ROW("data.stride", data.stride, "0", 0, 65536, "steps",
+            "from one window to the next; 0: data.window"),
+    CHOICE_ROW("data.standardize", data.standardize, "train", "train none", "",
+               "features to mean 0 and deviation 1 of the training split"),
+    BOOL_ROW("data.permute_labels", data.permute_labels, "false",
+             "control: labels of random other samples, so nothing can be learnt"),
+    INT_ROW("split.seed", split.seed, "0", 0, INT_LIMIT, "", "of which subject is in which split"),
+    REAL_ROW("split.valid_fraction", split.valid_fraction, "0.2", 0, 1, "",
+             "of the training subjects, for validation"),
+    REAL_ROW("split.test_fraction", split.test_fraction, "0.2", 0, 1, "",
+             "of the subjects, where the data set marks no test part"),
+    BOOL_ROW("split.allow_subject_overlap", split.allow_subject_overlap, "false",
+             "accept a subject in two splits"),
+    CHOICE_ROW("optimizer.name", optimizer.name, "sgd", "sgd adam adamw", "", "which optimiser"),
+    REAL_ROW("optimizer.learning_rate", optimizer.learning_rate, "1e-4", 0, 100, "",
+             "after warm-up"),
+    REAL_ROW("optimizer.momentum", optimizer.momentum, "0.9", 0, 0.99999, "", "sgd only"),
+    BOOL_ROW("optimizer.nesterov", optimizer.nesterov, "true", "sgd only"),
+    REAL_ROW("optimizer.weight_decay", optimizer.weight_decay, "0", 0, 10, "",
+             "adamw: decoupled; others: added to the gradient"),
+    REAL_ROW("optimizer.beta1", optimizer.beta1, "0.9", 0, 0.9999999, "", "adam and adamw only"),
+    REAL_ROW("optimizer.beta2", optimizer.beta2, "0.999", 0, 0.9999999, "", "adam and adamw only"),
+    REAL_ROW("optimizer.epsilon", optimizer.epsilon, "1e-8", 1e-30, 1, "", "adam and adamw only"),
+    REAL_ROW("optimizer.clip_norm", optimizer.clip_norm, "0", 0, 1e12, "",
+             "largest norm of the whole gradient; 0: no limit"),
+    CHOICE_ROW("schedule.name", schedule.name, "constant", "constant step cosine", "",
+               "how the learning rate changes"),
+    INT_ROW("schedule.step_epochs", schedule.step_epochs, "40", 1, 1000000, "epochs",
+            "step only: epochs from one drop to the next"),
+    INT_ROW("schedule.warmup_steps", schedule.warmup_steps, "0", 0, 1000000000, "steps",
+            "of linear rise from 0"),
+    REAL_ROW("schedule.gamma", schedule.gamma, "0.1", 1e-6, 1, "", "step only: factor of a drop"),
+    REAL_ROW("schedule.min_learning_rate", schedule.min_learning_rate, "0", 0, 100, "",
+             "step and cosine only: never below"),
+    BOOL_ROW("loss.ccc_unbiased", loss.ccc_unbiased, "false",
+             "variances of the CCC loss over n - 1 instead of n"),
+    REAL_ROW("comm.timeout_s", comm.timeout_s, "300", 0.1, 1e6, "s",
+             "how long a rank waits for the others"),
+    INT_ROW("checkpoint.every_steps", checkpoint.every_steps, "100", 0, 1000000000, "steps",
+            "from one checkpoint to the next; 0: at the end of each epoch only"),
+    INT_ROW("checkpoint.keep", checkpoint.keep, "3", 1, 1000000, "checkpoints",
+            "newest ones kept, besides last and best"),
+    INT_ROW("early_stopping.patience", early_stopping.patience, "0", 0, 1000000, "epochs",
+            "without a better select_on before training ends; 0: never"),
+};
+
+static const config_field_t modality_rows[] = {
+    {"dim", FIELD_INT, MODALITY_AT(dim), "0", 0, 1048576, NULL, NULL, "features",
+     "per step; 0: from the data"},
+    {"front", FIELD_CHOICE, MODALITY_AT(front), "auto", 0, 0, "auto linear none", "", "",
+     "what maps dim to model.dim; auto: linear where they differ"},
+};
+
+static const config_field_t target_rows[] = {
+    {"loss", FIELD_CHOICE, TARGET_AT(loss), "ccc", 0, 0, "ccc mse cross_entropy", "", "",
+     "what training minimises"},
+    {"weight", FIELD_REAL, TARGET_AT(weight), "1", 0, 1e6, NULL, NULL, "",
+     "of this target in the sum"},
+    {"classes", FIELD_INT, TARGET_AT(classes), "0", 0, 65536, NULL, NULL, "classes",
+     "cross_entropy only, at least 2; labels are 0..classes-1"},
+};
+
+static const config_field_t base_row =
+    {"base", FIELD_TEXT, 0, "", 0, 0, NULL, NULL, "",
+     "in a file: another one to start from, relative to this one"};
+
+static const config_table_t tables[TABLE_COUNT] = {
+    {"", main_rows, ARRAY_LEN(main_rows)},
+    {"modalities", modality_rows, ARRAY_LEN(modality_rows)},
+    {"targets", target_rows, ARRAY_LEN(target_rows)},
+};
+/* clang-format on */
+
+const config_table_t *config_table(table_id_t id) { return &tables[id]; }
+
+const config_field_t *config_base_row(void) { return &base_row; }
+
+const config_field_t *config_field_find(table_id_t id, const char *key) {
+    for (int i = 0; i < tables[id].row_count; i++) {
+        if (strcmp(tables[id].rows[i].key, key) == 0) {
+            return &tables[id].rows[i];
+        }
+    }
+    return NULL;
+}
+
+bool config_section_exists(const char *key) {
+    size_t length = strlen(key);
+    for (int i = 0; i < ARRAY_LEN(main_rows); i++) {
+        if (strncmp(main_rows[i].key, key, length) == 0 && main_rows[i].key[length] == '.') {
+            return true;
+        }
+    }
+    return false;
+}

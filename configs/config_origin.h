@@ -1,0 +1,32 @@
+/* config_origin.h - where each setting was last given, so that a rule across keys can point at it;
+ * private to configs/. */
+#ifndef JMT_CONFIG_ORIGIN_H
+#define JMT_CONFIG_ORIGIN_H
+
+#include "configs/config.h"
+
+typedef struct config_origin {
+    char *key;
+    char *place; /* "FILE:LINE:COL" or "--set K=V" */
+} config_origin_t;
+
+typedef struct config_origins {
+    config_origin_t *items; /* in the order in which they were given */
+    int count;
+} config_origins_t;
+
+/* A key given again moves to the end. */
+void origins_set(config_origins_t *origins, const char *key, const char *place);
+const char *origins_find(const config_origins_t *origins, const char *key); /* NULL: not given */
+/* Forgets the key and all below it. */
+void origins_drop(config_origins_t *origins, const char *key);
+/* The place of whichever of two keys was given last; NULL: neither. b may be NULL. */
+const char *origins_latest(const config_origins_t *origins, const char *a, const char *b);
+void origins_free(config_origins_t *origins);
+
+/* Rules across keys (config_check.c). name: the file, for messages about what nobody gave; NULL:
+ * none. */
+status_t config_check(const config_t *config, const config_origins_t *origins,
+                      const char *name) MUST_CHECK;
+
+#endif

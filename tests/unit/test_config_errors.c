@@ -1,0 +1,317 @@
+/* Every way a config can be wrong: the place, the cause, the remedy. */
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+#include "configs/config.h"
+#include "configs/config_fields.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
+
+typedef struct wrong {
+    const char *yaml, *place_and_cause; /* behind "t.yaml" */
+} wrong_t;
+
+static void check_all(const wrong_t *cases, int count, status_t expected) {
+    for (int i = 0; i < count; i++) {
+        config_t *config = NULL;
+        status_t status = config_parse(cases[i].yaml, "t.yaml", NULL, 0, &config);
+        if (status != expected || strncmp(status_text(), "t.yaml", 6) != 0 ||
+            strcmp(status_text() + 6, cases[i].place_and_cause) != 0) {
+            fail_msg("%s\nstatus %d\ngot      %s\nexpected t.yaml%s", cases[i].yaml, (int)status,
+                     status_text(), cases[i].place_and_cause);
+        }
+        assert_null(config);
+        assert_true(strpbrk(status_text(), "\n\r") == NULL);
+    }
+}
+#define CHECK_ALL(cases, status) check_all(cases, ARRAY_LEN(cases), status)
+
+static void keys(void **state) {
+    (void)state;
+    const wrong_t cases[] = {
+        {"learning_rate: 1\n",
+         ":1:1: unknown key 'learning_rate'; did you mean optimizer.learning_rate?"},
+        {"seed: 1\nmodel:\n  hedas: 2\n",
+         ":3:3: unknown key 'model.hedas'; did you mean model.heads?"},
+        {"optimiser: {name: sgd}\n", ":1:1: unknown key 'optimiser'; did you mean optimizer?"},
+        {"optimizer.momentun: 1\n",
+         ":1:1: unknown key 'optimizer.momentun'; did you mean optimizer.momentum?"},
+        {"name: x\n",
+         ":1:1: unknown key 'name'; did you mean model.name, optimizer.name or schedule.name?"},
+        {"dim: 3\n", ":1:1: unknown key 'dim'; did you mean model.dim or modalities.NAME.dim?"},
+        {"batch_size: 3\n", ":1:1: unknown key 'batch_size'; did you mean batch?"},
+        {"lr: 3\n", ":1:1: unknown key 'lr'; did you mean optimizer.learning_rate?"},
+        {"modalites:\n  a: {}\n", ":1:1: unknown key 'modalites'; did you mean modalities?"},
+        {"modalities: {a: {dmi: 3}}\n",
+         ":1:18: unknown key 'modalities.a.dmi'; did you mean modalities.a.dim?"},
+        {"targets: {a: {los: ccc}}\n",
+         ":1:15: unknown key 'targets.a.los'; did you mean targets.a.loss?"},
+        {"zzzzzzzz: 1\n", ":1:1: unknown key 'zzzzzzzz'; 'jmt config' lists every key"},
+        {"\"\": 1\n", ":1:1: unknown key ''; 'jmt config' lists every key"},
+        {"seed.x: 1\n", ":1:1: unknown key 'seed.x'; did you mean seed?"},
+        {"<<: {a: 1}\n", ":1:1: merge keys (<<) are not supported; share settings by base:"},
+        {"seed: 1\nseed: 2\n", ":2:1: duplicate key 'seed', first given at line 1; remove one"},
+        {"model: {dim: 4}\nmodel.dim: 5\n",
+         ":2:1: duplicate key 'model.dim', first given at line 1; remove one"},
+        {"model: {dim: 4}\nmodel: {ff: 5}\n",
+         ":2:1: duplicate key 'model', first given at line 1; remove one"},
+        {"modalities: {a: {}, a: {}}\n",
+         ":1:21: duplicate key 'modalities.a', first given at line 1; remove one"},
+        {"modalities:\n  1a: {}\n",
+         ":2:3: '1a' cannot name one of the modalities; use letters, digits, _ and -, a letter "
+         "first, at most 63"},
+        {"targets.a b.loss: ccc\n",
+         ":1:1: 'a b' cannot name one of the targets; use letters, digits, _ and -, a letter "
+         "first, at most 63"},
+        {"? [a]\n: b\n", ":1:3: a key that is a list or a mapping; keys are plain names"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
+}
+
+static void values(void **state) {
+    (void)state;
+    const wrong_t cases[] = {
+        {"seed: 1e3\n",
+         ":1:7: seed: '1e3' is not an integer; write plain decimal digits such as 0"},
+        {"batch: 3_2\n",
+         ":1:8: batch: '3_2' is not an integer; write plain decimal digits such as 32"},
+        {"batch: 032\n",
+         ":1:8: batch: '032' is not an integer; write plain decimal digits such as 32"},
+        {"batch: 0x20\n",
+         ":1:8: batch: '0x20' is not an integer; write plain decimal digits such as 32"},
+        {"batch: 32.0\n",
+         ":1:8: batch: '32.0' is not an integer; write plain decimal digits such as 32"},
+        {"batch: \"32\"\n",
+         ":1:8: batch: the quoted text '32' is not a number; write it without quotes"},
+        {"batch: 0\n", ":1:8: batch: 0 is out of bounds; use 1 to 65536"},
+        {"batch: 99999999999999999999\n",
+         ":1:8: batch: 99999999999999999999 is out of bounds; use 1 to 65536"},
+        {"comm:\n  timeout_s: 0.01\n",
+         ":2:14: comm.timeout_s: 0.01 is out of bounds; use 0.1 to 1000000"},
+        {"comm: {timeout_s: 1e999}\n",
+         ":1:19: comm.timeout_s: 1e999 is out of bounds; use 0.1 to 1000000"},
+        {"comm: {timeout_s: .inf}\n",
+         ":1:19: comm.timeout_s: '.inf' is not a number; write one such as 0.5 or 1e-3"},
+        {"comm: {timeout_s: nan}\n",
+         ":1:19: comm.timeout_s: 'nan' is not a number; write one such as 0.5 or 1e-3"},
+        {"comm: {timeout_s: 5m}\n",
+         ":1:19: comm.timeout_s: '5m' is not a number; write one such as 0.5 or 1e-3"},
+        {"optimizer:\n  nesterov: yes\n",
+         ":2:13: optimizer.nesterov: 'yes' is not a boolean; write true or false"},
+        {"optimizer: {nesterov: \"true\"}\n",
+         ":1:23: optimizer.nesterov: the quoted text 'true' is not a boolean; write it without "
+         "quotes"},
+        {"device: gpu\n", ":1:9: device: 'gpu' is not a choice; use one of: auto, cpu, cuda"},
+        {"reduce: cannonical\n",
+         ":1:9: reduce: 'cannonical' is not a choice; did you mean canonical? (choices: canonical, "
+         "fast)"},
+        {"seed:\nbatch: 8\n", ":1:6: seed has no value; write one, or leave the key out"},
+        {"seed: ~\n", ":1:7: seed cannot be null; leave the key out to keep its default"},
+        {"seed: [1]\n", ":1:7: seed takes one value, not a list; write it like 'seed: 0'"},
+        {"data: {path: {a: b}}\n",
+         ":1:14: data.path takes one value, not a mapping; write it like 'data.path: \"\"'"},
+        {"model: jmt\n",
+         ":1:8: model takes a mapping of settings; write its keys below it, indented"},
+        {"modalities: [a, b]\n",
+         ":1:13: modalities takes a mapping of settings; write its keys below it, indented"},
+        {"modalities: {a: }\n",
+         ":1:17: modalities.a takes a mapping; write {dim: 0}, {} for defaults, or null to remove "
+         "it"},
+        {"model.modalities: [a, [b]]\n",
+         ":1:23: model.modalities takes a list of names; write it like [text, audio]"},
+        {"model.modalities: [\"a b\"]\n",
+         ":1:20: model.modalities takes a list of names; write it like [text, audio]"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
+}
+
+static void documents(void **state) {
+    (void)state;
+    const wrong_t cases[] = {
+        {"", ":1:1: the file has no settings; write one, such as 'seed: 1', or {}"},
+        {"# only\n", ":1:1: the file has no settings; write one, such as 'seed: 1', or {}"},
+        {"- a\n", ":1:1: a config is a mapping; write settings as 'key: value' lines"},
+        {"hello\n", ":1:1: a config is a mapping; write settings as 'key: value' lines"},
+        {"seed: 1\n---\nseed: 2\n", ":2:1: a second document; a config is one: remove the '---'"},
+        {"model:\n\tdim: 3\n", ":2:1: a tab where YAML allows none; indent with spaces"},
+        {"model:\n  dim: 3\n\tff: 4\n", ":3:1: a tab where YAML allows none; indent with spaces"},
+        {"seed: &a 1\nepochs: *a\n",
+         ":1:7: anchors and aliases ('a') are not supported; write the value out, quote a text "
+         "that begins with & or *, or share it by base:"},
+        {"seed: *a\n",
+         ":1:7: anchors and aliases ('a') are not supported; write the value out, quote a text "
+         "that begins with & or *, or share it by base:"},
+        {"seed: !!int 1\n",
+         ":1:7: tags ('tag:yaml.org,2002:int') are not supported; write the value without it"},
+        {"model: {a: [1,\n b: }\n",
+         ":2:5: did not find expected node content while parsing a flow node (which began at line "
+         "2); correct the YAML"},
+        {"seed: \"abc\n",
+         ":2:1: found unexpected end of stream while scanning a quoted scalar (which began at line "
+         "1); correct the YAML"},
+        {"seed: 1\ndata: {path: \xff}\n",
+         ":2:14: invalid leading UTF-8 octet; a config is printable UTF-8 text"},
+        {"data: {path: \"a\\0b\"}\n", ":1:14: a NUL character inside a text; remove it"},
+        {"model: [[[[[[[[[[1]]]]]]]]]]\n", ":1:15: nested more than 8 deep; no setting needs that"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
+}
+
+#define DATA                                                                                       \
+    "modalities: {a: {dim: 4}, b: {}}\ntargets: {x: {}, y: {loss: cross_entropy, classes: 3}}\n"
+
+static void rules_across_keys(void **state) {
+    (void)state;
+    const wrong_t cases[] = {
+        {"batch: 30\n", ":1:8: batch 30 is no multiple of virtual_shards 8; use batch 24 or 32"},
+        {"batch: 3\n", ":1:8: batch 3 is no multiple of virtual_shards 8; use batch 8"},
+        {"virtual_shards: 1000\nbatch: 65536\n",
+         ":2:8: batch 65536 is no multiple of virtual_shards 1000; use batch 65000"},
+        {"model: {dim: 10, heads: 3}\n",
+         ":1:25: model.heads 3 does not divide model.dim 10; choose a divisor"},
+        {DATA "model: {name: mt, modalities: a}\n",
+         ":3:31: model mt needs at least 2 modalities and has 1; use model.name: jmt or unimodal, "
+         "or add a modality"},
+        {DATA "model.name: unimodal\n",
+         ":3:13: model unimodal takes exactly 1 modality and has 2; name one, such as "
+         "model.modalities: [a]"},
+        {DATA "model.modalities: [a, c]\n",
+         ":3:19: model.modalities names 'c', which modalities does not have; add modalities.c or "
+         "correct the name"},
+        {DATA "model.modalities: a a\n", ":3:19: model.modalities names 'a' twice; remove one"},
+        {DATA "modalities.a.front: none\n",
+         ":3:21: modalities.a.front none needs dim 4 to equal model.dim 512; use front: auto"},
+        {"modalities:\n  a: {}\n",
+         ":2:3: modalities.a, but no targets; add one, such as targets: {valence: {loss: ccc}}"},
+        {"targets:\n  x: {}\n",
+         ":2:3: targets.x, but no modalities; add one, such as modalities: {video: {}}"},
+        {DATA "targets.x.classes: 2\n", ":3:20: targets.x.classes is for cross_entropy only, and "
+                                        "the loss is ccc; remove it or set "
+                                        "loss: cross_entropy"},
+        {DATA "targets.x.loss: cross_entropy\n", ":3:17: targets.x.loss cross_entropy needs the "
+                                                 "number of classes; set targets.x.classes to "
+                                                 "2 or more"},
+        {"select_on: acc\n",
+         ":1:12: select_on 'acc' is not a metric; use auto, loss, or one of accuracy uar f1_macro "
+         "f1_weighted mae rmse r ccc, as METRIC or TARGET.METRIC"},
+        {DATA "select_on: z.ccc\n",
+         ":3:12: select_on 'z.ccc' names a target that targets does not have; correct the name"},
+        {DATA "select_on: y.ccc\n",
+         ":3:12: select_on 'y.ccc': no such target is scored by ccc; accuracy, uar, f1_macro and "
+         "f1_weighted go with cross_entropy, mae, rmse, r and ccc with the other losses"},
+        {"data: {window: 4, stride: 5}\n",
+         ":1:27: data.stride 5 above data.window 4 would skip steps; use at most 4"},
+        {"split: {valid_fraction: 0.5, test_fraction: 0.5}\n",
+         ":1:45: split.valid_fraction and split.test_fraction add up to 1, so nothing is left to "
+         "train on; keep the sum below 1"},
+        {"split.valid_fraction: 0\nearly_stopping.patience: 1\n",
+         ":2:26: early_stopping.patience needs a validation split; set split.valid_fraction above "
+         "0, or the patience to 0"},
+        {"optimizer: {beta1: 0.5}\n",
+         ":1:20: optimizer.beta1 has no effect with optimizer.name sgd; remove it, or leave its "
+         "default 0.9"},
+        {"optimizer: {name: adam, nesterov: false}\n",
+         ":1:35: optimizer.nesterov has no effect with optimizer.name adam; remove it, or leave "
+         "its "
+         "default true"},
+        {"optimizer: {momentum: 0}\n",
+         ":1:23: optimizer.nesterov needs momentum above 0; set optimizer.nesterov: false"},
+        {"schedule: {gamma: 0.5}\n",
+         ":1:19: schedule.gamma has no effect with schedule.name constant; remove it, or leave its "
+         "default 0.1"},
+        {"schedule: {name: cosine, min_learning_rate: 1}\n",
+         ":1:45: schedule.min_learning_rate 1 is above optimizer.learning_rate 0.0001; lower it"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
+    const wrong_t unavailable[] = {
+        {"precision: bf16\n", ":1:12: precision bf16 is not in this build; use precision: f32"},
+        {"shuffle: block\n", ":1:10: shuffle block is not in this build; use shuffle: global"},
+    };
+    CHECK_ALL(unavailable, STATUS_UNAVAILABLE);
+}
+
+static void distances(void **state) {
+    (void)state;
+    assert_int_equal(text_distance("", ""), 0);
+    assert_int_equal(text_distance("abc", ""), 3);
+    assert_int_equal(text_distance("abc", "acb"), 1);
+    assert_int_equal(text_distance("ca", "abc"), 3); /* optimal string alignment */
+    assert_int_equal(text_distance("kitten", "sitting"), 3);
+}
+
+/* clang-format off */
+static const char *const nasty[] = {
+    "[", "{", "}", "]", "\"", "'", "|", ">", "&", "*", "!", "%", "@", "`", "?", ":", "-",
+    "- -", "---", "...", "--- ---", "%YAML 9.9\n---\n", "%TAG ! x\n---\na: !b c", "a: b: c",
+    "{a: b", "? ? ?", ": :", "a:\n - b\n c", "|\n x", "a: |9\n x", "a: >\n\n\n",
+    "\xef\xbb\xbf", "\xff\xfes\0e\0", "\xc3", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+    "\x01\x02\x03", "a: \x7f", "\"\\ud800\"", "\"\\xZZ\"", "seed: 1\r\nbatch: 8\r\n",
+    "model..dim: 1", ".", "..", "a.b.c.d", "modalities.: {}", "modalities..dim: 1",
+    "targets.a.loss.x: 1", "base:", "base: ''", "base: {}", "seed: %s%n%d", "%s%n: 1",
+    "? |\n  a\n: b", "&a [*a]", "a: &b {c: *b}",
+};
+/* clang-format on */
+
+/* Whatever the bytes: an answer, one line, no crash (AddressSanitizer looks on in its build). */
+static void nothing_crashes(void **state) {
+    (void)state;
+    enum { LONG = 200000 };
+    char *huge = alloc_zero(LONG + 1, 1);
+    for (int i = 0; i < ARRAY_LEN(nasty) + 6; i++) {
+        const char *fills[] = {"[", "{a: ", "- ", "x", "seed: 9", "\"y"};
+        const char *text = huge;
+        if (i < ARRAY_LEN(nasty)) {
+            text = nasty[i];
+        } else {
+            const char *fill = fills[i - ARRAY_LEN(nasty)];
+            for (int at = 0; at < LONG; at++) {
+                huge[at] = fill[at % (int)strlen(fill)];
+            }
+        }
+        config_t *config = NULL;
+        if (config_parse(text, "t.yaml", NULL, 0, &config) != STATUS_OK) {
+            assert_true(strncmp(status_text(), "t.yaml", 6) == 0);
+            assert_true(strpbrk(status_text(), "\n\r") == NULL);
+        }
+        config_free(config);
+        char *set = text_format("seed=%s", text);
+        config = NULL;
+        if (config_load(NULL, (const char *const *)&set, 1, &config) != STATUS_OK) {
+            assert_true(strncmp(status_text(), "--set ", 6) == 0);
+        }
+        config_free(config);
+        free(set);
+    }
+    free(huge);
+}
+
+static void nul_bytes_and_big_files_are_refused(void **state) {
+    (void)state;
+    char path[] = "/tmp/jmt_nul_XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    config_t *config = NULL;
+    CHECK_OK(file_write_durable(path, "seed: 1\n\0x: 2\n", 14));
+    CHECK_FAILS(config_load(path, NULL, 0, &config), STATUS_INPUT,
+                ":2:1: control characters are not allowed");
+    char *big = alloc_zero((1 << 20) + 1, 1);
+    CHECK_OK(file_write_durable(path, big, (1 << 20) + 1));
+    CHECK_FAILS(config_load(path, NULL, 0, &config), STATUS_INPUT, "larger than 1 MiB");
+    assert_null(config);
+    free(big);
+    remove(path);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys),
+        cmocka_unit_test(values),
+        cmocka_unit_test(documents),
+        cmocka_unit_test(rules_across_keys),
+        cmocka_unit_test(distances),
+        cmocka_unit_test(nothing_crashes),
+        cmocka_unit_test(nul_bytes_and_big_files_are_refused),
+    };
+    return RUN_TESTS(tests);
+}
