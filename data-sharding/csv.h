@@ -1,0 +1,30 @@
+/* csv.h - comma-separated values: quoted fields, doubled quotes, CRLF; errors name file and line. */
+#ifndef JMT_CSV_H
+#define JMT_CSV_H
+
+#include <stdint.h>
+
+#include "kernels/base/status.h"
+
+typedef struct csv_row {
+    int64_t line; /* of the file, from 1 */
+    int count;
+    char **fields;
+} csv_row_t;
+
+typedef struct csv {
+    char *path, *text;
+    csv_row_t *rows;
+    int64_t row_count;
+} csv_t;
+
+/* Empty lines are skipped. */
+status_t csv_open(const char *path, csv_t *csv_out) MUST_CHECK;
+void csv_close(csv_t *csv);
+
+/* Field values, refused with FILE:LINE unless there and finite. */
+status_t csv_text(const csv_t *csv, int64_t row, int column, const char **text_out) MUST_CHECK;
+status_t csv_number(const csv_t *csv, int64_t row, int column, double *value_out) MUST_CHECK;
+status_t csv_integer(const csv_t *csv, int64_t row, int column, int64_t *value_out) MUST_CHECK;
+
+#endif

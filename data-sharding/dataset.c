@@ -1,0 +1,293 @@
+#include "data-sharding/dataset.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data-sharding/dataset_internal.h"
+#include "data-sharding/manifest.h"
+#include "kernels/base/bytes.h"
+
+static status_t check_config(const dataset_config_t *config) {
+    if (config->window < 1 || config->stride < 0 || config->stride > config->window) {
+        return status_fail(STATUS_INPUT,
+                           "data.window %lld, data.stride %lld: steps between windows would be left "
+                           "out; use 1 <= stride <= window (stride 0: window)",
+                           (long long)config->window, (long long)config->stride);
+    }
+    return STATUS_OK;
+}
+
+static status_t open_shard(const char *dir, const manifest_file_t *file, shard_t **shard_out,
+                           sha256_t *identity) {
+    char *path = text_format("%s/%s", dir, file->name);
+    status_t status = shard_open(path, shard_out);
+    if (status == STATUS_OK) {
+        int64_t bytes;
+        const void *trailer = shard_trailer(*shard_out, &bytes);
+        char hash[SHA256_TEXT_BYTES];
+        sha256_memory(trailer, (size_t)bytes, hash);
+        sha256_add(identity, trailer, (size_t)bytes);
+        if (strcmp(hash, file->trailer) != 0) {
+            status = status_fail(STATUS_FAILED,
+                                 "shard %s: not the file that %s lists; restore it or import again",
+                                 path, MANIFEST_NAME);
+        }
+    }
+    free(path);
+    return status;
+}
+
+static status_t open_shards(const char *dir, dataset_t *dataset) {
+    manifest_t manifest;
+    TRY(manifest_read(dir, &manifest));
+    dataset->shards = alloc_zero(manifest.file_count, sizeof(shard_t *));
+    sha256_t *identity = sha256_open();
+    status_t status = STATUS_OK;
+    for (int i = 0; i < manifest.file_count && status == STATUS_OK; i++) {
+        status = open_shard(dir, &manifest.files[i], &dataset->shards[i], identity);
+        dataset->shard_count = i + 1;
+    }
+    sha256_close(identity, dataset->identity);
+    manifest_free(&manifest);
+    return status;
+}
+
+static int64_t subject_number(dataset_t *dataset, const char *subject) {
+    for (int64_t s = dataset->subject_count - 1; s >= 0; s--) { /* mostly the latest */
+        if (strcmp(dataset->subjects[s], subject) == 0) {
+            return s;
+        }
+    }
+    dataset->subjects =
+        array_grow(dataset->subjects, dataset->subject_count, sizeof *dataset->subjects);
+    dataset->subjects[dataset->subject_count] = subject;
+    return dataset->subject_count++;
+}
+
+static void list_recordings(dataset_t *dataset) {
+    for (int s = 0; s < dataset->shard_count; s++) {
+        const shard_content_t *content = shard_content(dataset->shards[s]);
+        for (int64_t row = 0; row < content->recording_count; row++) {
+            int64_t count = dataset->recording_count++;
+            dataset->recordings =
+                array_grow(dataset->recordings, count, sizeof *dataset->recordings);
+            dataset->recordings[count] = (dataset_recording_t){
+                .shard = s,
+                .row = row,
+                .subject = subject_number(dataset, content->recordings[row].subject),
+            };
+        }
+    }
+}
+
+static status_t no_such_track(const dataset_config_t *config, const shard_content_t *content,
+                              const char *name, bool is_target) {
+    char *names = text_copy("");
+    for (int i = 0; i < content->track_count; i++) {
+        if (content->tracks[i].is_target == is_target) {
+            char *longer = text_format("%s %s", names, content->tracks[i].name);
+            free(names);
+            names = longer;
+        }
+    }
+    status_t status =
+        status_fail(STATUS_INPUT, "%s: no %s \"%s\"; it has:%s", config->path,
+                    is_target ? "target" : "modality", name, names);
+    free(names);
+    return status;
+}
+
+static status_t find_tracks(const dataset_config_t *config, dataset_t *dataset,
+                            const char *const *names, int count, bool is_target,
+                            const shard_track_t **tracks) {
+    for (int i = 0; i < count; i++) {
+        for (int s = 0; s < dataset->shard_count; s++) {
+            const shard_track_t *track = shard_track(dataset->shards[s], names[i], is_target);
+            if (track == NULL) {
+                return no_such_track(config, shard_content(dataset->shards[s]), names[i], is_target);
+            }
+            int64_t at = (int64_t)i * dataset->shard_count + s;
+            tracks[at] = track;
+            if (track->dim != tracks[at - s]->dim) {
+                return status_fail(STATUS_INPUT,
+                                   "%s: %s has %lld features in one shard and %lld in another; "
+                                   "import again",
+                                   config->path, names[i], (long long)tracks[at - s]->dim,
+                                   (long long)track->dim);
+            }
+        }
+    }
+    return STATUS_OK;
+}
+
+/* One time grid for all wanted tracks of a recording: equal rates, the longest decides the length. */
+static status_t fit_recording(const dataset_config_t *config, dataset_t *dataset, int64_t recording) {
+    dataset_recording_t *r = &dataset->recordings[recording];
+    const shard_track_t *first = NULL;
+    for (int i = 0; i < dataset->modality_count + dataset->target_count; i++) {
+        int t = i - dataset->modality_count;
+        const shard_track_t *track =
+            t < 0 ? dataset->modalities[(int64_t)i * dataset->shard_count + r->shard]
+                  : dataset->targets[(int64_t)t * dataset->shard_count + r->shard];
+        const shard_span_t *span = &track->spans[r->row];
+        if (span->length == 0) {
+            continue; /* this recording lacks the track */
+        }
+        r->length = max_i64(r->length, span->length);
+        if (first == NULL) {
+            first = track;
+        } else if (first->spans[r->row].rate_hz != span->rate_hz) {
+            return status_fail(STATUS_INPUT,
+                               "%s: recording %s has %s at %g Hz and %s at %g Hz; resample to one "
+                               "rate before importing",
+                               config->path, dataset_origin(dataset, recording)->name, first->name,
+                               first->spans[r->row].rate_hz, track->name, span->rate_hz);
+        }
+    }
+    return STATUS_OK;
+}
+
+static void cut_samples(dataset_t *dataset) {
+    for (int split = 0; split < SPLIT_COUNT; split++) {
+        for (int64_t i = 0; i < dataset->split_recording_count[split]; i++) {
+            int64_t recording = dataset->split_recordings[split][i];
+            int64_t length = dataset->recordings[recording].length, scored = 0;
+            for (int64_t begin = 0; scored < length; begin += dataset->stride) {
+                int64_t first = max_i64(min_i64(begin, length - dataset->window), 0);
+                dataset_sample_t sample = {recording, first, min_i64(dataset->window, length),
+                                           scored};
+                int64_t count = dataset->sample_count[split]++;
+                dataset->samples[split] =
+                    array_grow(dataset->samples[split], count, sizeof sample);
+                dataset->samples[split][count] = sample;
+                scored = first + sample.steps;
+            }
+        }
+    }
+}
+
+static const char *recording_at(const shard_t *shard, const shard_track_t *track, int64_t step,
+                                int64_t *step_out) {
+    const shard_content_t *content = shard_content(shard);
+    for (int64_t i = 0; i < content->recording_count; i++) {
+        const shard_span_t *span = &track->spans[i];
+        if (step >= span->offset && step < span->offset + span->length) {
+            *step_out = step - span->offset;
+            return content->recordings[i].name;
+        }
+    }
+    *step_out = step;
+    return "?";
+}
+
+static status_t load_labels(const char *path, const shard_t *shard, const shard_track_t *track,
+                            float *labels) {
+    uint8_t *valid = alloc_zero(max_i64(track->steps, 1), 1);
+    status_t status = shard_read_values(shard, track, 0, track->steps, labels);
+    if (status == STATUS_OK) {
+        status = shard_read_valid(shard, track, 0, track->steps, valid);
+    }
+    for (int64_t i = 0; i < track->steps && status == STATUS_OK; i++) {
+        if (valid[i] == 0) {
+            labels[i] = NAN;
+        } else if (!isfinite(labels[i])) {
+            int64_t step;
+            const char *recording = recording_at(shard, track, i, &step);
+            status = status_fail(STATUS_INPUT,
+                                 "%s: recording %s, target %s, step %lld is not finite though "
+                                 "marked valid; mark it invalid in the source",
+                                 path, recording, track->name, (long long)step);
+        }
+    }
+    free(valid);
+    return status;
+}
+
+/* Validity and labels are small and asked for often: they are read and verified once. */
+static status_t load_small(const dataset_config_t *config, dataset_t *dataset) {
+    int shards = dataset->shard_count;
+    for (int i = 0; i < dataset->modality_count * shards; i++) {
+        const shard_track_t *track = dataset->modalities[i];
+        dataset->masks[i] = alloc_zero(max_i64(track->steps, 1), 1);
+        TRY(shard_read_valid(dataset->shards[i % shards], track, 0, track->steps,
+                             dataset->masks[i]));
+    }
+    for (int i = 0; i < dataset->target_count * shards; i++) {
+        const shard_track_t *track = dataset->targets[i];
+        dataset->labels[i] = alloc_zero(max_i64(track->steps, 1), sizeof(float));
+        TRY(load_labels(config->path, dataset->shards[i % shards], track, dataset->labels[i]));
+    }
+    return STATUS_OK;
+}
+
+static status_t open_all(const dataset_config_t *config, dataset_t *dataset) {
+    TRY(check_config(config));
+    dataset->window = config->window;
+    dataset->stride = config->stride == 0 ? config->window : config->stride;
+    TRY(open_shards(config->path, dataset));
+    list_recordings(dataset);
+    dataset->modality_count = config->modality_count;
+    dataset->target_count = config->target_count;
+    int64_t modality_slots = max_i64((int64_t)config->modality_count * dataset->shard_count, 1);
+    int64_t target_slots = max_i64((int64_t)config->target_count * dataset->shard_count, 1);
+    dataset->modalities = alloc_zero(modality_slots, sizeof *dataset->modalities);
+    dataset->masks = alloc_zero(modality_slots, sizeof *dataset->masks);
+    dataset->targets = alloc_zero(target_slots, sizeof *dataset->targets);
+    dataset->labels = alloc_zero(target_slots, sizeof *dataset->labels);
+    dataset->dims = alloc_zero(max_i64(config->modality_count, 1), sizeof *dataset->dims);
+    TRY(find_tracks(config, dataset, config->modalities, config->modality_count, false,
+                    dataset->modalities));
+    TRY(find_tracks(config, dataset, config->targets, config->target_count, true,
+                    dataset->targets));
+    for (int i = 0; i < config->modality_count; i++) {
+        dataset->dims[i] = dataset->modalities[(int64_t)i * dataset->shard_count]->dim;
+    }
+    for (int64_t i = 0; i < dataset->recording_count; i++) {
+        TRY(fit_recording(config, dataset, i));
+    }
+    TRY(dataset_deal(config, dataset));
+    cut_samples(dataset);
+    return load_small(config, dataset);
+}
+
+status_t dataset_open(const dataset_config_t *config, dataset_t **dataset_out) {
+    dataset_t *dataset = alloc_zero(1, sizeof *dataset);
+    status_t status = open_all(config, dataset);
+    if (status != STATUS_OK) {
+        dataset_close(dataset);
+        return status;
+    }
+    *dataset_out = dataset;
+    return STATUS_OK;
+}
+
+void dataset_close(dataset_t *dataset) {
+    if (dataset == NULL) {
+        return;
+    }
+    for (int i = 0; dataset->masks != NULL && i < dataset->modality_count * dataset->shard_count;
+         i++) {
+        free(dataset->masks[i]);
+    }
+    for (int i = 0; dataset->labels != NULL && i < dataset->target_count * dataset->shard_count;
+         i++) {
+        free(dataset->labels[i]);
+    }
+    for (int i = 0; i < dataset->shard_count; i++) {
+        shard_close(dataset->shards[i]);
+    }
+    for (int split = 0; split < SPLIT_COUNT; split++) {
+        free(dataset->split_recordings[split]);
+        free(dataset->samples[split]);
+    }
+    free(dataset->masks);
+    free(dataset->labels);
+    free(dataset->modalities);
+    free(dataset->targets);
+    free(dataset->dims);
+    free(dataset->shards);
+    free(dataset->recordings);
+    free(dataset->subjects);
+    free(dataset);
+}

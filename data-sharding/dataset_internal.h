@@ -1,0 +1,51 @@
+/* dataset_internal.h - what dataset.c, dataset_split.c and dataset_read.c share. */
+#ifndef JMT_DATASET_INTERNAL_H
+#define JMT_DATASET_INTERNAL_H
+
+#include "data-sharding/dataset.h"
+#include "data-sharding/shard.h"
+#include "kernels/base/file.h"
+
+typedef struct dataset_recording {
+    int shard;
+    int64_t row; /* within the shard */
+    int64_t subject;
+    int64_t length; /* the longest of the wanted modalities and targets */
+    split_t split;
+} dataset_recording_t;
+
+typedef struct dataset_sample {
+    int64_t recording, first, steps;
+    int64_t scored_from; /* steps before it are scored by an earlier window */
+} dataset_sample_t;
+
+struct dataset {
+    int64_t window, stride;
+    int modality_count, target_count;
+    int64_t *dims;                              /* by modality */
+    const shard_track_t **modalities, **targets; /* [count * shard_count + shard] */
+    uint8_t **masks;                            /* like modalities: validity in memory */
+    float **labels;                             /* like targets: NaN where not valid */
+    shard_t **shards;
+    int shard_count;
+    dataset_recording_t *recordings;
+    int64_t recording_count;
+    const char **subjects; /* aliases in the order of their first recording */
+    int64_t subject_count;
+    int64_t *split_recordings[SPLIT_COUNT];
+    int64_t split_recording_count[SPLIT_COUNT];
+    int64_t split_subject_count[SPLIT_COUNT];
+    dataset_sample_t *samples[SPLIT_COUNT];
+    int64_t sample_count[SPLIT_COUNT];
+    char identity[SHA256_TEXT_BYTES];
+};
+
+static inline const shard_recording_t *dataset_origin(const dataset_t *dataset, int64_t recording) {
+    const dataset_recording_t *r = &dataset->recordings[recording];
+    return &shard_content(dataset->shards[r->shard])->recordings[r->row];
+}
+
+/* Gives every recording its split. */
+status_t dataset_deal(const dataset_config_t *config, dataset_t *dataset) MUST_CHECK;
+
+#endif

@@ -1,0 +1,134 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data-sharding/dataset_internal.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/rng.h"
+
+const char *split_name(split_t split) {
+    switch (split) {
+    case SPLIT_TRAIN:
+        return "train";
+    case SPLIT_VALID:
+        return "valid";
+    case SPLIT_TEST:
+        return "test";
+    case SPLIT_COUNT:
+        break;
+    }
+    panic(__FILE__, __LINE__, "split");
+}
+
+/* Moves a fraction of the subjects in `from` to `to`. People are taken in the order of their first
+ * recording, which no alias influences. */
+static status_t deal_subjects(const dataset_config_t *config, dataset_t *dataset, split_t to,
+                              double fraction) {
+    if (!(fraction > 0.0)) {
+        return STATUS_OK;
+    }
+    int64_t *candidates = alloc_zero(max_i64(dataset->subject_count, 1), sizeof *candidates);
+    bool *seen = alloc_zero(max_i64(dataset->subject_count, 1), sizeof *seen);
+    int64_t count = 0;
+    for (int64_t i = 0; i < dataset->recording_count; i++) {
+        const dataset_recording_t *r = &dataset->recordings[i];
+        if (r->split == SPLIT_TRAIN && !seen[r->subject]) {
+            seen[r->subject] = true;
+            candidates[count++] = r->subject;
+        }
+    }
+    status_t status = STATUS_OK;
+    if (count < 2) {
+        status = status_fail(STATUS_INPUT,
+                             "%s: %lld subject(s) left to train on, none to spare for %s; set its "
+                             "fraction to 0 or import more people",
+                             config->path, (long long)count, split_name(to));
+    } else {
+        int64_t moved = min_i64(max_i64(llround(fraction * (double)count), 1), count - 1);
+        int64_t *order = alloc_zero(count, sizeof *order);
+        rng_permutation((rng_key_t){(uint64_t)config->split_seed, rng_name(split_name(to)), 0},
+                        count, order);
+        memset(seen, 0, (size_t)dataset->subject_count * sizeof *seen);
+        for (int64_t i = 0; i < moved; i++) {
+            seen[candidates[order[i]]] = true;
+        }
+        free(order);
+        for (int64_t i = 0; i < dataset->recording_count; i++) {
+            dataset_recording_t *r = &dataset->recordings[i];
+            if (r->split == SPLIT_TRAIN && seen[r->subject]) {
+                r->split = to;
+            }
+        }
+    }
+    free(seen);
+    free(candidates);
+    return status;
+}
+
+static status_t take_marks(const dataset_config_t *config, dataset_t *dataset, bool *marked_out) {
+    int64_t marked = 0, unmarked = -1;
+    for (int64_t i = 0; i < dataset->recording_count; i++) {
+        const char *mark = dataset_origin(dataset, i)->split;
+        dataset->recordings[i].split = strcmp(mark, "test") == 0 ? SPLIT_TEST : SPLIT_TRAIN;
+        if (mark[0] != '\0') {
+            marked++;
+        } else {
+            unmarked = i;
+        }
+    }
+    if (marked > 0 && unmarked >= 0) {
+        return status_fail(STATUS_INPUT,
+                           "%s: recording %s has no split mark though others have one; mark all or "
+                           "none at import",
+                           config->path, dataset_origin(dataset, unmarked)->name);
+    }
+    *marked_out = marked > 0;
+    return STATUS_OK;
+}
+
+static status_t check_overlap(const dataset_config_t *config, dataset_t *dataset) {
+    unsigned *held = alloc_zero(max_i64(dataset->subject_count, 1), sizeof *held);
+    for (int64_t i = 0; i < dataset->recording_count; i++) {
+        held[dataset->recordings[i].subject] |= 1u << dataset->recordings[i].split;
+    }
+    status_t status = STATUS_OK;
+    for (int64_t s = 0; s < dataset->subject_count && status == STATUS_OK; s++) {
+        int splits = 0, last = 0, first = -1;
+        for (int split = 0; split < SPLIT_COUNT; split++) {
+            if ((held[s] >> split & 1u) != 0) {
+                dataset->split_subject_count[split]++;
+                first = first < 0 ? split : first;
+                last = split;
+                splits++;
+            }
+        }
+        if (splits > 1 && !config->allow_subject_overlap) {
+            status = status_fail(STATUS_INPUT,
+                                 "%s: subject %s is in both %s and %s; mark its recordings alike, "
+                                 "or set split.allow_subject_overlap",
+                                 config->path, dataset->subjects[s], split_name((split_t)first),
+                                 split_name((split_t)last));
+        }
+    }
+    free(held);
+    return status;
+}
+
+status_t dataset_deal(const dataset_config_t *config, dataset_t *dataset) {
+    bool marked = false;
+    TRY(take_marks(config, dataset, &marked));
+    if (!marked) {
+        TRY(deal_subjects(config, dataset, SPLIT_TEST, config->test_fraction));
+    }
+    TRY(deal_subjects(config, dataset, SPLIT_VALID, config->valid_fraction));
+    TRY(check_overlap(config, dataset));
+    for (int split = 0; split < SPLIT_COUNT; split++) {
+        dataset->split_recordings[split] =
+            alloc_zero(max_i64(dataset->recording_count, 1), sizeof(int64_t));
+    }
+    for (int64_t i = 0; i < dataset->recording_count; i++) {
+        split_t split = dataset->recordings[i].split;
+        dataset->split_recordings[split][dataset->split_recording_count[split]++] = i;
+    }
+    return STATUS_OK;
+}

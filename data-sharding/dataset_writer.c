@@ -1,0 +1,252 @@
+#include "data-sharding/dataset_writer.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data-sharding/alias.h"
+#include "data-sharding/manifest.h"
+#include "data-sharding/shard.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
+
+enum { SHARD_BYTES_GOAL = 256 << 20 };
+
+struct dataset_writer {
+    writer_config_t config;
+    char *out, *aside;
+    char **aliases;
+    bool *subject_used;
+    shard_content_t pending;
+    int64_t pending_bytes;
+    int64_t added;
+    manifest_t manifest;
+};
+
+static bool plain_name(const char *name) {
+    for (const char *c = name; *c != '\0'; c++) {
+        if (!isalnum((unsigned char)*c) && strchr("_-.", *c) == NULL) {
+            return false;
+        }
+    }
+    return name[0] != '\0' && name[0] != '.' && strlen(name) < 64;
+}
+
+static status_t check_config(const writer_config_t *config, const char *out) {
+    for (int i = 0; i < config->track_count; i++) {
+        const writer_track_t *track = &config->tracks[i];
+        if (!plain_name(track->name) || track->dim < 1 || (track->is_target && track->dim != 1)) {
+            return status_fail(STATUS_INPUT,
+                               "%s \"%s\" with %lld features cannot be stored; use letters, digits "
+                               "and _-. and at least one feature",
+                               track->is_target ? "target" : "modality", track->name,
+                               (long long)track->dim);
+        }
+    }
+    if (file_exists(out)) {
+        return status_fail(STATUS_INPUT, "%s is a file; give another --out", out);
+    }
+    if (dir_exists(out)) {
+        char **names;
+        int count;
+        TRY(dir_list(out, &names, &count));
+        names_free(names, count);
+        if (count > 0) {
+            return status_fail(STATUS_INPUT, "%s is not empty; give another --out or remove it", out);
+        }
+    }
+    return STATUS_OK;
+}
+
+static void start_shard(dataset_writer_t *writer) {
+    const writer_config_t *config = &writer->config;
+    shard_content_t *content = &writer->pending;
+    *content = (shard_content_t){
+        .importer = text_copy(config->importer),
+        .source = text_copy(config->source),
+        .licence = text_copy(config->licence),
+        .terms = text_copy(config->terms),
+        .track_count = config->track_count,
+        .tracks = alloc_zero(max_i64(config->track_count, 1), sizeof(shard_track_t)),
+    };
+    for (int i = 0; i < config->track_count; i++) {
+        content->tracks[i].name = text_copy(config->tracks[i].name);
+        content->tracks[i].is_target = config->tracks[i].is_target;
+        content->tracks[i].dim = config->tracks[i].dim;
+    }
+    writer->pending_bytes = 0;
+}
+
+status_t dataset_writer_open(const writer_config_t *config, dataset_writer_t **writer_out) {
+    char *out = text_copy(config->out);
+    for (size_t end = strlen(out); end > 1 && out[end - 1] == '/'; end--) {
+        out[end - 1] = '\0'; /* OUT.key and OUT.tmp lie beside it */
+    }
+    char *aside = text_format("%s.tmp", out);
+    status_t status = check_config(config, out);
+    if (status == STATUS_OK) {
+        status = dir_remove(aside);
+    }
+    if (status == STATUS_OK) {
+        status = dir_make(aside);
+    }
+    if (status != STATUS_OK) {
+        free(aside);
+        free(out);
+        return status;
+    }
+    dataset_writer_t *writer = alloc_zero(1, sizeof *writer);
+    writer->config = *config;
+    writer->out = out;
+    writer->aside = aside;
+    writer->aliases = alias_deal(config->salt, config->subject_count);
+    writer->subject_used = alloc_zero(max_i64(config->subject_count, 1), sizeof(bool));
+    start_shard(writer);
+    *writer_out = writer;
+    return STATUS_OK;
+}
+
+static status_t flush(dataset_writer_t *writer) {
+    if (writer->pending.recording_count == 0) {
+        return STATUS_OK;
+    }
+    char *name = text_format("shard-%05d.h5", writer->manifest.file_count);
+    char *path = text_format("%s/%s", writer->aside, name);
+    status_t status = shard_write(path, &writer->pending);
+    if (status == STATUS_OK) {
+        status = manifest_add_shard(&writer->manifest, writer->aside, name);
+    }
+    free(path);
+    free(name);
+    shard_content_free(&writer->pending);
+    start_shard(writer);
+    return status;
+}
+
+static void append_signal(shard_track_t *track, int64_t recording, const writer_signal_t *signal) {
+    int64_t steps = track->steps + signal->steps;
+    track->spans = array_grow(track->spans, recording, sizeof *track->spans);
+    track->spans[recording] = (shard_span_t){track->steps, signal->steps, signal->rate_hz};
+    size_t row = (size_t)track->dim * sizeof(float);
+    track->values = realloc(track->values, (size_t)max_i64(steps, 1) * row);
+    track->valid = realloc(track->valid, (size_t)max_i64(steps, 1));
+    REQUIRE(track->values != NULL && track->valid != NULL);
+    if (signal->steps > 0) {
+        memcpy(track->values + track->steps * track->dim, signal->values,
+               (size_t)signal->steps * row);
+        if (signal->valid != NULL) {
+            memcpy(track->valid + track->steps, signal->valid, (size_t)signal->steps);
+        } else {
+            memset(track->valid + track->steps, 1, (size_t)signal->steps);
+        }
+    }
+    track->steps = steps;
+}
+
+static char *hash_signals(const dataset_writer_t *writer, const writer_recording_t *recording) {
+    sha256_t *hash = sha256_open();
+    for (int i = 0; i < writer->config.track_count; i++) {
+        const writer_signal_t *signal = &recording->signals[i];
+        int64_t dim = writer->config.tracks[i].dim;
+        sha256_add(hash, &signal->steps, sizeof signal->steps);
+        if (signal->steps > 0) {
+            sha256_add(hash, signal->values, (size_t)(signal->steps * dim) * sizeof(float));
+        }
+    }
+    char text[SHA256_TEXT_BYTES];
+    sha256_close(hash, text);
+    return text_copy(text);
+}
+
+status_t dataset_writer_add(dataset_writer_t *writer, const writer_recording_t *recording) {
+    REQUIRE(recording->subject >= 0 && recording->subject < writer->config.subject_count);
+    int64_t steps = 0;
+    for (int i = 0; i < writer->config.track_count; i++) {
+        steps = max_i64(steps, recording->signals[i].steps);
+    }
+    if (steps == 0) {
+        return status_fail(STATUS_INPUT, "recording \"%s\" has no steps; leave it out of the source",
+                           recording->name);
+    }
+    const char *alias = writer->aliases[recording->subject];
+    const char *subject = writer->config.subjects[recording->subject];
+    shard_content_t *content = &writer->pending;
+    int64_t index = content->recording_count;
+    content->recordings = array_grow(content->recordings, index, sizeof *content->recordings);
+    content->recordings[index] = (shard_recording_t){
+        .name = alias_replace(recording->name, subject, alias),
+        .subject = text_copy(alias),
+        .session = alias_replace(recording->session, subject, alias),
+        .group = alias_replace(recording->group, subject, alias),
+        .split = text_copy(recording->split),
+        .source_hash = hash_signals(writer, recording),
+    };
+    for (int i = 0; i < content->track_count; i++) {
+        append_signal(&content->tracks[i], index, &recording->signals[i]);
+        writer->pending_bytes +=
+            recording->signals[i].steps * (content->tracks[i].dim * (int64_t)sizeof(float) + 1);
+    }
+    content->recording_count++;
+    writer->manifest.recordings++;
+    if (!writer->subject_used[recording->subject]) {
+        writer->subject_used[recording->subject] = true;
+        writer->manifest.subjects++;
+    }
+    writer->added++;
+    int64_t shards = writer->config.shards;
+    bool full = shards > 0 ? writer->added >= share_begin(writer->config.recording_count, shards,
+                                                          writer->manifest.file_count + 1)
+                           : writer->pending_bytes >= SHARD_BYTES_GOAL;
+    return full ? flush(writer) : STATUS_OK;
+}
+
+static status_t publish_key(dataset_writer_t *writer) {
+    char *path = text_format("%s.key", writer->out);
+    status_t status = key_write(path, writer->config.salt, writer->config.subjects, writer->aliases,
+                                writer->config.subject_count);
+    free(path);
+    return status;
+}
+
+status_t dataset_writer_publish(dataset_writer_t *writer, const char *facts) {
+    TRY(flush(writer));
+    manifest_t *manifest = &writer->manifest;
+    if (manifest->file_count == 0) {
+        return status_fail(STATUS_INPUT, "nothing to import: the source has no recordings");
+    }
+    manifest->importer = text_copy(writer->config.importer);
+    manifest->source = text_copy(writer->config.source);
+    manifest->licence = text_copy(writer->config.licence);
+    manifest->terms = text_copy(writer->config.terms);
+    manifest->facts = facts == NULL ? NULL : text_copy(facts);
+    TRY(manifest_write(writer->aside, manifest));
+    TRY(publish_key(writer));
+    if (rename(writer->aside, writer->out) != 0) {
+        return status_fail_errno(STATUS_FAILED, "cannot rename %s to %s", writer->aside,
+                                 writer->out);
+    }
+    char *parent = text_format("%s/..", writer->out);
+    status_t status = dir_sync(parent);
+    free(parent);
+    return status;
+}
+
+void dataset_writer_close(dataset_writer_t *writer) {
+    if (writer == NULL) {
+        return;
+    }
+    if (dir_remove(writer->aside) != STATUS_OK) {
+        /* The next import to the same place removes it first, and says so if it cannot. */
+    }
+    for (int64_t i = 0; i < writer->config.subject_count; i++) {
+        free(writer->aliases[i]);
+    }
+    free(writer->aliases);
+    free(writer->subject_used);
+    shard_content_free(&writer->pending);
+    manifest_free(&writer->manifest);
+    free(writer->aside);
+    free(writer->out);
+    free(writer);
+}

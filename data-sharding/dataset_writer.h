@@ -1,0 +1,51 @@
+/* dataset_writer.h - what importers write into: recordings become shards, people become aliases.
+ *
+ * Everything is built in OUT.tmp and published by one rename; OUT.key is written beside. */
+#ifndef JMT_DATASET_WRITER_H
+#define JMT_DATASET_WRITER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/base/status.h"
+
+typedef struct writer_track {
+    const char *name;
+    bool is_target;
+    int64_t dim;
+} writer_track_t;
+
+typedef struct writer_config {
+    const char *out, *importer, *source, *licence, *terms, *salt;
+    const char *const *subjects; /* names, in the order of their first recording */
+    int64_t subject_count, recording_count;
+    int64_t shards; /* 0: as many as keep each near 256 MiB */
+    const writer_track_t *tracks;
+    int track_count;
+} writer_config_t;
+
+typedef struct writer_signal {
+    const float *values; /* [steps, dim] */
+    const uint8_t *valid; /* [steps]; NULL: all */
+    int64_t steps;
+    double rate_hz;
+} writer_signal_t;
+
+typedef struct writer_recording {
+    const char *name, *session, *group, *split;
+    int64_t subject;              /* index into subjects */
+    const writer_signal_t *signals; /* by track */
+} writer_recording_t;
+
+typedef struct dataset_writer dataset_writer_t;
+
+status_t dataset_writer_open(const writer_config_t *config,
+                             dataset_writer_t **writer_out) MUST_CHECK;
+status_t dataset_writer_add(dataset_writer_t *writer,
+                            const writer_recording_t *recording) MUST_CHECK;
+
+/* facts: a JSON object for dataset.json, or NULL. Publishes; the writer is still to be closed. */
+status_t dataset_writer_publish(dataset_writer_t *writer, const char *facts) MUST_CHECK;
+void dataset_writer_close(dataset_writer_t *writer); /* unpublished work is removed */
+
+#endif

@@ -1,0 +1,336 @@
+#include "data-sharding/h5_file.h"
+
+#include <hdf5.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data-sharding/shard.h"
+#include "kernels/base/bytes.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "bulk values are read from the file as they lie, which is little-endian");
+
+enum { TEXT_BYTES_MAX = 1 << 16 };
+
+struct h5_file {
+    hid_t id;
+    char *path;
+};
+
+static status_t h5_trouble(const h5_file_t *file, const char *what, const char *name) {
+    return status_fail(STATUS_FAILED, "shard %s: HDF5 cannot %s %s; is the disk full or failing?",
+                       file->path, what, name);
+}
+
+static status_t h5_start(const char *path, bool create, h5_file_t **file_out) {
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* HDF5 would print its own stack of errors */
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
+    H5Pset_file_locking(access, false, true); /* read-only and parallel file systems refuse locks */
+    H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
+    H5Pset_alignment(access, 4096, 64);
+    hid_t id = create ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access)
+                      : H5Fopen(path, H5F_ACC_RDONLY, access);
+    H5Pclose(access);
+    if (id < 0) {
+        return status_fail(STATUS_FAILED, "shard %s: HDF5 cannot %s it; %s", path,
+                           create ? "create" : "open",
+                           create ? "check the directory and the free space" : "import it again");
+    }
+    *file_out = alloc_zero(1, sizeof **file_out);
+    (*file_out)->id = id;
+    (*file_out)->path = text_copy(path);
+    return STATUS_OK;
+}
+
+status_t h5_create(const char *path, h5_file_t **file_out) {
+    return h5_start(path, true, file_out);
+}
+
+status_t h5_open(const char *path, h5_file_t **file_out) {
+    return h5_start(path, false, file_out);
+}
+
+status_t h5_close(h5_file_t *file) {
+    if (file == NULL) {
+        return STATUS_OK;
+    }
+    status_t status = STATUS_OK;
+    if (H5Fclose(file->id) < 0) {
+        status = h5_trouble(file, "finish", "the file");
+    }
+    free(file->path);
+    free(file);
+    return status;
+}
+
+status_t h5_put_group(h5_file_t *file, const char *name) {
+    hid_t group = H5Gcreate2(file->id, name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    if (group < 0) {
+        return h5_trouble(file, "write", name);
+    }
+    H5Gclose(group);
+    return STATUS_OK;
+}
+
+static hid_t text_type(size_t bytes) {
+    hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, bytes);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    return type;
+}
+
+static status_t put_attribute(h5_file_t *file, const char *name, hid_t disk, hid_t memory,
+                              const void *data) {
+    hid_t space = H5Screate(H5S_SCALAR);
+    hid_t id = H5Acreate2(file->id, name, disk, space, H5P_DEFAULT, H5P_DEFAULT);
+    herr_t result = id < 0 ? -1 : H5Awrite(id, memory, data);
+    if (id >= 0) {
+        H5Aclose(id);
+    }
+    H5Sclose(space);
+    return result < 0 ? h5_trouble(file, "write", name) : STATUS_OK;
+}
+
+status_t h5_put_text(h5_file_t *file, const char *name, const char *text) {
+    REQUIRE(strlen(text) < TEXT_BYTES_MAX);
+    hid_t type = text_type(strlen(text) + 1);
+    status_t status = put_attribute(file, name, type, type, text);
+    H5Tclose(type);
+    return status;
+}
+
+status_t h5_put_integer(h5_file_t *file, const char *name, int64_t value) {
+    return put_attribute(file, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
+}
+
+/* One layout for all: contiguous, so that a reader can pread; allocated at once and never filled. */
+static status_t put_dataset(h5_file_t *file, const char *name, hid_t disk, hid_t memory, int rank,
+                            const hsize_t *dims, const void *data) {
+    hid_t space = H5Screate_simple(rank, dims, NULL);
+    hid_t layout = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_layout(layout, H5D_CONTIGUOUS);
+    H5Pset_alloc_time(layout, H5D_ALLOC_TIME_EARLY);
+    H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER);
+    H5Pset_obj_track_times(layout, false); /* equal imports give equal bytes */
+    hid_t id = H5Dcreate2(file->id, name, disk, space, H5P_DEFAULT, layout, H5P_DEFAULT);
+    herr_t result = id < 0 ? -1 : 0;
+    if (id >= 0 && dims[0] > 0) {
+        result = H5Dwrite(id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
+    }
+    if (id >= 0) {
+        H5Dclose(id);
+    }
+    H5Pclose(layout);
+    H5Sclose(space);
+    return result < 0 ? h5_trouble(file, "write", name) : STATUS_OK;
+}
+
+status_t h5_put_strings(h5_file_t *file, const char *name, char *const *texts, int64_t count) {
+    size_t width = 1;
+    for (int64_t i = 0; i < count; i++) {
+        size_t bytes = strlen(texts[i]) + 1;
+        width = bytes > width ? bytes : width;
+    }
+    char *packed = alloc_zero(max_i64(count, 1), width);
+    for (int64_t i = 0; i < count; i++) {
+        strcpy(packed + (size_t)i * width, texts[i]);
+    }
+    hid_t type = text_type(width);
+    hsize_t dims[1] = {(hsize_t)count};
+    status_t status = put_dataset(file, name, type, type, 1, dims, packed);
+    H5Tclose(type);
+    free(packed);
+    return status;
+}
+
+static hid_t span_type(hid_t integer, hid_t real) {
+    hid_t type = H5Tcreate(H5T_COMPOUND, sizeof(shard_span_t));
+    H5Tinsert(type, "offset", HOFFSET(shard_span_t, offset), integer);
+    H5Tinsert(type, "length", HOFFSET(shard_span_t, length), integer);
+    H5Tinsert(type, "rate_hz", HOFFSET(shard_span_t, rate_hz), real);
+    return type;
+}
+
+static hid_t array_type(array_type_t type, bool disk) {
+    switch (type) {
+    case ARRAY_FLOAT32:
+        return H5Tcopy(disk ? H5T_IEEE_F32LE : H5T_NATIVE_FLOAT);
+    case ARRAY_BYTE:
+        return H5Tcopy(disk ? H5T_STD_U8LE : H5T_NATIVE_UINT8);
+    case ARRAY_SPAN:
+        return disk ? span_type(H5T_STD_I64LE, H5T_IEEE_F64LE)
+                    : span_type(H5T_NATIVE_INT64, H5T_NATIVE_DOUBLE);
+    }
+    panic(__FILE__, __LINE__, "array type");
+}
+
+status_t h5_put_array(h5_file_t *file, const char *name, array_type_t type, int64_t rows,
+                      int64_t columns, const void *data) {
+    hid_t disk = array_type(type, true);
+    hid_t memory = array_type(type, false);
+    hsize_t dims[2] = {(hsize_t)rows, (hsize_t)columns};
+    status_t status = put_dataset(file, name, disk, memory, columns > 0 ? 2 : 1, dims, data);
+    H5Tclose(memory);
+    H5Tclose(disk);
+    return status;
+}
+
+status_t h5_get_text(h5_file_t *file, const char *name, char **text_out) {
+    hid_t id = H5Aopen(file->id, name, H5P_DEFAULT);
+    if (id < 0) {
+        return status_fail(STATUS_INPUT, "shard %s: no attribute %s; import it again", file->path,
+                           name);
+    }
+    hid_t type = H5Aget_type(id);
+    size_t bytes = H5Tget_size(type);
+    bool plain = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
+                 bytes <= TEXT_BYTES_MAX;
+    char *text = plain ? alloc_zero((int64_t)bytes + 1, 1) : NULL;
+    herr_t result = plain ? H5Aread(id, type, text) : -1;
+    H5Tclose(type);
+    H5Aclose(id);
+    if (result < 0) {
+        free(text);
+        return h5_trouble(file, "read", name);
+    }
+    *text_out = text;
+    return STATUS_OK;
+}
+
+status_t h5_get_integer(h5_file_t *file, const char *name, int64_t *value_out) {
+    hid_t id = H5Aopen(file->id, name, H5P_DEFAULT);
+    herr_t result = id < 0 ? -1 : H5Aread(id, H5T_NATIVE_INT64, value_out);
+    if (id >= 0) {
+        H5Aclose(id);
+    }
+    return result < 0 ? h5_trouble(file, "read", name) : STATUS_OK;
+}
+
+static status_t open_dataset(h5_file_t *file, const char *name, hid_t *id_out, hsize_t dims[2]) {
+    hid_t id = H5Dopen2(file->id, name, H5P_DEFAULT);
+    if (id < 0) {
+        return status_fail(STATUS_INPUT, "shard %s: no dataset %s; import it again", file->path,
+                           name);
+    }
+    hid_t space = H5Dget_space(id);
+    dims[0] = dims[1] = 0;
+    int rank = H5Sget_simple_extent_ndims(space);
+    if (rank == 1 || rank == 2) {
+        H5Sget_simple_extent_dims(space, dims, NULL);
+    }
+    H5Sclose(space);
+    if (rank != 1 && rank != 2) {
+        H5Dclose(id);
+        return status_fail(STATUS_INPUT, "shard %s: dataset %s has %d dimensions; import it again",
+                           file->path, name, rank);
+    }
+    *id_out = id;
+    return STATUS_OK;
+}
+
+status_t h5_get_strings(h5_file_t *file, const char *name, char ***texts_out, int64_t *count_out) {
+    hid_t id = H5I_INVALID_HID;
+    hsize_t dims[2] = {0};
+    TRY(open_dataset(file, name, &id, dims));
+    hid_t type = H5Dget_type(id);
+    size_t width = H5Tget_size(type);
+    bool plain = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
+                 width <= TEXT_BYTES_MAX && dims[1] == 0;
+    int64_t count = (int64_t)dims[0];
+    char *packed = plain ? alloc_zero(max_i64(count, 1), width) : NULL;
+    herr_t result = plain ? 0 : -1;
+    if (plain && count > 0) {
+        result = H5Dread(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, packed);
+    }
+    H5Tclose(type);
+    H5Dclose(id);
+    if (result < 0) {
+        free(packed);
+        return h5_trouble(file, "read", name);
+    }
+    char **texts = alloc_zero(max_i64(count, 1), sizeof *texts);
+    for (int64_t i = 0; i < count; i++) {
+        texts[i] = text_format("%.*s", (int)width, packed + (size_t)i * width);
+    }
+    free(packed);
+    *texts_out = texts;
+    *count_out = count;
+    return STATUS_OK;
+}
+
+status_t h5_get_spans(h5_file_t *file, const char *name, int64_t rows, void **data_out) {
+    hid_t id = H5I_INVALID_HID;
+    hsize_t dims[2] = {0};
+    TRY(open_dataset(file, name, &id, dims));
+    if ((int64_t)dims[0] != rows || dims[1] != 0) {
+        H5Dclose(id);
+        return status_fail(STATUS_INPUT, "shard %s: %s has %lld rows, not %lld; import it again",
+                           file->path, name, (long long)dims[0], (long long)rows);
+    }
+    shard_span_t *spans = alloc_zero(max_i64(rows, 1), sizeof *spans);
+    hid_t type = array_type(ARRAY_SPAN, false);
+    herr_t result = rows == 0 ? 0 : H5Dread(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, spans);
+    H5Tclose(type);
+    H5Dclose(id);
+    if (result < 0) {
+        free(spans);
+        return h5_trouble(file, "read", name);
+    }
+    *data_out = spans;
+    return STATUS_OK;
+}
+
+status_t h5_list(h5_file_t *file, const char *group, char ***names_out, int64_t *count_out) {
+    H5G_info_t info;
+    if (H5Gget_info_by_name(file->id, group, &info, H5P_DEFAULT) < 0) {
+        return status_fail(STATUS_INPUT, "shard %s: no group %s; import it again", file->path,
+                           group);
+    }
+    int64_t count = (int64_t)info.nlinks;
+    char **names = alloc_zero(max_i64(count, 1), sizeof *names);
+    for (int64_t i = 0; i < count; i++) {
+        char name[256];
+        if (H5Lget_name_by_idx(file->id, group, H5_INDEX_NAME, H5_ITER_INC, (hsize_t)i, name,
+                               sizeof name, H5P_DEFAULT) < 0) {
+            h5_strings_free(names, i);
+            return h5_trouble(file, "list", group);
+        }
+        names[i] = text_copy(name);
+    }
+    *names_out = names;
+    *count_out = count;
+    return STATUS_OK;
+}
+
+status_t h5_get_extent(h5_file_t *file, const char *name, array_type_t type,
+                       h5_extent_t *extent_out) {
+    hid_t id = H5I_INVALID_HID;
+    hsize_t dims[2] = {0};
+    TRY(open_dataset(file, name, &id, dims));
+    hid_t wanted = array_type(type, true);
+    hid_t found = H5Dget_type(id);
+    bool same = H5Tequal(wanted, found) > 0;
+    H5Tclose(found);
+    H5Tclose(wanted);
+    haddr_t offset = H5Dget_offset(id);
+    H5Dclose(id);
+    if (!same || (offset == HADDR_UNDEF && dims[0] > 0)) {
+        return status_fail(STATUS_INPUT,
+                           "shard %s: %s is not a contiguous array of the format's type; "
+                           "import it again",
+                           file->path, name);
+    }
+    extent_out->rows = (int64_t)dims[0];
+    extent_out->columns = (int64_t)dims[1];
+    extent_out->offset = offset == HADDR_UNDEF ? -1 : (int64_t)offset;
+    return STATUS_OK;
+}
+
+void h5_strings_free(char **texts, int64_t count) {
+    for (int64_t i = 0; texts != NULL && i < count; i++) {
+        free(texts[i]);
+    }
+    free(texts);
+}

@@ -1,0 +1,9 @@
+/* importers.h - the rows of the table in import.c. */
+#ifndef JMT_IMPORTERS_H
+#define JMT_IMPORTERS_H
+
+#include "data-sharding/import.h"
+
+extern const importer_t importer_synthetic, importer_mosi;
+
+#endif

@@ -1,0 +1,45 @@
+/* shard_trailer.h - the checksums behind HDF5's end, and reading through them.
+ *
+ * The ranges follow each other from byte 0 to HDF5's last byte, so that every byte of the file is
+ * either in a range or in the trailer, which has its own checksum. */
+#ifndef JMT_SHARD_TRAILER_H
+#define JMT_SHARD_TRAILER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/status.h"
+
+typedef enum { RANGE_STRUCTURE, RANGE_BULK } range_kind_t;
+
+typedef struct trailer_range {
+    uint64_t offset, bytes, hash, kind; /* as in the file */
+} trailer_range_t;
+
+typedef struct trailer {
+    char *data; /* the trailer's bytes */
+    int64_t bytes;
+    int64_t range_count;
+    const trailer_range_t *ranges; /* within data */
+} trailer_t;
+
+enum { RANGE_BYTES_MAX = 1 << 20 };
+
+/* Hashes the file and appends its trailer. bulk: sorted, not overlapping, offset and bytes set; what
+ * lies between becomes structure ranges. */
+status_t trailer_append(int fd, const char *path, const trailer_range_t *bulk,
+                        int64_t bulk_count) MUST_CHECK;
+
+/* Reads the trailer and checks it against itself and the file's length. */
+status_t trailer_read(int fd, const char *path, trailer_t *trailer_out) MUST_CHECK;
+void trailer_free(trailer_t *trailer);
+
+/* STATUS_FAILED where the range's bytes do not match its checksum. */
+status_t trailer_check(const trailer_t *trailer, int fd, const char *path, int64_t range,
+                       void *buffer) MUST_CHECK; /* buffer: RANGE_BYTES_MAX bytes */
+
+/* Bytes of the file, from ranges that were read whole and match. Thread-safe. */
+status_t trailer_pread(const trailer_t *trailer, int fd, const char *path, int64_t offset,
+                       int64_t bytes, void *out) MUST_CHECK;
+
+#endif

@@ -1,0 +1,217 @@
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data-sharding/h5_file.h"
+#include "data-sharding/shard.h"
+#include "data-sharding/shard_trailer.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
+
+/* Short recordings share a block up to this size: a checksum each would cost more than it saves. */
+enum { SHARED_BLOCK_BYTES = 1 << 16 };
+
+typedef struct bulk_list {
+    trailer_range_t *ranges;
+    int64_t count;
+} bulk_list_t;
+
+void shard_content_free(shard_content_t *content) {
+    for (int64_t i = 0; i < content->recording_count; i++) {
+        shard_recording_t *r = &content->recordings[i];
+        free(r->name);
+        free(r->subject);
+        free(r->session);
+        free(r->group);
+        free(r->split);
+        free(r->source_hash);
+    }
+    for (int i = 0; i < content->track_count; i++) {
+        free(content->tracks[i].name);
+        free(content->tracks[i].spans);
+        free(content->tracks[i].values);
+        free(content->tracks[i].valid);
+    }
+    free(content->recordings);
+    free(content->tracks);
+    free(content->importer);
+    free(content->source);
+    free(content->licence);
+    free(content->terms);
+    *content = (shard_content_t){0};
+}
+
+static void bulk_add(bulk_list_t *list, int64_t offset, int64_t bytes) {
+    while (bytes > 0) {
+        int64_t part = min_i64(bytes, RANGE_BYTES_MAX);
+        list->ranges = array_grow(list->ranges, list->count, sizeof *list->ranges);
+        list->ranges[list->count++] =
+            (trailer_range_t){(uint64_t)offset, (uint64_t)part, 0, RANGE_BULK};
+        offset += part;
+        bytes -= part;
+    }
+}
+
+/* Blocks of whole recordings; only one that is longer than a block is cut. */
+static void bulk_blocks(bulk_list_t *list, const shard_track_t *track, int64_t recordings,
+                        int64_t file_offset, int64_t step_bytes) {
+    int64_t begin = 0, end = 0;
+    for (int64_t i = 0; i < recordings; i++) {
+        int64_t next = track->spans[i].offset + track->spans[i].length;
+        if (end > begin && (next - begin) * step_bytes > SHARED_BLOCK_BYTES) {
+            bulk_add(list, file_offset + begin * step_bytes, (end - begin) * step_bytes);
+            begin = end;
+        }
+        end = next;
+    }
+    bulk_add(list, file_offset + begin * step_bytes, (end - begin) * step_bytes);
+}
+
+static char *track_path(const shard_track_t *track, const char *leaf) {
+    return text_format("%s/%s%s%s", track->is_target ? "targets" : "modalities", track->name,
+                       leaf[0] != '\0' ? "/" : "", leaf);
+}
+
+static status_t put_track_array(h5_file_t *file, const shard_track_t *track, const char *leaf,
+                                array_type_t type, int64_t rows, int64_t columns,
+                                const void *data) {
+    char *path = track_path(track, leaf);
+    status_t status = h5_put_array(file, path, type, rows, columns, data);
+    free(path);
+    return status;
+}
+
+static status_t put_track(h5_file_t *file, const shard_track_t *track, int64_t recordings) {
+    char *path = track_path(track, "");
+    status_t status = h5_put_group(file, path);
+    free(path);
+    TRY(status);
+    TRY(put_track_array(file, track, "index", ARRAY_SPAN, recordings, 0, track->spans));
+    TRY(put_track_array(file, track, "values", ARRAY_FLOAT32, track->steps, track->dim,
+                        track->values));
+    return put_track_array(file, track, "valid", ARRAY_BYTE, track->steps, 0, track->valid);
+}
+
+static status_t put_column(h5_file_t *file, const shard_content_t *content, const char *name,
+                           size_t member) {
+    char **texts = alloc_zero(max_i64(content->recording_count, 1), sizeof *texts);
+    for (int64_t i = 0; i < content->recording_count; i++) {
+        const char *recording = (const char *)&content->recordings[i];
+        memcpy(&texts[i], recording + member, sizeof texts[i]);
+    }
+    status_t status = h5_put_strings(file, name, texts, content->recording_count);
+    free(texts);
+    return status;
+}
+
+static status_t put_content(h5_file_t *file, const shard_content_t *content) {
+    TRY(h5_put_text(file, "format", "jmt-shard"));
+    TRY(h5_put_integer(file, "format_version", SHARD_VERSION));
+    TRY(h5_put_text(file, "importer", content->importer));
+    TRY(h5_put_text(file, "source", content->source));
+    TRY(h5_put_text(file, "licence", content->licence));
+    TRY(h5_put_text(file, "terms", content->terms));
+    TRY(h5_put_group(file, "recordings"));
+    TRY(put_column(file, content, "recordings/name", offsetof(shard_recording_t, name)));
+    TRY(put_column(file, content, "recordings/subject", offsetof(shard_recording_t, subject)));
+    TRY(put_column(file, content, "recordings/session", offsetof(shard_recording_t, session)));
+    TRY(put_column(file, content, "recordings/group", offsetof(shard_recording_t, group)));
+    TRY(put_column(file, content, "recordings/split", offsetof(shard_recording_t, split)));
+    TRY(put_column(file, content, "recordings/source_hash",
+                   offsetof(shard_recording_t, source_hash)));
+    TRY(h5_put_group(file, "modalities"));
+    TRY(h5_put_group(file, "targets"));
+    for (int i = 0; i < content->track_count; i++) {
+        TRY(put_track(file, &content->tracks[i], content->recording_count));
+    }
+    return STATUS_OK;
+}
+
+static status_t add_bulk(h5_file_t *file, const shard_content_t *content, const shard_track_t *track,
+                         const char *leaf, bulk_list_t *list) {
+    bool values = strcmp(leaf, "values") == 0;
+    char *path = track_path(track, leaf);
+    h5_extent_t extent;
+    status_t status = h5_get_extent(file, path, values ? ARRAY_FLOAT32 : ARRAY_BYTE, &extent);
+    free(path);
+    TRY(status);
+    if (extent.offset >= 0) {
+        int64_t step_bytes = values ? track->dim * (int64_t)sizeof(float) : 1;
+        bulk_blocks(list, track, content->recording_count, extent.offset, step_bytes);
+    }
+    return STATUS_OK;
+}
+
+static int by_offset(const void *a, const void *b) {
+    uint64_t x = ((const trailer_range_t *)a)->offset, y = ((const trailer_range_t *)b)->offset;
+    return x < y ? -1 : x > y;
+}
+
+static status_t list_bulk(const char *path, const shard_content_t *content, bulk_list_t *list) {
+    h5_file_t *file;
+    TRY(h5_open(path, &file));
+    status_t status = STATUS_OK;
+    for (int i = 0; i < content->track_count && status == STATUS_OK; i++) {
+        status = add_bulk(file, content, &content->tracks[i], "values", list);
+        if (status == STATUS_OK) {
+            status = add_bulk(file, content, &content->tracks[i], "valid", list);
+        }
+    }
+    status_t closed = h5_close(file);
+    if (list->count > 0) {
+        qsort(list->ranges, (size_t)list->count, sizeof *list->ranges, by_offset);
+    }
+    return status != STATUS_OK ? status : closed;
+}
+
+static status_t seal(const char *path, const bulk_list_t *bulk) {
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) {
+        return status_fail_errno(STATUS_FAILED, "shard %s: cannot open", path);
+    }
+    status_t status = trailer_append(fd, path, bulk->ranges, bulk->count);
+    if (status == STATUS_OK && fsync(fd) != 0) {
+        status = status_fail_errno(STATUS_FAILED, "shard %s: cannot write", path);
+    }
+    if (close(fd) != 0 && status == STATUS_OK) {
+        status = status_fail_errno(STATUS_FAILED, "shard %s: cannot write", path);
+    }
+    return status;
+}
+
+static status_t write_aside(const char *path, const shard_content_t *content) {
+    h5_file_t *file;
+    TRY(h5_create(path, &file));
+    status_t status = put_content(file, content);
+    status_t closed = h5_close(file);
+    TRY(status);
+    TRY(closed);
+    bulk_list_t bulk = {0};
+    status = list_bulk(path, content, &bulk);
+    if (status == STATUS_OK) {
+        status = seal(path, &bulk);
+    }
+    free(bulk.ranges);
+    return status;
+}
+
+status_t shard_write(const char *path, const shard_content_t *content) {
+    char *aside = text_format("%s.tmp", path);
+    status_t status = write_aside(aside, content);
+    if (status == STATUS_OK && rename(aside, path) != 0) {
+        status = status_fail_errno(STATUS_FAILED, "shard %s: cannot rename into place", path);
+    }
+    if (status != STATUS_OK) {
+        unlink(aside);
+    } else {
+        const char *slash = strrchr(path, '/');
+        char *parent = slash == NULL ? text_copy(".")
+                                     : text_format("%.*s", (int)max_i64(slash - path, 1), path);
+        status = dir_sync(parent);
+        free(parent);
+    }
+    free(aside);
+    return status;
+}
