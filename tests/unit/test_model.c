@@ -1,0 +1,138 @@
+/* The size of each model against jmt.md 7.2, the names and their order, and what is refused. */
+#include <string.h>
+
+#include "check.h"
+#include "kernels/base/bytes.h"
+#include "trainer/flat_state.h"
+#include "trainer/models.h"
+
+static graph_t *build(const char *model, int modalities, config_t **config_out) {
+    static const char *const list[] = { "video: {dim: 512}", "video: {dim: 512}, audio: {dim: 512}",
+                                        "video: {dim: 512}, audio: {dim: 512}, text: {dim: 512}",
+                                        "a: {dim: 512}, b: {dim: 512}, c: {dim: 512}, d: {dim: 512}" };
+    char *yaml = text_format("model: {name: %s}\ndata: {window: 16}\nmodalities: {%s}\n"
+                             "targets: {valence: {loss: ccc}, arousal: {loss: ccc}}\n",
+                             model, list[modalities - 1]);
+    int64_t dims[] = { 512, 512, 512, 512 };
+    graph_t *graph = NULL;
+    CHECK_OK(config_parse(yaml, "test", NULL, 0, config_out));
+    CHECK_OK(model_build(*config_out, dims, &graph));
+    free(yaml);
+    return graph;
+}
+
+static void sizes_are_those_of_the_paper(void **state) {
+    (void)state;
+    static const struct {
+        const char *model;
+        int modalities;
+        int64_t parameters, macs; /* macs of the step as executed: query projected once per stream, the
+                                     last attention for one token only (jmt.md 7.3) */
+    } rows[] = {
+        { "jmt", 2, 11170818, 386830336 }, { "jmt", 3, 14061570, 0 }, { "jmt", 4, 16952322, 0 },
+        { "mt", 2, 5913602, 0 },           { "concat", 2, 656386, 0 }, { "unimodal", 1, 131586, 0 },
+    };
+    for (int i = 0; i < ARRAY_LEN(rows); i++) {
+        config_t *config = NULL;
+        graph_t *graph = build(rows[i].model, rows[i].modalities, &config);
+        assert_int_equal(graph_parameter_elements(graph), rows[i].parameters);
+        if (rows[i].macs > 0) {
+            assert_int_equal(graph_macs(graph), rows[i].macs);
+        }
+        graph_close(graph);
+        config_free(config);
+    }
+}
+
+static void names_follow_appendix_a(void **state) {
+    (void)state;
+    static const char *const first[] = {
+        "joint.projection.weight", "joint.projection.bias",
+        "video.encoder.0.attention.in_proj_weight", "video.encoder.0.attention.in_proj_bias",
+        "video.encoder.0.attention.out_proj.weight", "video.encoder.0.attention.out_proj.bias",
+        "video.encoder.0.linear1.weight", "video.encoder.0.linear1.bias",
+        "video.encoder.0.linear2.weight", "video.encoder.0.linear2.bias",
+        "video.encoder.0.norm1.weight", "video.encoder.0.norm1.bias", "video.encoder.0.norm2.weight",
+        "video.encoder.0.norm2.bias", "audio.encoder.0.attention.in_proj_weight",
+    };
+    config_t *config = NULL;
+    graph_t *graph = build("jmt", 2, &config);
+    assert_int_equal(graph_parameter_count(graph), 74);
+    for (int i = 0; i < ARRAY_LEN(first); i++) {
+        assert_string_equal(graph_parameter_info(graph, i).name, first[i]);
+    }
+    assert_string_equal(graph_parameter_info(graph, 38).name, "video.cross.in_proj_weight");
+    assert_string_equal(graph_parameter_info(graph, 50).name,
+                        "token.encoder.0.attention.in_proj_weight");
+    assert_string_equal(graph_parameter_info(graph, 73).name, "arousal.head.3.bias");
+    graph_close(graph);
+    config_free(config);
+}
+
+static void flat_state_covers_every_element_once(void **state) {
+    (void)state;
+    config_t *config = NULL;
+    graph_t *graph = build("jmt", 2, &config);
+    flat_state_t flat;
+    CHECK_OK(flat_state_make(graph, &flat));
+    char *seen = alloc_zero(flat.elements, 1);
+    int64_t covered = 0;
+    for (int64_t c = 0; c < flat.chunk_count; c++) {
+        const chunk_t *chunk = &flat.chunks[c];
+        parameter_info_t info = graph_parameter_info(graph, chunk->tensor);
+        int64_t begin = chunk->offset - flat.offsets[chunk->tensor];
+        assert_true(begin >= 0 && begin + chunk->count <= info.count);
+        assert_true(chunk->count >= 1 && chunk->count <= CHUNK_ELEMENTS);
+        for (int64_t i = 0; i < chunk->count; i++) {
+            assert_int_equal(seen[chunk->offset + i]++, 0);
+        }
+        covered += chunk->count;
+    }
+    assert_int_equal(covered, graph_parameter_elements(graph));
+    int64_t next = 0;
+    for (int b = 0; b < flat.bucket_count; b++) {
+        assert_int_equal(flat.buckets[b].chunk_begin, next);
+        next = flat.buckets[b].chunk_end;
+    }
+    assert_int_equal(next, flat.chunk_count);
+    free(seen);
+    flat_state_free(&flat);
+    graph_close(graph);
+    config_free(config);
+}
+
+static void initial_weights_depend_on_seed_and_name_alone(void **state) {
+    (void)state;
+    config_t *config = NULL;
+    graph_t *graph = build("concat", 2, &config);
+    flat_state_t flat;
+    CHECK_OK(flat_state_make(graph, &flat));
+    float *a = alloc_aligned((size_t)flat.elements * 4), *b = alloc_aligned((size_t)flat.elements * 4);
+    flat_state_init(&flat, graph, 1, a);
+    flat_state_init(&flat, graph, 1, b);
+    assert_memory_equal(a, b, (size_t)flat.elements * 4);
+    flat_state_init(&flat, graph, 2, b);
+    assert_true(memcmp(a, b, (size_t)flat.elements * 4) != 0);
+    double bound = 1.0 / 32.0, largest = 0.0; /* 1/sqrt(1024) of the first Linear */
+    for (int64_t i = 0; i < graph_parameter_info(graph, 0).count; i++) {
+        double w = (double)a[flat.offsets[0] + i];
+        largest = w > largest ? w : largest;
+        assert_true(w >= -bound && w <= bound);
+    }
+    assert_true(largest > 0.99 * bound);
+    free(a);
+    free(b);
+    flat_state_free(&flat);
+    graph_close(graph);
+    config_free(config);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes_are_those_of_the_paper),
+        cmocka_unit_test(names_follow_appendix_a),
+        cmocka_unit_test(flat_state_covers_every_element_once),
+        cmocka_unit_test(initial_weights_depend_on_seed_and_name_alone),
+    };
+    return RUN_TESTS(tests);
+}

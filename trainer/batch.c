@@ -1,0 +1,129 @@
+#include "trainer/batch.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+#include "kernels/base/rng.h"
+
+void batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dataset,
+                const standardize_t *standardize, const int64_t *dims, batch_t *batch_out) {
+    batch_t batch = { .dataset = dataset,
+                      .standardize = standardize,
+                      .executor = executor,
+                      .slots = executor_samples(executor),
+                      .length = graph_length(graph),
+                      .modality_count = graph_input_count(graph),
+                      .target_count = graph_output_count(graph),
+                      .dims = dims };
+    batch.target = alloc_zero(batch.target_count, sizeof *batch.target);
+    for (int t = 0; t < batch.target_count; t++) {
+        batch.target[t] = alloc_zero(batch.slots * batch.length, sizeof(float));
+    }
+    *batch_out = batch;
+}
+
+void batch_close(batch_t *batch) {
+    for (int t = 0; t < batch->target_count; t++) {
+        free(batch->target[t]);
+    }
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        for (int t = 0; batch->labels[s] != NULL && t < batch->target_count; t++) {
+            free(batch->labels[s][t]);
+        }
+        free(batch->labels[s]);
+    }
+    free(batch->target);
+    *batch = (batch_t){ 0 };
+}
+
+static void fill_empty(batch_t *batch, float *const *features, uint8_t *const *masks,
+                       float *const *targets) {
+    for (int m = 0; m < batch->modality_count; m++) {
+        memset(features[m], 0, (size_t)(batch->length * batch->dims[m]) * sizeof(float));
+        memset(masks[m], 0, (size_t)batch->length);
+    }
+    for (int t = 0; t < batch->target_count; t++) {
+        for (int64_t i = 0; i < batch->length; i++) {
+            targets[t][i] = NAN;
+        }
+    }
+}
+
+enum { MODALITIES_MAX = 64 };
+
+status_t batch_fill(batch_t *batch, split_t split, int64_t slot, int64_t sample) {
+    float *features[MODALITIES_MAX], *targets[MODALITIES_MAX];
+    uint8_t *masks[MODALITIES_MAX];
+    REQUIRE(batch->modality_count <= MODALITIES_MAX && batch->target_count <= MODALITIES_MAX);
+    for (int m = 0; m < batch->modality_count; m++) {
+        features[m] = (float *)executor_input(batch->executor, m) +
+                      slot * batch->length * batch->dims[m];
+        masks[m] = executor_mask(batch->executor, m) + slot * batch->length;
+    }
+    for (int t = 0; t < batch->target_count; t++) {
+        targets[t] = batch->target[t] + slot * batch->length;
+    }
+    if (sample < 0) {
+        fill_empty(batch, features, masks, targets);
+        return STATUS_OK;
+    }
+    TRY(dataset_read(batch->dataset, split, sample, features, masks, targets));
+    for (int t = 0; batch->labels[split] != NULL && t < batch->target_count; t++) {
+        memcpy(targets[t], batch->labels[split][t] + sample * batch->length,
+               (size_t)batch->length * sizeof(float));
+    }
+    for (int m = 0; m < batch->modality_count; m++) {
+        standardize_apply(batch->standardize, m, features[m], masks[m], batch->length);
+    }
+    return STATUS_OK;
+}
+
+static bool has_label(const batch_t *batch, float *const *labels, int64_t at) {
+    bool any = false;
+    for (int t = 0; t < batch->target_count; t++) {
+        any |= !isnan(labels[t][at]);
+    }
+    return any;
+}
+
+/* places[i] gets the labels that were at places[order[i]]. */
+static void deal(batch_t *batch, float **labels, uint64_t seed, split_t split, int64_t steps) {
+    int64_t *places = alloc_zero(steps, sizeof *places), *order = alloc_zero(steps, sizeof *order);
+    float *kept = alloc_zero(steps, sizeof *kept);
+    int64_t count = 0;
+    for (int64_t i = 0; i < steps; i++) {
+        if (has_label(batch, labels, i)) {
+            places[count++] = i;
+        }
+    }
+    rng_permutation((rng_key_t){ seed, rng_name("permute_labels"), (uint64_t)split }, count, order);
+    for (int t = 0; t < batch->target_count; t++) {
+        memcpy(kept, labels[t], (size_t)steps * sizeof *kept);
+        for (int64_t i = 0; i < count; i++) {
+            labels[t][places[i]] = kept[places[order[i]]];
+        }
+    }
+    free(places);
+    free(order);
+    free(kept);
+}
+
+status_t batch_permute_labels(batch_t *batch, split_t split, uint64_t seed) {
+    int64_t samples = dataset_sample_count(batch->dataset, split), length = batch->length;
+    float **labels = alloc_zero(batch->target_count, sizeof *labels);
+    for (int t = 0; t < batch->target_count; t++) {
+        labels[t] = alloc_zero(samples * length, sizeof **labels);
+    }
+    status_t status = STATUS_OK;
+    for (int64_t s = 0; s < samples && status == STATUS_OK; s++) {
+        status = batch_fill(batch, split, 0, s);
+        for (int t = 0; t < batch->target_count; t++) {
+            memcpy(labels[t] + s * length, batch->target[t], (size_t)length * sizeof **labels);
+        }
+    }
+    deal(batch, labels, seed, split, samples * length);
+    batch->labels[split] = labels; /* freed by batch_close */
+    return status;
+}

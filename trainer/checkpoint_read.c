@@ -1,0 +1,309 @@
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
+#include "trainer/checkpoint.h"
+#include "trainer/checkpoint_format.h"
+#include "trainer/models.h"
+
+status_t checkpoint_resolve(const char *path, char **directory_out) {
+    static const char *const tails[] = { "", "/checkpoints/last", "/last" };
+    for (int i = 0; i < ARRAY_LEN(tails); i++) {
+        char *digest = text_format("%s%s/" DIGEST_FILE, path, tails[i]);
+        bool found = file_exists(digest);
+        free(digest);
+        if (found) {
+            *directory_out = text_format("%s%s", path, tails[i]);
+            return STATUS_OK;
+        }
+    }
+    return status_fail(STATUS_INPUT,
+                       "no checkpoint at %s; give a run directory or one of its checkpoints", path);
+}
+
+static status_t damaged(const char *directory, const char *file, const char *what) {
+    return status_fail(STATUS_FAILED, "checkpoint %s is damaged: %s %s; use an older one", directory,
+                       file, what);
+}
+
+/* --- verifying ------------------------------------------------------------------------------------- */
+
+static status_t read_manifest(const char *directory, json_t **manifest_out) {
+    char *path = text_format("%s/" MANIFEST_FILE, directory), *text = NULL, *digest = NULL;
+    size_t bytes = 0, digest_bytes = 0;
+    status_t status = file_read(path, &text, &bytes);
+    free(path);
+    if (status != STATUS_OK) {
+        return damaged(directory, MANIFEST_FILE, "cannot be read");
+    }
+    path = text_format("%s/" DIGEST_FILE, directory);
+    status = file_read(path, &digest, &digest_bytes);
+    free(path);
+    char actual[SHA256_TEXT_BYTES + 1];
+    sha256_memory(text, bytes, actual);
+    strcat(actual, "\n");
+    bool same = status == STATUS_OK && digest_bytes == SHA256_TEXT_BYTES &&
+                memcmp(actual, digest, SHA256_TEXT_BYTES) == 0;
+    free(digest);
+    json_t *manifest = same ? json_loadb(text, bytes, 0, NULL) : NULL;
+    free(text);
+    if (!json_is_object(manifest)) {
+        json_decref(manifest);
+        return damaged(directory, MANIFEST_FILE, "does not match " DIGEST_FILE);
+    }
+    if (json_integer_value(json_object_get(manifest, "format_version")) != CHECKPOINT_FORMAT) {
+        json_decref(manifest);
+        return status_fail(STATUS_INPUT, "checkpoint %s has another format version; this program "
+                                         "reads version %d", directory, CHECKPOINT_FORMAT);
+    }
+    *manifest_out = manifest;
+    return STATUS_OK;
+}
+
+/* Every file that the manifest names has its digest, and there is no other file. */
+static status_t verify_files(const char *directory, const json_t *manifest) {
+    json_t *files = json_object_get(manifest, "files"), *digest;
+    const char *name;
+    json_object_foreach(files, name, digest) {
+        char actual[SHA256_TEXT_BYTES], *path = text_format("%s/%s", directory, name);
+        status_t status = sha256_file(path, actual);
+        free(path);
+        if (status != STATUS_OK) {
+            return damaged(directory, name, "cannot be read");
+        }
+        if (strcmp(actual, json_string_value(digest)) != 0) {
+            return damaged(directory, name, "has another SHA-256");
+        }
+    }
+    char **names = NULL;
+    int count = 0;
+    TRY(dir_list(directory, &names, &count));
+    status_t status = STATUS_OK;
+    for (int i = 0; i < count && status == STATUS_OK; i++) {
+        if (strcmp(names[i], MANIFEST_FILE) != 0 && strcmp(names[i], DIGEST_FILE) != 0 &&
+            json_object_get(files, names[i]) == NULL) {
+            status = damaged(directory, names[i], "is not in the manifest");
+        }
+    }
+    names_free(names, count);
+    return status;
+}
+
+/* --- assembling ------------------------------------------------------------------------------------ */
+
+static void add_whole(checkpoint_t *c, const char *prefix, const json_t *tensors) {
+    const char *name;
+    json_t *dims_json;
+    json_object_foreach((json_t *)tensors, name, dims_json) {
+        int64_t dims[2] = { 0, 0 };
+        int rank = (int)json_array_size(dims_json);
+        for (int d = 0; d < rank && d < 2; d++) {
+            dims[d] = json_integer_value(json_array_get(dims_json, (size_t)d));
+        }
+        char *key = text_format("%s/%s", prefix, name);
+        tensor_set_add(&c->tensors, key, TENSOR_F32, rank, dims);
+        free(key);
+    }
+}
+
+/* Copies one fragment NAME@BEGIN to its place; counts elements so that gaps are found. */
+static bool place_fragment(checkpoint_t *c, const tensor_t *fragment, int64_t *filled) {
+    char *name = text_copy(fragment->name), *at = strrchr(name, '@');
+    bool placed = false;
+    if (at != NULL && fragment->type == TENSOR_F32) {
+        *at = '\0';
+        int64_t begin = strtoll(at + 1, NULL, 10), count = tensor_count(fragment);
+        const tensor_t *whole = tensor_set_find(&c->tensors, name);
+        if (whole != NULL && begin >= 0 && count <= tensor_count(whole) - begin) {
+            memcpy((float *)whole->data + begin, fragment->data, (size_t)count * sizeof(float));
+            *filled += count;
+            placed = true;
+        }
+    }
+    free(name);
+    return placed;
+}
+
+static status_t read_parts(const char *directory, const json_t *manifest, checkpoint_t *c) {
+    json_t *digest;
+    const char *name;
+    int64_t filled = 0, wanted = 0;
+    for (int i = 0; i < c->tensors.count; i++) {
+        wanted += tensor_count(&c->tensors.tensors[i]);
+    }
+    json_object_foreach(json_object_get(manifest, "files"), name, digest) {
+        tensor_set_t part = { 0 };
+        char *path = text_format("%s/%s", directory, name);
+        status_t status = safetensors_read(path, &part);
+        free(path);
+        TRY(status);
+        if (strcmp(name, STATISTICS_FILE) == 0) {
+            c->statistics = part;
+            continue;
+        }
+        bool good = true;
+        for (int i = 0; i < part.count && good; i++) {
+            good = place_fragment(c, &part.tensors[i], &filled);
+        }
+        tensor_set_free(&part);
+        if (!good) {
+            return damaged(directory, name, "has a fragment of no tensor");
+        }
+    }
+    return filled == wanted ? STATUS_OK : damaged(directory, "a part", "is missing elements");
+}
+
+static char *string_of(const json_t *manifest, const char *key) {
+    const char *text = json_string_value(json_object_get(manifest, key));
+    return text_copy(text != NULL ? text : "");
+}
+
+static int64_t integer_of(const json_t *manifest, const char *key) {
+    return json_integer_value(json_object_get(manifest, key));
+}
+
+static void take_fields(const json_t *manifest, checkpoint_t *c) {
+    char *best = string_of(manifest, "best_value");
+    c->progress = (progress_t){ .step = integer_of(manifest, "step"),
+                                .epoch = integer_of(manifest, "epoch"),
+                                .batch = integer_of(manifest, "batch"),
+                                .best_step = integer_of(manifest, "best_step"),
+                                .best_value = strtod(best, NULL),
+                                .bad_epochs = integer_of(manifest, "bad_epochs") };
+    free(best);
+    c->updates = integer_of(manifest, "updates");
+    c->seed = integer_of(manifest, "seed");
+    c->virtual_shards = integer_of(manifest, "virtual_shards");
+    c->parameters = integer_of(manifest, "parameters");
+    c->fingerprint = string_of(manifest, "fingerprint");
+    c->config_yaml = string_of(manifest, "config");
+    c->data_identity = string_of(manifest, "data");
+}
+
+static status_t read_directory(const char *directory, checkpoint_t *c) {
+    json_t *manifest = NULL, *state;
+    TRY(read_manifest(directory, &manifest));
+    status_t status = verify_files(directory, manifest);
+    if (status == STATUS_OK) {
+        take_fields(manifest, c);
+        const json_t *tensors = json_object_get(manifest, "tensors");
+        size_t i;
+        add_whole(c, "weights", tensors);
+        json_array_foreach(json_object_get(manifest, "optimizer_states"), i, state) {
+            char prefix[128];
+            snprintf(prefix, sizeof prefix, "optimizer/%s", json_string_value(state));
+            add_whole(c, prefix, tensors);
+        }
+        status = read_parts(directory, manifest, c);
+    }
+    json_decref(manifest);
+    return status;
+}
+
+status_t checkpoint_read(const char *path, checkpoint_t *checkpoint_out) {
+    char *directory = NULL;
+    TRY(checkpoint_resolve(path, &directory));
+    checkpoint_t c = { 0 };
+    status_t status = read_directory(directory, &c);
+    free(directory);
+    if (status != STATUS_OK) {
+        checkpoint_free(&c);
+        return status;
+    }
+    *checkpoint_out = c;
+    return STATUS_OK;
+}
+
+void checkpoint_free(checkpoint_t *c) {
+    free(c->fingerprint);
+    free(c->config_yaml);
+    free(c->data_identity);
+    tensor_set_free(&c->tensors);
+    tensor_set_free(&c->statistics);
+    *c = (checkpoint_t){ 0 };
+}
+
+/* --- restoring ------------------------------------------------------------------------------------- */
+
+static status_t find_tensor(const checkpoint_t *c, const trainer_t *t, const char *prefix,
+                            int parameter, const float **data_out) {
+    parameter_info_t info = graph_parameter_info(t->graph, parameter);
+    char *key = text_format("%s/%s", prefix, info.name);
+    const tensor_t *tensor = tensor_set_find(&c->tensors, key);
+    status_t status = STATUS_OK;
+    if (tensor == NULL || tensor_count(tensor) != info.count) {
+        status = status_fail(STATUS_INPUT, "the checkpoint has no tensor %s of %lld elements; it is "
+                                           "of another model", key, (long long)info.count);
+    } else {
+        *data_out = tensor->data;
+    }
+    free(key);
+    return status;
+}
+
+static status_t restore_state(const checkpoint_t *c, trainer_t *t, int state) {
+    char prefix[128];
+    snprintf(prefix, sizeof prefix, "optimizer/%s", optimizer_state_name(t->optimizer, state));
+    for (int64_t i = 0; i < t->flat.chunk_count; i++) {
+        const chunk_t *chunk = &t->flat.chunks[i];
+        float *own = optimizer_state_chunk(t->optimizer, state, i);
+        if (own != NULL) {
+            const float *data = NULL;
+            TRY(find_tensor(c, t, prefix, chunk->tensor, &data));
+            memcpy(own, data + (chunk->offset - t->flat.offsets[chunk->tensor]),
+                   (size_t)chunk->count * sizeof *own);
+        }
+    }
+    return STATUS_OK;
+}
+
+status_t checkpoint_restore(const checkpoint_t *c, trainer_t *t) {
+    for (int p = 0; p < graph_parameter_count(t->graph); p++) {
+        const float *data = NULL;
+        TRY(find_tensor(c, t, "weights", p, &data));
+        memcpy(t->weights + t->flat.offsets[p], data,
+               (size_t)graph_parameter_info(t->graph, p).count * sizeof *data);
+    }
+    if (t->optimizer != NULL) {
+        for (int s = 0; s < optimizer_state_count(t->optimizer); s++) {
+            TRY(restore_state(c, t, s));
+        }
+        optimizer_set_updates(t->optimizer, c->updates);
+        t->progress = c->progress;
+    }
+    return STATUS_OK;
+}
+
+/* Statistics are read by name before the data is open: their lengths are the dims. */
+static status_t load_statistics(const config_t *config, const checkpoint_t *c, standardize_t *out) {
+    int indices[CONFIG_MODALITIES_MAX];
+    int count = model_modalities(config, indices);
+    const char *names[CONFIG_MODALITIES_MAX];
+    int64_t dims[CONFIG_MODALITIES_MAX];
+    for (int m = 0; m < count; m++) {
+        names[m] = config->modalities[indices[m]].name;
+        char *key = text_format("%s.mean", names[m]);
+        const tensor_t *mean = tensor_set_find(&c->statistics, key);
+        dims[m] = mean != NULL ? tensor_count(mean) : 0;
+        free(key);
+    }
+    return standardize_load(&c->statistics, names, dims, count, out);
+}
+
+status_t trainer_open_checkpoint(const config_t *config, comm_t *comm, const char *data_path,
+                                 const checkpoint_t *c, trainer_t **trainer_out) {
+    standardize_t statistics = { 0 };
+    TRY(comm_agree(comm, load_statistics(config, c, &statistics), "read statistics"));
+    trainer_t *t = NULL;
+    TRY(trainer_open(config, comm, data_path, &statistics, false, &t));
+    status_t status = comm_agree(comm, checkpoint_restore(c, t), "read checkpoint");
+    if (status != STATUS_OK) {
+        trainer_close(t);
+        return status;
+    }
+    *trainer_out = t;
+    return STATUS_OK;
+}

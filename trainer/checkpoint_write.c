@@ -1,0 +1,295 @@
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
+#include "trainer/checkpoint.h"
+#include "trainer/checkpoint_format.h"
+
+/* --- parts: what this rank owns ------------------------------------------------------------------- */
+
+typedef struct run { /* consecutive own chunks of one tensor */
+    int parameter;
+    int64_t first_chunk, last_chunk;
+    int64_t begin, count; /* elements of the tensor */
+} run_t;
+
+static bool continues(const flat_state_t *flat, const run_t *run, int64_t chunk) {
+    return flat->chunks[chunk].tensor == run->parameter && run->last_chunk == chunk - 1;
+}
+
+static run_t *own_runs(const trainer_t *t, int *count_out) {
+    run_t *runs = NULL;
+    int count = 0;
+    for (int b = 0; b < t->flat.bucket_count; b++) {
+        bucket_t own = reduce_slice(t->reduce, b, comm_rank(t->comm));
+        for (int64_t c = own.chunk_begin; c < own.chunk_end; c++) {
+            const chunk_t *chunk = &t->flat.chunks[c];
+            if (count == 0 || !continues(&t->flat, &runs[count - 1], c)) {
+                runs = array_grow(runs, count, sizeof *runs);
+                runs[count++] = (run_t){ .parameter = chunk->tensor,
+                                         .first_chunk = c,
+                                         .begin = chunk->offset - t->flat.offsets[chunk->tensor] };
+            }
+            runs[count - 1].last_chunk = c;
+            runs[count - 1].count += chunk->count;
+        }
+    }
+    *count_out = count;
+    return runs;
+}
+
+static float *add_fragment(const trainer_t *t, tensor_set_t *part, const char *prefix,
+                           const run_t *run) {
+    const char *name = graph_parameter_info(t->graph, run->parameter).name;
+    char *key = text_format("%s/%s@%lld", prefix, name, (long long)run->begin);
+    float *data = tensor_set_add(part, key, TENSOR_F32, 1, &run->count)->data;
+    free(key);
+    return data;
+}
+
+static void collect_part(trainer_t *t, tensor_set_t *part) {
+    int count = 0;
+    run_t *runs = own_runs(t, &count);
+    for (int i = 0; i < count; i++) {
+        const run_t *run = &runs[i];
+        float *data = add_fragment(t, part, "weights", run);
+        memcpy(data, t->weights + t->flat.offsets[run->parameter] + run->begin,
+               (size_t)run->count * sizeof *data);
+        for (int s = 0; s < optimizer_state_count(t->optimizer); s++) {
+            char prefix[64];
+            snprintf(prefix, sizeof prefix, "optimizer/%s", optimizer_state_name(t->optimizer, s));
+            data = add_fragment(t, part, prefix, run);
+            for (int64_t c = run->first_chunk; c <= run->last_chunk; c++) {
+                int32_t elements = t->flat.chunks[c].count;
+                memcpy(data, optimizer_state_chunk(t->optimizer, s, c),
+                       (size_t)elements * sizeof *data);
+                data += elements;
+            }
+        }
+    }
+    free(runs);
+}
+
+static status_t write_part(trainer_t *t, const char *directory, bool enospc,
+                           char digest_out[SHA256_TEXT_BYTES]) {
+    char *path = text_format("%s/" PART_FORMAT, directory, comm_rank(t->comm));
+    if (enospc) {
+        errno = ENOSPC;
+        status_t status = status_fail_errno(STATUS_FAILED, "cannot write %s", path);
+        free(path);
+        return status;
+    }
+    tensor_set_t part = { 0 };
+    collect_part(t, &part);
+    status_t status = safetensors_write(path, &part);
+    if (status == STATUS_OK) {
+        status = sha256_file(path, digest_out);
+    }
+    tensor_set_free(&part);
+    free(path);
+    return status;
+}
+
+/* --- manifest -------------------------------------------------------------------------------------- */
+
+static json_t *tensor_list(const trainer_t *t) {
+    json_t *list = json_object();
+    for (int p = 0; p < graph_parameter_count(t->graph); p++) {
+        parameter_info_t info = graph_parameter_info(t->graph, p);
+        json_t *dims = json_array();
+        json_array_append_new(dims, json_integer(info.rows));
+        if (info.columns > 0) {
+            json_array_append_new(dims, json_integer(info.columns));
+        }
+        json_object_set_new(list, info.name, dims);
+    }
+    return list;
+}
+
+static json_t *manifest_object(const trainer_t *t, const char *digests, const char *statistics) {
+    json_t *files = json_object(), *states = json_array();
+    for (int r = 0; r < comm_size(t->comm); r++) {
+        char name[64];
+        snprintf(name, sizeof name, PART_FORMAT, r);
+        json_object_set_new(files, name, json_string(digests + (size_t)r * SHA256_TEXT_BYTES));
+    }
+    json_object_set_new(files, STATISTICS_FILE, json_string(statistics));
+    for (int s = 0; s < optimizer_state_count(t->optimizer); s++) {
+        json_array_append_new(states, json_string(optimizer_state_name(t->optimizer, s)));
+    }
+    char *fingerprint = NULL;
+    REQUIRE(trainer_fingerprint(t->config, &fingerprint) == STATUS_OK);
+    char *config = config_yaml(t->config);
+    const progress_t *p = &t->progress;
+    char best[40];
+    snprintf(best, sizeof best, "%a", p->best_value); /* exact */
+    json_t *manifest = json_pack(
+        "{s:i, s:s, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:o, s:o, s:o}",
+        "format_version", CHECKPOINT_FORMAT, "program", "jmt", "step", (json_int_t)p->step, "epoch",
+        (json_int_t)p->epoch, "batch", (json_int_t)p->batch, "best_step", (json_int_t)p->best_step,
+        "best_value", best, "bad_epochs", (json_int_t)p->bad_epochs, "updates",
+        (json_int_t)optimizer_updates(t->optimizer), "seed", (json_int_t)t->config->seed,
+        "virtual_shards", (json_int_t)t->shards, "parameters",
+        (json_int_t)graph_parameter_elements(t->graph), "fingerprint", fingerprint, "config",
+        config, "data", dataset_identity(t->dataset), "optimizer_states", states, "tensors",
+        tensor_list(t), "files", files);
+    REQUIRE(manifest != NULL);
+    free(fingerprint);
+    free(config);
+    return manifest;
+}
+
+static status_t write_manifest(const trainer_t *t, const char *directory, const char *digests) {
+    char statistics[SHA256_TEXT_BYTES], digest[SHA256_TEXT_BYTES + 1];
+    tensor_set_t set = { 0 };
+    char *path = text_format("%s/" STATISTICS_FILE, directory);
+    standardize_save(&t->standardize, t->modality_names, &set);
+    status_t status = safetensors_write(path, &set);
+    if (status == STATUS_OK) {
+        status = sha256_file(path, statistics);
+    }
+    free(path);
+    tensor_set_free(&set);
+    TRY(status);
+    json_t *manifest = manifest_object(t, digests, statistics);
+    char *text = json_dumps(manifest, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+    json_decref(manifest);
+    path = text_format("%s/" MANIFEST_FILE, directory);
+    status = file_write_durable(path, text, strlen(text));
+    sha256_memory(text, strlen(text), digest);
+    strcat(digest, "\n");
+    free(text);
+    free(path);
+    if (status == STATUS_OK) {
+        path = text_format("%s/" DIGEST_FILE, directory);
+        status = file_write_durable(path, digest, strlen(digest));
+        free(path);
+    }
+    return status == STATUS_OK ? dir_sync(directory) : status;
+}
+
+/* --- publishing ------------------------------------------------------------------------------------ */
+
+status_t checkpoint_link(const char *root, const char *name, int64_t step) {
+    char *target = text_format(STEP_FORMAT, (long long)step);
+    char *link = text_format("%s/%s", root, name), *aside = text_format("%s/.%s.tmp", root, name);
+    status_t status = STATUS_OK;
+    unlink(aside);
+    if (symlink(target, aside) != 0 || rename(aside, link) != 0) {
+        status = status_fail_errno(STATUS_FAILED, "cannot write %s", link);
+    }
+    free(target);
+    free(link);
+    free(aside);
+    return status == STATUS_OK ? dir_sync(root) : status;
+}
+
+static status_t publish(const char *aside, const char *final, const char *root) {
+    if (rename(aside, final) != 0) {
+        return status_fail_errno(STATUS_FAILED, "cannot publish %s", final);
+    }
+    return dir_sync(root);
+}
+
+/* Parts and their digests from all ranks, then the manifest and the rename by rank 0. Everyone leaves
+ * by the agreements. */
+static status_t write_into(trainer_t *t, const char *aside, const char *final, const char *root,
+                           bool enospc) {
+    int ranks = comm_size(t->comm);
+    bool first = comm_rank(t->comm) == 0;
+    status_t status = STATUS_OK;
+    if (first) {
+        status = dir_remove(aside);
+        status = status == STATUS_OK ? dir_make(aside) : status;
+    }
+    TRY(comm_agree(t->comm, status, "save checkpoint"));
+    char digest[SHA256_TEXT_BYTES] = "";
+    status = write_part(t, aside, enospc, digest);
+    status = comm_agree(t->comm, status, "save checkpoint");
+    if (status != STATUS_OK) {
+        if (first && dir_remove(aside) != STATUS_OK) {
+            return status; /* the cause is already kept; the leftover is removed by the next prune */
+        }
+        return status;
+    }
+    char *digests = alloc_zero(ranks, SHA256_TEXT_BYTES);
+    status = comm_all_gather(t->comm, digest, SHA256_TEXT_BYTES, digests, "save checkpoint");
+    if (status == STATUS_OK && first) {
+        status = write_manifest(t, aside, digests);
+        status = status == STATUS_OK ? publish(aside, final, root) : status;
+        status = status == STATUS_OK ? checkpoint_link(root, "last", t->progress.step) : status;
+    }
+    free(digests);
+    return comm_agree(t->comm, status, "save checkpoint");
+}
+
+status_t checkpoint_write(trainer_t *t, const char *root, bool enospc) {
+    char *final = text_format("%s/" STEP_FORMAT, root, (long long)t->progress.step);
+    char *aside = text_format("%s/.writing-%lld", root, (long long)t->progress.step);
+    status_t status = STATUS_OK;
+    uint8_t exists = 0;
+    if (comm_rank(t->comm) == 0) {
+        status = dir_make(root);
+        exists = dir_exists(final);
+    }
+    status = comm_agree(t->comm, status, "save checkpoint");
+    if (status == STATUS_OK) {
+        status = comm_broadcast(t->comm, &exists, 1, "save checkpoint");
+    }
+    if (status == STATUS_OK && !exists) {
+        status = write_into(t, aside, final, root, enospc);
+    }
+    free(final);
+    free(aside);
+    return status;
+}
+
+/* --- pruning --------------------------------------------------------------------------------------- */
+
+static bool linked(const char *root, char **names, int count, const char *step_name) {
+    for (int i = 0; i < count; i++) {
+        char *path = text_format("%s/%s", root, names[i]), target[256];
+        ssize_t length = readlink(path, target, sizeof target - 1);
+        free(path);
+        if (length > 0 && (size_t)length == strlen(step_name) &&
+            strncmp(target, step_name, (size_t)length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static status_t unpublish(const char *root, const char *name) {
+    char *path = text_format("%s/%s", root, name), *aside = text_format("%s/.deleting-%s", root, name);
+    status_t status = rename(path, aside) == 0
+                          ? dir_remove(aside)
+                          : status_fail_errno(STATUS_FAILED, "cannot remove %s", path);
+    free(path);
+    free(aside);
+    return status;
+}
+
+status_t checkpoint_prune(const char *root, int64_t keep) {
+    char **names = NULL;
+    int count = 0;
+    TRY(dir_list(root, &names, &count));
+    status_t status = STATUS_OK;
+    int64_t kept = 0;
+    for (int i = count - 1; i >= 0 && status == STATUS_OK; i--) { /* names sort by step */
+        if (strncmp(names[i], ".writing-", 9) == 0 || strncmp(names[i], ".deleting-", 10) == 0) {
+            char *path = text_format("%s/%s", root, names[i]);
+            status = dir_remove(path);
+            free(path);
+        } else if (strncmp(names[i], "step-", 5) == 0 && !linked(root, names, count, names[i]) &&
+                   ++kept > keep) {
+            status = unpublish(root, names[i]);
+        }
+    }
+    names_free(names, count);
+    return status;
+}

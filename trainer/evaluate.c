@@ -1,0 +1,293 @@
+#include "trainer/evaluate.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
+#include "trainer/loss.h"
+#include "trainer/models.h"
+
+/* --- predicting ----------------------------------------------------------------------------------- */
+
+/* Copies the first `samples` of the executor's predictions and labels behind those already there. */
+static void keep_outputs(const batch_t *batch, int64_t done, int64_t samples,
+                         evaluation_t *evaluation) {
+    for (int t = 0; t < evaluation->target_count; t++) {
+        matrix_t x = executor_output(batch->executor, t);
+        for (int64_t row = 0; row < samples * batch->length; row++) {
+            const float *from = (const float *)x.data + row / x.rows * x.shard_stride +
+                                row % x.rows * x.row_stride;
+            int64_t to = done * batch->length + row;
+            memcpy(evaluation->prediction[t] + to * x.cols, from, (size_t)x.cols * sizeof(float));
+        }
+        memcpy(evaluation->label[t] + done * batch->length, batch->target[t],
+               (size_t)(samples * batch->length) * sizeof(float));
+    }
+}
+
+static status_t predict_range(batch_t *batch, split_t split, int64_t begin, int64_t end,
+                              evaluation_t *evaluation) {
+    step_scalars_t scalars = { 0 };
+    for (int64_t first = begin; first < end; first += batch->slots) {
+        for (int64_t slot = 0; slot < batch->slots; slot++) {
+            TRY(batch_fill(batch, split, slot, first + slot < end ? first + slot : -1));
+        }
+        executor_forward(batch->executor, &scalars);
+        keep_outputs(batch, first - begin, min_i64(batch->slots, end - first), evaluation);
+    }
+    return STATUS_OK;
+}
+
+static evaluation_t *evaluation_new(const config_t *config, int64_t samples, int64_t length) {
+    evaluation_t *e = alloc_zero(1, sizeof *e);
+    e->target_count = config->target_count;
+    e->length = length;
+    e->steps = samples * length;
+    e->columns = alloc_zero(e->target_count, sizeof *e->columns);
+    e->prediction = alloc_zero(e->target_count, sizeof *e->prediction);
+    e->label = alloc_zero(e->target_count, sizeof *e->label);
+    e->sequence = alloc_zero(e->steps, sizeof *e->sequence);
+    e->scores = alloc_zero(e->target_count, sizeof *e->scores);
+    for (int t = 0; t < e->target_count; t++) {
+        e->columns[t] = target_columns(&config->targets[t]);
+        e->prediction[t] = alloc_zero(e->steps * e->columns[t], sizeof(float));
+        e->label[t] = alloc_zero(e->steps, sizeof(float));
+    }
+    return e;
+}
+
+void evaluation_free(evaluation_t *e) {
+    if (e == NULL) {
+        return;
+    }
+    for (int t = 0; t < e->target_count; t++) {
+        free(e->prediction[t]);
+        free(e->label[t]);
+    }
+    free(e->columns);
+    free(e->prediction);
+    free(e->label);
+    free(e->sequence);
+    free(e->scores);
+    free(e);
+}
+
+/* Samples are dealt in whole groups, so that a sample's place in its group never changes. */
+static int64_t first_sample(int64_t samples, int64_t group, int ranks, int rank) {
+    return min_i64(share_begin(div_up(samples, group), ranks, rank) * group, samples);
+}
+
+static status_t gather(comm_t *comm, const evaluation_t *mine, evaluation_t *all, int64_t samples,
+                       int64_t group) {
+    int ranks = comm_size(comm);
+    size_t *lengths = alloc_zero(ranks, sizeof *lengths);
+    size_t *offsets = alloc_zero(ranks, sizeof *offsets);
+    status_t status = STATUS_OK;
+    for (int t = 0; t < 2 * all->target_count && status == STATUS_OK; t++) {
+        bool labels = t % 2 == 1;
+        int64_t columns = labels ? 1 : all->columns[t / 2];
+        for (int r = 0; r < ranks; r++) {
+            int64_t begin = first_sample(samples, group, ranks, r);
+            int64_t end = first_sample(samples, group, ranks, r + 1);
+            size_t bytes = (size_t)(all->length * columns) * sizeof(float);
+            offsets[r] = (size_t)begin * bytes;
+            lengths[r] = (size_t)(end - begin) * bytes;
+        }
+        status = comm_all_gather_v(comm, labels ? mine->label[t / 2] : mine->prediction[t / 2],
+                                   labels ? all->label[t / 2] : all->prediction[t / 2], lengths,
+                                   offsets, "predictions");
+    }
+    free(lengths);
+    free(offsets);
+    return status;
+}
+
+/* --- scoring -------------------------------------------------------------------------------------- */
+
+static void number_sequences(const dataset_t *dataset, split_t split, evaluation_t *e) {
+    int64_t number = 0;
+    const char *last = NULL;
+    for (int64_t s = 0; s < e->steps / e->length; s++) {
+        const char *recording = dataset_sample(dataset, split, s).recording;
+        number += last != NULL && strcmp(last, recording) != 0;
+        last = recording;
+        for (int64_t i = 0; i < e->length; i++) {
+            e->sequence[s * e->length + i] = number;
+        }
+    }
+}
+
+static void score(const config_t *config, const kernels_t *kernels, evaluation_t *e) {
+    e->loss = 0.0;
+    for (int t = 0; t < e->target_count; t++) {
+        loss_call_t call = loss_call_of(config, t);
+        double sums[LOSS_SUMS];
+        call.x = (matrix_t){ e->prediction[t], e->steps, e->columns[t], e->columns[t], 0 };
+        call.target = e->label[t];
+        kernels->loss_sums(&call, sums);
+        e->loss += call.weight * loss_value(call.kind, call.unbiased, sums);
+        if (call.kind == LOSS_CROSS_ENTROPY) {
+            score_classes(e->prediction[t], e->label[t], e->steps, e->columns[t], &e->scores[t]);
+        } else {
+            score_values(e->prediction[t], e->label[t], e->sequence, e->steps, &e->scores[t]);
+        }
+    }
+}
+
+status_t evaluate_split(comm_t *comm, const config_t *config, const kernels_t *kernels,
+                        batch_t *batch, int64_t samples_per_shard, split_t split,
+                        evaluation_t **evaluation_out) {
+    int64_t samples = dataset_sample_count(batch->dataset, split);
+    int ranks = comm_size(comm), rank = comm_rank(comm);
+    int64_t begin = first_sample(samples, samples_per_shard, ranks, rank);
+    int64_t end = first_sample(samples, samples_per_shard, ranks, rank + 1);
+    evaluation_t *mine = evaluation_new(config, end - begin, batch->length);
+    evaluation_t *all = evaluation_new(config, samples, batch->length);
+    status_t status =
+        comm_agree(comm, predict_range(batch, split, begin, end, mine), "evaluation");
+    if (status == STATUS_OK) {
+        status = gather(comm, mine, all, samples, samples_per_shard);
+    }
+    evaluation_free(mine);
+    if (status != STATUS_OK) {
+        evaluation_free(all);
+        return status;
+    }
+    number_sequences(batch->dataset, split, all);
+    score(config, kernels, all);
+    *evaluation_out = all;
+    return STATUS_OK;
+}
+
+/* --- selecting and reporting ---------------------------------------------------------------------- */
+
+const char *select_on_name(const config_t *config) {
+    if (strcmp(config->select_on, "auto") != 0) {
+        return config->select_on;
+    }
+    for (int t = 0; t < config->target_count; t++) {
+        if (strcmp(config->targets[t].loss, "cross_entropy") != 0) {
+            return "ccc";
+        }
+    }
+    return "accuracy";
+}
+
+double evaluation_selected(const evaluation_t *e, const config_t *config,
+                           bool *higher_is_better_out) {
+    const char *name = select_on_name(config), *dot = strrchr(name, '.');
+    metric_t metric = METRIC_ccc;
+    if (!metric_find(dot != NULL ? dot + 1 : name, &metric)) {
+        *higher_is_better_out = false; /* "loss": config_check admits no other word */
+        return e->loss;
+    }
+    *higher_is_better_out = metric_higher_is_better(metric);
+    for (int t = 0; dot != NULL && t < e->target_count; t++) {
+        const char *target = config->targets[t].name;
+        if (strlen(target) == (size_t)(dot - name) &&
+            strncmp(target, name, strlen(target)) == 0) {
+            return e->scores[t].value[metric];
+        }
+    }
+    return scores_mean(e->scores, e->target_count, metric);
+}
+
+static json_t *metrics_object(const scores_t *scores, int count) {
+    json_t *object = json_object();
+    for (int m = 0; m < METRIC_COUNT; m++) {
+        double value = scores_mean(scores, count, (metric_t)m);
+        if (!isnan(value)) {
+            json_object_set_new(object, metric_name((metric_t)m), json_real(value));
+        }
+    }
+    return object;
+}
+
+static json_t *confusion_array(const scores_t *scores) {
+    json_t *rows = json_array();
+    for (int64_t a = 0; a < scores->classes; a++) {
+        json_t *row = json_array();
+        for (int64_t p = 0; p < scores->classes; p++) {
+            json_array_append_new(row, json_integer(scores->confusion[a][p]));
+        }
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+char *evaluation_json(const evaluation_t *e, const config_t *config, const char *split) {
+    json_t *root = json_object(), *targets = json_object(), *confusion = json_object();
+    int64_t n = 0, n_invalid = 0;
+    for (int t = 0; t < e->target_count; t++) {
+        const char *name = config->targets[t].name;
+        json_t *target = metrics_object(&e->scores[t], 1);
+        json_object_set_new(target, "n", json_integer(e->scores[t].n));
+        json_object_set_new(target, "n_invalid", json_integer(e->scores[t].n_invalid));
+        json_object_set_new(targets, name, target);
+        if (e->scores[t].classes > 0) {
+            json_object_set_new(confusion, name, confusion_array(&e->scores[t]));
+        }
+        n = max_i64(n, e->scores[t].n);
+        n_invalid = max_i64(n_invalid, e->scores[t].n_invalid);
+    }
+    json_object_set_new(root, "split", json_string(split));
+    json_object_set_new(root, "n", json_integer(n));
+    json_object_set_new(root, "n_invalid", json_integer(n_invalid));
+    json_object_set_new(root, "loss", json_real(e->loss));
+    json_object_set_new(root, "metrics", metrics_object(e->scores, e->target_count));
+    json_object_set_new(root, "targets", targets);
+    json_object_set_new(root, "confusion", confusion);
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    json_decref(root);
+    return text;
+}
+
+static int64_t predicted_class(const float *x, int64_t classes) {
+    int64_t best = 0;
+    for (int64_t c = 1; c < classes; c++) {
+        best = x[c] > x[best] ? c : best;
+    }
+    return best;
+}
+
+static void write_row(FILE *file, const evaluation_t *e, const char *target_name, int target,
+                      sample_info_t info, int64_t at, int64_t step) {
+    float label = e->label[target][at];
+    if (isnan(label)) {
+        return;
+    }
+    const float *x = e->prediction[target] + at * e->columns[target];
+    fprintf(file, "%s,%s,%lld,%s,%.9g,", info.recording, info.subject, (long long)step, target_name,
+            (double)label);
+    if (e->columns[target] > 1) {
+        fprintf(file, "%lld\n", (long long)predicted_class(x, e->columns[target]));
+    } else {
+        fprintf(file, "%.9g\n", (double)x[0]);
+    }
+}
+
+status_t evaluation_write_csv(const evaluation_t *e, const config_t *config,
+                              const dataset_t *dataset, split_t split, const char *path) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    REQUIRE(file != NULL);
+    fprintf(file, "recording,subject,step,name,target,prediction\n");
+    for (int64_t s = 0; s < e->steps / e->length; s++) {
+        sample_info_t info = dataset_sample(dataset, split, s);
+        for (int64_t i = 0; i < info.steps; i++) {
+            for (int t = 0; t < e->target_count; t++) {
+                write_row(file, e, config->targets[t].name, t, info, s * e->length + i,
+                          info.first_step + i);
+            }
+        }
+    }
+    fclose(file);
+    status_t status = file_write_durable(path, text, bytes);
+    free(text);
+    return status;
+}

@@ -1,0 +1,494 @@
+#include "trainer/executor.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+#include "trainer/graph_plan.h"
+
+struct executor {
+    const graph_t *graph;
+    executor_config_t config;
+    graph_plan_t *plan;
+    char *arena, *scratch; /* device memory */
+    size_t arena_bytes, scratch_bytes;
+    uint8_t *mask_bytes;
+    mask_t *masks;      /* by mask */
+    op_plan_t **ops;    /* by node */
+    op_call_t *calls;   /* by node: all pointers but weights are fixed */
+    op_plan_t **sum_ops; /* by gradient sum */
+    op_call_t *sum_calls;
+    executor_state_t state;
+    char *workspace;
+    char *leaf_scratch;      /* one unit: the second use of a shared weight */
+    char *level_scratch;     /* one unit per level of the local tree */
+    int64_t unit_elements_max;
+};
+
+/* --- planning ----------------------------------------------------------------------------------- */
+
+static int64_t local_samples(const executor_t *executor) {
+    return executor->config.samples_per_shard * executor->config.shard_count;
+}
+
+int64_t executor_samples(const executor_t *executor) { return local_samples(executor); }
+
+static op_shape_t shape_of(const executor_t *executor, view_t view) {
+    if (view.buffer < 0) {
+        return (op_shape_t){ 0, 0, 0 };
+    }
+    return (op_shape_t){ view.rows * executor->config.samples_per_shard, view.columns,
+                         view.row_stride };
+}
+
+/* A token stack is written as rows of count * d columns. */
+static view_t side_by_side(const node_t *node, view_t view) {
+    if (node->as_tokens && view.buffer >= 0) {
+        REQUIRE(view.row_stride == view.columns);
+        view.rows /= node->input_count;
+        view.columns *= node->input_count;
+        view.row_stride = view.columns;
+    }
+    return view;
+}
+
+static matrix_t matrix_of(const executor_t *executor, view_t view) {
+    if (view.buffer < 0) {
+        return (matrix_t){ 0 };
+    }
+    const buffer_t *buffer = &executor->plan->buffers[view.buffer];
+    size_t element_bytes = dtype_bytes(executor->config.kernels->dtype);
+    return (matrix_t){
+        .data = executor->arena + buffer->byte_offset + (size_t)view.offset * element_bytes,
+        .rows = view.rows * executor->config.samples_per_shard,
+        .cols = view.columns,
+        .row_stride = view.row_stride,
+        .shard_stride = buffer->elements * executor->config.samples_per_shard,
+    };
+}
+
+static void describe(const executor_t *executor, int i, op_description_t *d) {
+    const graph_plan_t *plan = executor->plan;
+    const node_t *node = &executor->graph->nodes[i];
+    *d = (op_description_t){ .kind = node->kind,
+                             .attributes = node->attributes,
+                             .input_count = node->input_count };
+    d->attributes.groups *= executor->config.samples_per_shard;
+    d->out = shape_of(executor, side_by_side(node, plan->values[node->out]));
+    d->d_out = shape_of(executor, side_by_side(node, plan->gradients[node->out]));
+    for (int k = 0; k < node->input_count; k++) {
+        d->in[k] = shape_of(executor, plan->values[node->in[k]]);
+        d->d_in[k] = shape_of(executor, plan->d_in[i][k]);
+    }
+}
+
+static void describe_sum(const executor_t *executor, const gradient_sum_t *sum,
+                         op_description_t *d) {
+    *d = (op_description_t){ .kind = OP_sum, .input_count = sum->term_count };
+    d->out = shape_of(executor, sum->total);
+    for (int k = 0; k < sum->term_count; k++) {
+        d->in[k] = shape_of(executor, sum->terms[k]);
+    }
+}
+
+static status_t plan_op(const executor_t *executor, const op_description_t *description,
+                        op_plan_t **plan_out, int64_t *workspace_max, int64_t *saved_out) {
+    op_needs_t needs = { 0 };
+    const op_row_t *row = &executor->config.kernels->ops[description->kind];
+    TRY(row->plan(description, plan_out, &needs));
+    *workspace_max = max_i64(*workspace_max, needs.workspace_count);
+    *saved_out = needs.saved_count;
+    return STATUS_OK;
+}
+
+static status_t plan_ops(executor_t *executor, int *saved, int64_t *workspace_out) {
+    op_description_t *description = alloc_zero(1, sizeof *description);
+    status_t status = STATUS_OK;
+    for (int i = 0; i < executor->graph->node_count && status == STATUS_OK; i++) {
+        int64_t saved_count = 0;
+        describe(executor, i, description);
+        status = plan_op(executor, description, &executor->ops[i], workspace_out, &saved_count);
+        saved[i] = -1;
+        if (saved_count > 0) {
+            int64_t per_sample = div_up(saved_count, executor->config.samples_per_shard);
+            saved[i] = graph_plan_new_buffer(executor->plan, per_sample);
+        }
+    }
+    for (int s = 0; s < executor->plan->sum_count && status == STATUS_OK; s++) {
+        int64_t unused = 0;
+        describe_sum(executor, &executor->plan->sums[s], description);
+        status = plan_op(executor, description, &executor->sum_ops[s], workspace_out, &unused);
+    }
+    free(description);
+    return status;
+}
+
+/* Levels of the tree over the local run: one scratch each. */
+static int tree_levels(int leaves) {
+    int levels = 0;
+    while (leaves > 1) {
+        leaves = (leaves + 1) / 2;
+        levels++;
+    }
+    return levels;
+}
+
+static status_t alloc_scratch(executor_t *executor, int64_t workspace_count) {
+    size_t element_bytes = dtype_bytes(executor->config.kernels->dtype);
+    int64_t unit = 0;
+    for (int u = 0; executor->config.backward && u < executor->plan->unit_count; u++) {
+        unit = max_i64(unit, executor->plan->units[u].elements);
+    }
+    executor->unit_elements_max = align_up(unit, 16);
+    int levels = tree_levels(executor->config.shard_count);
+    int64_t workspace = align_up(workspace_count, 16);
+    int64_t elements = workspace + executor->unit_elements_max * (1 + levels);
+    executor->scratch_bytes = (size_t)elements * element_bytes;
+    void *memory = NULL;
+    TRY(executor->config.device->alloc(executor->scratch_bytes, "workspace", &memory));
+    executor->scratch = memory;
+    executor->workspace = executor->scratch;
+    executor->leaf_scratch = executor->workspace + (size_t)workspace * element_bytes;
+    executor->level_scratch =
+        executor->leaf_scratch + (size_t)executor->unit_elements_max * element_bytes;
+    return STATUS_OK;
+}
+
+static status_t alloc_masks(executor_t *executor) {
+    const graph_t *graph = executor->graph;
+    int64_t samples = local_samples(executor), total = 0;
+    executor->masks = alloc_zero(graph->mask_count, sizeof *executor->masks);
+    for (int m = 0; m < graph->mask_count; m++) {
+        total += align_up(graph->masks[m].rows * samples, 64);
+    }
+    void *memory = NULL;
+    TRY(executor->config.device->alloc((size_t)total + 64, "masks", &memory));
+    executor->mask_bytes = memory;
+    executor->scratch_bytes += (size_t)total;
+    int64_t offset = 0;
+    for (int m = 0; m < graph->mask_count; m++) {
+        int64_t per_shard = graph->masks[m].rows * executor->config.samples_per_shard;
+        executor->masks[m] = (mask_t){ executor->mask_bytes + offset, per_shard, per_shard };
+        offset += align_up(graph->masks[m].rows * samples, 64);
+    }
+    return STATUS_OK;
+}
+
+static void prepare_call(executor_t *executor, int i, const int *saved) {
+    const node_t *node = &executor->graph->nodes[i];
+    const graph_plan_t *plan = executor->plan;
+    op_call_t *call = &executor->calls[i];
+    call->out = matrix_of(executor, side_by_side(node, plan->values[node->out]));
+    call->d_out = matrix_of(executor, side_by_side(node, plan->gradients[node->out]));
+    for (int k = 0; k < node->input_count; k++) {
+        call->in[k] = matrix_of(executor, plan->values[node->in[k]]);
+        call->d_in[k] = matrix_of(executor, plan->d_in[i][k]);
+    }
+    if (node->mask != NO_MASK) {
+        call->mask = executor->masks[node->mask];
+    }
+    if (saved[i] >= 0) {
+        const buffer_t *buffer = &plan->buffers[saved[i]];
+        call->saved = executor->arena + buffer->byte_offset;
+        call->saved_shard_stride = buffer->elements * executor->config.samples_per_shard;
+    }
+    call->workspace = executor->workspace;
+    call->shard_end = executor->config.shard_count;
+}
+
+static void prepare_sum(executor_t *executor, int s) {
+    const gradient_sum_t *sum = &executor->plan->sums[s];
+    op_call_t *call = &executor->sum_calls[s];
+    call->out = matrix_of(executor, sum->total);
+    for (int k = 0; k < sum->term_count; k++) {
+        call->in[k] = matrix_of(executor, sum->terms[k]);
+    }
+    call->workspace = executor->workspace;
+    call->shard_end = executor->config.shard_count;
+}
+
+static status_t open_memory(executor_t *executor) {
+    const graph_t *graph = executor->graph;
+    int *saved = alloc_zero(graph->node_count, sizeof *saved);
+    int64_t workspace_count = 0;
+    void *memory = NULL;
+    status_t status = STATUS_OK;
+    TRY_GOTO(status, plan_ops(executor, saved, &workspace_count), done);
+    graph_plan_lifetimes(executor->plan, saved);
+    executor->arena_bytes =
+        (size_t)graph_plan_place(executor->plan, local_samples(executor),
+                                 dtype_bytes(executor->config.kernels->dtype));
+    TRY_GOTO(status, executor->config.device->alloc(executor->arena_bytes, "activations", &memory),
+             done);
+    executor->arena = memory;
+    TRY_GOTO(status, alloc_scratch(executor, workspace_count), done);
+    TRY_GOTO(status, alloc_masks(executor), done);
+    for (int i = 0; i < graph->node_count; i++) {
+        prepare_call(executor, i, saved);
+    }
+    for (int s = 0; s < executor->plan->sum_count; s++) {
+        prepare_sum(executor, s);
+    }
+done:
+    free(saved);
+    return status;
+}
+
+status_t executor_open(const graph_t *graph, const executor_config_t *config,
+                       executor_t **executor_out) {
+    REQUIRE(config->shard_count >= 1 && config->samples_per_shard >= 1);
+    graph_plan_t *plan = NULL;
+    TRY(graph_plan_make(graph, config->backward, config->input_gradients, &plan));
+    executor_t *executor = alloc_zero(1, sizeof *executor);
+    executor->graph = graph;
+    executor->config = *config;
+    executor->plan = plan;
+    executor->ops = alloc_zero(graph->node_count, sizeof *executor->ops);
+    executor->calls = alloc_zero(graph->node_count, sizeof *executor->calls);
+    executor->sum_ops = alloc_zero(plan->sum_count, sizeof *executor->sum_ops);
+    executor->sum_calls = alloc_zero(plan->sum_count, sizeof *executor->sum_calls);
+    status_t status = open_memory(executor);
+    if (status != STATUS_OK) {
+        executor_close(executor);
+        return status;
+    }
+    *executor_out = executor;
+    return STATUS_OK;
+}
+
+void executor_close(executor_t *executor) {
+    if (executor == NULL) {
+        return;
+    }
+    const kernels_t *kernels = executor->config.kernels;
+    for (int i = 0; i < executor->graph->node_count; i++) {
+        if (executor->ops[i] != NULL) {
+            kernels->ops[executor->graph->nodes[i].kind].plan_close(executor->ops[i]);
+        }
+    }
+    for (int s = 0; s < executor->plan->sum_count; s++) {
+        if (executor->sum_ops[s] != NULL) {
+            kernels->ops[OP_sum].plan_close(executor->sum_ops[s]);
+        }
+    }
+    executor->config.device->release(executor->arena);
+    executor->config.device->release(executor->scratch);
+    executor->config.device->release(executor->mask_bytes);
+    free(executor->masks);
+    free(executor->ops);
+    free(executor->calls);
+    free(executor->sum_ops);
+    free(executor->sum_calls);
+    graph_plan_free(executor->plan);
+    free(executor);
+}
+
+/* --- access --------------------------------------------------------------------------------------- */
+
+void *executor_input(executor_t *executor, int input) {
+    return matrix_of(executor, executor->plan->values[executor->graph->inputs[input].value]).data;
+}
+
+uint8_t *executor_mask(executor_t *executor, int input) {
+    return executor->masks[executor->graph->inputs[input].mask].data;
+}
+
+matrix_t executor_output(const executor_t *executor, int output) {
+    return matrix_of(executor, executor->plan->values[executor->graph->outputs[output].value]);
+}
+
+matrix_t executor_output_gradient(const executor_t *executor, int output) {
+    return matrix_of(executor, executor->plan->gradients[executor->graph->outputs[output].value]);
+}
+
+matrix_t executor_input_gradient(const executor_t *executor, int input) {
+    return matrix_of(executor, executor->plan->gradients[executor->graph->inputs[input].value]);
+}
+
+size_t executor_arena_bytes(const executor_t *executor) { return executor->arena_bytes; }
+size_t executor_scratch_bytes(const executor_t *executor) { return executor->scratch_bytes; }
+
+/* Element offset of a node's weight in a flat array. */
+static size_t weight_byte_offset(const executor_t *executor, weight_t weight) {
+    const parameter_node_t *p = &executor->graph->parameters[weight.parameter];
+    int64_t width = p->columns > 0 ? p->columns : 1;
+    int64_t element = executor->state.offsets[weight.parameter] + weight.begin * width;
+    return (size_t)element * dtype_bytes(executor->config.kernels->dtype);
+}
+
+void executor_bind(executor_t *executor, const executor_state_t *state) {
+    executor->state = *state;
+    for (int i = 0; i < executor->graph->node_count; i++) {
+        const node_t *node = &executor->graph->nodes[i];
+        for (int w = 0; w < node->weight_count; w++) {
+            executor->calls[i].weight[w] =
+                (const char *)state->weights + weight_byte_offset(executor, node->weight[w]);
+        }
+    }
+}
+
+/* --- running -------------------------------------------------------------------------------------- */
+
+static void run_masks(executor_t *executor) {
+    const graph_t *graph = executor->graph;
+    for (int m = 0; m < graph->mask_count; m++) {
+        const mask_node_t *node = &graph->masks[m];
+        mask_t a[OP_INPUTS_MAX], b[OP_INPUTS_MAX];
+        for (int k = 0; k < node->count; k++) {
+            a[k] = executor->masks[node->a[k]];
+            b[k] = executor->masks[node->b[k]];
+        }
+        int shards = executor->config.shard_count;
+        if (node->kind == MASK_ANY) {
+            mask_any(executor->masks[m], a, node->count, 0, shards);
+        } else if (node->kind == MASK_TOKENS) {
+            mask_tokens(executor->masks[m], a, b, node->count, executor->config.samples_per_shard,
+                        0, shards);
+        }
+    }
+}
+
+void executor_forward(executor_t *executor, const step_scalars_t *scalars) {
+    run_masks(executor);
+    for (int i = 0; i < executor->graph->node_count; i++) {
+        op_call_t *call = &executor->calls[i];
+        call->scalars = scalars;
+        executor->config.kernels->ops[executor->graph->nodes[i].kind].forward(executor->ops[i],
+                                                                              call);
+    }
+}
+
+/* Gradient of one shard: uses in order of creation; a region's first use overwrites, later ones add. */
+static void make_leaf(executor_t *executor, const fold_unit_t *unit, int shard,
+                      char *const destination[OP_WEIGHTS_MAX]) {
+    const kernels_t *kernels = executor->config.kernels;
+    size_t element_bytes = dtype_bytes(kernels->dtype);
+    for (int u = 0; u < unit->node_count; u++) {
+        const node_t *node = &executor->graph->nodes[unit->nodes[u]];
+        bool again = false;
+        for (int earlier = 0; earlier < u; earlier++) {
+            again |= executor->graph->nodes[unit->nodes[earlier]].weight[0].begin ==
+                     node->weight[0].begin;
+        }
+        op_call_t *call = &executor->calls[unit->nodes[u]];
+        char *region[OP_WEIGHTS_MAX], *temporary = executor->leaf_scratch;
+        int64_t count[OP_WEIGHTS_MAX];
+        for (int w = 0; w < node->weight_count; w++) {
+            const parameter_node_t *p = &executor->graph->parameters[node->weight[w].parameter];
+            int64_t width = p->columns > 0 ? p->columns : 1;
+            count[w] = weight_rows(executor->graph, node->weight[w]) * width;
+            region[w] =
+                destination[w] + (size_t)(node->weight[w].begin * width) * element_bytes;
+            call->d_weight[w] = again ? temporary : region[w];
+            temporary += (size_t)count[w] * element_bytes;
+        }
+        call->shard_begin = shard;
+        call->shard_end = shard + 1;
+        kernels->ops[node->kind].backward_weights(executor->ops[unit->nodes[u]], call);
+        call->shard_begin = 0;
+        call->shard_end = executor->config.shard_count;
+        for (int w = 0; again && w < node->weight_count; w++) {
+            kernels->add(region[w], region[w], call->d_weight[w], count[w]);
+        }
+    }
+}
+
+/* The canonical tree over the shards [begin, end) of one complete subtree (architecture.md, "same
+ * bits"): left into the destination, right into this level's scratch, then the sum. */
+static void fold(executor_t *executor, const fold_unit_t *unit, int begin, int end, int level,
+                 char *const destination[OP_WEIGHTS_MAX]) {
+    if (end - begin == 1) {
+        make_leaf(executor, unit, begin - executor->config.shard_first, destination);
+        return;
+    }
+    const kernels_t *kernels = executor->config.kernels;
+    size_t element_bytes = dtype_bytes(kernels->dtype);
+    int middle = begin + tree_split(end - begin);
+    char *right[OP_WEIGHTS_MAX];
+    char *next = executor->level_scratch +
+                 (size_t)(level * executor->unit_elements_max) * element_bytes;
+    for (int p = 0; p < unit->parameter_count; p++) {
+        right[p] = next;
+        next += (size_t)executor->graph->parameters[unit->parameters[p]].count * element_bytes;
+    }
+    fold(executor, unit, begin, middle, level + 1, destination);
+    fold(executor, unit, middle, end, level + 1, right);
+    for (int p = 0; p < unit->parameter_count; p++) {
+        kernels->add(destination[p], destination[p], right[p],
+                     executor->graph->parameters[unit->parameters[p]].count);
+    }
+}
+
+static void fold_unit(executor_t *executor, const fold_unit_t *unit) {
+    size_t element_bytes = dtype_bytes(executor->config.kernels->dtype);
+    for (int i = 0; i < executor->state.part_count; i++) {
+        char *destination[OP_WEIGHTS_MAX] = { NULL };
+        for (int p = 0; p < unit->parameter_count; p++) {
+            destination[p] = (char *)executor->state.parts[i] +
+                             (size_t)executor->state.offsets[unit->parameters[p]] * element_bytes;
+        }
+        tree_node_t leaves = executor->state.part_leaves[i];
+        fold(executor, unit, leaves.begin, leaves.end, 0, destination);
+    }
+}
+
+static void run_sums(executor_t *executor, int *next, int before_node) {
+    const graph_plan_t *plan = executor->plan;
+    while (*next < plan->sum_count && plan->sums[*next].before_node == before_node) {
+        executor->config.kernels->ops[OP_sum].forward(executor->sum_ops[*next],
+                                                      &executor->sum_calls[*next]);
+        (*next)++;
+    }
+}
+
+status_t executor_backward(executor_t *executor, const step_scalars_t *scalars,
+                           status_t (*unit_done)(void *context, int unit), void *context) {
+    REQUIRE(executor->config.backward);
+    const graph_plan_t *plan = executor->plan;
+    int next_sum = 0, next_unit = 0;
+    for (int i = executor->graph->node_count - 1; i >= 0; i--) {
+        const node_t *node = &executor->graph->nodes[i];
+        op_call_t *call = &executor->calls[i];
+        if (call->d_out.data == NULL) {
+            continue;
+        }
+        run_sums(executor, &next_sum, i);
+        call->scalars = scalars;
+        executor->config.kernels->ops[node->kind].backward_data(executor->ops[i], call);
+        if (next_unit < plan->unit_count && plan->units[next_unit].nodes[0] == i) {
+            fold_unit(executor, &plan->units[next_unit]);
+            if (unit_done != NULL) {
+                TRY(unit_done(context, next_unit));
+            }
+            next_unit++;
+        }
+    }
+    run_sums(executor, &next_sum, -1);
+    REQUIRE(next_sum == plan->sum_count && next_unit == plan->unit_count);
+    return STATUS_OK;
+}
+
+status_t completion_of(const graph_t *graph, completion_t *completion_out) {
+    graph_plan_t *plan = NULL;
+    TRY(graph_plan_make(graph, true, false, &plan));
+    completion_t completion = { .unit_count = plan->unit_count };
+    completion.unit_begin = alloc_zero(plan->unit_count + 1, sizeof *completion.unit_begin);
+    completion.parameters = alloc_zero(graph->parameter_count, sizeof *completion.parameters);
+    int count = 0;
+    for (int u = 0; u < plan->unit_count; u++) {
+        for (int p = 0; p < plan->units[u].parameter_count; p++) {
+            REQUIRE(count < graph->parameter_count);
+            completion.parameters[count++] = plan->units[u].parameters[p];
+        }
+        completion.unit_begin[u + 1] = count;
+    }
+    REQUIRE(count == graph->parameter_count);
+    graph_plan_free(plan);
+    *completion_out = completion;
+    return STATUS_OK;
+}
+
+void completion_free(completion_t *completion) {
+    free(completion->unit_begin);
+    free(completion->parameters);
+}

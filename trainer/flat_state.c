@@ -1,0 +1,83 @@
+#include "trainer/flat_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+#include "kernels/base/rng.h"
+
+static void add_chunks(flat_state_t *flat, int parameter, int64_t offset, int64_t count) {
+    for (int64_t done = 0; done < count; done += CHUNK_ELEMENTS) {
+        flat->chunks = array_grow(flat->chunks, flat->chunk_count, sizeof *flat->chunks);
+        flat->chunks[flat->chunk_count++] =
+            (chunk_t){ offset + done, (int32_t)min_i64(count - done, CHUNK_ELEMENTS), parameter };
+    }
+}
+
+static void close_bucket(flat_state_t *flat) {
+    int64_t begin =
+        flat->bucket_count > 0 ? flat->buckets[flat->bucket_count - 1].chunk_end : 0;
+    flat->buckets = array_grow(flat->buckets, flat->bucket_count, sizeof *flat->buckets);
+    flat->buckets[flat->bucket_count++] = (bucket_t){ begin, flat->chunk_count };
+}
+
+status_t flat_state_make(const graph_t *graph, flat_state_t *flat_out) {
+    completion_t completion;
+    TRY(completion_of(graph, &completion));
+    flat_state_t flat = { 0 };
+    flat.offsets = alloc_zero(graph_parameter_count(graph), sizeof *flat.offsets);
+    flat.bucket_after_unit = alloc_zero(completion.unit_count, sizeof *flat.bucket_after_unit);
+    int64_t in_bucket = 0;
+    for (int u = 0; u < completion.unit_count; u++) {
+        for (int i = completion.unit_begin[u]; i < completion.unit_begin[u + 1]; i++) {
+            parameter_t p = completion.parameters[i];
+            int64_t count = graph_parameter_info(graph, p).count;
+            flat.offsets[p] = flat.elements;
+            add_chunks(&flat, p, flat.elements, count);
+            flat.elements += align_up(count, FLAT_ALIGNMENT);
+            in_bucket += count;
+        }
+        flat.bucket_after_unit[u] = -1;
+        if (in_bucket >= BUCKET_ELEMENTS || u == completion.unit_count - 1) {
+            flat.bucket_after_unit[u] = flat.bucket_count;
+            close_bucket(&flat);
+            in_bucket = 0;
+        }
+    }
+    completion_free(&completion);
+    *flat_out = flat;
+    return STATUS_OK;
+}
+
+void flat_state_free(flat_state_t *flat) {
+    free(flat->offsets);
+    free(flat->chunks);
+    free(flat->buckets);
+    free(flat->bucket_after_unit);
+    *flat = (flat_state_t){ 0 };
+}
+
+reduce_layout_t flat_state_layout(const flat_state_t *flat, int shards) {
+    return (reduce_layout_t){
+        .elements = flat->elements,
+        .chunks = flat->chunks,
+        .chunk_count = flat->chunk_count,
+        .buckets = flat->buckets,
+        .bucket_count = flat->bucket_count,
+        .shards = shards,
+    };
+}
+
+void flat_state_init(const flat_state_t *flat, const graph_t *graph, uint64_t seed,
+                     float *weights) {
+    for (int p = 0; p < graph_parameter_count(graph); p++) {
+        parameter_info_t info = graph_parameter_info(graph, p);
+        float *w = weights + flat->offsets[p];
+        rng_key_t key = { seed, rng_name(info.name), rng_name("init") };
+        for (int64_t i = 0; i < info.count; i++) {
+            w[i] = info.init.bound > 0.0
+                       ? (float)(info.init.bound * (2.0 * (double)rng_uniform(key, (uint64_t)i) - 1.0))
+                       : (float)info.init.constant;
+        }
+    }
+}

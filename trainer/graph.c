@@ -1,0 +1,364 @@
+#include "trainer/graph.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+#include "kernels/base/rng.h"
+#include "trainer/graph_internal.h"
+
+#define OP_NAME_(name) #name,
+static const char *const op_names[] = { OP_LIST(OP_NAME_) };
+
+graph_t *graph_open(int64_t length) {
+    graph_t *graph = alloc_zero(1, sizeof *graph);
+    graph->length = length;
+    return graph;
+}
+
+void graph_close(graph_t *graph) {
+    if (graph == NULL) {
+        return;
+    }
+    for (int i = 0; i < graph->node_count; i++) {
+        free(graph->nodes[i].name);
+    }
+    for (int i = 0; i < graph->parameter_count; i++) {
+        free(graph->parameters[i].name);
+    }
+    for (int i = 0; i < graph->input_count; i++) {
+        free(graph->inputs[i].name);
+    }
+    for (int i = 0; i < graph->output_count; i++) {
+        free(graph->outputs[i].name);
+    }
+    free(graph->nodes);
+    free(graph->parameters);
+    free(graph->inputs);
+    free(graph->outputs);
+    free(graph->values);
+    free(graph->masks);
+    free(graph->error);
+    free(graph);
+}
+
+status_t graph_check(const graph_t *graph) {
+    if (graph->status != STATUS_OK) {
+        return status_fail(graph->status, "%s", graph->error);
+    }
+    return STATUS_OK;
+}
+
+/* Keeps the first mistake; building goes on with harmless handles. */
+static void complain(graph_t *graph, const char *node, const char *what) {
+    if (graph->status == STATUS_OK) {
+        graph->status = STATUS_INPUT;
+        graph->error = text_format("model: %s: %s", node, what);
+    }
+}
+
+static bool expect(graph_t *graph, const char *node, bool condition, const char *what) {
+    if (!condition) {
+        complain(graph, node, what);
+    }
+    return condition;
+}
+
+int64_t graph_length(const graph_t *graph) { return graph->length; }
+
+/* --- parameters ------------------------------------------------------------------------------- */
+
+parameter_t graph_parameter(graph_t *graph, const char *name, int64_t rows, int64_t columns,
+                            init_t init) {
+    for (int i = 0; i < graph->parameter_count; i++) {
+        expect(graph, name, strcmp(graph->parameters[i].name, name) != 0, "parameter made twice");
+    }
+    graph->parameters =
+        array_grow(graph->parameters, graph->parameter_count, sizeof *graph->parameters);
+    graph->parameters[graph->parameter_count] = (parameter_node_t){
+        .name = text_copy(name),
+        .rows = rows,
+        .columns = columns,
+        .count = rows * (columns > 0 ? columns : 1),
+        .init = init,
+    };
+    return graph->parameter_count++;
+}
+
+int64_t weight_rows(const graph_t *graph, weight_t weight) {
+    return weight.count > 0 ? weight.count : graph->parameters[weight.parameter].rows;
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+static value_t new_value(graph_t *graph, int64_t rows, int64_t columns) {
+    graph->values = array_grow(graph->values, graph->value_count, sizeof *graph->values);
+    graph->values[graph->value_count] = (value_info_t){
+        .rows = rows,
+        .columns = columns,
+        .producer = -1,
+        .view_of = -1,
+        .input = -1,
+        .output = -1,
+    };
+    return graph->value_count++;
+}
+
+static const value_info_t *info(const graph_t *graph, value_t x) {
+    REQUIRE(x >= 0 && x < graph->value_count);
+    return &graph->values[x];
+}
+
+static row_mask_t new_mask(graph_t *graph, mask_node_t mask) {
+    graph->masks = array_grow(graph->masks, graph->mask_count, sizeof *graph->masks);
+    graph->masks[graph->mask_count] = mask;
+    return graph->mask_count++;
+}
+
+static named_value_t *new_named(named_value_t **list, int *count, const char *name) {
+    *list = array_grow(*list, *count, sizeof **list);
+    named_value_t *entry = &(*list)[(*count)++];
+    *entry = (named_value_t){ .name = text_copy(name), .mask = NO_MASK };
+    return entry;
+}
+
+value_t graph_input(graph_t *graph, const char *name, int64_t dim, row_mask_t *mask_out) {
+    value_t x = new_value(graph, graph->length, dim);
+    graph->values[x].input = graph->input_count;
+    named_value_t *entry = new_named(&graph->inputs, &graph->input_count, name);
+    entry->value = x;
+    entry->mask = new_mask(graph, (mask_node_t){ .kind = MASK_INPUT,
+                                                 .input = graph->input_count - 1,
+                                                 .rows = graph->length });
+    *mask_out = entry->mask;
+    return x;
+}
+
+/* Adds a node with its output value [rows, columns]. */
+static node_t *new_node(graph_t *graph, op_kind_t kind, const char *name, const value_t *in,
+                        int input_count, int64_t rows, int64_t columns) {
+    value_t out = new_value(graph, rows, columns);
+    graph->nodes = array_grow(graph->nodes, graph->node_count, sizeof *graph->nodes);
+    node_t *node = &graph->nodes[graph->node_count];
+    *node = (node_t){ .kind = kind,
+                      .name = text_copy(name),
+                      .input_count = input_count,
+                      .out = out,
+                      .mask = NO_MASK };
+    REQUIRE(input_count <= OP_INPUTS_MAX);
+    for (int i = 0; i < input_count; i++) {
+        node->in[i] = in[i];
+        graph->values[out].learned |= graph->values[in[i]].learned;
+    }
+    graph->values[out].producer = graph->node_count++;
+    return node;
+}
+
+static void add_weights(graph_t *graph, node_t *node, weight_t first, weight_t second) {
+    node->weight[0] = first;
+    node->weight[1] = second;
+    node->weight_count = 2;
+    graph->values[node->out].learned = true;
+}
+
+value_t graph_linear(graph_t *graph, const char *name, value_t x, weight_t weight, weight_t bias,
+                     activation_t activation) {
+    const parameter_node_t *w = &graph->parameters[weight.parameter];
+    expect(graph, name, w->columns == info(graph, x)->columns, "weight and input differ in width");
+    expect(graph, name, weight_rows(graph, weight) == weight_rows(graph, bias),
+           "weight and bias differ in length");
+    node_t *node = new_node(graph, OP_linear, name, &x, 1, info(graph, x)->rows,
+                            weight_rows(graph, weight));
+    node->attributes.activation = activation;
+    add_weights(graph, node, weight, bias);
+    return node->out;
+}
+
+value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, value_t v,
+                        row_mask_t keys, int64_t groups, int64_t heads) {
+    const value_info_t *query = info(graph, q), *key = info(graph, k), *value = info(graph, v);
+    expect(graph, name, query->columns == key->columns && key->columns == value->columns,
+           "q, k and v differ in width");
+    expect(graph, name, key->rows == value->rows, "k and v differ in length");
+    expect(graph, name, query->rows % groups == 0 && key->rows % groups == 0,
+           "rows do not divide into groups");
+    expect(graph, name, query->columns % heads == 0, "heads do not divide the width");
+    expect(graph, name, keys == NO_MASK || graph->masks[keys].rows == key->rows,
+           "mask and keys differ in length");
+    int64_t query_len = query->rows / groups, key_len = key->rows / groups;
+    value_t in[] = { q, k, v };
+    node_t *node = new_node(graph, OP_attention, name, in, 3, query->rows, query->columns);
+    node->mask = keys;
+    node->attributes.groups = groups;
+    node->attributes.heads = heads;
+    node->attributes.query_len = query_len;
+    node->attributes.key_len = key_len;
+    return node->out;
+}
+
+value_t graph_add_layernorm(graph_t *graph, const char *name, value_t x, value_t y, weight_t gain,
+                            weight_t bias) {
+    const value_info_t *a = info(graph, x), *b = info(graph, y);
+    expect(graph, name, a->rows == b->rows && a->columns == b->columns, "terms differ in shape");
+    value_t in[] = { x, y };
+    node_t *node = new_node(graph, OP_add_layernorm, name, in, 2, a->rows, a->columns);
+    add_weights(graph, node, gain, bias);
+    return node->out;
+}
+
+static value_t unary(graph_t *graph, op_kind_t kind, const char *name, value_t x, row_mask_t mask) {
+    expect(graph, name, mask == NO_MASK || graph->masks[mask].rows == info(graph, x)->rows,
+           "mask and rows differ in length");
+    node_t *node =
+        new_node(graph, kind, name, &x, 1, info(graph, x)->rows, info(graph, x)->columns);
+    node->mask = mask;
+    return node->out;
+}
+
+value_t graph_l2_normalize(graph_t *graph, const char *name, value_t x, row_mask_t mask) {
+    return unary(graph, OP_l2_normalize, name, x, mask);
+}
+
+value_t graph_mask_rows(graph_t *graph, const char *name, value_t x, row_mask_t mask) {
+    return unary(graph, OP_mask_rows, name, x, mask);
+}
+
+value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probability) {
+    value_t out = unary(graph, OP_dropout, name, x, NO_MASK);
+    node_t *node = &graph->nodes[graph->values[out].producer];
+    node->attributes.probability = probability;
+    node->attributes.node_hash = rng_name(name);
+    return out;
+}
+
+value_t graph_concat(graph_t *graph, const char *name, const value_t *parts, int count) {
+    int64_t columns = 0;
+    for (int i = 0; i < count; i++) {
+        columns += info(graph, parts[i])->columns;
+        expect(graph, name, info(graph, parts[i])->rows == info(graph, parts[0])->rows,
+               "parts differ in rows");
+    }
+    return new_node(graph, OP_concat, name, parts, count, info(graph, parts[0])->rows, columns)
+        ->out;
+}
+
+value_t graph_tokens(graph_t *graph, const char *name, const value_t *parts, int count) {
+    const value_info_t *first = info(graph, parts[0]);
+    for (int i = 0; i < count; i++) {
+        expect(graph, name,
+               info(graph, parts[i])->rows == first->rows &&
+                   info(graph, parts[i])->columns == first->columns,
+               "tokens differ in shape");
+    }
+    node_t *node =
+        new_node(graph, OP_concat, name, parts, count, first->rows * count, first->columns);
+    node->as_tokens = true;
+    return node->out;
+}
+
+value_t graph_select_token(graph_t *graph, const char *name, value_t tokens, int count,
+                           row_mask_t mask, token_rule_t rule) {
+    const value_info_t *x = info(graph, tokens);
+    expect(graph, name, x->rows % count == 0, "rows do not divide into tokens");
+    expect(graph, name, mask == NO_MASK || graph->masks[mask].rows == x->rows,
+           "mask and tokens differ in length");
+    node_t *node =
+        new_node(graph, OP_select_token, name, &tokens, 1, x->rows / count, x->columns);
+    node->mask = mask;
+    node->attributes.tokens = count;
+    node->attributes.token_rule = rule;
+    return node->out;
+}
+
+value_t graph_columns(graph_t *graph, value_t x, int64_t begin, int64_t count) {
+    REQUIRE(begin >= 0 && begin + count <= info(graph, x)->columns);
+    value_t view = new_value(graph, info(graph, x)->rows, count);
+    graph->values[view].view_of = x;
+    graph->values[view].view_begin = begin;
+    graph->values[view].learned = graph->values[x].learned;
+    return view;
+}
+
+row_mask_t graph_mask_any(graph_t *graph, const row_mask_t *masks, int count) {
+    if (count == 1) {
+        return masks[0];
+    }
+    mask_node_t mask = { .kind = MASK_ANY, .count = count, .rows = graph->masks[masks[0]].rows };
+    memcpy(mask.a, masks, (size_t)count * sizeof *masks);
+    return new_mask(graph, mask);
+}
+
+row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const row_mask_t *keys,
+                             int count) {
+    mask_node_t mask = { .kind = MASK_TOKENS,
+                         .count = count,
+                         .rows = graph->masks[queries[0]].rows * count };
+    REQUIRE(count <= OP_INPUTS_MAX);
+    memcpy(mask.a, queries, (size_t)count * sizeof *queries);
+    memcpy(mask.b, keys, (size_t)count * sizeof *keys);
+    return new_mask(graph, mask);
+}
+
+void graph_output(graph_t *graph, const char *name, value_t x) {
+    expect(graph, name, info(graph, x)->output < 0, "a value can be one output only");
+    graph->values[x].output = graph->output_count;
+    new_named(&graph->outputs, &graph->output_count, name)->value = x;
+}
+
+/* --- what was built --------------------------------------------------------------------------- */
+
+int graph_parameter_count(const graph_t *graph) { return graph->parameter_count; }
+
+parameter_info_t graph_parameter_info(const graph_t *graph, parameter_t parameter) {
+    const parameter_node_t *p = &graph->parameters[parameter];
+    return (parameter_info_t){ p->name, p->rows, p->columns, p->count, p->init };
+}
+
+int64_t graph_parameter_elements(const graph_t *graph) {
+    int64_t elements = 0;
+    for (int i = 0; i < graph->parameter_count; i++) {
+        elements += graph->parameters[i].count;
+    }
+    return elements;
+}
+
+int graph_input_count(const graph_t *graph) { return graph->input_count; }
+const char *graph_input_name(const graph_t *graph, int input) { return graph->inputs[input].name; }
+int64_t graph_input_dim(const graph_t *graph, int input) {
+    return graph->values[graph->inputs[input].value].columns;
+}
+int graph_output_count(const graph_t *graph) { return graph->output_count; }
+const char *graph_output_name(const graph_t *graph, int output) {
+    return graph->outputs[output].name;
+}
+int64_t graph_output_columns(const graph_t *graph, int output) {
+    return graph->values[graph->outputs[output].value].columns;
+}
+
+int graph_node_count(const graph_t *graph) { return graph->node_count; }
+
+layer_info_t graph_layer_info(const graph_t *graph, int index) {
+    const node_t *node = &graph->nodes[index];
+    const value_info_t *out = &graph->values[node->out];
+    layer_info_t layer = { node->name, op_names[node->kind], out->rows, out->columns, 0, 0 };
+    for (int i = 0; i < node->weight_count; i++) {
+        const parameter_node_t *p = &graph->parameters[node->weight[i].parameter];
+        layer.parameters +=
+            weight_rows(graph, node->weight[i]) * (p->columns > 0 ? p->columns : 1);
+    }
+    if (node->kind == OP_linear) {
+        layer.macs = out->rows * out->columns * graph->values[node->in[0]].columns;
+    } else if (node->kind == OP_attention) {
+        layer.macs = 2 * out->rows * node->attributes.key_len * out->columns;
+    }
+    return layer;
+}
+
+int64_t graph_macs(const graph_t *graph) {
+    int64_t macs = 0;
+    for (int i = 0; i < graph->node_count; i++) {
+        macs += graph_layer_info(graph, i).macs;
+    }
+    return macs;
+}

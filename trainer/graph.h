@@ -1,0 +1,109 @@
+/* graph.h - a model, built once into a static graph of operations.
+ *
+ * Building calls return handles and never fail: the first mistake is kept and returned by graph_check.
+ * A value is a matrix of `rows_per_sample` rows for each sample; a mask is one byte per row. Batch size,
+ * memory and gradients are the executor's affair (executor.h). Order of creation is part of the result:
+ * it fixes parameter order, token order, and the order in which gradients of a value used twice add. */
+#ifndef JMT_GRAPH_H
+#define JMT_GRAPH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/kernels.h"
+
+typedef struct graph graph_t;
+typedef int value_t;     /* handle of a matrix */
+typedef int row_mask_t;  /* handle of a mask; NO_MASK: all rows valid */
+typedef int parameter_t; /* handle of a learned tensor */
+enum { NO_MASK = -1 };
+
+graph_t *graph_open(int64_t length); /* time steps per sample */
+void graph_close(graph_t *graph);    /* NULL allowed */
+status_t graph_check(const graph_t *graph) MUST_CHECK;
+int64_t graph_length(const graph_t *graph);
+
+/* --- parameters ------------------------------------------------------------------------------- */
+
+/* How PyTorch initialises (jmt.md 1.9): uniform within +-bound, a constant, or from the data. */
+typedef struct init {
+    double bound;    /* > 0: uniform(-bound, bound) */
+    double constant; /* else this */
+} init_t;
+
+/* columns 0: a vector of `rows`. */
+parameter_t graph_parameter(graph_t *graph, const char *name, int64_t rows, int64_t columns,
+                            init_t init);
+
+/* Rows [begin, begin + count) of a parameter; count 0: all rows. */
+typedef struct weight {
+    parameter_t parameter;
+    int64_t begin, count;
+} weight_t;
+static inline weight_t weight_of(parameter_t parameter) { return (weight_t){ parameter, 0, 0 }; }
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+/* The feature stream of a modality: [length, dim] per sample, and its validity. */
+value_t graph_input(graph_t *graph, const char *name, int64_t dim, row_mask_t *mask_out);
+
+value_t graph_linear(graph_t *graph, const char *name, value_t x, weight_t weight, weight_t bias,
+                     activation_t activation);
+/* Attention of `groups` per sample: queries q [groups*query_len], keys and values k, v. */
+value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, value_t v,
+                        row_mask_t keys, int64_t groups, int64_t heads);
+value_t graph_add_layernorm(graph_t *graph, const char *name, value_t x, value_t y, weight_t gain,
+                            weight_t bias);
+value_t graph_l2_normalize(graph_t *graph, const char *name, value_t x, row_mask_t mask);
+value_t graph_mask_rows(graph_t *graph, const char *name, value_t x, row_mask_t mask);
+value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probability);
+
+/* Side by side: [rows, sum of columns]. */
+value_t graph_concat(graph_t *graph, const char *name, const value_t *parts, int count);
+/* Tokens of each row one below the other: parts [rows, d] become [rows * count, d]. */
+value_t graph_tokens(graph_t *graph, const char *name, const value_t *parts, int count);
+/* One of `count` tokens per row: the last valid, or the mean of the valid. */
+value_t graph_select_token(graph_t *graph, const char *name, value_t tokens, int count,
+                           row_mask_t mask, token_rule_t rule);
+/* A view of columns; no copy. The views of one value must not overlap and together cover it. */
+value_t graph_columns(graph_t *graph, value_t x, int64_t begin, int64_t count);
+
+row_mask_t graph_mask_any(graph_t *graph, const row_mask_t *masks, int count);
+/* Validity of tokens (query k <- key k) as in jmt.md 5: the query's row and any key of the sample. */
+row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const row_mask_t *keys,
+                             int count);
+
+/* Marks x as the prediction of a target (kept until the end of the step; the loss starts there). */
+void graph_output(graph_t *graph, const char *name, value_t x);
+
+/* --- what was built --------------------------------------------------------------------------- */
+
+typedef struct parameter_info {
+    const char *name;
+    int64_t rows, columns; /* columns 0: vector */
+    int64_t count;
+    init_t init;
+} parameter_info_t;
+
+int graph_parameter_count(const graph_t *graph);
+parameter_info_t graph_parameter_info(const graph_t *graph, parameter_t parameter);
+int64_t graph_parameter_elements(const graph_t *graph); /* all of them */
+
+int graph_input_count(const graph_t *graph);
+const char *graph_input_name(const graph_t *graph, int input);
+int64_t graph_input_dim(const graph_t *graph, int input);
+int graph_output_count(const graph_t *graph);
+const char *graph_output_name(const graph_t *graph, int output);
+int64_t graph_output_columns(const graph_t *graph, int output);
+
+typedef struct layer_info { /* one node, for `plan` */
+    const char *name, *op;
+    int64_t rows, columns; /* per sample */
+    int64_t parameters;    /* elements of the weights it reads (shared ones counted at each use) */
+    int64_t macs;          /* multiply-accumulates per sample, forward */
+} layer_info_t;
+int graph_node_count(const graph_t *graph);
+layer_info_t graph_layer_info(const graph_t *graph, int node);
+int64_t graph_macs(const graph_t *graph); /* per sample, forward */
+
+#endif

@@ -1,0 +1,72 @@
+/* graph_internal.h - the graph's tables, for graph.c, graph_plan.c and executor.c only. */
+#ifndef JMT_GRAPH_INTERNAL_H
+#define JMT_GRAPH_INTERNAL_H
+
+#include "trainer/graph.h"
+
+typedef struct node {
+    op_kind_t kind;
+    char *name;
+    op_attributes_t attributes; /* counts per sample; scaled by the batch when planned */
+    bool as_tokens;             /* concat: parts become rows below one another */
+    value_t in[OP_INPUTS_MAX];
+    int input_count;
+    value_t out;
+    weight_t weight[OP_WEIGHTS_MAX];
+    int weight_count;
+    row_mask_t mask;
+} node_t;
+
+typedef struct value {
+    int64_t rows, columns; /* per sample */
+    int producer;          /* node, or -1: input or view */
+    value_t view_of;       /* -1: not a view */
+    int64_t view_begin;    /* first column in view_of */
+    int input;             /* index of the graph input, or -1 */
+    int output;            /* index of the graph output, or -1 */
+    bool learned;          /* depends on a parameter */
+} value_info_t;
+
+typedef enum { MASK_INPUT, MASK_ANY, MASK_TOKENS } mask_kind_t;
+typedef struct mask_node {
+    mask_kind_t kind;
+    int input;
+    int64_t rows; /* per sample */
+    row_mask_t a[OP_INPUTS_MAX], b[OP_INPUTS_MAX];
+    int count;
+} mask_node_t;
+
+typedef struct named_value {
+    char *name;
+    value_t value;
+    row_mask_t mask;
+} named_value_t;
+
+typedef struct parameter {
+    char *name;
+    int64_t rows, columns, count;
+    init_t init;
+} parameter_node_t;
+
+struct graph {
+    int64_t length;
+    status_t status;
+    char *error;
+    node_t *nodes;
+    int node_count;
+    value_info_t *values;
+    int value_count;
+    mask_node_t *masks;
+    int mask_count;
+    parameter_node_t *parameters;
+    int parameter_count;
+    named_value_t *inputs;
+    int input_count;
+    named_value_t *outputs;
+    int output_count;
+};
+
+/* Rows a weight_t stands for. */
+int64_t weight_rows(const graph_t *graph, weight_t weight);
+
+#endif

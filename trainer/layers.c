@@ -1,0 +1,162 @@
+#include "trainer/layers.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { NAME_BYTES = 256 };
+
+/* "prefix.suffix" in the caller's buffer. */
+static const char *join(char buffer[NAME_BYTES], const char *prefix, const char *suffix) {
+    int length = snprintf(buffer, NAME_BYTES, "%s.%s", prefix, suffix);
+    REQUIRE(length < NAME_BYTES);
+    return buffer;
+}
+
+static parameter_t make(graph_t *graph, const char *prefix, const char *suffix, int64_t rows,
+                        int64_t columns, init_t init) {
+    char name[NAME_BYTES];
+    return graph_parameter(graph, join(name, prefix, suffix), rows, columns, init);
+}
+
+static init_t uniform(double bound) { return (init_t){ .bound = bound }; }
+static init_t constant(double value) { return (init_t){ .constant = value }; }
+
+/* --- linear ----------------------------------------------------------------------------------- */
+
+linear_t linear_make(graph_t *graph, const char *name, int64_t in, int64_t out) {
+    init_t init = uniform(1.0 / sqrt((double)in));
+    linear_t linear;
+    linear.weight = make(graph, name, "weight", out, in, init);
+    linear.bias = make(graph, name, "bias", out, 0, init);
+    return linear;
+}
+
+value_t linear_apply(graph_t *graph, const char *name, linear_t linear, value_t x,
+                     activation_t activation) {
+    return graph_linear(graph, name, x, weight_of(linear.weight), weight_of(linear.bias),
+                        activation);
+}
+
+/* --- attention -------------------------------------------------------------------------------- */
+
+attention_t attention_make(graph_t *graph, const char *name, int64_t dim, int64_t heads) {
+    attention_t a = { .dim = dim, .heads = heads };
+    double xavier = sqrt(6.0 / (double)(4 * dim));
+    a.in_weight = make(graph, name, "in_proj_weight", 3 * dim, dim, uniform(xavier));
+    a.in_bias = make(graph, name, "in_proj_bias", 3 * dim, 0, constant(0.0));
+    a.out_weight = make(graph, name, "out_proj.weight", dim, dim, uniform(1.0 / sqrt((double)dim)));
+    a.out_bias = make(graph, name, "out_proj.bias", dim, 0, constant(0.0));
+    return a;
+}
+
+/* Rows [begin, begin + count) of the packed projection, applied to x. */
+static value_t project(graph_t *graph, const char *name, const char *suffix, attention_t a,
+                       value_t x, int64_t begin, int64_t count) {
+    char node[NAME_BYTES];
+    weight_t weight = { a.in_weight, begin, count }, bias = { a.in_bias, begin, count };
+    return graph_linear(graph, join(node, name, suffix), x, weight, bias, ACTIVATION_NONE);
+}
+
+static value_t attend(graph_t *graph, const char *name, attention_t a, value_t q, value_t k,
+                      value_t v, row_mask_t keys, int64_t groups) {
+    char node[NAME_BYTES];
+    value_t mixed = graph_attention(graph, join(node, name, "attention"), q, k, v, keys, groups,
+                                    a.heads);
+    linear_t out = { a.out_weight, a.out_bias };
+    return linear_apply(graph, join(node, name, "out_proj"), out, mixed, ACTIVATION_NONE);
+}
+
+value_t attention_self(graph_t *graph, const char *name, attention_t a, stream_t x,
+                       int64_t groups) {
+    value_t packed = project(graph, name, "in_proj", a, x.x, 0, 3 * a.dim);
+    value_t q = graph_columns(graph, packed, 0, a.dim);
+    value_t k = graph_columns(graph, packed, a.dim, a.dim);
+    value_t v = graph_columns(graph, packed, 2 * a.dim, a.dim);
+    return attend(graph, name, a, q, k, v, x.mask, groups);
+}
+
+value_t attention_query(graph_t *graph, const char *name, attention_t a, value_t x) {
+    return project(graph, name, "query", a, x, 0, a.dim);
+}
+
+value_t attention_cross(graph_t *graph, const char *name, attention_t a, value_t query,
+                        stream_t key_value, int64_t groups) {
+    value_t packed = project(graph, name, "key_value", a, key_value.x, a.dim, 2 * a.dim);
+    value_t k = graph_columns(graph, packed, 0, a.dim);
+    value_t v = graph_columns(graph, packed, a.dim, a.dim);
+    return attend(graph, name, a, query, k, v, key_value.mask, groups);
+}
+
+/* --- encoder ---------------------------------------------------------------------------------- */
+
+static encoder_layer_t encoder_layer_make(graph_t *graph, const char *name, int64_t dim, int64_t ff,
+                                          int64_t heads) {
+    encoder_layer_t layer;
+    char node[NAME_BYTES];
+    layer.attention = attention_make(graph, join(node, name, "attention"), dim, heads);
+    layer.linear1 = linear_make(graph, join(node, name, "linear1"), dim, ff);
+    layer.linear2 = linear_make(graph, join(node, name, "linear2"), ff, dim);
+    layer.gain1 = make(graph, name, "norm1.weight", dim, 0, constant(1.0));
+    layer.bias1 = make(graph, name, "norm1.bias", dim, 0, constant(0.0));
+    layer.gain2 = make(graph, name, "norm2.weight", dim, 0, constant(1.0));
+    layer.bias2 = make(graph, name, "norm2.bias", dim, 0, constant(0.0));
+    return layer;
+}
+
+encoder_t encoder_make(graph_t *graph, const char *name, int64_t layers, int64_t dim, int64_t ff,
+                       int64_t heads) {
+    REQUIRE(layers <= ENCODER_LAYERS_MAX);
+    encoder_t encoder = { .layers = layers };
+    for (int64_t i = 0; i < layers; i++) {
+        char layer[NAME_BYTES];
+        snprintf(layer, sizeof layer, "%s.encoder.%d", name, (int)i);
+        encoder.layer[i] = encoder_layer_make(graph, layer, dim, ff, heads);
+    }
+    return encoder;
+}
+
+static value_t encoder_layer_apply(graph_t *graph, const char *name, const encoder_layer_t *layer,
+                                   stream_t x, int64_t groups) {
+    char node[NAME_BYTES];
+    value_t attended =
+        attention_self(graph, join(node, name, "attention"), layer->attention, x, groups);
+    value_t y = graph_add_layernorm(graph, join(node, name, "norm1"), x.x, attended,
+                                    weight_of(layer->gain1), weight_of(layer->bias1));
+    value_t hidden =
+        linear_apply(graph, join(node, name, "linear1"), layer->linear1, y, ACTIVATION_RELU);
+    value_t fed =
+        linear_apply(graph, join(node, name, "linear2"), layer->linear2, hidden, ACTIVATION_NONE);
+    return graph_add_layernorm(graph, join(node, name, "norm2"), y, fed, weight_of(layer->gain2),
+                               weight_of(layer->bias2));
+}
+
+value_t encoder_apply(graph_t *graph, const char *name, const encoder_t *encoder, stream_t x,
+                      int64_t groups) {
+    for (int64_t i = 0; i < encoder->layers; i++) {
+        char layer[NAME_BYTES];
+        snprintf(layer, sizeof layer, "%s.encoder.%d", name, (int)i);
+        x.x = encoder_layer_apply(graph, layer, &encoder->layer[i], x, groups);
+    }
+    return x.x;
+}
+
+/* --- head ------------------------------------------------------------------------------------- */
+
+head_t head_make(graph_t *graph, const char *name, int64_t dim, int64_t hidden, int64_t outputs) {
+    head_t head;
+    char node[NAME_BYTES];
+    head.hidden = linear_make(graph, join(node, name, "head.0"), dim, hidden);
+    head.out = linear_make(graph, join(node, name, "head.3"), hidden, outputs);
+    return head;
+}
+
+void head_apply(graph_t *graph, const char *name, head_t head, value_t x, double dropout) {
+    char node[NAME_BYTES];
+    value_t hidden =
+        linear_apply(graph, join(node, name, "head.0"), head.hidden, x, ACTIVATION_RELU);
+    if (dropout > 0.0) {
+        hidden = graph_dropout(graph, join(node, name, "head.2"), hidden, dropout);
+    }
+    graph_output(graph, name,
+                 linear_apply(graph, join(node, name, "head.3"), head.out, hidden, ACTIVATION_NONE));
+}

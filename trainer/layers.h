@@ -1,0 +1,59 @@
+/* layers.h - the blocks models are written with: parameters first (in PyTorch's order and with its
+ * initialisation, jmt.md 1.9), then applied as often as wanted. Names end as in PyTorch. */
+#ifndef JMT_LAYERS_H
+#define JMT_LAYERS_H
+
+#include "trainer/graph.h"
+
+/* A stream of features over time with the validity of its steps. */
+typedef struct stream {
+    value_t x;
+    row_mask_t mask;
+} stream_t;
+
+typedef struct linear {
+    parameter_t weight, bias;
+} linear_t;
+linear_t linear_make(graph_t *graph, const char *name, int64_t in, int64_t out);
+value_t linear_apply(graph_t *graph, const char *name, linear_t linear, value_t x,
+                     activation_t activation);
+
+/* Multi-head attention with packed projections: in_proj_weight [3d, d] rows Q, K, V (jmt.md 1.6.2). */
+typedef struct attention {
+    int64_t dim, heads;
+    parameter_t in_weight, in_bias, out_weight, out_bias;
+} attention_t;
+attention_t attention_make(graph_t *graph, const char *name, int64_t dim, int64_t heads);
+/* Self-attention of `groups` independent sequences per sample. */
+value_t attention_self(graph_t *graph, const char *name, attention_t attention, stream_t x,
+                       int64_t groups);
+/* The query projection of x: made once, used by every branch with this query stream. */
+value_t attention_query(graph_t *graph, const char *name, attention_t attention, value_t x);
+/* Queries already projected against keys and values of another stream, out-projection included. */
+value_t attention_cross(graph_t *graph, const char *name, attention_t attention, value_t query,
+                        stream_t key_value, int64_t groups);
+
+/* Post-norm transformer encoder: y = LN(x + MHA(x, x)); z = LN(y + W2 relu(W1 y + b1) + b2). */
+typedef struct encoder_layer {
+    attention_t attention;
+    linear_t linear1, linear2;
+    parameter_t gain1, bias1, gain2, bias2;
+} encoder_layer_t;
+enum { ENCODER_LAYERS_MAX = 32 };
+typedef struct encoder {
+    int64_t layers;
+    encoder_layer_t layer[ENCODER_LAYERS_MAX];
+} encoder_t;
+encoder_t encoder_make(graph_t *graph, const char *name, int64_t layers, int64_t dim, int64_t ff,
+                       int64_t heads);
+value_t encoder_apply(graph_t *graph, const char *name, const encoder_t *encoder, stream_t x,
+                      int64_t groups);
+
+/* Linear -> ReLU -> Dropout -> Linear (jmt.md 1.6.5); marks the graph's output `name`. */
+typedef struct head {
+    linear_t hidden, out;
+} head_t;
+head_t head_make(graph_t *graph, const char *name, int64_t dim, int64_t hidden, int64_t outputs);
+void head_apply(graph_t *graph, const char *name, head_t head, value_t x, double dropout);
+
+#endif

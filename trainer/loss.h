@@ -1,0 +1,12 @@
+/* loss.h - a configuration's targets as losses over the graph's outputs. */
+#ifndef JMT_LOSS_H
+#define JMT_LOSS_H
+
+#include "configs/config.h"
+#include "kernels/kernels.h"
+
+/* Kind, form and weight of target `target` (= output of the same index); x, d_x and target are left
+ * for the caller. */
+loss_call_t loss_call_of(const config_t *config, int target);
+
+#endif

@@ -1,0 +1,169 @@
+#include "trainer/metrics.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+
+#define METRIC_ROW_(name, higher) { #name, higher },
+static const struct {
+    const char *name;
+    bool higher_is_better;
+} metrics[] = { METRIC_LIST(METRIC_ROW_) };
+
+const char *metric_name(metric_t metric) { return metrics[metric].name; }
+bool metric_higher_is_better(metric_t metric) { return metrics[metric].higher_is_better; }
+
+bool metric_find(const char *name, metric_t *metric_out) {
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        if (strcmp(metrics[i].name, name) == 0) {
+            *metric_out = (metric_t)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void clear(scores_t *scores) {
+    memset(scores, 0, sizeof *scores);
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        scores->value[i] = (double)NAN;
+    }
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+typedef struct moments {
+    double n, mean_x, mean_y, xx, yy, xy; /* centred sums */
+} moments_t;
+
+/* Two passes: the second is centred, so nothing cancels. */
+static moments_t moments_of(const float *x, const float *y, int64_t begin, int64_t end) {
+    moments_t m = { 0 };
+    for (int64_t i = begin; i < end; i++) {
+        if (!isnan(y[i])) {
+            m.n += 1.0;
+            m.mean_x += (double)x[i];
+            m.mean_y += (double)y[i];
+        }
+    }
+    if (m.n > 0.0) {
+        m.mean_x /= m.n;
+        m.mean_y /= m.n;
+    }
+    for (int64_t i = begin; i < end; i++) {
+        if (!isnan(y[i])) {
+            double dx = (double)x[i] - m.mean_x, dy = (double)y[i] - m.mean_y;
+            m.xx += dx * dx;
+            m.yy += dy * dy;
+            m.xy += dx * dy;
+        }
+    }
+    return m;
+}
+
+static double ccc_of(moments_t m) {
+    double between = m.mean_x - m.mean_y;
+    return 2.0 * m.xy / m.n / ((m.xx + m.yy) / m.n + between * between + 1e-8);
+}
+
+static double mean_sequence_ccc(const float *x, const float *y, const int64_t *sequence,
+                                int64_t count) {
+    double sum = 0.0, sequences = 0.0;
+    for (int64_t begin = 0, end = 0; begin < count; begin = end) {
+        while (end < count && sequence[end] == sequence[begin]) {
+            end++;
+        }
+        moments_t m = moments_of(x, y, begin, end);
+        if (m.n >= 2.0) {
+            sum += ccc_of(m);
+            sequences += 1.0;
+        }
+    }
+    return sequences > 0.0 ? sum / sequences : (double)NAN;
+}
+
+void score_values(const float *x, const float *y, const int64_t *sequence, int64_t count,
+                  scores_t *scores) {
+    clear(scores);
+    double absolute = 0.0, squared = 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        if (!isnan(y[i])) {
+            double d = (double)x[i] - (double)y[i];
+            absolute += fabs(d);
+            squared += d * d;
+            scores->n++;
+        }
+    }
+    scores->n_invalid = count - scores->n;
+    if (scores->n == 0) {
+        return;
+    }
+    moments_t m = moments_of(x, y, 0, count);
+    scores->value[METRIC_mae] = absolute / m.n;
+    scores->value[METRIC_rmse] = sqrt(squared / m.n);
+    scores->value[METRIC_r] = m.xx > 0.0 && m.yy > 0.0 ? m.xy / sqrt(m.xx * m.yy) : 0.0;
+    scores->value[METRIC_ccc] = ccc_of(m);
+    scores->value[METRIC_ccc_per_sequence] = mean_sequence_ccc(x, y, sequence, count);
+}
+
+/* --- classes ---------------------------------------------------------------------------------- */
+
+static void derive_class_metrics(scores_t *scores) {
+    double correct = 0.0, recalls = 0.0, occurring = 0.0, f1_sum = 0.0, f1_classes = 0.0,
+           f1_weighted = 0.0;
+    for (int64_t c = 0; c < scores->classes; c++) {
+        double hit = (double)scores->confusion[c][c], actual = 0.0, predicted = 0.0;
+        for (int64_t k = 0; k < scores->classes; k++) {
+            actual += (double)scores->confusion[c][k];
+            predicted += (double)scores->confusion[k][c];
+        }
+        double f1 = actual + predicted > 0.0 ? 2.0 * hit / (actual + predicted) : 0.0;
+        correct += hit;
+        recalls += actual > 0.0 ? hit / actual : 0.0;
+        occurring += actual > 0.0;
+        f1_sum += f1;
+        f1_classes += actual + predicted > 0.0;
+        f1_weighted += f1 * actual;
+    }
+    double n = (double)scores->n;
+    scores->value[METRIC_accuracy] = correct / n;
+    scores->value[METRIC_uar] = recalls / occurring;
+    scores->value[METRIC_f1_macro] = f1_sum / f1_classes;
+    scores->value[METRIC_f1_weighted] = f1_weighted / n;
+}
+
+void score_classes(const float *x, const float *y, int64_t count, int64_t classes,
+                   scores_t *scores) {
+    REQUIRE(classes >= 2 && classes <= CLASSES_MAX);
+    clear(scores);
+    scores->classes = classes;
+    for (int64_t i = 0; i < count; i++) {
+        if (isnan(y[i])) {
+            continue;
+        }
+        int64_t best = 0;
+        for (int64_t c = 1; c < classes; c++) {
+            best = x[i * classes + c] > x[i * classes + best] ? c : best;
+        }
+        int64_t actual = (int64_t)y[i];
+        REQUIRE(actual >= 0 && actual < classes);
+        scores->confusion[actual][best]++;
+        scores->n++;
+    }
+    scores->n_invalid = count - scores->n;
+    if (scores->n > 0) {
+        derive_class_metrics(scores);
+    }
+}
+
+double scores_mean(const scores_t *scores, int count, metric_t metric) {
+    double sum = 0.0, have = 0.0;
+    for (int i = 0; i < count; i++) {
+        if (!isnan(scores[i].value[metric])) {
+            sum += scores[i].value[metric];
+            have += 1.0;
+        }
+    }
+    return have > 0.0 ? sum / have : (double)NAN;
+}

@@ -1,0 +1,47 @@
+/* metrics.h - scores of predictions against labels: plain functions, in sample order, in double. */
+#ifndef JMT_METRICS_H
+#define JMT_METRICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/base/status.h"
+
+/*  name              higher is better; meaning over valid labels. NaN: the target does not have it. */
+#define METRIC_LIST(X)                                                                             \
+    X(accuracy, true)         /* classes: share of correct */                                      \
+    X(uar, true)              /* classes: unweighted mean of the recalls of classes that occur */  \
+    X(f1_macro, true)         /* classes: mean F1 of classes that occur or are predicted */        \
+    X(f1_weighted, true)      /* classes: F1 weighted by how often a class occurs */               \
+    X(mae, false)             /* values: mean |x - y| */                                           \
+    X(rmse, false)            /* values: root of the mean (x - y)^2 */                             \
+    X(r, true)                /* values: Pearson; 0 where a variance is 0 */                       \
+    X(ccc, true)              /* values: concordance over all steps of all sequences (jmt.md 2.2) */ \
+    X(ccc_per_sequence, true) /* values: mean of the sequences' own ccc (those with 2+ labels) */
+
+#define METRIC_ENUM_(name, higher) METRIC_##name,
+typedef enum { METRIC_LIST(METRIC_ENUM_) METRIC_COUNT } metric_t;
+
+const char *metric_name(metric_t metric);
+bool metric_find(const char *name, metric_t *metric_out);
+bool metric_higher_is_better(metric_t metric);
+
+enum { CLASSES_MAX = 64 };
+typedef struct scores {
+    int64_t n, n_invalid;
+    double value[METRIC_COUNT];
+    int64_t classes;
+    int64_t confusion[CLASSES_MAX][CLASSES_MAX]; /* [true][predicted] */
+} scores_t;
+
+/* Values: x[i] against y[i]; y NaN is invalid. sequence[i] numbers i's recording, in runs. */
+void score_values(const float *x, const float *y, const int64_t *sequence, int64_t count,
+                  scores_t *scores_out);
+/* Classes: x[i*classes + c] logits; the largest wins, the lowest index among equals. */
+void score_classes(const float *x, const float *y, int64_t count, int64_t classes,
+                   scores_t *scores_out);
+
+/* Mean over those of `count` scores that have the metric; NaN if none. */
+double scores_mean(const scores_t *scores, int count, metric_t metric);
+
+#endif

@@ -1,0 +1,32 @@
+/* optimizer.h - updates the own slices of the flat state; its state exists once, with the owner. */
+#ifndef JMT_OPTIMIZER_H
+#define JMT_OPTIMIZER_H
+
+#include "configs/config.h"
+#include "kernels/kernels.h"
+#include "trainer/flat_state.h"
+
+typedef struct optimizer optimizer_t;
+
+status_t optimizer_open(const config_t *config, const kernels_t *kernels, const flat_state_t *flat,
+                        comm_t *comm, reduce_t *reduce, optimizer_t **optimizer_out) MUST_CHECK;
+void optimizer_close(optimizer_t *optimizer);
+
+/* After reduce_finish, before reduce_share. Collective: the gradient's norm over all parameters, by the
+ * canonical tree over chunks. Does not change weights if the norm is not finite. */
+status_t optimizer_norm(optimizer_t *optimizer, double *norm_out) MUST_CHECK;
+void optimizer_update(optimizer_t *optimizer, double learning_rate, double norm);
+
+/* State tensors: "exp_avg", "exp_avg_sq" (adam, adamw), "momentum_buffer" (sgd with momentum). */
+int optimizer_state_count(const optimizer_t *optimizer);
+const char *optimizer_state_name(const optimizer_t *optimizer, int state);
+/* Element of the own state for chunk c (NULL if another rank owns it). */
+float *optimizer_state_chunk(optimizer_t *optimizer, int state, int64_t chunk);
+
+/* Updates so far: the t of Adam's bias correction. */
+int64_t optimizer_updates(const optimizer_t *optimizer);
+void optimizer_set_updates(optimizer_t *optimizer, int64_t updates);
+
+size_t optimizer_bytes(const optimizer_t *optimizer);
+
+#endif

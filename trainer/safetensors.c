@@ -1,0 +1,247 @@
+#include "trainer/safetensors.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
+
+static const struct {
+    const char *name;
+    size_t bytes;
+} types[] = { { "F32", 4 }, { "F64", 8 }, { "U8", 1 }, { "I64", 8 } };
+
+const char *tensor_type_name(tensor_type_t type) { return types[type].name; }
+size_t tensor_type_bytes(tensor_type_t type) { return types[type].bytes; }
+
+int64_t tensor_count(const tensor_t *tensor) {
+    int64_t count = 1;
+    for (int i = 0; i < tensor->rank; i++) {
+        count *= tensor->dims[i];
+    }
+    return count;
+}
+
+size_t tensor_bytes(const tensor_t *tensor) {
+    return (size_t)tensor_count(tensor) * types[tensor->type].bytes;
+}
+
+tensor_t *tensor_set_add(tensor_set_t *set, const char *name, tensor_type_t type, int rank,
+                         const int64_t *dims) {
+    REQUIRE(rank <= TENSOR_RANK_MAX);
+    set->tensors = array_grow(set->tensors, set->count, sizeof *set->tensors);
+    tensor_t *tensor = &set->tensors[set->count++];
+    *tensor = (tensor_t){ .name = text_copy(name), .type = type, .rank = rank };
+    for (int i = 0; i < rank; i++) {
+        tensor->dims[i] = dims[i];
+    }
+    tensor->data = alloc_aligned(tensor_bytes(tensor));
+    return tensor;
+}
+
+const tensor_t *tensor_set_find(const tensor_set_t *set, const char *name) {
+    for (int i = 0; i < set->count; i++) {
+        if (strcmp(set->tensors[i].name, name) == 0) {
+            return &set->tensors[i];
+        }
+    }
+    return NULL;
+}
+
+void tensor_set_free(tensor_set_t *set) {
+    for (int i = 0; i < set->count; i++) {
+        free(set->tensors[i].name);
+        free(set->tensors[i].data);
+    }
+    free(set->tensors);
+    free(set->metadata);
+    *set = (tensor_set_t){ 0 };
+}
+
+static int compare_tensors(const void *a, const void *b) {
+    return strcmp(((const tensor_t *)a)->name, ((const tensor_t *)b)->name);
+}
+
+void tensor_set_sort(tensor_set_t *set) {
+    if (set->count > 0) {
+        qsort(set->tensors, (size_t)set->count, sizeof *set->tensors, compare_tensors);
+    }
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static char *header_of(const tensor_set_t *set) {
+    json_t *header = json_object();
+    if (set->metadata != NULL) {
+        json_t *metadata = json_loads(set->metadata, 0, NULL);
+        REQUIRE(json_is_object(metadata));
+        json_object_set_new(header, "__metadata__", metadata);
+    }
+    size_t offset = 0;
+    for (int i = 0; i < set->count; i++) {
+        const tensor_t *tensor = &set->tensors[i];
+        json_t *shape = json_array();
+        for (int d = 0; d < tensor->rank; d++) {
+            json_array_append_new(shape, json_integer(tensor->dims[d]));
+        }
+        size_t end = offset + tensor_bytes(tensor);
+        json_object_set_new(header, tensor->name,
+                            json_pack("{s:s, s:o, s:[I, I]}", "dtype", types[tensor->type].name,
+                                      "shape", shape, "data_offsets", (json_int_t)offset,
+                                      (json_int_t)end));
+        offset = end;
+    }
+    char *text = json_dumps(header, JSON_COMPACT | JSON_ENSURE_ASCII);
+    json_decref(header);
+    REQUIRE(text != NULL);
+    return text;
+}
+
+status_t safetensors_write(const char *path, const tensor_set_t *set) {
+    char *header = header_of(set);
+    size_t length = strlen(header), padded = (length + 7) / 8 * 8, bytes = 8 + padded;
+    for (int i = 0; i < set->count; i++) {
+        bytes += tensor_bytes(&set->tensors[i]);
+    }
+    char *file = alloc_zero((int64_t)bytes, 1);
+    for (int i = 0; i < 8; i++) {
+        file[i] = (char)(padded >> (8 * i) & 0xff);
+    }
+    memcpy(file + 8, header, length);
+    memset(file + 8 + length, ' ', padded - length);
+    char *next = file + 8 + padded;
+    for (int i = 0; i < set->count; i++) {
+        memcpy(next, set->tensors[i].data, tensor_bytes(&set->tensors[i]));
+        next += tensor_bytes(&set->tensors[i]);
+    }
+    status_t status = file_write_durable(path, file, bytes);
+    free(file);
+    free(header);
+    return status;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static bool type_of(const char *name, tensor_type_t *type_out) {
+    for (int i = 0; name != NULL && i < ARRAY_LEN(types); i++) {
+        if (strcmp(types[i].name, name) == 0) {
+            *type_out = (tensor_type_t)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Dims whose product times the element size is exactly end - begin, all without overflow. */
+static bool shape_of(const json_t *shape, tensor_type_t type, json_int_t bytes, int *rank_out,
+                     int64_t dims[TENSOR_RANK_MAX]) {
+    if (!json_is_array(shape) || json_array_size(shape) > TENSOR_RANK_MAX || bytes < 0) {
+        return false;
+    }
+    int64_t count = 1, limit = (int64_t)bytes / (int64_t)types[type].bytes;
+    bool empty = false;
+    *rank_out = (int)json_array_size(shape);
+    for (int i = 0; i < *rank_out; i++) {
+        const json_t *dim = json_array_get(shape, (size_t)i);
+        if (!json_is_integer(dim) || json_integer_value(dim) < 0) {
+            return false;
+        }
+        dims[i] = json_integer_value(dim);
+        empty |= dims[i] == 0;
+        if (!empty && dims[i] > limit / count) {
+            return false;
+        }
+        count = empty ? 0 : count * dims[i];
+    }
+    return count * (int64_t)types[type].bytes == (int64_t)bytes;
+}
+
+static status_t read_tensor(const char *path, const char *name, const json_t *entry,
+                            const char *data, size_t data_bytes, tensor_set_t *set) {
+    tensor_type_t type;
+    int rank = 0;
+    int64_t dims[TENSOR_RANK_MAX];
+    const json_t *offsets = json_object_get(entry, "data_offsets");
+    json_int_t begin = json_integer_value(json_array_get(offsets, 0));
+    json_int_t end = json_integer_value(json_array_get(offsets, 1));
+    if (!type_of(json_string_value(json_object_get(entry, "dtype")), &type)) {
+        return status_fail(STATUS_INPUT, "%s: tensor %s has a dtype that is not one of F32 F64 U8 I64",
+                           path, name);
+    }
+    if (json_array_size(offsets) != 2 || begin < 0 || end < begin || (size_t)end > data_bytes ||
+        !shape_of(json_object_get(entry, "shape"), type, end - begin, &rank, dims)) {
+        return status_fail(STATUS_INPUT, "%s: tensor %s: shape and offsets do not fit the file", path,
+                           name);
+    }
+    tensor_t *tensor = tensor_set_add(set, name, type, rank, dims);
+    memcpy(tensor->data, data + begin, (size_t)(end - begin));
+    return STATUS_OK;
+}
+
+static status_t read_header(const char *path, const char *file, size_t bytes,
+                            json_t **header_out, size_t *data_begin_out) {
+    uint64_t length = 0;
+    for (int i = 7; bytes >= 8 && i >= 0; i--) {
+        length = length << 8 | (uint8_t)file[i];
+    }
+    if (bytes < 8 || length > bytes - 8) {
+        return status_fail(STATUS_INPUT, "%s: not a safetensors file, or cut short", path);
+    }
+    json_t *header = json_loadb(file + 8, (size_t)length, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(header)) {
+        json_decref(header);
+        return status_fail(STATUS_INPUT, "%s: the safetensors header is not a JSON object", path);
+    }
+    *header_out = header;
+    *data_begin_out = 8 + (size_t)length;
+    return STATUS_OK;
+}
+
+status_t safetensors_read(const char *path, tensor_set_t *set_out) {
+    char *file = NULL;
+    size_t bytes = 0, data_begin = 0;
+    json_t *header = NULL;
+    TRY(file_read(path, &file, &bytes));
+    status_t status = read_header(path, file, bytes, &header, &data_begin);
+    tensor_set_t set = { 0 };
+    const char *name;
+    json_t *entry;
+    if (status == STATUS_OK) {
+        json_object_foreach(header, name, entry) {
+            if (strcmp(name, "__metadata__") == 0) {
+                set.metadata = json_dumps(entry, JSON_COMPACT);
+            } else if (status == STATUS_OK) {
+                status = read_tensor(path, name, entry, file + data_begin, bytes - data_begin, &set);
+            }
+        }
+    }
+    json_decref(header);
+    free(file);
+    if (status != STATUS_OK) {
+        tensor_set_free(&set);
+        return status;
+    }
+    *set_out = set;
+    return STATUS_OK;
+}
+
+void tensor_set_hash(tensor_set_t *set, char text_out[65]) {
+    tensor_set_sort(set);
+    sha256_t *hash = sha256_open();
+    for (int i = 0; i < set->count; i++) {
+        const tensor_t *tensor = &set->tensors[i];
+        const char *type = types[tensor->type].name;
+        sha256_add(hash, tensor->name, strlen(tensor->name) + 1);
+        sha256_add(hash, type, strlen(type) + 1);
+        for (int d = 0; d < tensor->rank; d++) {
+            char dim[32];
+            snprintf(dim, sizeof dim, "%s%lld", d > 0 ? "," : "", (long long)tensor->dims[d]);
+            sha256_add(hash, dim, strlen(dim));
+        }
+        sha256_add(hash, "", 1);
+        sha256_add(hash, tensor->data, tensor_bytes(tensor));
+    }
+    sha256_close(hash, text_out);
+}

@@ -1,0 +1,47 @@
+/* safetensors.h - the safetensors file: u64 header length, JSON header, tensors (little-endian).
+ * Reader and writer for F32, F64, U8 and I64. Hostile files end in STATUS_INPUT, never in a crash. */
+#ifndef JMT_SAFETENSORS_H
+#define JMT_SAFETENSORS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/status.h"
+
+typedef enum { TENSOR_F32, TENSOR_F64, TENSOR_U8, TENSOR_I64 } tensor_type_t;
+enum { TENSOR_RANK_MAX = 8 };
+
+typedef struct tensor {
+    char *name;
+    tensor_type_t type;
+    int rank;
+    int64_t dims[TENSOR_RANK_MAX];
+    void *data; /* row-major */
+} tensor_t;
+
+const char *tensor_type_name(tensor_type_t type); /* "F32" ... as in the file */
+size_t tensor_type_bytes(tensor_type_t type);
+int64_t tensor_count(const tensor_t *tensor);
+size_t tensor_bytes(const tensor_t *tensor);
+
+typedef struct tensor_set {
+    tensor_t *tensors;
+    int count;
+    char *metadata; /* __metadata__ as a JSON object, or NULL */
+} tensor_set_t;
+
+/* Appends a tensor with its own zeroed data and returns it; valid until the next call. */
+tensor_t *tensor_set_add(tensor_set_t *set, const char *name, tensor_type_t type, int rank,
+                         const int64_t *dims);
+const tensor_t *tensor_set_find(const tensor_set_t *set, const char *name); /* NULL if absent */
+void tensor_set_free(tensor_set_t *set);
+void tensor_set_sort(tensor_set_t *set); /* by name, bytewise */
+
+/* metadata values are strings. The file is written aside and renamed, synced. */
+status_t safetensors_write(const char *path, const tensor_set_t *set) MUST_CHECK;
+status_t safetensors_read(const char *path, tensor_set_t *set_out) MUST_CHECK;
+
+/* SHA-256 over a sorted set as surface.md defines it: name NUL dtype NUL dims(comma) NUL data. */
+void tensor_set_hash(tensor_set_t *set, char text_out[65]);
+
+#endif

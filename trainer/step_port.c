@@ -1,0 +1,330 @@
+#include "trainer/step_port.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+#include "trainer/executor.h"
+#include "trainer/loss.h"
+#include "trainer/models.h"
+
+typedef struct port {
+    const config_t *config;
+    const kernels_t *kernels;
+    graph_t *graph;
+    executor_t *executor;
+    int64_t batch, length;
+    int64_t *offsets; /* by parameter, tightly packed */
+    char *weights, *gradients;
+    size_t element_bytes;
+} port_t;
+
+status_t config_dims(const config_t *config, int64_t dims[CONFIG_MODALITIES_MAX]) {
+    int indices[CONFIG_MODALITIES_MAX];
+    int count = model_modalities(config, indices);
+    for (int m = 0; m < count; m++) {
+        const modality_config_t *modality = &config->modalities[indices[m]];
+        dims[m] = modality->dim;
+        if (dims[m] == 0) {
+            return status_fail(STATUS_INPUT,
+                               "modalities.%s.dim is not set and no data is open; set it",
+                               modality->name);
+        }
+    }
+    return STATUS_OK;
+}
+
+static double element(const tensor_t *tensor, int64_t i) {
+    switch (tensor->type) {
+    case TENSOR_F32:
+        return ((const float *)tensor->data)[i];
+    case TENSOR_F64:
+        return ((const double *)tensor->data)[i];
+    case TENSOR_U8:
+        return ((const uint8_t *)tensor->data)[i];
+    default:
+        return (double)((const int64_t *)tensor->data)[i];
+    }
+}
+
+static void store(const port_t *port, char *memory, int64_t i, double value) {
+    if (port->kernels->dtype == DTYPE_F64) {
+        ((double *)memory)[i] = value;
+    } else {
+        ((float *)memory)[i] = (float)value;
+    }
+}
+
+static double load(const port_t *port, const char *memory, int64_t i) {
+    return port->kernels->dtype == DTYPE_F64 ? ((const double *)memory)[i]
+                                             : (double)((const float *)memory)[i];
+}
+
+static void shape_text(char text[96], int rank, const int64_t *dims) {
+    size_t used = (size_t)snprintf(text, 96, "[");
+    for (int d = 0; d < rank && used < 80; d++) {
+        used += (size_t)snprintf(text + used, 96 - used, "%s%lld", d > 0 ? "," : "",
+                                 (long long)dims[d]);
+    }
+    snprintf(text + used, 96 - used, "]");
+}
+
+/* The tensor of this name with exactly this shape. */
+static status_t want(const tensor_set_t *set, const char *name, int rank, const int64_t *dims,
+                     const tensor_t **tensor_out) {
+    const tensor_t *tensor = tensor_set_find(set, name);
+    if (tensor == NULL) {
+        return status_fail(STATUS_INPUT, "tensor %s is missing", name);
+    }
+    if (tensor->rank != rank || memcmp(tensor->dims, dims, (size_t)rank * sizeof *dims) != 0) {
+        char got[96], wanted[96];
+        shape_text(got, tensor->rank, tensor->dims);
+        shape_text(wanted, rank, dims);
+        return status_fail(STATUS_INPUT, "tensor %s is %s; %s is expected", name, got, wanted);
+    }
+    *tensor_out = tensor;
+    return STATUS_OK;
+}
+
+static status_t load_weights(port_t *port, const tensor_set_t *weights) {
+    int count = graph_parameter_count(port->graph);
+    int64_t elements = graph_parameter_elements(port->graph), next = 0;
+    port->offsets = alloc_zero(count, sizeof *port->offsets);
+    port->weights = alloc_aligned((size_t)elements * port->element_bytes);
+    port->gradients = alloc_aligned((size_t)elements * port->element_bytes);
+    for (int p = 0; p < count; p++) {
+        parameter_info_t info = graph_parameter_info(port->graph, p);
+        int64_t dims[2] = { info.rows, info.columns };
+        const tensor_t *tensor = NULL;
+        TRY(want(weights, info.name, info.columns > 0 ? 2 : 1, dims, &tensor));
+        port->offsets[p] = next;
+        for (int64_t i = 0; i < info.count; i++) {
+            store(port, port->weights, next + i, element(tensor, i));
+        }
+        next += info.count;
+    }
+    for (int i = 0; i < weights->count; i++) {
+        bool known = false;
+        for (int p = 0; p < count && !known; p++) {
+            known = strcmp(graph_parameter_info(port->graph, p).name, weights->tensors[i].name) == 0;
+        }
+        if (!known) {
+            return status_fail(STATUS_INPUT, "weight %s is not of this model",
+                               weights->tensors[i].name);
+        }
+    }
+    return STATUS_OK;
+}
+
+static status_t load_inputs(port_t *port, const tensor_set_t *batch) {
+    for (int m = 0; m < graph_input_count(port->graph); m++) {
+        char name[160];
+        int64_t dims[3] = { port->batch, port->length, graph_input_dim(port->graph, m) };
+        const tensor_t *tensor = NULL, *mask = NULL;
+        snprintf(name, sizeof name, "mask/%s", graph_input_name(port->graph, m));
+        if (tensor_set_find(batch, name) != NULL) {
+            TRY(want(batch, name, 2, dims, &mask));
+        }
+        uint8_t *valid = executor_mask(port->executor, m);
+        for (int64_t i = 0; i < port->batch * port->length; i++) {
+            valid[i] = mask == NULL || element(mask, i) != 0.0;
+        }
+        snprintf(name, sizeof name, "input/%s", graph_input_name(port->graph, m));
+        TRY(want(batch, name, 3, dims, &tensor));
+        char *x = executor_input(port->executor, m);
+        for (int64_t i = 0; i < tensor_count(tensor); i++) {
+            bool given = valid[i / dims[2]] != 0;
+            double value = given ? element(tensor, i) : 0.0;
+            if (!isfinite(value)) {
+                return status_fail(STATUS_INPUT, "tensor %s is not finite at element %lld where the "
+                                   "mask says valid", name, (long long)i);
+            }
+            store(port, x, i, value);
+        }
+    }
+    return STATUS_OK;
+}
+
+/* Loss sum cotangent * output. */
+static double apply_cotangent(port_t *port, int output, const tensor_t *cotangent) {
+    matrix_t x = executor_output(port->executor, output);
+    matrix_t d = executor_output_gradient(port->executor, output);
+    double loss = 0.0;
+    for (int64_t r = 0; r < x.rows; r++) {
+        for (int64_t c = 0; c < x.cols; c++) {
+            double g = element(cotangent, r * x.cols + c);
+            loss += g * load(port, x.data, r * x.row_stride + c);
+            store(port, d.data, r * d.row_stride + c, g);
+        }
+    }
+    return loss;
+}
+
+static status_t run_output(port_t *port, const tensor_set_t *batch, int output, double *loss) {
+    const char *target_name = graph_output_name(port->graph, output);
+    int64_t columns = graph_output_columns(port->graph, output);
+    int64_t dims[3] = { port->batch, port->length, columns };
+    char name[160];
+    const tensor_t *tensor = NULL;
+    snprintf(name, sizeof name, "cotangent/%s", target_name);
+    if (tensor_set_find(batch, name) != NULL) {
+        TRY(want(batch, name, columns > 1 ? 3 : 2, dims, &tensor));
+        *loss += apply_cotangent(port, output, tensor);
+        return STATUS_OK;
+    }
+    snprintf(name, sizeof name, "target/%s", target_name);
+    TRY(want(batch, name, 2, dims, &tensor));
+    char *target = alloc_aligned((size_t)tensor_count(tensor) * port->element_bytes);
+    for (int64_t i = 0; i < tensor_count(tensor); i++) {
+        store(port, target, i, element(tensor, i));
+    }
+    loss_call_t call = loss_call_of(port->config, output);
+    call.x = executor_output(port->executor, output);
+    call.d_x = executor_output_gradient(port->executor, output);
+    call.target = target;
+    double sums[LOSS_SUMS];
+    port->kernels->loss_sums(&call, sums);
+    port->kernels->loss_gradient(&call, sums);
+    *loss += call.weight * loss_value(call.kind, call.unbiased, sums);
+    free(target);
+    return STATUS_OK;
+}
+
+static tensor_t *add_result(const port_t *port, tensor_set_t *result, const char *prefix,
+                            const char *name, int rank, const int64_t *dims) {
+    char *full = text_format("%s%s", prefix, name);
+    tensor_type_t type = port->kernels->dtype == DTYPE_F64 ? TENSOR_F64 : TENSOR_F32;
+    tensor_t *tensor = tensor_set_add(result, full, type, rank, dims);
+    free(full);
+    return tensor;
+}
+
+static void copy_matrix(const port_t *port, tensor_t *tensor, matrix_t x) {
+    for (int64_t r = 0; r < x.rows; r++) {
+        memcpy((char *)tensor->data + (size_t)(r * x.cols) * port->element_bytes,
+               (const char *)x.data + (size_t)(r * x.row_stride) * port->element_bytes,
+               (size_t)x.cols * port->element_bytes);
+    }
+}
+
+static void collect(const port_t *port, double loss, tensor_set_t *result) {
+    int64_t one = 1;
+    store(port, add_result(port, result, "", "loss", 1, &one)->data, 0, loss);
+    for (int o = 0; o < graph_output_count(port->graph); o++) {
+        int64_t dims[3] = { port->batch, port->length, graph_output_columns(port->graph, o) };
+        tensor_t *tensor = add_result(port, result, "output/", graph_output_name(port->graph, o),
+                                      dims[2] > 1 ? 3 : 2, dims);
+        copy_matrix(port, tensor, executor_output(port->executor, o));
+    }
+    for (int p = 0; p < graph_parameter_count(port->graph); p++) {
+        parameter_info_t info = graph_parameter_info(port->graph, p);
+        int64_t dims[2] = { info.rows, info.columns };
+        tensor_t *tensor =
+            add_result(port, result, "grad/", info.name, info.columns > 0 ? 2 : 1, dims);
+        memcpy(tensor->data, port->gradients + (size_t)port->offsets[p] * port->element_bytes,
+               (size_t)info.count * port->element_bytes);
+    }
+    for (int m = 0; m < graph_input_count(port->graph); m++) {
+        int64_t dims[3] = { port->batch, port->length, graph_input_dim(port->graph, m) };
+        tensor_t *tensor =
+            add_result(port, result, "grad/input/", graph_input_name(port->graph, m), 3, dims);
+        copy_matrix(port, tensor, executor_input_gradient(port->executor, m));
+    }
+}
+
+static status_t run(port_t *port, const tensor_set_t *weights, const tensor_set_t *batch,
+                    tensor_set_t *result) {
+    TRY(load_weights(port, weights));
+    executor_state_t state = { .offsets = port->offsets,
+                               .weights = port->weights,
+                               .part_count = 1,
+                               .parts = { port->gradients },
+                               .part_leaves = { { 0, 1 } } };
+    executor_bind(port->executor, &state);
+    TRY(load_inputs(port, batch));
+    step_scalars_t scalars = { .seed = (uint64_t)port->config->seed };
+    executor_forward(port->executor, &scalars);
+    double loss = 0.0;
+    for (int o = 0; o < graph_output_count(port->graph); o++) {
+        TRY(run_output(port, batch, o, &loss));
+    }
+    TRY(executor_backward(port->executor, &scalars, NULL, NULL));
+    collect(port, loss, result);
+    return STATUS_OK;
+}
+
+/* B and L from the first modality's input. */
+static status_t batch_shape(port_t *port, const config_t *config, const tensor_set_t *batch) {
+    int indices[CONFIG_MODALITIES_MAX];
+    if (model_modalities(config, indices) == 0) {
+        return status_fail(STATUS_INPUT, "the model has no modalities; add a section modalities");
+    }
+    char name[160];
+    snprintf(name, sizeof name, "input/%s", config->modalities[indices[0]].name);
+    const tensor_t *first = tensor_set_find(batch, name);
+    if (first == NULL || first->rank != 3 || first->dims[0] < 1 || first->dims[1] < 1) {
+        return status_fail(STATUS_INPUT, "tensor %s [B,L,D] is missing from the batch", name);
+    }
+    port->batch = first->dims[0];
+    port->length = first->dims[1];
+    return STATUS_OK;
+}
+
+status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_t *weights,
+                   const tensor_set_t *batch, tensor_set_t *result_out) {
+    port_t port = { .config = config,
+                    .kernels = kernels,
+                    .element_bytes = dtype_bytes(kernels->dtype) };
+    int64_t dims[CONFIG_MODALITIES_MAX];
+    const device_t *device = NULL;
+    TRY(device_for("cpu", &device));
+    TRY(config_dims(config, dims));
+    TRY(batch_shape(&port, config, batch));
+    config->data.window = port.length;
+    TRY(model_build(config, dims, &port.graph));
+    executor_config_t executor_config = { .kernels = kernels,
+                                          .device = device,
+                                          .samples_per_shard = port.batch,
+                                          .shard_count = 1,
+                                          .backward = true,
+                                          .input_gradients = true };
+    tensor_set_t result = { 0 };
+    status_t status = executor_open(port.graph, &executor_config, &port.executor);
+    if (status == STATUS_OK) {
+        status = run(&port, weights, batch, &result);
+    }
+    executor_close(port.executor);
+    graph_close(port.graph);
+    free(port.offsets);
+    free(port.weights);
+    free(port.gradients);
+    if (status != STATUS_OK) {
+        tensor_set_free(&result);
+        return status;
+    }
+    *result_out = result;
+    return STATUS_OK;
+}
+
+void parameters_export(const graph_t *graph, const int64_t *offsets, const float *weights,
+                       tensor_set_t *set_out) {
+    json_t *order = json_array();
+    *set_out = (tensor_set_t){ 0 };
+    for (int p = 0; p < graph_parameter_count(graph); p++) {
+        parameter_info_t info = graph_parameter_info(graph, p);
+        int64_t dims[2] = { info.rows, info.columns };
+        tensor_t *tensor =
+            tensor_set_add(set_out, info.name, TENSOR_F32, info.columns > 0 ? 2 : 1, dims);
+        memcpy(tensor->data, weights + offsets[p], (size_t)info.count * sizeof *weights);
+        json_array_append_new(order, json_string(info.name));
+    }
+    char *list = json_dumps(order, JSON_COMPACT);
+    json_t *metadata = json_pack("{s:s, s:s}", "creation_order", list, "format", "pt");
+    set_out->metadata = json_dumps(metadata, JSON_COMPACT);
+    json_decref(metadata);
+    json_decref(order);
+    free(list);
+}

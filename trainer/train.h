@@ -1,0 +1,19 @@
+/* train.h - a whole run: data, epochs, validation on held-out training people, early stopping,
+ * checkpoints, resume. */
+#ifndef JMT_TRAIN_H
+#define JMT_TRAIN_H
+
+#include "trainer/trainer.h"
+
+typedef struct train_options {
+    const char *run_directory; /* DIR of surface.md */
+    const char *resume;        /* NULL: a new run; "auto": if there is a checkpoint; else a directory */
+    int64_t steps;             /* stop after this many in total, whatever epochs says; 0: no limit */
+    int64_t overfit;           /* train on the first N samples only; 0: all */
+    bool dry_run;              /* open everything, run nothing */
+} train_options_t;
+
+/* Collective. STATUS_STOPPED after SIGTERM, SIGINT or SIGUSR1 (a checkpoint was written). */
+status_t train_run(const config_t *config, comm_t *comm, const train_options_t *options) MUST_CHECK;
+
+#endif

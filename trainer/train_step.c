@@ -1,0 +1,135 @@
+/* train_step.c - one optimiser step; see the picture in trainer.h. */
+#include <math.h>
+#include <string.h>
+
+#include "data-sharding/sample_order.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/clock.h"
+#include "trainer/loss.h"
+#include "trainer/schedule.h"
+#include "trainer/step_sums.h"
+
+/* The samples of this batch that fall on this rank; slots behind the last sample stay empty. */
+static status_t fill(trainer_t *t, double *samples_out) {
+    if (t->order_epoch != t->progress.epoch) {
+        sample_order((uint64_t)t->config->seed, t->progress.epoch, t->train_count, t->order);
+        t->order_epoch = t->progress.epoch;
+    }
+    int64_t first = t->progress.batch * t->config->batch +
+                    (int64_t)t->shard_first * t->samples_per_shard;
+    *samples_out = 0.0;
+    for (int64_t slot = 0; slot < t->batch.slots; slot++) {
+        bool real = first + slot < t->train_count;
+        TRY(batch_fill(&t->batch, SPLIT_TRAIN, slot, real ? t->order[first + slot] : -1));
+        *samples_out += real ? 1.0 : 0.0;
+    }
+    return STATUS_OK;
+}
+
+/* Loss of target i on local shard s; d_x is where its gradient goes. */
+static loss_call_t shard_loss(const trainer_t *t, int target, int shard) {
+    loss_call_t call = loss_call_of(t->config, target);
+    call.x = executor_output(t->executor, target);
+    call.d_x = executor_output_gradient(t->executor, target);
+    call.x.data = (float *)call.x.data + shard * call.x.shard_stride;
+    call.d_x.data = (float *)call.d_x.data + shard * call.d_x.shard_stride;
+    call.target = t->batch.target[target] + (int64_t)shard * call.x.rows;
+    return call;
+}
+
+static void shard_sums(trainer_t *t) {
+    for (int i = 0; i < t->config->target_count; i++) {
+        for (int s = 0; s < t->shard_count; s++) {
+            loss_call_t call = shard_loss(t, i, s);
+            t->kernels->loss_sums(&call, step_sums_shard(t->sums, s, i));
+        }
+    }
+}
+
+static double global_loss(trainer_t *t) {
+    double loss = 0.0;
+    for (int i = 0; i < t->config->target_count; i++) {
+        double total[LOSS_SUMS];
+        step_sums_total(t->sums, i, total);
+        loss_call_t call = loss_call_of(t->config, i);
+        loss += call.weight * loss_value(call.kind, call.unbiased, total);
+        for (int s = 0; s < t->shard_count; s++) {
+            call = shard_loss(t, i, s);
+            t->kernels->loss_gradient(&call, total);
+        }
+    }
+    return loss;
+}
+
+static status_t unit_done(void *context, int unit) {
+    trainer_t *t = context;
+    int bucket = t->flat.bucket_after_unit[unit];
+    return bucket >= 0 ? reduce_publish(t->reduce, bucket) : STATUS_OK;
+}
+
+/* All ranks see the same words, so all leave together or none. */
+static status_t check_ranks(trainer_t *t, status_t mine, bool *stop_out) {
+    bool failed = false;
+    *stop_out = false;
+    for (int r = 0; r < comm_size(t->comm); r++) {
+        failed |= step_sums_word(t->sums, r, WORD_FAILED) != 0.0;
+        *stop_out |= step_sums_word(t->sums, r, WORD_STOP) != 0.0;
+    }
+    return failed ? comm_agree(t->comm, mine, "read batch") : STATUS_OK;
+}
+
+static status_t check_finite(trainer_t *t, double value, const char *what) {
+    if (isfinite(value)) {
+        return STATUS_OK;
+    }
+    status_t status = status_fail(STATUS_FAILED,
+                                  "the %s is not finite at step %lld; lower "
+                                  "optimizer.learning_rate, set optimizer.clip_norm, or check the data",
+                                  what, (long long)t->progress.step + 1);
+    return comm_agree(t->comm, status, "training step");
+}
+
+static status_t update(trainer_t *t, step_result_t *result) {
+    TRY(reduce_finish(t->reduce));
+    TRY(optimizer_norm(t->optimizer, &result->grad_norm));
+    TRY(check_finite(t, result->grad_norm, "gradient norm"));
+    result->learning_rate =
+        schedule_learning_rate(t->config, t->progress.step, t->progress.epoch);
+    optimizer_update(t->optimizer, result->learning_rate, result->grad_norm);
+    return reduce_share(t->reduce);
+}
+
+status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
+    step_result_t result = { 0 };
+    double *words = step_sums_words(t->sums);
+    double begin_s = clock_s();
+    status_t mine = fill(t, &words[WORD_SAMPLES]);
+    result.data_wait_ms = 1e3 * (clock_s() - begin_s);
+    step_scalars_t scalars = { .seed = (uint64_t)t->config->seed,
+                               .step = (uint64_t)t->progress.step,
+                               .shard_first = t->shard_first,
+                               .training = true };
+    executor_forward(t->executor, &scalars);
+    shard_sums(t);
+    words[WORD_FAILED] = mine != STATUS_OK;
+    words[WORD_STOP] = stop;
+    words[WORD_FLOP] = (double)t->batch.slots * trainer_flop_per_sample(t);
+    words[WORD_CPU_S] = clock_cpu_s() - comm_wait_cpu_s(t->comm);
+    TRY(step_sums_gather(t->sums, t->comm));
+    TRY(check_ranks(t, mine, &result.stop));
+    result.loss = global_loss(t);
+    TRY(check_finite(t, result.loss, "loss"));
+    TRY(executor_backward(t->executor, &scalars, unit_done, t));
+    TRY(update(t, &result));
+    t->progress.step++;
+    t->progress.batch++;
+    for (int r = 0; r < comm_size(t->comm); r++) {
+        result.samples += (int64_t)t->sums->rank_samples[r];
+    }
+    result.reduce = reduce_last_times(t->reduce);
+    result.rank_samples = t->sums->rank_samples;
+    result.rank_flop = t->sums->rank_flop;
+    result.rank_cpu_s = t->sums->rank_cpu_s;
+    *result_out = result;
+    return STATUS_OK;
+}

@@ -1,0 +1,273 @@
+#include "trainer/trainer.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data-sharding/sample_order.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/rng.h"
+#include "trainer/models.h"
+#include "trainer/step_sums.h"
+
+/* --- opening -------------------------------------------------------------------------------------- */
+
+status_t trainer_kernels(const config_t *config, const kernels_t **kernels_out,
+                         const device_t **device_out) {
+    TRY(device_for(config->device, device_out));
+    TRY(kernels_for(config->backend, DTYPE_F32, kernels_out));
+    return kernels_set_threads((int)config->threads);
+}
+
+status_t trainer_fingerprint(const config_t *config, char **text_out) {
+    const kernels_t *kernels = NULL;
+    const device_t *device = NULL;
+    const char *isa = NULL;
+    TRY(trainer_kernels(config, &kernels, &device));
+    TRY(kernels_isa(&isa));
+    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:I, s:s}", "backend",
+                               kernels->backend, "device", device->name, "isa", isa, "library",
+                               kernels_library_version(kernels->backend), "threads",
+                               (json_int_t)config->threads, "precision", config->precision,
+                               "virtual_shards", (json_int_t)config->virtual_shards, "reduce",
+                               config->reduce);
+    *text_out = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(object);
+    return STATUS_OK;
+}
+
+static void name_streams(trainer_t *t) {
+    int indices[CONFIG_MODALITIES_MAX];
+    t->modality_count = model_modalities(t->config, indices);
+    for (int m = 0; m < t->modality_count; m++) {
+        t->modality_names[m] = t->config->modalities[indices[m]].name;
+    }
+    for (int i = 0; i < t->config->target_count; i++) {
+        t->target_names[i] = t->config->targets[i].name;
+    }
+}
+
+static status_t open_data(trainer_t *t, const char *path) {
+    dataset_config_t data = {
+        .path = path,
+        .window = t->config->data.window,
+        .stride = t->config->data.stride,
+        .valid_fraction = t->config->split.valid_fraction,
+        .test_fraction = t->config->split.test_fraction,
+        .split_seed = t->config->split.seed,
+        .allow_subject_overlap = t->config->split.allow_subject_overlap,
+        .modalities = t->modality_names,
+        .modality_count = t->modality_count,
+        .targets = t->target_names,
+        .target_count = t->config->target_count,
+    };
+    TRY(dataset_open(&data, &t->dataset));
+    int indices[CONFIG_MODALITIES_MAX];
+    model_modalities(t->config, indices);
+    for (int m = 0; m < t->modality_count; m++) {
+        t->dims[m] = dataset_modality_dim(t->dataset, m);
+        int64_t wanted = t->config->modalities[indices[m]].dim;
+        if (wanted != 0 && wanted != t->dims[m]) {
+            return status_fail(STATUS_INPUT,
+                               "modalities.%s.dim is %d, but the data has %d; leave it out",
+                               t->modality_names[m], (int)wanted, (int)t->dims[m]);
+        }
+    }
+    return STATUS_OK;
+}
+
+status_t trainer_check_ranks(const config_t *config, int ranks) {
+    int shards = (int)config->virtual_shards;
+    if (ranks > shards) {
+        return status_fail(STATUS_INPUT,
+                           "%d ranks but virtual_shards is %d: a rank would have no work; start at "
+                           "most %d ranks or raise virtual_shards",
+                           ranks, shards, shards);
+    }
+    return STATUS_OK;
+}
+
+static status_t check_sizes(const trainer_t *t, bool for_training) {
+    const config_t *config = t->config;
+    if (for_training) {
+        TRY(trainer_check_ranks(config, comm_size(t->comm)));
+    }
+    if (for_training && dataset_sample_count(t->dataset, SPLIT_TRAIN) == 0) {
+        return status_fail(STATUS_INPUT, "no training samples in %s", config->data.path);
+    }
+    if (strcmp(config->precision, "f32") != 0) {
+        return status_fail(STATUS_UNAVAILABLE, "precision %s is not in this build; use f32",
+                           config->precision);
+    }
+    return STATUS_OK;
+}
+
+static status_t open_model(trainer_t *t, bool for_training) {
+    TRY(model_build(t->config, t->dims, &t->graph));
+    TRY(flat_state_make(t->graph, &t->flat));
+    executor_config_t executor = { .kernels = t->kernels,
+                                   .device = t->device,
+                                   .samples_per_shard = t->samples_per_shard,
+                                   .shard_count = t->shard_count,
+                                   .shard_first = t->shard_first,
+                                   .backward = for_training };
+    return executor_open(t->graph, &executor, &t->executor);
+}
+
+static void bind(trainer_t *t) {
+    executor_state_t state = { .offsets = t->flat.offsets, .weights = t->weights };
+    for (int i = 0; t->reduce != NULL && i < reduce_part_count(t->reduce); i++) {
+        state.parts[i] = reduce_part(t->reduce, i);
+        state.part_leaves[i] = reduce_part_leaves(t->reduce, i);
+        state.part_count = i + 1;
+    }
+    executor_bind(t->executor, &state);
+}
+
+static status_t open_state(trainer_t *t, bool for_training) {
+    if (!for_training) {
+        t->own_weights = alloc_aligned((size_t)t->flat.elements * sizeof(float));
+        t->weights = t->own_weights;
+        bind(t);
+        return STATUS_OK;
+    }
+    reduce_layout_t layout = flat_state_layout(&t->flat, t->shards);
+    bool fast = strcmp(t->config->reduce, "fast") == 0;
+    TRY(reduce_open(t->comm, &layout, fast, t->kernels->add, &t->reduce));
+    t->weights = reduce_weights(t->reduce);
+    bind(t);
+    TRY(optimizer_open(t->config, t->kernels, &t->flat, t->comm, t->reduce, &t->optimizer));
+    return step_sums_open(t, &t->sums);
+}
+
+/* Control row (data.permute_labels): who learns from permuted labels, and selects by them, knows
+ * nothing about the test. */
+static status_t open_orders(trainer_t *t) {
+    t->train_count = dataset_sample_count(t->dataset, SPLIT_TRAIN);
+    t->order = alloc_zero(t->train_count, sizeof *t->order);
+    t->order_epoch = -1;
+    status_t status = STATUS_OK;
+    for (int split = SPLIT_TRAIN; t->config->data.permute_labels && split <= SPLIT_VALID; split++) {
+        if (status == STATUS_OK) {
+            status = batch_permute_labels(&t->batch, (split_t)split, (uint64_t)t->config->seed);
+        }
+    }
+    return comm_agree(t->comm, status, "read labels");
+}
+
+static status_t open_all(trainer_t *t, const char *data_path, const standardize_t *standardize,
+                         bool for_training) {
+    name_streams(t);
+    status_t status = trainer_kernels(t->config, &t->kernels, &t->device);
+    if (status == STATUS_OK) {
+        status = open_data(t, data_path);
+    }
+    if (status == STATUS_OK) {
+        status = check_sizes(t, for_training);
+    }
+    TRY(comm_agree(t->comm, status, "open data"));
+    if (standardize != NULL) {
+        t->standardize = *standardize;
+    } else if (strcmp(t->config->data.standardize, "train") == 0) {
+        TRY(standardize_fit(t->comm, t->dataset, t->modality_count, &t->standardize));
+    }
+    TRY(comm_agree(t->comm, open_model(t, for_training), "build model"));
+    TRY(open_state(t, for_training));
+    batch_open(t->executor, t->graph, t->dataset, &t->standardize, t->dims, &t->batch);
+    return open_orders(t);
+}
+
+status_t trainer_open(const config_t *config, comm_t *comm, const char *data_path,
+                      const standardize_t *standardize, bool for_training,
+                      trainer_t **trainer_out) {
+    trainer_t *t = alloc_zero(1, sizeof *t);
+    t->config = config;
+    t->comm = comm;
+    t->shards = (int)config->virtual_shards;
+    t->samples_per_shard = config->batch / config->virtual_shards;
+    tree_node_t run = tree_run(t->shards, comm_rank(comm), comm_size(comm));
+    t->shard_first = run.begin;
+    t->shard_count = for_training || run.end > run.begin ? run.end - run.begin : 1;
+    t->progress.best_step = -1;
+    if (t->shard_count < 1) {
+        t->shard_count = 1; /* more ranks than shards: refused in check_sizes */
+    }
+    status_t status = open_all(t, data_path, standardize, for_training);
+    if (status != STATUS_OK) {
+        trainer_close(t);
+        return status;
+    }
+    *trainer_out = t;
+    return STATUS_OK;
+}
+
+void trainer_close(trainer_t *t) {
+    if (t == NULL) {
+        return;
+    }
+    step_sums_close(t->sums);
+    if (t->executor != NULL && t->batch.executor != NULL) {
+        batch_close(&t->batch);
+    }
+    optimizer_close(t->optimizer);
+    executor_close(t->executor);
+    reduce_close(t->reduce);
+    if (t->flat.offsets != NULL) {
+        flat_state_free(&t->flat);
+    }
+    free(t->own_weights);
+    graph_close(t->graph);
+    standardize_free(&t->standardize);
+    dataset_close(t->dataset);
+    free(t->order);
+    free(t);
+}
+
+int64_t trainer_batches(const trainer_t *t) {
+    return sample_batches(t->train_count, t->config->batch);
+}
+
+double trainer_flop_per_sample(const trainer_t *t) { return 6.0 * (double)graph_macs(t->graph); }
+
+status_t trainer_evaluate(trainer_t *t, split_t split, evaluation_t **evaluation_out) {
+    return evaluate_split(t->comm, t->config, t->kernels, &t->batch, t->samples_per_shard, split,
+                          evaluation_out);
+}
+
+/* --- weights -------------------------------------------------------------------------------------- */
+
+/* Log-frequencies of classes, or the mean: the best constant that training people suggest. */
+static status_t majority_constants(trainer_t *t, int target, float *bias, int64_t columns) {
+    float *values = NULL;
+    int64_t count = 0;
+    TRY(dataset_target_values(t->dataset, SPLIT_TRAIN, target, &values, &count));
+    double sums[CLASSES_MAX] = { 0.0 };
+    for (int64_t i = 0; i < count; i++) {
+        if (columns > 1) {
+            sums[(int64_t)values[i]] += 1.0;
+        } else {
+            sums[0] += (double)values[i];
+        }
+    }
+    double n = count > 0 ? (double)count : 1.0;
+    for (int64_t c = 0; c < columns; c++) {
+        bias[c] = columns > 1 ? (float)log((sums[c] + 1.0) / (n + (double)columns))
+                              : (float)(sums[0] / n);
+    }
+    free(values);
+    return STATUS_OK;
+}
+
+status_t trainer_init_weights(trainer_t *t) {
+    float *weights = t->weights;
+    flat_state_init(&t->flat, t->graph, (uint64_t)t->config->seed, weights);
+    status_t status = STATUS_OK;
+    if (strcmp(t->config->model.name, "majority") == 0) {
+        for (int i = 0; i < t->config->target_count && status == STATUS_OK; i++) {
+            int64_t columns = target_columns(&t->config->targets[i]);
+            status = majority_constants(t, i, weights + t->flat.offsets[2 * i + 1], columns);
+        }
+    }
+    return comm_agree(t->comm, status, "initialise weights");
+}
