@@ -1,0 +1,132 @@
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+#include "launch/command.h"
+#include "trainer/checkpoint.h"
+
+static const option_t options[] = {
+    OPTION_SET,
+    { "--data", "DIR", "data directory (default: the one it was trained on)" },
+    { "--split", "train|valid|test", "default test" },
+    { "--predictions", "FILE", "write recording,subject,step,name,target,prediction" },
+    OPTION_JSON,
+    OPTION_END,
+};
+
+static status_t split_of(const arguments_t *arguments, split_t *split_out) {
+    const char *name = arguments_value(arguments, "--split");
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        if (strcmp(name != NULL ? name : "test", split_name((split_t)s)) == 0) {
+            *split_out = (split_t)s;
+            return STATUS_OK;
+        }
+    }
+    return status_fail(STATUS_INPUT, "--split %s: train, valid or test is expected", name);
+}
+
+/* --data, else the configuration's, else the synthetic data beside the run's checkpoints. */
+static status_t data_of(const arguments_t *arguments, const config_t *config, char **path_out) {
+    const char *given = arguments_value(arguments, "--data");
+    if (given != NULL || config->data.path[0] != '\0') {
+        *path_out = text_copy(given != NULL ? given : config->data.path);
+        return STATUS_OK;
+    }
+    char *directory = NULL;
+    TRY(checkpoint_resolve(arguments->positional[0], &directory));
+    *path_out = text_format("%s/../../data", directory);
+    free(directory);
+    return STATUS_OK;
+}
+
+static void print_text(const char *json) {
+    json_t *root = json_loads(json, 0, NULL), *target, *value;
+    const char *name, *metric;
+    printf("%s: %lld labels scored, %lld steps without a label\n",
+           json_string_value(json_object_get(root, "split")),
+           (long long)json_integer_value(json_object_get(root, "n")),
+           (long long)json_integer_value(json_object_get(root, "n_invalid")));
+    json_object_foreach(json_object_get(root, "targets"), name, target) {
+        printf("  %-12s", name);
+        json_object_foreach(target, metric, value) {
+            if (json_is_real(value)) {
+                printf(" %s %.4f", metric, json_real_value(value));
+            }
+        }
+        printf("\n");
+    }
+    json_decref(root);
+}
+
+static status_t report(const trainer_t *t, const evaluation_t *evaluation, split_t split,
+                       const arguments_t *arguments) {
+    const char *csv = arguments_value(arguments, "--predictions");
+    if (csv != NULL) {
+        TRY(evaluation_write_csv(evaluation, t->config, t->dataset, split, csv));
+    }
+    char *json = evaluation_json(evaluation, t->config, split_name(split));
+    if (arguments_has(arguments, "--json")) {
+        printf("%s\n", json);
+    } else {
+        print_text(json);
+    }
+    free(json);
+    return STATUS_OK;
+}
+
+static status_t evaluate(comm_t *comm, const arguments_t *arguments, const config_t *config,
+                         const checkpoint_t *checkpoint, const char *data_path, split_t split) {
+    trainer_t *t = NULL;
+    evaluation_t *evaluation = NULL;
+    TRY(trainer_open_checkpoint(config, comm, data_path, checkpoint, &t));
+    status_t status = trainer_evaluate(t, split, &evaluation);
+    if (status == STATUS_OK) {
+        bool first = comm_rank(comm) == 0;
+        status = first ? report(t, evaluation, split, arguments) : STATUS_OK;
+        status = comm_agree(comm, status, "write results");
+    }
+    evaluation_free(evaluation);
+    trainer_close(t);
+    return status;
+}
+
+static status_t open_all(const arguments_t *arguments, checkpoint_t *checkpoint,
+                         config_t **config_out, char **data_out, split_t *split_out) {
+    int count = 0;
+    const char *const *sets = arguments_values(arguments, "--set", &count);
+    TRY(split_of(arguments, split_out));
+    TRY(checkpoint_read(arguments->positional[0], checkpoint));
+    TRY(config_parse(checkpoint->config_yaml, arguments->positional[0], sets, count, config_out));
+    return data_of(arguments, *config_out, data_out);
+}
+
+static status_t run(comm_t *comm, const arguments_t *arguments) {
+    checkpoint_t checkpoint = { 0 };
+    config_t *config = NULL;
+    char *data_path = NULL;
+    split_t split = SPLIT_TEST;
+    status_t status = open_all(arguments, &checkpoint, &config, &data_path, &split);
+    status = comm_agree(comm, status, NULL);
+    if (status == STATUS_OK) {
+        comm_set_timeout(comm, config->comm.timeout_s);
+        status = evaluate(comm, arguments, config, &checkpoint, data_path, split);
+    }
+    checkpoint_free(&checkpoint);
+    config_free(config);
+    free(data_path);
+    return status;
+}
+
+const command_t command_evaluate = {
+    .name = "evaluate",
+    .synopsis = "CHECKPOINT [--data DIR] [--split train|valid|test] [--predictions F.csv] [--json]",
+    .summary = "score a checkpoint on a split: every sample exactly once, on any number of ranks",
+    .help = "CHECKPOINT: a run directory (its last), or one of its checkpoints.",
+    .options = options,
+    .positional_min = 1,
+    .positional_max = 1,
+    .collective = true,
+    .run = run,
+};

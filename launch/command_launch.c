@@ -1,0 +1,129 @@
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kernels/base/bytes.h"
+#include "launch/command.h"
+
+static const option_t options[] = {
+    { "-n", "R", "ranks" },
+    { "--hosts", "H1,H2", "hosts (default: this one, or the job's allocation)" },
+    OPTION_END,
+};
+
+enum { WORDS_MAX = 256 };
+typedef struct line {
+    char *words[WORDS_MAX];
+    int count;
+} line_t;
+
+static void add(line_t *line, const char *word) {
+    REQUIRE(line->count < WORDS_MAX - 1);
+    line->words[line->count++] = (char *)word;
+    line->words[line->count] = NULL;
+}
+
+/* Ranks on lost hosts are noticed within seconds; ranks may outnumber cores. */
+static void add_mpirun(line_t *line, const char *ranks, const char *hosts) {
+    static const char *const fixed[] = {
+        "mpirun", "-q", "--bind-to", "none", "--oversubscribe",
+        "--mca", "oob_tcp_keepalive_time", "3", "--mca", "oob_tcp_keepalive_intvl", "1",
+        "--mca", "oob_tcp_keepalive_probes", "3", "--mca", "mpi_yield_when_idle", "1",
+    };
+    for (int i = 0; i < ARRAY_LEN(fixed); i++) {
+        add(line, fixed[i]);
+    }
+    if (geteuid() == 0) {
+        add(line, "--allow-run-as-root");
+    }
+    if (hosts != NULL) {
+        add(line, "--host");
+        add(line, hosts);
+    }
+    add(line, "-n");
+    add(line, ranks);
+}
+
+static void add_srun(line_t *line, const char *ranks, const char *hosts) {
+    add(line, "srun");
+    add(line, "--mpi=pmix");
+    if (hosts != NULL) {
+        add(line, "-w");
+        add(line, hosts);
+    }
+    add(line, "-n");
+    add(line, ranks);
+}
+
+/* The child keeps the terminal; its exit code is ours. A rank killed by a signal left no line: say it. */
+static status_t supervise(line_t *line) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child < 0) {
+        return status_fail_errno(STATUS_FAILED, "cannot start %s", line->words[0]);
+    }
+    if (child == 0) {
+        execvp(line->words[0], line->words);
+        _exit(127);
+    }
+    signal(SIGINT, SIG_IGN);
+    int state = 0;
+    while (waitpid(child, &state, 0) < 0) {
+    }
+    int code = WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
+    if (code == 127) {
+        return status_fail(STATUS_UNAVAILABLE, "cannot run %s; install it or load its module",
+                           line->words[0]);
+    }
+    if (code > 128) {
+        return status_fail(STATUS_FAILED, "a rank was lost (exit code %d); start again with "
+                                          "--resume auto", code);
+    }
+    return code == 0 ? STATUS_OK : status_fail((status_t)code, "%s", "");
+}
+
+static status_t run(comm_t *comm, const arguments_t *arguments) {
+    (void)comm;
+    int64_t ranks = 0;
+    TRY(arguments_integer(arguments, "-n", 1, 1 << 20, 0, &ranks));
+    if (ranks == 0 || arguments->positional_count == 0) {
+        return status_fail(STATUS_INPUT, "usage: jmt launch -n R [--hosts H1,H2] COMMAND ...");
+    }
+    char self[4096];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length < 0) {
+        return status_fail_errno(STATUS_FAILED, "cannot find this program's own path");
+    }
+    self[length] = '\0';
+    char *number = text_format("%lld", (long long)ranks);
+    line_t line = { .count = 0 };
+    const char *hosts = arguments_value(arguments, "--hosts");
+    bool slurm = getenv("SLURM_JOB_ID") != NULL;
+    if (slurm) {
+        add_srun(&line, number, hosts);
+    } else {
+        add_mpirun(&line, number, hosts);
+    }
+    add(&line, self);
+    for (int i = 0; i < arguments->positional_count; i++) {
+        add(&line, arguments->positional[i]);
+    }
+    status_t status = supervise(&line);
+    free(number);
+    return status;
+}
+
+const command_t command_launch = {
+    .name = "launch",
+    .synopsis = "-n R [--hosts H1,H2] COMMAND ...",
+    .summary = "any jmt command on R ranks, over mpirun, or srun inside a Slurm job",
+    .help = "",
+    .options = options,
+    .positional_min = 1,
+    .positional_max = POSITIONALS_MAX,
+    .rest = true,
+    .run = run,
+};

@@ -1,0 +1,127 @@
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data-sharding/import.h"
+#include "data-sharding/remove_subject.h"
+#include "data-sharding/verify.h"
+#include "kernels/base/log.h"
+#include "launch/command.h"
+
+static const option_t options[] = {
+    { "--source", "DIR", "what to import" },
+    { "--out", "DIR", "data directory to write (the key file becomes DIR.key)" },
+    { "--set", "KEY=VALUE", "an option of the importer; may be repeated" },
+    { "--recognise", "DIR", "print the importer that recognises DIR" },
+    { "--verify", "DIR", "check every byte of a data directory; exit 1 if any is bad" },
+    { "--remove-subject", "NAME", "rewrite the data directory without this person; needs --key" },
+    { "--key", "FILE", "the key file of the import" },
+    OPTION_JSON,
+    OPTION_END,
+};
+
+static status_t verify(const char *directory, bool json) {
+    verify_report_t report = { 0 };
+    TRY(shard_verify_dir(directory, &report));
+    json_t *bad = json_array();
+    for (int64_t i = 0; i < report.bad_count; i++) {
+        const verify_bad_t *b = &report.bad[i];
+        json_array_append_new(bad, json_pack("{s:s, s:I, s:I, s:s}", "file", b->file, "offset",
+                                             (json_int_t)b->offset, "length",
+                                             (json_int_t)b->length, "what", b->what));
+    }
+    json_t *object = json_pack("{s:I, s:I, s:o}", "files", (json_int_t)report.files, "blocks",
+                               (json_int_t)report.blocks, "bad", bad);
+    if (json) {
+        char *text = json_dumps(object, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+        printf("%s\n", text);
+        free(text);
+    } else {
+        printf("%lld files, %lld blocks, %lld bad\n", (long long)report.files,
+               (long long)report.blocks, (long long)report.bad_count);
+    }
+    status_t status = STATUS_OK;
+    if (report.bad_count > 0) {
+        status = status_fail(STATUS_FAILED, "%s: %s (bytes %lld to %lld) and %lld more; import again",
+                             report.bad[0].file, report.bad[0].what,
+                             (long long)report.bad[0].offset,
+                             (long long)(report.bad[0].offset + report.bad[0].length),
+                             (long long)report.bad_count - 1);
+    }
+    json_decref(object);
+    verify_report_free(&report);
+    return status;
+}
+
+static void importer_names(char *text, size_t bytes) {
+    int count = 0;
+    const importer_t *const *list = import_list(&count);
+    text[0] = '\0';
+    for (int i = 0; i < count; i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, bytes - used, "%s%s", i > 0 ? ", " : "", list[i]->name);
+    }
+}
+
+static status_t recognise(const char *directory) {
+    const char *name = import_recognise(directory);
+    if (name == NULL) {
+        char names[512];
+        importer_names(names, sizeof names);
+        return status_fail(STATUS_INPUT, "no importer recognises %s; there are: %s", directory,
+                           names);
+    }
+    printf("%s\n", name);
+    return STATUS_OK;
+}
+
+static status_t remove_person(const arguments_t *arguments) {
+    const char *key = arguments_value(arguments, "--key");
+    if (key == NULL || arguments->positional_count != 1) {
+        return status_fail(STATUS_INPUT, "usage: jmt shard --remove-subject NAME --key FILE DIR");
+    }
+    return shard_remove_subject(arguments_value(arguments, "--remove-subject"), key,
+                                arguments->positional[0]);
+}
+
+static status_t import(const arguments_t *arguments) {
+    const char *out = arguments_value(arguments, "--out");
+    if (arguments->positional_count == 0 || out == NULL) {
+        char names[512];
+        importer_names(names, sizeof names);
+        return status_fail(STATUS_INPUT,
+                           "usage: jmt shard IMPORTER [--source DIR] --out DIR; importers: %s", names);
+    }
+    int count = 0;
+    const char *const *sets = arguments_values(arguments, "--set", &count);
+    TRY(import_run(arguments->positional[0], arguments_value(arguments, "--source"), out, sets,
+                   count));
+    log_info("wrote %s; names of people are in %s.key only", out, out);
+    return STATUS_OK;
+}
+
+static status_t run(comm_t *comm, const arguments_t *arguments) {
+    (void)comm;
+    if (arguments_has(arguments, "--verify")) {
+        return verify(arguments_value(arguments, "--verify"), arguments_has(arguments, "--json"));
+    }
+    if (arguments_has(arguments, "--recognise")) {
+        return recognise(arguments_value(arguments, "--recognise"));
+    }
+    if (arguments_has(arguments, "--remove-subject")) {
+        return remove_person(arguments);
+    }
+    return import(arguments);
+}
+
+const command_t command_shard = {
+    .name = "shard",
+    .synopsis = "IMPORTER [--source DIR] --out DIR [--set K=V]... | --verify DIR [--json] |\n"
+                "       --recognise DIR | --remove-subject NAME --key FILE DIR",
+    .summary = "make sharded HDF5 from raw data, check it, or take a person out of it",
+    .help = "",
+    .options = options,
+    .positional_max = 1,
+    .run = run,
+};

@@ -1,0 +1,71 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "launch/command.h"
+#include "trainer/step_port.h"
+
+static const option_t options[] = {
+    OPTION_SET,
+    { "--weights", "FILE", "safetensors with bare parameter names" },
+    { "--batch", "FILE", "safetensors: input/M [B,L,D], mask/M, target/T or cotangent/T" },
+    { "--out", "FILE", "safetensors to write: output/T, loss, grad/P, grad/input/M" },
+    { "--precision", "f32|f64", "default f32" },
+    { "--backend", "ref|cpu|cuda", "default ref for f64, cpu for f32" },
+    OPTION_END,
+};
+
+static status_t precision_of(const arguments_t *arguments, dtype_t *dtype_out) {
+    const char *text = arguments_value(arguments, "--precision");
+    *dtype_out = text != NULL && strcmp(text, "f64") == 0 ? DTYPE_F64 : DTYPE_F32;
+    if (text != NULL && strcmp(text, "f64") != 0 && strcmp(text, "f32") != 0) {
+        return status_fail(STATUS_INPUT, "--precision %s: f32 or f64 is expected", text);
+    }
+    return STATUS_OK;
+}
+
+static status_t run_files(config_t *config, const kernels_t *kernels,
+                          const arguments_t *arguments) {
+    tensor_set_t weights = { 0 }, batch = { 0 }, result = { 0 };
+    status_t status = STATUS_OK;
+    TRY_GOTO(status, safetensors_read(arguments_value(arguments, "--weights"), &weights), done);
+    TRY_GOTO(status, safetensors_read(arguments_value(arguments, "--batch"), &batch), done);
+    TRY_GOTO(status, step_port(config, kernels, &weights, &batch, &result), done);
+    status = safetensors_write(arguments_value(arguments, "--out"), &result);
+done:
+    tensor_set_free(&weights);
+    tensor_set_free(&batch);
+    tensor_set_free(&result);
+    return status;
+}
+
+static status_t run(comm_t *comm, const arguments_t *arguments) {
+    (void)comm;
+    static const char *const needed[] = { "--weights", "--batch", "--out" };
+    for (int i = 0; i < 3; i++) {
+        if (!arguments_has(arguments, needed[i])) {
+            return status_fail(STATUS_INPUT, "%s FILE is missing; see jmt step --help", needed[i]);
+        }
+    }
+    dtype_t dtype = DTYPE_F32;
+    TRY(precision_of(arguments, &dtype));
+    const char *backend = arguments_value(arguments, "--backend");
+    const kernels_t *kernels = NULL;
+    TRY(kernels_for(backend != NULL ? backend : (dtype == DTYPE_F64 ? "ref" : "cpu"), dtype,
+                    &kernels));
+    config_t *config = NULL;
+    TRY(command_config_of(arguments, 0, &config));
+    status_t status = run_files(config, kernels, arguments);
+    config_free(config);
+    return status;
+}
+
+const command_t command_step = {
+    .name = "step",
+    .synopsis = "CONFIG --weights W --batch B --out O [--precision f32|f64] [--backend ref|cpu|cuda]",
+    .summary = "one forward and backward on given numbers: the port for checks from outside",
+    .help = "Opens no data; dropout is off; one virtual shard; B and L come from the batch.",
+    .options = options,
+    .positional_min = 1,
+    .positional_max = 1,
+    .run = run,
+};

@@ -1,0 +1,82 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+#include "launch/command.h"
+#include "trainer/train.h"
+
+static const option_t options[] = {
+    OPTION_SET,
+    { "--run", "DIR", "run directory (default: runs/ and the configuration's name)" },
+    { "--steps", "N", "stop after N optimiser steps in total, whatever epochs says" },
+    { "--resume", "DIR|auto", "go on from DIR's last checkpoint; auto: from --run's, if it has one" },
+    { "--dry-run", NULL, "open everything, check it, train nothing" },
+    { "--overfit", "N", "train on the first N samples only" },
+    OPTION_END,
+};
+
+/* configs/mosi/jmt.yaml -> runs/mosi-jmt */
+static char *default_run(const char *config_path) {
+    const char *name = strncmp(config_path, "configs/", 8) == 0 ? config_path + 8 : config_path;
+    const char *slash = strrchr(name, '/');
+    if (name == config_path && slash != NULL) {
+        name = slash + 1;
+    }
+    char *run = text_format("runs/%s", name);
+    char *dot = strrchr(run, '.');
+    if (dot != NULL && strcmp(dot, ".yaml") == 0) {
+        *dot = '\0';
+    }
+    for (char *c = run + 5; *c != '\0'; c++) {
+        *c = *c == '/' ? '-' : *c;
+    }
+    return run;
+}
+
+static status_t train(comm_t *comm, const arguments_t *arguments, const config_t *config) {
+    train_options_t train_options = { .resume = arguments_value(arguments, "--resume"),
+                                      .dry_run = arguments_has(arguments, "--dry-run") };
+    status_t status = arguments_integer(arguments, "--steps", 1, INT64_MAX, 0, &train_options.steps);
+    if (status == STATUS_OK) {
+        status =
+            arguments_integer(arguments, "--overfit", 1, INT64_MAX, 0, &train_options.overfit);
+    }
+    TRY(comm_agree(comm, status, NULL));
+    const char *given = arguments_value(arguments, "--run");
+    bool named = train_options.resume != NULL && strcmp(train_options.resume, "auto") != 0;
+    if (given == NULL && named) {
+        given = train_options.resume;
+    }
+    char *directory =
+        given != NULL ? text_copy(given) : default_run(arguments->positional[0]);
+    train_options.run_directory = directory;
+    status = train_run(config, comm, &train_options);
+    free(directory);
+    return status;
+}
+
+static status_t run(comm_t *comm, const arguments_t *arguments) {
+    config_t *config = NULL;
+    status_t status = command_config_of(arguments, 0, &config);
+    status = comm_agree(comm, status, NULL);
+    if (status == STATUS_OK) {
+        comm_set_timeout(comm, config->comm.timeout_s);
+        status = train(comm, arguments, config);
+    }
+    config_free(config);
+    return status;
+}
+
+const command_t command_train = {
+    .name = "train",
+    .synopsis = "CONFIG [--run DIR] [--steps N] [--resume DIR|auto] [--dry-run] [--overfit N]",
+    .summary = "train a model; under mpirun, on all ranks",
+    .help = "Writes config.yaml, manifest.json, metrics.jsonl and checkpoints/ into the run directory.\n"
+            "SIGTERM, SIGINT and SIGUSR1 save a checkpoint and end with exit code 75.",
+    .options = options,
+    .positional_min = 1,
+    .positional_max = 1,
+    .collective = true,
+    .run = run,
+};
