@@ -8,7 +8,7 @@
 
 #include "kernels/base/status.h"
 
-enum { OPTION_VALUES_MAX = 64, OPTIONS_MAX = 16, POSITIONALS_MAX = 64 };
+enum { OPTION_VALUES_MAX = 64, OPTIONS_MAX = 16, POSITIONALS_MAX = 1024 };
 
 typedef struct option {
     const char *name;  /* "--run" */

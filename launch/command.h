@@ -19,7 +19,8 @@ typedef struct command {
 } command_t;
 
 extern const command_t command_train, command_evaluate, command_shard, command_inspect,
-    command_export, command_plan, command_step, command_config, command_doctor, command_launch;
+    command_export, command_plan, command_step, command_config, command_doctor, command_launch,
+    command_table;
 
 /* --set, --json and the like, declared once. */
 #define OPTION_SET  { "--set", "KEY=VALUE", "override a setting of the configuration; may be repeated" }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
 #include "launch/command.h"
 #include "trainer/checkpoint.h"
 
@@ -12,6 +13,7 @@ static const option_t options[] = {
     { "--data", "DIR", "data directory (default: the one it was trained on)" },
     { "--split", "train|valid|test", "default test" },
     { "--predictions", "FILE", "write recording,subject,step,name,target,prediction" },
+    { "--out", "FILE", "write the JSON object to FILE, whole or not at all" },
     OPTION_JSON,
     OPTION_END,
 };
@@ -67,13 +69,16 @@ static status_t report(const trainer_t *t, const evaluation_t *evaluation, split
         TRY(evaluation_write_csv(evaluation, t->config, t->dataset, split, csv));
     }
     char *json = evaluation_json(evaluation, t->config, split_name(split));
+    const char *out = arguments_value(arguments, "--out");
+    status_t status =
+        out != NULL ? file_write_durable(out, json, strlen(json)) : STATUS_OK;
     if (arguments_has(arguments, "--json")) {
         printf("%s\n", json);
     } else {
         print_text(json);
     }
     free(json);
-    return STATUS_OK;
+    return status;
 }
 
 static status_t evaluate(comm_t *comm, const arguments_t *arguments, const config_t *config,
@@ -121,7 +126,8 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
 
 const command_t command_evaluate = {
     .name = "evaluate",
-    .synopsis = "CHECKPOINT [--data DIR] [--split train|valid|test] [--predictions F.csv] [--json]",
+    .synopsis = "CHECKPOINT [--data DIR] [--split train|valid|test] [--predictions F.csv] [--out F.json]\n"
+                "       [--json]",
     .summary = "score a checkpoint on a split: every sample exactly once, on any number of ranks",
     .help = "CHECKPOINT: a run directory (its last), or one of its checkpoints.",
     .options = options,

@@ -9,7 +9,8 @@
 
 static const command_t *const commands[] = {
     &command_train, &command_evaluate, &command_shard, &command_inspect, &command_export,
-    &command_plan,  &command_step,     &command_config, &command_doctor, &command_launch,
+    &command_plan,  &command_step,     &command_table, &command_config, &command_doctor,
+    &command_launch,
 };
 
 static void print_usage(FILE *stream) {

@@ -58,6 +58,12 @@ static status_t write_text(const char *directory, const char *name, const char *
     return status;
 }
 
+/* What `jmt table` calls the run. */
+static const char *row_name(const run_t *run) {
+    bool unimodal = strcmp(run->config->model.name, "unimodal") == 0;
+    return unimodal ? run->trainer->modality_names[0] : run->config->model.name;
+}
+
 static status_t write_run_manifest(const run_t *run) {
     const config_t *config = run->config;
     char *fingerprint = NULL;
@@ -65,10 +71,11 @@ static status_t write_run_manifest(const run_t *run) {
     char host[256] = "";
     gethostname(host, sizeof host - 1);
     json_t *manifest = json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:I}", "program", "jmt", "version", JMT_VERSION,
-        "model", config->model.name, "seed", (json_int_t)config->seed, "ranks",
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:I}", "program", "jmt", "version",
+        JMT_VERSION, "model", config->model.name, "row", row_name(run), "selected_on",
+        select_on_name(config), "seed", (json_int_t)config->seed, "ranks",
         (json_int_t)comm_size(run->comm), "host", host, "fingerprint", fingerprint, "data",
-        dataset_identity(run->trainer->dataset), "parameters",
+        dataset_identity(run->trainer->dataset), "data_path", run->data_path, "parameters",
         (json_int_t)graph_parameter_elements(run->trainer->graph));
     char *text = json_dumps(manifest, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     status_t status = write_text(run->options->run_directory, "manifest.json", text);

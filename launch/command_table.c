@@ -1,0 +1,43 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "launch/command.h"
+#include "trainer/run_table.h"
+
+static const option_t options[] = {
+    {"--format", "md|csv|latex|json", "default md"},
+    OPTION_END,
+};
+
+static status_t run(comm_t *comm, const arguments_t *arguments) {
+    (void)comm;
+    run_table_t *table = NULL;
+    TRY(run_table_open(arguments->positional, arguments->positional_count, &table));
+    const char *format = arguments_value(arguments, "--format");
+    char *text = NULL;
+    status_t status = STATUS_OK;
+    if (format != NULL && strcmp(format, "json") == 0) {
+        text = run_table_json(table);
+        printf("%s\n", text);
+    } else {
+        status = run_table_text(table, format != NULL ? format : "md", &text);
+        if (status == STATUS_OK) {
+            printf("%s", text);
+        }
+    }
+    free(text);
+    run_table_close(table);
+    return status;
+}
+
+const command_t command_table = {
+    .name = "table",
+    .synopsis = "RUN... [--format md|csv|latex|json]",
+    .summary = "runs side by side: a row for each model, mean and spread over seeds",
+    .help = "RUN: a directory of jmt train that holds evaluation.json (jmt evaluate ... --out).",
+    .options = options,
+    .positional_min = 1,
+    .positional_max = POSITIONALS_MAX,
+    .run = run,
+};
