@@ -1,0 +1,118 @@
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
+#include "trainer/run_table.h"
+
+static char root_[64];
+
+static int make_root(void **state) {
+    (void)state;
+    snprintf(root_, sizeof root_, "/tmp/jmt-run-table-XXXXXX");
+    return mkdtemp(root_) == NULL;
+}
+
+static int remove_root(void **state) {
+    (void)state;
+    return dir_remove(root_) != STATUS_OK;
+}
+
+static void write_file(const char *run, const char *name, const char *text) {
+    char *path = text_format("%s/%s/%s", root_, run, name);
+    CHECK_OK(file_write_durable(path, text, strlen(text)));
+    free(path);
+}
+
+/* A run as far as the table reads it. */
+static char *make_run(const char *run, const char *row, int seed, const char *data,
+                      const char *metrics) {
+    char *directory = text_format("%s/%s", root_, run);
+    CHECK_OK(dir_make(directory));
+    char *manifest = text_format("{\"row\": \"%s\", \"seed\": %d, \"data\": \"%s\", \"data_path\": "
+                                 "\"d\", \"selected_on\": \"ccc\"}",
+                                 row, seed, data);
+    char *evaluation = text_format("{\"split\": \"test\", \"metrics\": {%s}}", metrics);
+    write_file(run, "manifest.json", manifest);
+    write_file(run, "evaluation.json", evaluation);
+    free(manifest);
+    free(evaluation);
+    return directory;
+}
+
+static double at(json_t *root, const char *model, const char *metric, const char *what) {
+    json_t *values =
+        json_object_get(json_object_get(json_object_get(root, "models"), model), metric);
+    json_t *value = json_object_get(values, what);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static void mean_and_sample_spread(void **state) {
+    (void)state;
+    char *runs[] = {
+        make_run("a0", "jmt", 3, "x", "\"ccc\": 0.5, \"accuracy\": 1"),
+        make_run("a1", "jmt", 1, "x", "\"ccc\": 0.75, \"accuracy\": 0.5"),
+        make_run("a2", "jmt", 2, "x", "\"ccc\": 0.25"),
+        make_run("b0", "mt", 1, "x", "\"ccc\": 0.125"),
+    };
+    run_table_t *table = NULL;
+    CHECK_OK(run_table_open((const char *const *)runs, 4, &table));
+    char *text = run_table_json(table);
+    json_t *root = json_loads(text, 0, NULL);
+    assert_non_null(root);
+    /* 0.5, 0.75, 0.25: mean 0.5, squares 0 + 1/16 + 1/16 over n - 1 = 2 */
+    assert_true(at(root, "jmt", "ccc", "mean") == 0.5);
+    assert_true(at(root, "jmt", "ccc", "std") == 0.25);
+    assert_true(at(root, "jmt", "accuracy", "mean") == 0.75);
+    assert_true(fabs(at(root, "jmt", "accuracy", "std") - sqrt(0.125)) < 1e-15);
+    assert_true(at(root, "mt", "ccc", "mean") == 0.125);
+    assert_true(isnan(at(root, "mt", "ccc", "std")));
+    json_t *seeds = json_object_get(root, "seeds");
+    assert_int_equal(json_array_size(seeds), 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(json_integer_value(json_array_get(seeds, (size_t)i)), i + 1);
+    }
+    json_decref(root);
+    free(text);
+    CHECK_OK(run_table_text(table, "csv", &text));
+    assert_string_equal(text, "model,runs,accuracy,accuracy_std,ccc,ccc_std\n"
+                              "jmt,3,0.750000,0.353553,0.500000,0.250000\n"
+                              "mt,1,,,0.125000,\n");
+    free(text);
+    CHECK_FAILS(run_table_text(table, "html", &text), STATUS_INPUT, "--format html");
+    run_table_close(table);
+    for (int i = 0; i < 4; i++) {
+        free(runs[i]);
+    }
+}
+
+static void what_does_not_belong_together_is_refused(void **state) {
+    (void)state;
+    char *runs[] = {make_run("c0", "jmt", 1, "x", "\"ccc\": 0.5"),
+                    make_run("c1", "jmt", 1, "x", "\"ccc\": 0.5"),
+                    make_run("c2", "jmt", 2, "y", "\"ccc\": 0.5")};
+    run_table_t *table = NULL;
+    const char *twice[] = {runs[0], runs[1]}, *mixed[] = {runs[0], runs[2]};
+    CHECK_FAILS(run_table_open(twice, 2, &table), STATUS_INPUT, "seed 1 already");
+    CHECK_FAILS(run_table_open(mixed, 2, &table), STATUS_INPUT, "its data is 'y'");
+    write_file("c0", "evaluation.json", "{\"split\": ");
+    CHECK_FAILS(run_table_open(twice, 1, &table), STATUS_INPUT, "is damaged");
+    const char *nowhere[] = {"/nowhere"};
+    CHECK_FAILS(run_table_open(nowhere, 1, &table), STATUS_INPUT, "/nowhere/manifest.json");
+    for (int i = 0; i < 3; i++) {
+        free(runs[i]);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(mean_and_sample_spread, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(what_does_not_belong_together_is_refused, make_root,
+                                        remove_root),
+    };
+    return RUN_TESTS(tests);
+}
