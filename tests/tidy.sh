@@ -9,8 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 file_lines_max=600
 function_lines_max=70
 columns_max=100
-jansson_users='^(trainer|launch|tests)/'
-getenv_users='^(launch/|comm/comm(_mpi)?\.c|kernels/cpu/|trainer/fault\.c|tests/)'
+jansson_users='^(data-sharding|trainer|launch|tests)/'
+getenv_users='^(launch/|comm/comm(_mpi)?\.c|kernels/kernels\.c|trainer/fault\.c|tests/)'
 
 mapfile -t files < <(git ls-files -co --exclude-standard | sort -u |
     while read -r file; do [ -f "$file" ] && echo "$file"; done)
@@ -18,6 +18,12 @@ matching() { printf '%s\n' "${files[@]}" | grep -E "$1"; }
 mapfile -t sources < <(matching '\.[ch]$')
 mapfile -t texts < <(matching '\.(c|h|cu|cuh|sh|py|yaml|cmake|json)$|(^|/)CMakeLists\.txt$
 ^(launch|tests|\.ci)/[a-z-]+$')
+
+# A tree without git (an archive) has nothing to list; saying "all clean" of nothing would be a lie.
+if [ ${#sources[@]} -eq 0 ]; then
+    echo "SKIP: git does not list this tree"
+    exit 77
+fi
 
 number=0
 failures=0
@@ -47,7 +53,8 @@ includes() {
 }
 
 # Who may include whom: a layer, then the layers that it sees. A backend's folder (kernels/cpu and
-# its like) is a layer of its own that nobody else sees. Tests see everything.
+# its like) is a layer of its own that only the table of tables (kernels/*.c) sees; ref, the truth that
+# the others start from, is seen by all backends. Tests see everything.
 layer_offenders() {
     includes | awk -F: '
         function layer(path,    parts, count) {
@@ -58,7 +65,7 @@ layer_offenders() {
         }
         BEGIN {
             sees["base"] = " base "
-            sees["kernels"] = " base kernels "
+            sees["kernels"] = " base kernels kernels/ref kernels/cpu kernels/cuda "
             sees["configs"] = " base configs "
             sees["comm"] = " base kernels comm "
             sees["data-sharding"] = " base data-sharding "
@@ -70,9 +77,11 @@ layer_offenders() {
             from = layer($1)
             to = layer(header)
             if (from == "tests") next
-            row = from ~ /^kernels\// ? " base kernels " from " " : sees[from]
+            row = from ~ /^kernels\// ? " base kernels kernels/ref " from " " : sees[from]
             if (to == "?") print $1 ":" $2 ": \"" header "\" is not written from the root"
             else if (!index(row, " " to " ")) print $1 ":" $2 ": " from " may not include " header
+            else if (from == "kernels" && $1 ~ /\.h$/ && to ~ /^kernels\//)
+                print $1 ":" $2 ": " header " would be seen by all who include this"
             else if (header ~ /internal\.h$/ && from != to)
                 print $1 ":" $2 ": " header " is private to its folder"
         }'
@@ -158,7 +167,7 @@ banned_call_offenders() {
     banned 'abort' '^kernels/base/status\.c|^tests/' 'panic'
     banned 'getenv|secure_getenv' "$getenv_users" 'a setting'
     banned 'sprintf|vsprintf|gets' '^$' 'snprintf, text_format'
-    banned 'strcpy|strcat|strncpy|strncat' '^kernels/base/' 'text_copy, text_format'
+    banned 'strcpy|strcat|strncpy|strncat' '^kernels/base/|^tests/' 'text_copy, text_format'
     banned 'rand|srand|drand48|random' '^$' 'rng.h'
     banned 'strtok|localtime|gmtime|asctime|ctime' '^$' 'the _r form'
 }
@@ -175,6 +184,7 @@ state_offenders() {
             my $first = $last; # back to where the declaration begins: } name[] = { is its end
             $first-- while $first > 1 && $text[$first - 1] !~ /^[a-z_]/;
             my $declaration = join "", @text[$first - 1 .. $last - 1];
+            next if $declaration =~ /\bvolatile sig_atomic_t\b/; # a signal handler has no argument
             next if $declaration =~ /^extern\b|\*\s*const\s+$F[0]\b/;
             next if $declaration =~ /\bconst\b/ && $declaration !~ /\*\s*$F[0]\b/;
             print "$F[1]:$last: $F[0] is no constant\n";'
@@ -217,10 +227,11 @@ fi
 check 'no banned calls' banned_call_offenders
 check 'no leftover markers' marker_offenders
 check "lines have at most $columns_max columns and end clean" column_offenders
-if command -v clang-format >/dev/null; then
+# Other versions break lines elsewhere.
+if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
     check 'clang-format has nothing to change' format_offenders
 else
-    skip 'clang-format has nothing to change' 'needs clang-format'
+    skip 'clang-format has nothing to change' 'needs clang-format 14'
 fi
 echo "1..$number"
 [ $failures -eq 0 ]
