@@ -1,7 +1,10 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,8 +12,8 @@
 #include "launch/command.h"
 
 static const option_t options[] = {
-    { "-n", "R", "ranks" },
-    { "--hosts", "H1,H2", "hosts (default: this one, or the job's allocation)" },
+    {"-n", "R", "ranks"},
+    {"--hosts", "H1,H2", "hosts (default: this one, or the job's allocation)"},
     OPTION_END,
 };
 
@@ -29,9 +32,23 @@ static void add(line_t *line, const char *word) {
 /* Ranks on lost hosts are noticed within seconds; ranks may outnumber cores. */
 static void add_mpirun(line_t *line, const char *ranks, const char *hosts) {
     static const char *const fixed[] = {
-        "mpirun", "-q", "--bind-to", "none", "--oversubscribe",
-        "--mca", "oob_tcp_keepalive_time", "3", "--mca", "oob_tcp_keepalive_intvl", "1",
-        "--mca", "oob_tcp_keepalive_probes", "3", "--mca", "mpi_yield_when_idle", "1",
+        "mpirun",
+        "-q",
+        "--bind-to",
+        "none",
+        "--oversubscribe",
+        "--mca",
+        "oob_tcp_keepalive_time",
+        "3",
+        "--mca",
+        "oob_tcp_keepalive_intvl",
+        "1",
+        "--mca",
+        "oob_tcp_keepalive_probes",
+        "3",
+        "--mca",
+        "mpi_yield_when_idle",
+        "1",
     };
     for (int i = 0; i < ARRAY_LEN(fixed); i++) {
         add(line, fixed[i]);
@@ -58,29 +75,61 @@ static void add_srun(line_t *line, const char *ranks, const char *hosts) {
     add(line, ranks);
 }
 
-/* The child keeps the terminal; its exit code is ours. A rank killed by a signal left no line: say it. */
+/* Never returns. The process group is its own, so that Ctrl-C reaches us alone and is passed on as
+ * a wish to stop; nobody reads the terminal then. Should we be killed, the job ends too. */
+_Noreturn static void become(line_t *line, const sigset_t *mask) {
+    int nothing = open("/dev/null", O_RDONLY);
+    sigprocmask(SIG_SETMASK, mask, NULL);
+    if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && nothing >= 0 &&
+        dup2(nothing, STDIN_FILENO) == STDIN_FILENO) {
+        execvp(line->words[0], line->words);
+    }
+    _exit(127);
+}
+
+/* The first signal asks the ranks to save and stop (mpirun and srun hand SIGUSR1 on; to SIGTERM
+ * mpirun itself answers by killing them within a second); from the second on the job is ended. */
+static int wait_and_forward(pid_t child, const sigset_t *signals) {
+    int state = 0;
+    bool asked = false;
+    while (waitpid(child, &state, WNOHANG) == 0) {
+        int number = 0;
+        sigwait(signals, &number);
+        if (number != SIGCHLD) {
+            kill(child, asked && number != SIGUSR1 ? SIGTERM : SIGUSR1);
+            asked = true;
+        }
+    }
+    return WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
+}
+
+/* Its exit code is ours. A rank killed by a signal left no line: say it. */
 static status_t supervise(line_t *line) {
+    sigset_t signals, before;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGCHLD);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &signals, &before);
     fflush(NULL);
     pid_t child = fork();
+    if (child == 0) {
+        become(line, &before);
+    }
+    int error = errno, code = child > 0 ? wait_and_forward(child, &signals) : 0;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = error;
     if (child < 0) {
         return status_fail_errno(STATUS_FAILED, "cannot start %s", line->words[0]);
     }
-    if (child == 0) {
-        execvp(line->words[0], line->words);
-        _exit(127);
-    }
-    signal(SIGINT, SIG_IGN);
-    int state = 0;
-    while (waitpid(child, &state, 0) < 0) {
-    }
-    int code = WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
     if (code == 127) {
         return status_fail(STATUS_UNAVAILABLE, "cannot run %s; install it or load its module",
                            line->words[0]);
     }
     if (code > 128) {
-        return status_fail(STATUS_FAILED, "a rank was lost (exit code %d); start again with "
-                                          "--resume auto", code);
+        return status_fail(STATUS_FAILED,
+                           "a rank was lost (exit code %d); start again with --resume auto", code);
     }
     return code == 0 ? STATUS_OK : status_fail((status_t)code, "%s", "");
 }
@@ -99,7 +148,7 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     }
     self[length] = '\0';
     char *number = text_format("%lld", (long long)ranks);
-    line_t line = { .count = 0 };
+    line_t line = {.count = 0};
     const char *hosts = arguments_value(arguments, "--hosts");
     bool slurm = getenv("SLURM_JOB_ID") != NULL;
     if (slurm) {
@@ -120,7 +169,8 @@ const command_t command_launch = {
     .name = "launch",
     .synopsis = "-n R [--hosts H1,H2] COMMAND ...",
     .summary = "any jmt command on R ranks, over mpirun, or srun inside a Slurm job",
-    .help = "",
+    .help = "SIGINT, SIGTERM and SIGUSR1 ask the ranks to save and stop (exit code 75); a second\n"
+            "SIGINT or SIGTERM ends the job at once.",
     .options = options,
     .positional_min = 1,
     .positional_max = POSITIONALS_MAX,
