@@ -10,8 +10,8 @@
 
 static const option_t options[] = {
     OPTION_SET,
-    { "--out", "FILE", "safetensors to write" },
-    { "--optimizer", NULL, "the optimiser's state too, as optimizer/STATE/NAME" },
+    {"--out", "FILE", "safetensors to write"},
+    {"--optimizer", NULL, "the optimiser's state too, as optimizer/STATE/NAME"},
     OPTION_END,
 };
 
@@ -58,7 +58,7 @@ static status_t collect(const arguments_t *arguments, tensor_set_t *set) {
         config_free(config);
         return status;
     }
-    checkpoint_t checkpoint = { 0 };
+    checkpoint_t checkpoint = {0};
     TRY(checkpoint_read(source, &checkpoint));
     export_checkpoint(&checkpoint, arguments_has(arguments, "--optimizer"), set);
     checkpoint_free(&checkpoint);
@@ -71,7 +71,7 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     if (out == NULL) {
         return status_fail(STATUS_INPUT, "--out FILE is missing; see jmt export --help");
     }
-    tensor_set_t set = { 0 };
+    tensor_set_t set = {0};
     status_t status = collect(arguments, &set);
     if (status == STATUS_OK) {
         status = safetensors_write(out, &set);

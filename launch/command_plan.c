@@ -13,7 +13,7 @@
 
 static const option_t options[] = {
     OPTION_SET,
-    { "--order", "EPOCH", "the training samples and the order in which this epoch takes them" },
+    {"--order", "EPOCH", "the training samples and the order in which this epoch takes them"},
     OPTION_JSON,
     OPTION_END,
 };
@@ -49,7 +49,8 @@ static void print_order(const json_t *order) {
 static void print_plan(const json_t *plan) {
     size_t i;
     json_t *layer;
-    printf("%-36s %-14s %12s %12s %14s\n", "layer", "operation", "shape", "parameters", "MAC/sample");
+    printf("%-36s %-14s %12s %12s %14s\n", "layer", "operation", "shape", "parameters",
+           "MAC/sample");
     json_array_foreach(json_object_get(plan, "layers"), i, layer) {
         const json_t *shape = json_object_get(layer, "shape");
         printf("%-36s %-14s %6lld x%5lld %12lld %14lld\n",
@@ -84,10 +85,10 @@ static status_t dims_of(const config_t *config, int64_t dims[CONFIG_MODALITIES_M
     for (int m = 0; m < count; m++) {
         names[m] = config->modalities[indices[m]].name;
     }
-    dataset_config_t data = { .path = config->data.path,
-                              .window = config->data.window,
-                              .modalities = names,
-                              .modality_count = count };
+    dataset_config_t data = {.path = config->data.path,
+                             .window = config->data.window,
+                             .modalities = names,
+                             .modality_count = count};
     dataset_t *dataset = NULL;
     TRY(dataset_open(&data, &dataset));
     for (int m = 0; m < count; m++) {

@@ -6,11 +6,11 @@
 
 static const option_t options[] = {
     OPTION_SET,
-    { "--weights", "FILE", "safetensors with bare parameter names" },
-    { "--batch", "FILE", "safetensors: input/M [B,L,D], mask/M, target/T or cotangent/T" },
-    { "--out", "FILE", "safetensors to write: output/T, loss, grad/P, grad/input/M" },
-    { "--precision", "f32|f64", "default f32" },
-    { "--backend", "ref|cpu|cuda", "default ref for f64, cpu for f32" },
+    {"--weights", "FILE", "safetensors with bare parameter names"},
+    {"--batch", "FILE", "safetensors: input/M [B,L,D], mask/M, target/T or cotangent/T"},
+    {"--out", "FILE", "safetensors to write: output/T, loss, grad/P, grad/input/M"},
+    {"--precision", "f32|f64", "default f32"},
+    {"--backend", "ref|cpu|cuda", "default ref for f64, cpu for f32"},
     OPTION_END,
 };
 
@@ -25,7 +25,7 @@ static status_t precision_of(const arguments_t *arguments, dtype_t *dtype_out) {
 
 static status_t run_files(config_t *config, const kernels_t *kernels,
                           const arguments_t *arguments) {
-    tensor_set_t weights = { 0 }, batch = { 0 }, result = { 0 };
+    tensor_set_t weights = {0}, batch = {0}, result = {0};
     status_t status = STATUS_OK;
     TRY_GOTO(status, safetensors_read(arguments_value(arguments, "--weights"), &weights), done);
     TRY_GOTO(status, safetensors_read(arguments_value(arguments, "--batch"), &batch), done);
@@ -40,7 +40,7 @@ done:
 
 static status_t run(comm_t *comm, const arguments_t *arguments) {
     (void)comm;
-    static const char *const needed[] = { "--weights", "--batch", "--out" };
+    static const char *const needed[] = {"--weights", "--batch", "--out"};
     for (int i = 0; i < 3; i++) {
         if (!arguments_has(arguments, needed[i])) {
             return status_fail(STATUS_INPUT, "%s FILE is missing; see jmt step --help", needed[i]);
@@ -61,7 +61,8 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
 
 const command_t command_step = {
     .name = "step",
-    .synopsis = "CONFIG --weights W --batch B --out O [--precision f32|f64] [--backend ref|cpu|cuda]",
+    .synopsis =
+        "CONFIG --weights W --batch B --out O [--precision f32|f64] [--backend ref|cpu|cuda]",
     .summary = "one forward and backward on given numbers: the port for checks from outside",
     .help = "Opens no data; dropout is off; one virtual shard; B and L come from the batch.",
     .options = options,

@@ -4,28 +4,10 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
-#include "trainer/graph_plan.h"
+#include "trainer/executor_internal.h"
 
-struct executor {
-    const graph_t *graph;
-    executor_config_t config;
-    graph_plan_t *plan;
-    char *arena, *scratch; /* device memory */
-    size_t arena_bytes, scratch_bytes;
-    uint8_t *mask_bytes;
-    mask_t *masks;      /* by mask */
-    op_plan_t **ops;    /* by node */
-    op_call_t *calls;   /* by node: all pointers but weights are fixed */
-    op_plan_t **sum_ops; /* by gradient sum */
-    op_call_t *sum_calls;
-    executor_state_t state;
-    char *workspace;
-    char *leaf_scratch;      /* one unit: the second use of a shared weight */
-    char *level_scratch;     /* one unit per level of the local tree */
-    int64_t unit_elements_max;
-};
-
-/* --- planning ----------------------------------------------------------------------------------- */
+/* --- planning -----------------------------------------------------------------------------------
+ */
 
 static int64_t local_samples(const executor_t *executor) {
     return executor->config.samples_per_shard * executor->config.shard_count;
@@ -35,10 +17,10 @@ int64_t executor_samples(const executor_t *executor) { return local_samples(exec
 
 static op_shape_t shape_of(const executor_t *executor, view_t view) {
     if (view.buffer < 0) {
-        return (op_shape_t){ 0, 0, 0 };
+        return (op_shape_t){0, 0, 0};
     }
-    return (op_shape_t){ view.rows * executor->config.samples_per_shard, view.columns,
-                         view.row_stride };
+    return (op_shape_t){view.rows * executor->config.samples_per_shard, view.columns,
+                        view.row_stride};
 }
 
 /* A token stack is written as rows of count * d columns. */
@@ -54,7 +36,7 @@ static view_t side_by_side(const node_t *node, view_t view) {
 
 static matrix_t matrix_of(const executor_t *executor, view_t view) {
     if (view.buffer < 0) {
-        return (matrix_t){ 0 };
+        return (matrix_t){0};
     }
     const buffer_t *buffer = &executor->plan->buffers[view.buffer];
     size_t element_bytes = dtype_bytes(executor->config.kernels->dtype);
@@ -70,9 +52,8 @@ static matrix_t matrix_of(const executor_t *executor, view_t view) {
 static void describe(const executor_t *executor, int i, op_description_t *d) {
     const graph_plan_t *plan = executor->plan;
     const node_t *node = &executor->graph->nodes[i];
-    *d = (op_description_t){ .kind = node->kind,
-                             .attributes = node->attributes,
-                             .input_count = node->input_count };
+    *d = (op_description_t){
+        .kind = node->kind, .attributes = node->attributes, .input_count = node->input_count};
     d->attributes.groups *= executor->config.samples_per_shard;
     d->out = shape_of(executor, side_by_side(node, plan->values[node->out]));
     d->d_out = shape_of(executor, side_by_side(node, plan->gradients[node->out]));
@@ -84,7 +65,7 @@ static void describe(const executor_t *executor, int i, op_description_t *d) {
 
 static void describe_sum(const executor_t *executor, const gradient_sum_t *sum,
                          op_description_t *d) {
-    *d = (op_description_t){ .kind = OP_sum, .input_count = sum->term_count };
+    *d = (op_description_t){.kind = OP_sum, .input_count = sum->term_count};
     d->out = shape_of(executor, sum->total);
     for (int k = 0; k < sum->term_count; k++) {
         d->in[k] = shape_of(executor, sum->terms[k]);
@@ -93,7 +74,7 @@ static void describe_sum(const executor_t *executor, const gradient_sum_t *sum,
 
 static status_t plan_op(const executor_t *executor, const op_description_t *description,
                         op_plan_t **plan_out, int64_t *workspace_max, int64_t *saved_out) {
-    op_needs_t needs = { 0 };
+    op_needs_t needs = {0};
     const op_row_t *row = &executor->config.kernels->ops[description->kind];
     TRY(row->plan(description, plan_out, &needs));
     *workspace_max = max_i64(*workspace_max, needs.workspace_count);
@@ -168,7 +149,7 @@ static status_t alloc_masks(executor_t *executor) {
     int64_t offset = 0;
     for (int m = 0; m < graph->mask_count; m++) {
         int64_t per_shard = graph->masks[m].rows * executor->config.samples_per_shard;
-        executor->masks[m] = (mask_t){ executor->mask_bytes + offset, per_shard, per_shard };
+        executor->masks[m] = (mask_t){executor->mask_bytes + offset, per_shard, per_shard};
         offset += align_up(graph->masks[m].rows * samples, 64);
     }
     return STATUS_OK;
@@ -194,6 +175,7 @@ static void prepare_call(executor_t *executor, int i, const int *saved) {
     }
     call->workspace = executor->workspace;
     call->shard_end = executor->config.shard_count;
+    executor->has_backward_data[i] = graph_plan_has_backward_data(plan, i);
 }
 
 static void prepare_sum(executor_t *executor, int s) {
@@ -215,9 +197,8 @@ static status_t open_memory(executor_t *executor) {
     status_t status = STATUS_OK;
     TRY_GOTO(status, plan_ops(executor, saved, &workspace_count), done);
     graph_plan_lifetimes(executor->plan, saved);
-    executor->arena_bytes =
-        (size_t)graph_plan_place(executor->plan, local_samples(executor),
-                                 dtype_bytes(executor->config.kernels->dtype));
+    executor->arena_bytes = (size_t)graph_plan_place(executor->plan, local_samples(executor),
+                                                     dtype_bytes(executor->config.kernels->dtype));
     TRY_GOTO(status, executor->config.device->alloc(executor->arena_bytes, "activations", &memory),
              done);
     executor->arena = memory;
@@ -243,8 +224,11 @@ status_t executor_open(const graph_t *graph, const executor_config_t *config,
     executor->graph = graph;
     executor->config = *config;
     executor->plan = plan;
+    plan->private_buffers = config->private_buffers;
     executor->ops = alloc_zero(graph->node_count, sizeof *executor->ops);
     executor->calls = alloc_zero(graph->node_count, sizeof *executor->calls);
+    executor->has_backward_data =
+        alloc_zero(graph->node_count, sizeof *executor->has_backward_data);
     executor->sum_ops = alloc_zero(plan->sum_count, sizeof *executor->sum_ops);
     executor->sum_calls = alloc_zero(plan->sum_count, sizeof *executor->sum_calls);
     status_t status = open_memory(executor);
@@ -277,13 +261,15 @@ void executor_close(executor_t *executor) {
     free(executor->masks);
     free(executor->ops);
     free(executor->calls);
+    free(executor->has_backward_data);
     free(executor->sum_ops);
     free(executor->sum_calls);
     graph_plan_free(executor->plan);
     free(executor);
 }
 
-/* --- access --------------------------------------------------------------------------------------- */
+/* --- access
+ * --------------------------------------------------------------------------------------- */
 
 void *executor_input(executor_t *executor, int input) {
     return matrix_of(executor, executor->plan->values[executor->graph->inputs[input].value]).data;
@@ -298,7 +284,7 @@ matrix_t executor_output(const executor_t *executor, int output) {
 }
 
 matrix_t executor_output_gradient(const executor_t *executor, int output) {
-    return matrix_of(executor, executor->plan->gradients[executor->graph->outputs[output].value]);
+    return matrix_of(executor, executor->plan->loss_gradients[output]);
 }
 
 matrix_t executor_input_gradient(const executor_t *executor, int input) {
@@ -308,11 +294,10 @@ matrix_t executor_input_gradient(const executor_t *executor, int input) {
 size_t executor_arena_bytes(const executor_t *executor) { return executor->arena_bytes; }
 size_t executor_scratch_bytes(const executor_t *executor) { return executor->scratch_bytes; }
 
-/* Element offset of a node's weight in a flat array. */
+/* Where a node's weight begins in a flat array. */
 static size_t weight_byte_offset(const executor_t *executor, weight_t weight) {
-    const parameter_node_t *p = &executor->graph->parameters[weight.parameter];
-    int64_t width = p->columns > 0 ? p->columns : 1;
-    int64_t element = executor->state.offsets[weight.parameter] + weight.begin * width;
+    int64_t element = executor->state.offsets[weight.parameter] +
+                      weight.begin * parameter_width(executor->graph, weight.parameter);
     return (size_t)element * dtype_bytes(executor->config.kernels->dtype);
 }
 
@@ -327,151 +312,10 @@ void executor_bind(executor_t *executor, const executor_state_t *state) {
     }
 }
 
-/* --- running -------------------------------------------------------------------------------------- */
-
-static void run_masks(executor_t *executor) {
-    const graph_t *graph = executor->graph;
-    for (int m = 0; m < graph->mask_count; m++) {
-        const mask_node_t *node = &graph->masks[m];
-        mask_t a[OP_INPUTS_MAX], b[OP_INPUTS_MAX];
-        for (int k = 0; k < node->count; k++) {
-            a[k] = executor->masks[node->a[k]];
-            b[k] = executor->masks[node->b[k]];
-        }
-        int shards = executor->config.shard_count;
-        if (node->kind == MASK_ANY) {
-            mask_any(executor->masks[m], a, node->count, 0, shards);
-        } else if (node->kind == MASK_TOKENS) {
-            mask_tokens(executor->masks[m], a, b, node->count, executor->config.samples_per_shard,
-                        0, shards);
-        }
-    }
-}
-
-void executor_forward(executor_t *executor, const step_scalars_t *scalars) {
-    run_masks(executor);
-    for (int i = 0; i < executor->graph->node_count; i++) {
-        op_call_t *call = &executor->calls[i];
-        call->scalars = scalars;
-        executor->config.kernels->ops[executor->graph->nodes[i].kind].forward(executor->ops[i],
-                                                                              call);
-    }
-}
-
-/* Gradient of one shard: uses in order of creation; a region's first use overwrites, later ones add. */
-static void make_leaf(executor_t *executor, const fold_unit_t *unit, int shard,
-                      char *const destination[OP_WEIGHTS_MAX]) {
-    const kernels_t *kernels = executor->config.kernels;
-    size_t element_bytes = dtype_bytes(kernels->dtype);
-    for (int u = 0; u < unit->node_count; u++) {
-        const node_t *node = &executor->graph->nodes[unit->nodes[u]];
-        bool again = false;
-        for (int earlier = 0; earlier < u; earlier++) {
-            again |= executor->graph->nodes[unit->nodes[earlier]].weight[0].begin ==
-                     node->weight[0].begin;
-        }
-        op_call_t *call = &executor->calls[unit->nodes[u]];
-        char *region[OP_WEIGHTS_MAX], *temporary = executor->leaf_scratch;
-        int64_t count[OP_WEIGHTS_MAX];
-        for (int w = 0; w < node->weight_count; w++) {
-            const parameter_node_t *p = &executor->graph->parameters[node->weight[w].parameter];
-            int64_t width = p->columns > 0 ? p->columns : 1;
-            count[w] = weight_rows(executor->graph, node->weight[w]) * width;
-            region[w] =
-                destination[w] + (size_t)(node->weight[w].begin * width) * element_bytes;
-            call->d_weight[w] = again ? temporary : region[w];
-            temporary += (size_t)count[w] * element_bytes;
-        }
-        call->shard_begin = shard;
-        call->shard_end = shard + 1;
-        kernels->ops[node->kind].backward_weights(executor->ops[unit->nodes[u]], call);
-        call->shard_begin = 0;
-        call->shard_end = executor->config.shard_count;
-        for (int w = 0; again && w < node->weight_count; w++) {
-            kernels->add(region[w], region[w], call->d_weight[w], count[w]);
-        }
-    }
-}
-
-/* The canonical tree over the shards [begin, end) of one complete subtree (architecture.md, "same
- * bits"): left into the destination, right into this level's scratch, then the sum. */
-static void fold(executor_t *executor, const fold_unit_t *unit, int begin, int end, int level,
-                 char *const destination[OP_WEIGHTS_MAX]) {
-    if (end - begin == 1) {
-        make_leaf(executor, unit, begin - executor->config.shard_first, destination);
-        return;
-    }
-    const kernels_t *kernels = executor->config.kernels;
-    size_t element_bytes = dtype_bytes(kernels->dtype);
-    int middle = begin + tree_split(end - begin);
-    char *right[OP_WEIGHTS_MAX];
-    char *next = executor->level_scratch +
-                 (size_t)(level * executor->unit_elements_max) * element_bytes;
-    for (int p = 0; p < unit->parameter_count; p++) {
-        right[p] = next;
-        next += (size_t)executor->graph->parameters[unit->parameters[p]].count * element_bytes;
-    }
-    fold(executor, unit, begin, middle, level + 1, destination);
-    fold(executor, unit, middle, end, level + 1, right);
-    for (int p = 0; p < unit->parameter_count; p++) {
-        kernels->add(destination[p], destination[p], right[p],
-                     executor->graph->parameters[unit->parameters[p]].count);
-    }
-}
-
-static void fold_unit(executor_t *executor, const fold_unit_t *unit) {
-    size_t element_bytes = dtype_bytes(executor->config.kernels->dtype);
-    for (int i = 0; i < executor->state.part_count; i++) {
-        char *destination[OP_WEIGHTS_MAX] = { NULL };
-        for (int p = 0; p < unit->parameter_count; p++) {
-            destination[p] = (char *)executor->state.parts[i] +
-                             (size_t)executor->state.offsets[unit->parameters[p]] * element_bytes;
-        }
-        tree_node_t leaves = executor->state.part_leaves[i];
-        fold(executor, unit, leaves.begin, leaves.end, 0, destination);
-    }
-}
-
-static void run_sums(executor_t *executor, int *next, int before_node) {
-    const graph_plan_t *plan = executor->plan;
-    while (*next < plan->sum_count && plan->sums[*next].before_node == before_node) {
-        executor->config.kernels->ops[OP_sum].forward(executor->sum_ops[*next],
-                                                      &executor->sum_calls[*next]);
-        (*next)++;
-    }
-}
-
-status_t executor_backward(executor_t *executor, const step_scalars_t *scalars,
-                           status_t (*unit_done)(void *context, int unit), void *context) {
-    REQUIRE(executor->config.backward);
-    const graph_plan_t *plan = executor->plan;
-    int next_sum = 0, next_unit = 0;
-    for (int i = executor->graph->node_count - 1; i >= 0; i--) {
-        const node_t *node = &executor->graph->nodes[i];
-        op_call_t *call = &executor->calls[i];
-        if (call->d_out.data == NULL) {
-            continue;
-        }
-        run_sums(executor, &next_sum, i);
-        call->scalars = scalars;
-        executor->config.kernels->ops[node->kind].backward_data(executor->ops[i], call);
-        if (next_unit < plan->unit_count && plan->units[next_unit].nodes[0] == i) {
-            fold_unit(executor, &plan->units[next_unit]);
-            if (unit_done != NULL) {
-                TRY(unit_done(context, next_unit));
-            }
-            next_unit++;
-        }
-    }
-    run_sums(executor, &next_sum, -1);
-    REQUIRE(next_sum == plan->sum_count && next_unit == plan->unit_count);
-    return STATUS_OK;
-}
-
 status_t completion_of(const graph_t *graph, completion_t *completion_out) {
     graph_plan_t *plan = NULL;
     TRY(graph_plan_make(graph, true, false, &plan));
-    completion_t completion = { .unit_count = plan->unit_count };
+    completion_t completion = {.unit_count = plan->unit_count};
     completion.unit_begin = alloc_zero(plan->unit_count + 1, sizeof *completion.unit_begin);
     completion.parameters = alloc_zero(graph->parameter_count, sizeof *completion.parameters);
     int count = 0;

@@ -1,8 +1,9 @@
 /* executor.h - runs a graph on a batch: op after op, each for all local shards (architecture.md 2).
  *
- * A rank holds `shard_count` of the V shards of a batch, each of samples_per_shard samples. Opening plans
- * all memory (one arena, by lifetime) and all operations; after that a step allocates nothing and looks
- * up no name. Weight gradients are folded into the canonical tree at once, parameter by parameter. */
+ * A rank holds `shard_count` of the V shards of a batch, each of samples_per_shard samples. Opening
+ * plans all memory (one arena, by lifetime) and all operations; after that a step allocates nothing
+ * and looks up no name. Weight gradients are folded into the canonical tree at once, parameter by
+ * parameter. */
 #ifndef JMT_EXECUTOR_H
 #define JMT_EXECUTOR_H
 
@@ -16,10 +17,11 @@ typedef struct executor_config {
     const kernels_t *kernels;
     const device_t *device;
     int64_t samples_per_shard;
-    int shard_count;       /* local */
-    int shard_first;       /* global index of local shard 0 */
-    bool backward;         /* false: forward only, less memory */
-    bool input_gradients;  /* also d loss / d input */
+    int shard_count;      /* local */
+    int shard_first;      /* global index of local shard 0 */
+    bool backward;        /* false: forward only, less memory */
+    bool input_gradients; /* also d loss / d input */
+    bool private_buffers; /* no memory is used twice in a step: to check the arena's plan against */
 } executor_config_t;
 
 /* The graph outlives the executor. */
@@ -27,22 +29,22 @@ status_t executor_open(const graph_t *graph, const executor_config_t *config,
                        executor_t **executor_out) MUST_CHECK;
 void executor_close(executor_t *executor); /* NULL allowed */
 
-/* Host-writable places of the batch, one sample after the other: [local samples, length, dim] of the
- * table's dtype, and [local samples, length] bytes. Valid until forward has run. */
+/* Host-writable places of the batch, one sample after the other: [local samples, length, dim] of
+ * the table's dtype, and [local samples, length] bytes. Valid until forward has run. */
 void *executor_input(executor_t *executor, int input);
 uint8_t *executor_mask(executor_t *executor, int input);
 int64_t executor_samples(const executor_t *executor); /* local: shard_count * samples_per_shard */
 
-/* Predictions and their gradient; shard s at shard_stride. The gradient is written between forward and
- * backward. */
+/* Predictions and their gradient; shard s at shard_stride. The gradient is written between forward
+ * and backward. */
 matrix_t executor_output(const executor_t *executor, int output);
 matrix_t executor_output_gradient(const executor_t *executor, int output);
 /* After backward with input_gradients. */
 matrix_t executor_input_gradient(const executor_t *executor, int input);
 
-/* Where weights are read and where gradients go. offsets[p]: first element of parameter p in each flat
- * array. parts[i] is the flat gradient of the subtree part_leaves[i] (global shards); together they are
- * the local run. */
+/* Where weights are read and where gradients go. offsets[p]: first element of parameter p in each
+ * flat array. parts[i] is the flat gradient of the subtree part_leaves[i] (global shards); together
+ * they are the local run. */
 typedef struct executor_state {
     const int64_t *offsets;
     const void *weights;
@@ -54,10 +56,11 @@ void executor_bind(executor_t *executor, const executor_state_t *state);
 
 void executor_forward(executor_t *executor, const step_scalars_t *scalars);
 
-/* unit_done (may be NULL) is told after each completed group of parameters: units 0..unit are in the
- * parts. A status it returns ends backward and is returned. */
+/* unit_done (may be NULL) is told after each completed group of parameters: units 0..unit are in
+ * the parts. A status it returns ends backward and is returned. */
 status_t executor_backward(executor_t *executor, const step_scalars_t *scalars,
-                           status_t (*unit_done)(void *context, int unit), void *context) MUST_CHECK;
+                           status_t (*unit_done)(void *context, int unit),
+                           void *context) MUST_CHECK;
 
 /* Order in which backward completes parameters: units in order, each a few parameters. This is the
  * order of the flat state (flat_state.h). Depends on the graph alone. */

@@ -10,21 +10,20 @@ static void add_chunks(flat_state_t *flat, int parameter, int64_t offset, int64_
     for (int64_t done = 0; done < count; done += CHUNK_ELEMENTS) {
         flat->chunks = array_grow(flat->chunks, flat->chunk_count, sizeof *flat->chunks);
         flat->chunks[flat->chunk_count++] =
-            (chunk_t){ offset + done, (int32_t)min_i64(count - done, CHUNK_ELEMENTS), parameter };
+            (chunk_t){offset + done, (int32_t)min_i64(count - done, CHUNK_ELEMENTS), parameter};
     }
 }
 
 static void close_bucket(flat_state_t *flat) {
-    int64_t begin =
-        flat->bucket_count > 0 ? flat->buckets[flat->bucket_count - 1].chunk_end : 0;
+    int64_t begin = flat->bucket_count > 0 ? flat->buckets[flat->bucket_count - 1].chunk_end : 0;
     flat->buckets = array_grow(flat->buckets, flat->bucket_count, sizeof *flat->buckets);
-    flat->buckets[flat->bucket_count++] = (bucket_t){ begin, flat->chunk_count };
+    flat->buckets[flat->bucket_count++] = (bucket_t){begin, flat->chunk_count};
 }
 
 status_t flat_state_make(const graph_t *graph, flat_state_t *flat_out) {
     completion_t completion;
     TRY(completion_of(graph, &completion));
-    flat_state_t flat = { 0 };
+    flat_state_t flat = {0};
     flat.offsets = alloc_zero(graph_parameter_count(graph), sizeof *flat.offsets);
     flat.bucket_after_unit = alloc_zero(completion.unit_count, sizeof *flat.bucket_after_unit);
     int64_t in_bucket = 0;
@@ -54,7 +53,7 @@ void flat_state_free(flat_state_t *flat) {
     free(flat->chunks);
     free(flat->buckets);
     free(flat->bucket_after_unit);
-    *flat = (flat_state_t){ 0 };
+    *flat = (flat_state_t){0};
 }
 
 reduce_layout_t flat_state_layout(const flat_state_t *flat, int shards) {
@@ -73,11 +72,12 @@ void flat_state_init(const flat_state_t *flat, const graph_t *graph, uint64_t se
     for (int p = 0; p < graph_parameter_count(graph); p++) {
         parameter_info_t info = graph_parameter_info(graph, p);
         float *w = weights + flat->offsets[p];
-        rng_key_t key = { seed, rng_name(info.name), rng_name("init") };
+        rng_key_t key = {seed, rng_name(info.name), rng_name("init")};
         for (int64_t i = 0; i < info.count; i++) {
-            w[i] = info.init.bound > 0.0
-                       ? (float)(info.init.bound * (2.0 * (double)rng_uniform(key, (uint64_t)i) - 1.0))
-                       : (float)info.init.constant;
+            w[i] =
+                info.init.bound > 0.0
+                    ? (float)(info.init.bound * (2.0 * (double)rng_uniform(key, (uint64_t)i) - 1.0))
+                    : (float)info.init.constant;
         }
     }
 }

@@ -1,8 +1,9 @@
-/* flat_state.h - the learned state as one flat array: which element is where, in which chunk and bucket.
+/* flat_state.h - the learned state as one flat array: which element is where, in which chunk and
+ * bucket.
  *
  * Tensors lie in the order in which backward completes them, each aligned to 64 bytes; chunks never
- * straddle tensors; a bucket closes at BUCKET_ELEMENTS, so it can travel while backward goes on. A pure
- * function of the graph: the same on every rank. */
+ * straddle tensors; a bucket closes at BUCKET_ELEMENTS, so it can travel while backward goes on. A
+ * pure function of the graph: the same on every rank. */
 #ifndef JMT_FLAT_STATE_H
 #define JMT_FLAT_STATE_H
 
@@ -12,9 +13,9 @@
 enum { BUCKET_ELEMENTS = 1 << 20, FLAT_ALIGNMENT = 16 };
 
 typedef struct flat_state {
-    int64_t elements;      /* padding included */
-    int64_t *offsets;      /* by parameter */
-    chunk_t *chunks;       /* tensor = parameter index */
+    int64_t elements; /* padding included */
+    int64_t *offsets; /* by parameter */
+    chunk_t *chunks;  /* tensor = parameter index */
     int64_t chunk_count;
     bucket_t *buckets;
     int bucket_count;

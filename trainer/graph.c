@@ -9,7 +9,7 @@
 #include "trainer/graph_internal.h"
 
 #define OP_NAME_(name) #name,
-static const char *const op_names[] = { OP_LIST(OP_NAME_) };
+static const char *const op_names[] = {OP_LIST(OP_NAME_)};
 
 graph_t *graph_open(int64_t length) {
     graph_t *graph = alloc_zero(1, sizeof *graph);
@@ -90,6 +90,11 @@ int64_t weight_rows(const graph_t *graph, weight_t weight) {
     return weight.count > 0 ? weight.count : graph->parameters[weight.parameter].rows;
 }
 
+int64_t parameter_width(const graph_t *graph, parameter_t parameter) {
+    int64_t columns = graph->parameters[parameter].columns;
+    return columns > 0 ? columns : 1;
+}
+
 /* --- values ----------------------------------------------------------------------------------- */
 
 static value_t new_value(graph_t *graph, int64_t rows, int64_t columns) {
@@ -119,7 +124,7 @@ static row_mask_t new_mask(graph_t *graph, mask_node_t mask) {
 static named_value_t *new_named(named_value_t **list, int *count, const char *name) {
     *list = array_grow(*list, *count, sizeof **list);
     named_value_t *entry = &(*list)[(*count)++];
-    *entry = (named_value_t){ .name = text_copy(name), .mask = NO_MASK };
+    *entry = (named_value_t){.name = text_copy(name), .mask = NO_MASK};
     return entry;
 }
 
@@ -128,9 +133,9 @@ value_t graph_input(graph_t *graph, const char *name, int64_t dim, row_mask_t *m
     graph->values[x].input = graph->input_count;
     named_value_t *entry = new_named(&graph->inputs, &graph->input_count, name);
     entry->value = x;
-    entry->mask = new_mask(graph, (mask_node_t){ .kind = MASK_INPUT,
-                                                 .input = graph->input_count - 1,
-                                                 .rows = graph->length });
+    entry->mask = new_mask(
+        graph,
+        (mask_node_t){.kind = MASK_INPUT, .input = graph->input_count - 1, .rows = graph->length});
     *mask_out = entry->mask;
     return x;
 }
@@ -141,11 +146,11 @@ static node_t *new_node(graph_t *graph, op_kind_t kind, const char *name, const 
     value_t out = new_value(graph, rows, columns);
     graph->nodes = array_grow(graph->nodes, graph->node_count, sizeof *graph->nodes);
     node_t *node = &graph->nodes[graph->node_count];
-    *node = (node_t){ .kind = kind,
-                      .name = text_copy(name),
-                      .input_count = input_count,
-                      .out = out,
-                      .mask = NO_MASK };
+    *node = (node_t){.kind = kind,
+                     .name = text_copy(name),
+                     .input_count = input_count,
+                     .out = out,
+                     .mask = NO_MASK};
     REQUIRE(input_count <= OP_INPUTS_MAX);
     for (int i = 0; i < input_count; i++) {
         node->in[i] = in[i];
@@ -168,8 +173,8 @@ value_t graph_linear(graph_t *graph, const char *name, value_t x, weight_t weigh
     expect(graph, name, w->columns == info(graph, x)->columns, "weight and input differ in width");
     expect(graph, name, weight_rows(graph, weight) == weight_rows(graph, bias),
            "weight and bias differ in length");
-    node_t *node = new_node(graph, OP_linear, name, &x, 1, info(graph, x)->rows,
-                            weight_rows(graph, weight));
+    node_t *node =
+        new_node(graph, OP_linear, name, &x, 1, info(graph, x)->rows, weight_rows(graph, weight));
     node->attributes.activation = activation;
     add_weights(graph, node, weight, bias);
     return node->out;
@@ -187,7 +192,7 @@ value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, 
     expect(graph, name, keys == NO_MASK || graph->masks[keys].rows == key->rows,
            "mask and keys differ in length");
     int64_t query_len = query->rows / groups, key_len = key->rows / groups;
-    value_t in[] = { q, k, v };
+    value_t in[] = {q, k, v};
     node_t *node = new_node(graph, OP_attention, name, in, 3, query->rows, query->columns);
     node->mask = keys;
     node->attributes.groups = groups;
@@ -201,7 +206,7 @@ value_t graph_add_layernorm(graph_t *graph, const char *name, value_t x, value_t
                             weight_t bias) {
     const value_info_t *a = info(graph, x), *b = info(graph, y);
     expect(graph, name, a->rows == b->rows && a->columns == b->columns, "terms differ in shape");
-    value_t in[] = { x, y };
+    value_t in[] = {x, y};
     node_t *node = new_node(graph, OP_add_layernorm, name, in, 2, a->rows, a->columns);
     add_weights(graph, node, gain, bias);
     return node->out;
@@ -263,8 +268,7 @@ value_t graph_select_token(graph_t *graph, const char *name, value_t tokens, int
     expect(graph, name, x->rows % count == 0, "rows do not divide into tokens");
     expect(graph, name, mask == NO_MASK || graph->masks[mask].rows == x->rows,
            "mask and tokens differ in length");
-    node_t *node =
-        new_node(graph, OP_select_token, name, &tokens, 1, x->rows / count, x->columns);
+    node_t *node = new_node(graph, OP_select_token, name, &tokens, 1, x->rows / count, x->columns);
     node->mask = mask;
     node->attributes.tokens = count;
     node->attributes.token_rule = rule;
@@ -273,6 +277,7 @@ value_t graph_select_token(graph_t *graph, const char *name, value_t tokens, int
 
 value_t graph_columns(graph_t *graph, value_t x, int64_t begin, int64_t count) {
     REQUIRE(begin >= 0 && begin + count <= info(graph, x)->columns);
+    REQUIRE(info(graph, x)->view_of < 0);
     value_t view = new_value(graph, info(graph, x)->rows, count);
     graph->values[view].view_of = x;
     graph->values[view].view_begin = begin;
@@ -284,16 +289,15 @@ row_mask_t graph_mask_any(graph_t *graph, const row_mask_t *masks, int count) {
     if (count == 1) {
         return masks[0];
     }
-    mask_node_t mask = { .kind = MASK_ANY, .count = count, .rows = graph->masks[masks[0]].rows };
+    mask_node_t mask = {.kind = MASK_ANY, .count = count, .rows = graph->masks[masks[0]].rows};
     memcpy(mask.a, masks, (size_t)count * sizeof *masks);
     return new_mask(graph, mask);
 }
 
 row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const row_mask_t *keys,
                              int count) {
-    mask_node_t mask = { .kind = MASK_TOKENS,
-                         .count = count,
-                         .rows = graph->masks[queries[0]].rows * count };
+    mask_node_t mask = {
+        .kind = MASK_TOKENS, .count = count, .rows = graph->masks[queries[0]].rows * count};
     REQUIRE(count <= OP_INPUTS_MAX);
     memcpy(mask.a, queries, (size_t)count * sizeof *queries);
     memcpy(mask.b, keys, (size_t)count * sizeof *keys);
@@ -302,6 +306,7 @@ row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const ro
 
 void graph_output(graph_t *graph, const char *name, value_t x) {
     expect(graph, name, info(graph, x)->output < 0, "a value can be one output only");
+    expect(graph, name, graph->values[x].learned, "an output depends on no parameter");
     graph->values[x].output = graph->output_count;
     new_named(&graph->outputs, &graph->output_count, name)->value = x;
 }
@@ -312,7 +317,7 @@ int graph_parameter_count(const graph_t *graph) { return graph->parameter_count;
 
 parameter_info_t graph_parameter_info(const graph_t *graph, parameter_t parameter) {
     const parameter_node_t *p = &graph->parameters[parameter];
-    return (parameter_info_t){ p->name, p->rows, p->columns, p->count, p->init };
+    return (parameter_info_t){p->name, p->rows, p->columns, p->count, p->init};
 }
 
 int64_t graph_parameter_elements(const graph_t *graph) {
@@ -341,11 +346,10 @@ int graph_node_count(const graph_t *graph) { return graph->node_count; }
 layer_info_t graph_layer_info(const graph_t *graph, int index) {
     const node_t *node = &graph->nodes[index];
     const value_info_t *out = &graph->values[node->out];
-    layer_info_t layer = { node->name, op_names[node->kind], out->rows, out->columns, 0, 0 };
+    layer_info_t layer = {node->name, op_names[node->kind], out->rows, out->columns, 0, 0};
     for (int i = 0; i < node->weight_count; i++) {
-        const parameter_node_t *p = &graph->parameters[node->weight[i].parameter];
         layer.parameters +=
-            weight_rows(graph, node->weight[i]) * (p->columns > 0 ? p->columns : 1);
+            weight_rows(graph, node->weight[i]) * parameter_width(graph, node->weight[i].parameter);
     }
     if (node->kind == OP_linear) {
         layer.macs = out->rows * out->columns * graph->values[node->in[0]].columns;

@@ -1,9 +1,10 @@
 /* graph.h - a model, built once into a static graph of operations.
  *
- * Building calls return handles and never fail: the first mistake is kept and returned by graph_check.
- * A value is a matrix of `rows_per_sample` rows for each sample; a mask is one byte per row. Batch size,
- * memory and gradients are the executor's affair (executor.h). Order of creation is part of the result:
- * it fixes parameter order, token order, and the order in which gradients of a value used twice add. */
+ * Building calls return handles and never fail: the first mistake is kept and returned by
+ * graph_check. A value is a matrix of `rows_per_sample` rows for each sample; a mask is one byte
+ * per row. Batch size, memory and gradients are the executor's affair (executor.h). Order of
+ * creation is part of the result: it fixes parameter order, token order, and the order in which
+ * gradients of a value used twice add. */
 #ifndef JMT_GRAPH_H
 #define JMT_GRAPH_H
 
@@ -40,7 +41,7 @@ typedef struct weight {
     parameter_t parameter;
     int64_t begin, count;
 } weight_t;
-static inline weight_t weight_of(parameter_t parameter) { return (weight_t){ parameter, 0, 0 }; }
+static inline weight_t weight_of(parameter_t parameter) { return (weight_t){parameter, 0, 0}; }
 
 /* --- values ----------------------------------------------------------------------------------- */
 
@@ -65,11 +66,13 @@ value_t graph_tokens(graph_t *graph, const char *name, const value_t *parts, int
 /* One of `count` tokens per row: the last valid, or the mean of the valid. */
 value_t graph_select_token(graph_t *graph, const char *name, value_t tokens, int count,
                            row_mask_t mask, token_rule_t rule);
-/* A view of columns; no copy. The views of one value must not overlap and together cover it. */
+/* A view of columns; no copy. The views of one value must not overlap and together cover it; there
+ * are none of a view. */
 value_t graph_columns(graph_t *graph, value_t x, int64_t begin, int64_t count);
 
 row_mask_t graph_mask_any(graph_t *graph, const row_mask_t *masks, int count);
-/* Validity of tokens (query k <- key k) as in jmt.md 5: the query's row and any key of the sample. */
+/* Validity of tokens (query k <- key k) as in jmt.md 5: the query's row and any key of the sample.
+ */
 row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const row_mask_t *keys,
                              int count);
 

@@ -1,4 +1,4 @@
-/* graph_internal.h - the graph's tables, for graph.c, graph_plan.c and executor.c only. */
+/* graph_internal.h - the graph's tables, for graph*.c and executor*.c only. */
 #ifndef JMT_GRAPH_INTERNAL_H
 #define JMT_GRAPH_INTERNAL_H
 
@@ -66,7 +66,8 @@ struct graph {
     int output_count;
 };
 
-/* Rows a weight_t stands for. */
+/* Rows a weight_t stands for, and elements in a row of a parameter. */
 int64_t weight_rows(const graph_t *graph, weight_t weight);
+int64_t parameter_width(const graph_t *graph, parameter_t parameter);
 
 #endif

@@ -5,23 +5,23 @@
 
 #include "kernels/base/bytes.h"
 
-/* A use of a value: input `input` of node `node`; node == NODE_LOSS for outputs, NODE_VIEWS when all
- * the value's column views together stand for one use. */
+/* A use of a value: input `input` of node `node`; node == NODE_LOSS for outputs, NODE_VIEWS when
+ * all the value's column views together stand for one use. */
 enum { NODE_LOSS = -1, NODE_VIEWS = -2, USES_MAX = OP_INPUTS_MAX };
 typedef struct use {
     int node, input;
 } use_t;
 
-static const view_t no_view = { .buffer = -1 };
+static const view_t no_view = {.buffer = -1};
 
 int graph_plan_new_buffer(graph_plan_t *plan, int64_t elements) {
     plan->buffers = array_grow(plan->buffers, plan->buffer_count, sizeof *plan->buffers);
-    plan->buffers[plan->buffer_count] = (buffer_t){ .elements = elements, .first = -1 };
+    plan->buffers[plan->buffer_count] = (buffer_t){.elements = elements, .first = -1};
     return plan->buffer_count++;
 }
 
 static view_t whole_buffer(graph_plan_t *plan, int64_t rows, int64_t columns) {
-    return (view_t){ graph_plan_new_buffer(plan, rows * columns), 0, rows, columns, columns };
+    return (view_t){graph_plan_new_buffer(plan, rows * columns), 0, rows, columns, columns};
 }
 
 /* Part `input` of a concatenation whose result lies at `whole`. */
@@ -47,7 +47,8 @@ static view_t columns_of(const graph_t *graph, value_t view, view_t whole) {
     return whole;
 }
 
-/* --- forward: producers write straight into the first concatenation that takes their value --------- */
+/* --- forward: producers write straight into the first concatenation that takes their value
+ * --------- */
 
 static view_t place_value(graph_plan_t *plan, value_t x) {
     if (plan->values[x].buffer >= 0) {
@@ -74,7 +75,8 @@ static view_t place_value(graph_plan_t *plan, value_t x) {
     return view;
 }
 
-/* --- backward: one gradient per use, summed where there are several -------------------------------- */
+/* --- backward: one gradient per use, summed where there are several
+ * -------------------------------- */
 
 static bool needs_gradient(const graph_plan_t *plan, bool input_gradients, value_t x) {
     return plan->backward && (input_gradients || plan->graph->values[x].learned);
@@ -86,7 +88,7 @@ static int list_uses(const graph_t *graph, value_t x, use_t uses[USES_MAX]) {
         for (int k = 0; k < graph->nodes[i].input_count; k++) {
             if (graph->nodes[i].in[k] == x) {
                 REQUIRE(count < USES_MAX);
-                uses[count++] = (use_t){ i, k };
+                uses[count++] = (use_t){i, k};
             }
         }
     }
@@ -96,23 +98,23 @@ static int list_uses(const graph_t *graph, value_t x, use_t uses[USES_MAX]) {
     }
     if (viewed > 0) {
         REQUIRE(viewed == graph->values[x].columns && count < USES_MAX);
-        uses[count++] = (use_t){ NODE_VIEWS, 0 };
+        uses[count++] = (use_t){NODE_VIEWS, 0};
     }
     if (graph->values[x].output >= 0) {
         REQUIRE(count < USES_MAX);
-        uses[count++] = (use_t){ NODE_LOSS, 0 };
+        uses[count++] = (use_t){NODE_LOSS, 0};
     }
     return count;
 }
 
-/* Where the gradient of one use lies: inside the concatenation's own gradient, or in `own`. */
-static view_t use_view(graph_plan_t *plan, use_t use, view_t own) {
+/* A place for the gradient of one use: inside the concatenation's own gradient, or a new buffer. */
+static view_t place_use(graph_plan_t *plan, value_t x, use_t use) {
     const graph_t *graph = plan->graph;
     if (use.node >= 0 && graph->nodes[use.node].kind == OP_concat) {
         const node_t *node = &graph->nodes[use.node];
         return part_of(graph, node, use.input, plan->gradients[node->out]);
     }
-    return own;
+    return whole_buffer(plan, graph->values[x].rows, graph->values[x].columns);
 }
 
 static void assign_views(graph_plan_t *plan, value_t x, view_t view) {
@@ -128,14 +130,14 @@ static void record_use(graph_plan_t *plan, value_t x, use_t use, view_t view) {
         plan->d_in[use.node][use.input] = view;
     } else if (use.node == NODE_VIEWS) {
         assign_views(plan, x, view);
+    } else {
+        plan->loss_gradients[plan->graph->values[x].output] = view;
     }
 }
 
 static gradient_sum_t *new_sum(graph_plan_t *plan) {
     plan->sums = array_grow(plan->sums, plan->sum_count, sizeof *plan->sums);
-    gradient_sum_t *sum = &plan->sums[plan->sum_count++];
-    memset(sum, 0, sizeof *sum);
-    return sum;
+    return &plan->sums[plan->sum_count++];
 }
 
 static int producer_of(const graph_t *graph, value_t x) {
@@ -145,51 +147,37 @@ static int producer_of(const graph_t *graph, value_t x) {
     return graph->values[x].producer;
 }
 
-/* The gradient of x: directly that of its only use, or a sum over a buffer per use. */
+/* The gradient of x: directly that of its only use, or the sum of a place per use. */
 static status_t plan_gradient(graph_plan_t *plan, value_t x) {
-    const graph_t *graph = plan->graph;
-    const value_info_t *value = &graph->values[x];
+    const value_info_t *value = &plan->graph->values[x];
     use_t uses[USES_MAX];
-    int use_count = list_uses(graph, x, uses);
+    int use_count = list_uses(plan->graph, x, uses);
     if (use_count == 0) {
         return status_fail(STATUS_INPUT, "model: a value of %s is never used",
-                           value->producer >= 0 ? graph->nodes[value->producer].name : "an input");
+                           value->producer >= 0 ? plan->graph->nodes[value->producer].name
+                                                : "an input");
     }
     view_t total = plan->gradients[x]; /* a view of columns already lies in its whole */
-    if (use_count == 1) {
-        if (total.buffer < 0) {
-            view_t own = no_view;
-            bool in_concat = uses[0].node >= 0 && graph->nodes[uses[0].node].kind == OP_concat;
-            if (!in_concat) {
-                own = whole_buffer(plan, value->rows, value->columns);
-            }
-            total = use_view(plan, uses[0], own);
-        }
+    if (total.buffer < 0) {
+        total = use_count == 1 ? place_use(plan, x, uses[0])
+                               : whole_buffer(plan, value->rows, value->columns);
         plan->gradients[x] = total;
+    }
+    if (use_count == 1) {
         record_use(plan, x, uses[0], total);
         return STATUS_OK;
     }
-    if (total.buffer < 0) {
-        total = whole_buffer(plan, value->rows, value->columns);
-    }
-    plan->gradients[x] = total;
-    gradient_sum_t sum = { .total = total, .before_node = producer_of(graph, x) };
+    gradient_sum_t *sum = new_sum(plan);
+    *sum = (gradient_sum_t){.total = total, .before_node = producer_of(plan->graph, x)};
     for (int i = 0; i < use_count; i++) {
-        bool in_concat = uses[i].node >= 0 && graph->nodes[uses[i].node].kind == OP_concat;
-        view_t own = no_view;
-        if (!in_concat) {
-            own = whole_buffer(plan, value->rows, value->columns);
-        }
-        view_t view = use_view(plan, uses[i], own);
-        record_use(plan, x, uses[i], view);
-        sum.terms[sum.term_count++] = view;
+        sum->terms[sum->term_count] = place_use(plan, x, uses[i]);
+        record_use(plan, x, uses[i], sum->terms[sum->term_count++]);
     }
-    *new_sum(plan) = sum;
     return STATUS_OK;
 }
 
-/* Consumers before producers, wholes before their views: values were made in order of creation, and a
- * view's gradient is needed to place nothing but its own uses. */
+/* Consumers before producers, wholes before their views: values were made in order of creation, and
+ * a view's gradient is needed to place nothing but its own uses. */
 static status_t plan_gradients(graph_plan_t *plan, bool input_gradients) {
     const graph_t *graph = plan->graph;
     for (value_t x = graph->value_count - 1; x >= 0; x--) {
@@ -221,6 +209,7 @@ static void add_to_units(graph_plan_t *plan, int node_index) {
     for (int u = 0; u < plan->unit_count; u++) {
         fold_unit_t *unit = &plan->units[u];
         if (unit->parameters[0] == node->weight[0].parameter) {
+            REQUIRE(unit->parameters[1] == node->weight[1].parameter);
             unit->nodes = array_grow(unit->nodes, unit->node_count, sizeof *unit->nodes);
             unit->nodes[unit->node_count++] = node_index;
             return;
@@ -228,7 +217,7 @@ static void add_to_units(graph_plan_t *plan, int node_index) {
     }
     plan->units = array_grow(plan->units, plan->unit_count, sizeof *plan->units);
     fold_unit_t *unit = &plan->units[plan->unit_count++];
-    *unit = (fold_unit_t){ .parameter_count = node->weight_count, .node_count = 1 };
+    *unit = (fold_unit_t){.parameter_count = node->weight_count, .node_count = 1};
     for (int i = 0; i < node->weight_count; i++) {
         unit->parameters[i] = node->weight[i].parameter;
         unit->elements += plan->graph->parameters[unit->parameters[i]].count;
@@ -243,19 +232,27 @@ static int compare_units(const void *a, const void *b) {
     return y->nodes[0] - x->nodes[0];
 }
 
-/* Every row of a parameter must be used, or its gradient would be undefined. */
+/* Uses read the same rows or none in common, so that the first to write a run of the gradient is
+ * known (executor_run.c); together they read all rows, so that none is left undefined. */
 static status_t check_unit(const graph_t *graph, const fold_unit_t *unit) {
-    int64_t rows = graph->parameters[unit->parameters[0]].rows;
-    char *seen = alloc_zero(rows, 1);
+    const parameter_node_t *parameter = &graph->parameters[unit->parameters[0]];
+    int64_t used = 0;
     for (int i = 0; i < unit->node_count; i++) {
-        const weight_t *weight = &graph->nodes[unit->nodes[i]].weight[0];
-        memset(seen + weight->begin, 1, (size_t)weight_rows(graph, *weight));
+        weight_t mine = graph->nodes[unit->nodes[i]].weight[0];
+        int64_t rows = weight_rows(graph, mine);
+        bool first = true;
+        for (int k = 0; k < i; k++) {
+            weight_t other = graph->nodes[unit->nodes[k]].weight[0];
+            bool same = mine.begin == other.begin && rows == weight_rows(graph, other);
+            REQUIRE(same || mine.begin >= other.begin + weight_rows(graph, other) ||
+                    other.begin >= mine.begin + rows);
+            first &= !same;
+        }
+        used += first ? rows : 0;
     }
-    bool complete = memchr(seen, 0, (size_t)rows) == NULL;
-    free(seen);
-    if (!complete) {
+    if (used != parameter->rows) {
         return status_fail(STATUS_INPUT, "model: parameter %s is used in part only",
-                           graph->parameters[unit->parameters[0]].name);
+                           parameter->name);
     }
     return STATUS_OK;
 }
@@ -275,7 +272,27 @@ static status_t plan_units(graph_plan_t *plan) {
     return STATUS_OK;
 }
 
-/* --- the whole ---------------------------------------------------------------------------------- */
+/* --- the whole ----------------------------------------------------------------------------------
+ */
+
+static void open_tables(graph_plan_t *plan) {
+    const graph_t *graph = plan->graph;
+    plan->values = alloc_zero(graph->value_count, sizeof *plan->values);
+    plan->gradients = alloc_zero(graph->value_count, sizeof *plan->gradients);
+    plan->loss_gradients = alloc_zero(graph->output_count, sizeof *plan->loss_gradients);
+    plan->d_in = alloc_zero(graph->node_count, sizeof *plan->d_in);
+    for (value_t x = 0; x < graph->value_count; x++) {
+        plan->values[x] = plan->gradients[x] = no_view;
+    }
+    for (int i = 0; i < graph->output_count; i++) {
+        plan->loss_gradients[i] = no_view;
+    }
+    for (int i = 0; i < graph->node_count; i++) {
+        for (int k = 0; k < OP_INPUTS_MAX; k++) {
+            plan->d_in[i][k] = no_view;
+        }
+    }
+}
 
 status_t graph_plan_make(const graph_t *graph, bool backward, bool input_gradients,
                          graph_plan_t **plan_out) {
@@ -283,17 +300,7 @@ status_t graph_plan_make(const graph_t *graph, bool backward, bool input_gradien
     graph_plan_t *plan = alloc_zero(1, sizeof *plan);
     plan->graph = graph;
     plan->backward = backward;
-    plan->values = alloc_zero(graph->value_count, sizeof *plan->values);
-    plan->gradients = alloc_zero(graph->value_count, sizeof *plan->gradients);
-    plan->d_in = alloc_zero(graph->node_count, sizeof *plan->d_in);
-    for (value_t x = 0; x < graph->value_count; x++) {
-        plan->values[x] = plan->gradients[x] = no_view;
-    }
-    for (int i = 0; i < graph->node_count; i++) {
-        for (int k = 0; k < OP_INPUTS_MAX; k++) {
-            plan->d_in[i][k] = no_view;
-        }
-    }
+    open_tables(plan);
     for (value_t x = 0; x < graph->value_count; x++) {
         place_value(plan, x);
     }
@@ -323,150 +330,16 @@ void graph_plan_free(graph_plan_t *plan) {
     free(plan->sums);
     free(plan->d_in);
     free(plan->gradients);
+    free(plan->loss_gradients);
     free(plan->values);
     free(plan->buffers);
     free(plan);
 }
 
-/* --- lifetimes and places -------------------------------------------------------------------------- */
-
-void graph_plan_touch(graph_plan_t *plan, int buffer, int time) {
-    if (buffer < 0) {
-        return;
+bool graph_plan_has_backward_data(const graph_plan_t *plan, int i) {
+    bool any = false;
+    for (int k = 0; k < plan->graph->nodes[i].input_count; k++) {
+        any |= plan->d_in[i][k].buffer >= 0;
     }
-    buffer_t *b = &plan->buffers[buffer];
-    if (b->first < 0) {
-        b->first = b->last = time;
-    }
-    b->first = time < b->first ? time : b->first;
-    b->last = time > b->last ? time : b->last;
-}
-
-/* Which forward values an operation's backward reads again (kernels.h). */
-static bool backward_reads_in(op_kind_t kind) {
-    return kind == OP_linear || kind == OP_attention || kind == OP_add_layernorm ||
-           kind == OP_l2_normalize;
-}
-static bool backward_reads_out(const node_t *node) {
-    return node->kind == OP_relu ||
-           (node->kind == OP_linear && node->attributes.activation == ACTIVATION_RELU);
-}
-
-static void touch_forward(graph_plan_t *plan, int i, int time) {
-    const node_t *node = &plan->graph->nodes[i];
-    for (int k = 0; k < node->input_count; k++) {
-        graph_plan_touch(plan, plan->values[node->in[k]].buffer, time);
-    }
-    graph_plan_touch(plan, plan->values[node->out].buffer, time);
-}
-
-/* Everything backward of node i reads, at `time` (its own turn, or that of its weights' fold). */
-static void touch_backward(graph_plan_t *plan, int i, int saved, int time) {
-    const node_t *node = &plan->graph->nodes[i];
-    graph_plan_touch(plan, plan->gradients[node->out].buffer, time);
-    graph_plan_touch(plan, saved, time);
-    for (int k = 0; k < node->input_count; k++) {
-        graph_plan_touch(plan, plan->d_in[i][k].buffer, time);
-        if (backward_reads_in(node->kind)) {
-            graph_plan_touch(plan, plan->values[node->in[k]].buffer, time);
-        }
-    }
-    if (backward_reads_out(node)) {
-        graph_plan_touch(plan, plan->values[node->out].buffer, time);
-    }
-}
-
-static void touch_outputs(graph_plan_t *plan, int loss_time, int end_time) {
-    const graph_t *graph = plan->graph;
-    for (int i = 0; i < graph->output_count; i++) {
-        value_t x = graph->outputs[i].value;
-        graph_plan_touch(plan, plan->values[x].buffer, loss_time);
-        graph_plan_touch(plan, plan->values[x].buffer, end_time);
-        graph_plan_touch(plan, plan->gradients[x].buffer, loss_time);
-    }
-    for (int i = 0; i < graph->input_count; i++) {
-        value_t x = graph->inputs[i].value;
-        graph_plan_touch(plan, plan->values[x].buffer, 0);
-        graph_plan_touch(plan, plan->gradients[x].buffer, end_time);
-    }
-}
-
-void graph_plan_lifetimes(graph_plan_t *plan, const int *saved) {
-    const graph_t *graph = plan->graph;
-    int n = graph->node_count;
-    touch_outputs(plan, n, 2 * n + 1);
-    for (int i = 0; i < n; i++) {
-        touch_forward(plan, i, i);
-        graph_plan_touch(plan, saved[i], i);
-        if (plan->backward) {
-            touch_backward(plan, i, saved[i], 2 * n - i);
-        }
-    }
-    for (int s = 0; plan->backward && s < plan->sum_count; s++) {
-        const gradient_sum_t *sum = &plan->sums[s];
-        int time = sum->before_node >= 0 ? 2 * n - sum->before_node : 2 * n + 1;
-        graph_plan_touch(plan, sum->total.buffer, time);
-        for (int k = 0; k < sum->term_count; k++) {
-            graph_plan_touch(plan, sum->terms[k].buffer, time);
-        }
-    }
-    for (int u = 0; plan->backward && u < plan->unit_count; u++) {
-        const fold_unit_t *unit = &plan->units[u];
-        for (int k = 0; k < unit->node_count; k++) {
-            touch_backward(plan, unit->nodes[k], saved[unit->nodes[k]], 2 * n - unit->nodes[0]);
-        }
-    }
-}
-
-typedef struct placement {
-    int buffer;
-    int64_t bytes;
-} placement_t;
-
-static int compare_placements(const void *a, const void *b) {
-    const placement_t *x = a, *y = b;
-    if (x->bytes != y->bytes) {
-        return x->bytes > y->bytes ? -1 : 1;
-    }
-    return x->buffer - y->buffer;
-}
-
-/* The lowest offset at which `item` meets no earlier item that is alive at the same time. */
-static int64_t lowest_offset(const graph_plan_t *plan, const placement_t *items, int item) {
-    const buffer_t *mine = &plan->buffers[items[item].buffer];
-    int64_t offset = 0;
-    for (bool moved = true; moved;) {
-        moved = false;
-        for (int i = 0; i < item; i++) {
-            const buffer_t *other = &plan->buffers[items[i].buffer];
-            bool together = other->first <= mine->last && mine->first <= other->last;
-            if (together && other->byte_offset < offset + items[item].bytes &&
-                offset < other->byte_offset + items[i].bytes) {
-                offset = other->byte_offset + items[i].bytes;
-                moved = true;
-            }
-        }
-    }
-    return offset;
-}
-
-int64_t graph_plan_place(graph_plan_t *plan, int64_t samples, size_t element_bytes) {
-    enum { ALIGNMENT = 64 };
-    placement_t *items = alloc_zero(plan->buffer_count, sizeof *items);
-    int count = 0;
-    for (int b = 0; b < plan->buffer_count; b++) {
-        if (plan->buffers[b].first >= 0) {
-            int64_t bytes = plan->buffers[b].elements * samples * (int64_t)element_bytes;
-            items[count++] = (placement_t){ b, align_up(bytes, ALIGNMENT) };
-        }
-    }
-    qsort(items, (size_t)count, sizeof *items, compare_placements);
-    int64_t arena_bytes = 0;
-    for (int i = 0; i < count; i++) {
-        int64_t offset = lowest_offset(plan, items, i);
-        plan->buffers[items[i].buffer].byte_offset = offset;
-        arena_bytes = max_i64(arena_bytes, offset + items[i].bytes);
-    }
-    free(items);
-    return arena_bytes;
+    return any;
 }

@@ -18,8 +18,8 @@ static parameter_t make(graph_t *graph, const char *prefix, const char *suffix, 
     return graph_parameter(graph, join(name, prefix, suffix), rows, columns, init);
 }
 
-static init_t uniform(double bound) { return (init_t){ .bound = bound }; }
-static init_t constant(double value) { return (init_t){ .constant = value }; }
+static init_t uniform(double bound) { return (init_t){.bound = bound}; }
+static init_t constant(double value) { return (init_t){.constant = value}; }
 
 /* --- linear ----------------------------------------------------------------------------------- */
 
@@ -40,7 +40,7 @@ value_t linear_apply(graph_t *graph, const char *name, linear_t linear, value_t 
 /* --- attention -------------------------------------------------------------------------------- */
 
 attention_t attention_make(graph_t *graph, const char *name, int64_t dim, int64_t heads) {
-    attention_t a = { .dim = dim, .heads = heads };
+    attention_t a = {.dim = dim, .heads = heads};
     double xavier = sqrt(6.0 / (double)(4 * dim));
     a.in_weight = make(graph, name, "in_proj_weight", 3 * dim, dim, uniform(xavier));
     a.in_bias = make(graph, name, "in_proj_bias", 3 * dim, 0, constant(0.0));
@@ -53,16 +53,16 @@ attention_t attention_make(graph_t *graph, const char *name, int64_t dim, int64_
 static value_t project(graph_t *graph, const char *name, const char *suffix, attention_t a,
                        value_t x, int64_t begin, int64_t count) {
     char node[NAME_BYTES];
-    weight_t weight = { a.in_weight, begin, count }, bias = { a.in_bias, begin, count };
+    weight_t weight = {a.in_weight, begin, count}, bias = {a.in_bias, begin, count};
     return graph_linear(graph, join(node, name, suffix), x, weight, bias, ACTIVATION_NONE);
 }
 
 static value_t attend(graph_t *graph, const char *name, attention_t a, value_t q, value_t k,
                       value_t v, row_mask_t keys, int64_t groups) {
     char node[NAME_BYTES];
-    value_t mixed = graph_attention(graph, join(node, name, "attention"), q, k, v, keys, groups,
-                                    a.heads);
-    linear_t out = { a.out_weight, a.out_bias };
+    value_t mixed =
+        graph_attention(graph, join(node, name, "attention"), q, k, v, keys, groups, a.heads);
+    linear_t out = {a.out_weight, a.out_bias};
     return linear_apply(graph, join(node, name, "out_proj"), out, mixed, ACTIVATION_NONE);
 }
 
@@ -106,7 +106,7 @@ static encoder_layer_t encoder_layer_make(graph_t *graph, const char *name, int6
 encoder_t encoder_make(graph_t *graph, const char *name, int64_t layers, int64_t dim, int64_t ff,
                        int64_t heads) {
     REQUIRE(layers <= ENCODER_LAYERS_MAX);
-    encoder_t encoder = { .layers = layers };
+    encoder_t encoder = {.layers = layers};
     for (int64_t i = 0; i < layers; i++) {
         char layer[NAME_BYTES];
         snprintf(layer, sizeof layer, "%s.encoder.%d", name, (int)i);
@@ -157,6 +157,7 @@ void head_apply(graph_t *graph, const char *name, head_t head, value_t x, double
     if (dropout > 0.0) {
         hidden = graph_dropout(graph, join(node, name, "head.2"), hidden, dropout);
     }
-    graph_output(graph, name,
-                 linear_apply(graph, join(node, name, "head.3"), head.out, hidden, ACTIVATION_NONE));
+    graph_output(
+        graph, name,
+        linear_apply(graph, join(node, name, "head.3"), head.out, hidden, ACTIVATION_NONE));
 }

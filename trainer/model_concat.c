@@ -32,7 +32,7 @@ value_t model_concat_encoder(graph_t *graph, const config_t *config, const model
     for (int m = 0; m < input->count; m++) {
         masks[m] = input->stream[m].mask;
     }
-    stream_t fused = { concat_linear(graph, fusion, input),
-                       graph_mask_any(graph, masks, input->count) };
+    stream_t fused = {concat_linear(graph, fusion, input),
+                      graph_mask_any(graph, masks, input->count)};
     return encoder_apply(graph, "fusion", &encoder, fused, 1);
 }

@@ -14,18 +14,19 @@ typedef struct branch {
     int query, key; /* streams */
 } branch_t;
 
-/* Token order: both directions of each pair i < j of modalities, then J <- m, m <- J (jmt.md head). */
+/* Token order: both directions of each pair i < j of modalities, then J <- m, m <- J (jmt.md head).
+ */
 static int list_branches(int modalities, branch_t *branches) {
     int count = 0, joint = modalities;
     for (int i = 0; i < modalities; i++) {
         for (int j = i + 1; j < modalities; j++) {
-            branches[count++] = (branch_t){ i, j };
-            branches[count++] = (branch_t){ j, i };
+            branches[count++] = (branch_t){i, j};
+            branches[count++] = (branch_t){j, i};
         }
     }
     for (int m = 0; m < modalities; m++) {
-        branches[count++] = (branch_t){ joint, m };
-        branches[count++] = (branch_t){ m, joint };
+        branches[count++] = (branch_t){joint, m};
+        branches[count++] = (branch_t){m, joint};
     }
     return count;
 }
@@ -39,7 +40,7 @@ static stream_t joint_stream(graph_t *graph, linear_t projection, const model_in
     }
     value_t all = graph_concat(graph, "joint.concat", parts, input->count);
     value_t joint = linear_apply(graph, "joint.projection", projection, all, ACTIVATION_NONE);
-    return (stream_t){ joint, graph_mask_any(graph, masks, input->count) };
+    return (stream_t){joint, graph_mask_any(graph, masks, input->count)};
 }
 
 value_t model_jmt(graph_t *graph, const config_t *config, const model_input_t *input) {
@@ -89,8 +90,8 @@ value_t model_jmt(graph_t *graph, const config_t *config, const model_input_t *i
         query_mask[t] = stream[q].mask;
         key_mask[t] = stream[k].mask;
     }
-    stream_t stack = { graph_tokens(graph, "token.stack", token, tokens),
-                       graph_mask_tokens(graph, query_mask, key_mask, tokens) };
+    stream_t stack = {graph_tokens(graph, "token.stack", token, tokens),
+                      graph_mask_tokens(graph, query_mask, key_mask, tokens)};
     stack.x = encoder_apply(graph, "token", &token_encoder, stack, length);
 
     token_rule_t rule = strcmp(config->model.token, "mean") == 0 ? TOKEN_MEAN : TOKEN_LAST;

@@ -1,5 +1,5 @@
-/* The vanilla multimodal transformer (jmt.md 1.8): an encoder per modality, cross-attention for every
- * ordered pair, concatenation, Linear. */
+/* The vanilla multimodal transformer (jmt.md 1.8): an encoder per modality, cross-attention for
+ * every ordered pair, concatenation, Linear. */
 #include "trainer/models.h"
 
 #include <stdio.h>

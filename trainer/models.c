@@ -14,12 +14,12 @@ typedef struct model_row {
 
 /* `majority` has heads that see nothing: their output is a constant, set from training labels. */
 static const model_row_t models[] = {
-    { "jmt", 1, CONFIG_MODALITIES_MAX, model_jmt },
-    { "mt", 2, CONFIG_MODALITIES_MAX, model_mt },
-    { "concat", 1, CONFIG_MODALITIES_MAX, model_concat },
-    { "concat_encoder", 1, CONFIG_MODALITIES_MAX, model_concat_encoder },
-    { "unimodal", 1, 1, model_unimodal },
-    { "majority", 1, CONFIG_MODALITIES_MAX, NULL },
+    {"jmt", 1, CONFIG_MODALITIES_MAX, model_jmt},
+    {"mt", 2, CONFIG_MODALITIES_MAX, model_mt},
+    {"concat", 1, CONFIG_MODALITIES_MAX, model_concat},
+    {"concat_encoder", 1, CONFIG_MODALITIES_MAX, model_concat_encoder},
+    {"unimodal", 1, 1, model_unimodal},
+    {"majority", 1, CONFIG_MODALITIES_MAX, NULL},
 };
 
 int64_t target_columns(const target_config_t *target) {
@@ -59,8 +59,8 @@ int model_modalities(const config_t *config, int indices[CONFIG_MODALITIES_MAX])
 static status_t wants_front(const config_t *config, const modality_config_t *modality, int64_t dim,
                             bool *front_out) {
     bool differs = dim != config->model.dim;
-    *front_out = strcmp(modality->front, "linear") == 0 ||
-                 (strcmp(modality->front, "auto") == 0 && differs);
+    *front_out =
+        strcmp(modality->front, "linear") == 0 || (strcmp(modality->front, "auto") == 0 && differs);
     if (!*front_out && differs) {
         return status_fail(STATUS_INPUT,
                            "modalities.%s has %d features but model.dim is %d; set "
@@ -95,8 +95,7 @@ static status_t build_inputs(graph_t *graph, const config_t *config, const int64
                 linear_apply(graph, name[m], projection[m], raw[m].x, ACTIVATION_NONE);
         }
         snprintf(name[m], sizeof name[m], "%s.normalize", input->name[m]);
-        input->stream[m].x =
-            graph_l2_normalize(graph, name[m], input->stream[m].x, raw[m].mask);
+        input->stream[m].x = graph_l2_normalize(graph, name[m], input->stream[m].x, raw[m].mask);
     }
     return STATUS_OK;
 }
@@ -125,8 +124,8 @@ static void build_majority(graph_t *graph, const config_t *config, const int64_t
         char weight[160], bias[160];
         snprintf(weight, sizeof weight, "%s.weight", name);
         snprintf(bias, sizeof bias, "%s.bias", name);
-        parameter_t w = graph_parameter(graph, weight, columns, dims[0], (init_t){ 0 });
-        parameter_t b = graph_parameter(graph, bias, columns, 0, (init_t){ 0 });
+        parameter_t w = graph_parameter(graph, weight, columns, dims[0], (init_t){0});
+        parameter_t b = graph_parameter(graph, bias, columns, 0, (init_t){0});
         graph_output(graph, config->targets[t].name,
                      graph_linear(graph, name, x, weight_of(w), weight_of(b), ACTIVATION_NONE));
     }
@@ -157,7 +156,7 @@ status_t model_build(const config_t *config, const int64_t *dims, graph_t **grap
     if (row->build == NULL) {
         build_majority(graph, config, dims);
     } else {
-        model_input_t input = { 0 };
+        model_input_t input = {0};
         status = build_inputs(graph, config, dims, &input);
         if (status == STATUS_OK) {
             build_heads(graph, config, row->build(graph, config, &input));

@@ -1,4 +1,5 @@
-/* models.h - the models by name: `jmt` (the paper) and everything it is compared with (jmt.md 1.8). */
+/* models.h - the models by name: `jmt` (the paper) and everything it is compared with (jmt.md 1.8).
+ */
 #ifndef JMT_MODELS_H
 #define JMT_MODELS_H
 
@@ -7,8 +8,8 @@
 
 enum { STREAMS_MAX = CONFIG_MODALITIES_MAX + 1 };
 
-/* What every model starts from: its modalities as streams of model.dim features, projected by `front`
- * where wanted, zero where masked, and L2-normalised. */
+/* What every model starts from: its modalities as streams of model.dim features, projected by
+ * `front` where wanted, zero where masked, and L2-normalised. */
 typedef struct model_input {
     int count;
     const char *name[STREAMS_MAX];
@@ -25,8 +26,8 @@ int model_modalities(const config_t *config, int indices[CONFIG_MODALITIES_MAX])
 /* Output columns of a target: its classes, or 1. */
 int64_t target_columns(const target_config_t *target);
 
-/* One function per model: its parameters in the order of jmt.md appendix A, then the computation. It
- * returns [length, model.dim] per sample; model_build puts the heads on it. */
+/* One function per model: its parameters in the order of jmt.md appendix A, then the computation.
+ * It returns [length, model.dim] per sample; model_build puts the heads on it. */
 value_t model_jmt(graph_t *graph, const config_t *config, const model_input_t *input);
 value_t model_mt(graph_t *graph, const config_t *config, const model_input_t *input);
 value_t model_concat(graph_t *graph, const config_t *config, const model_input_t *input);

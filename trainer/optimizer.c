@@ -17,7 +17,7 @@ struct optimizer {
     optimizer_kind_t kind;
     int state_count;
     float *state[STATES_MAX];
-    int64_t *own_offset;  /* by chunk: where its state begins in state[], -1: not ours */
+    int64_t *own_offset; /* by chunk: where its state begins in state[], -1: not ours */
     int64_t own_elements;
     int64_t updates;
     double *own_partials, *partials, *ordered; /* squares by chunk */

@@ -11,11 +11,11 @@ static json_t *layer_list(const graph_t *graph) {
     json_t *layers = json_array();
     for (int i = 0; i < graph_node_count(graph); i++) {
         layer_info_t layer = graph_layer_info(graph, i);
-        json_array_append_new(
-            layers, json_pack("{s:s, s:s, s:[I, I], s:I, s:I}", "name", layer.name, "op", layer.op,
-                              "shape", (json_int_t)layer.rows, (json_int_t)layer.columns,
-                              "parameters", (json_int_t)layer.parameters, "macs",
-                              (json_int_t)layer.macs));
+        json_array_append_new(layers, json_pack("{s:s, s:s, s:[I, I], s:I, s:I}", "name",
+                                                layer.name, "op", layer.op, "shape",
+                                                (json_int_t)layer.rows, (json_int_t)layer.columns,
+                                                "parameters", (json_int_t)layer.parameters, "macs",
+                                                (json_int_t)layer.macs));
     }
     return layers;
 }
@@ -38,9 +38,8 @@ static json_t *describe(const config_t *config, const graph_t *graph, const flat
     int64_t resident = arena + (int64_t)executor_scratch_bytes(executor) + state +
                        (int64_t)reduce_bytes(&layout, 0, 1) + PROCESS_BYTES;
     return json_pack("{s:s, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:i, s:I, s:o}", "model",
-                     config->model.name, "parameters",
-                     (json_int_t)graph_parameter_elements(graph), "macs",
-                     (json_int_t)graph_macs(graph), "flop_step",
+                     config->model.name, "parameters", (json_int_t)graph_parameter_elements(graph),
+                     "macs", (json_int_t)graph_macs(graph), "flop_step",
                      6.0 * (double)graph_macs(graph) * (double)config->batch, "arena_bytes",
                      (json_int_t)arena, "optimizer_bytes", (json_int_t)state, "rss_bytes",
                      (json_int_t)resident, "batch", (json_int_t)config->batch, "virtual_shards",
@@ -53,7 +52,7 @@ status_t plan_report(const config_t *config, const int64_t *dims, char **json_ou
     const device_t *device = NULL;
     graph_t *graph = NULL;
     executor_t *executor = NULL;
-    flat_state_t flat = { 0 };
+    flat_state_t flat = {0};
     TRY(trainer_kernels(config, &kernels, &device));
     TRY(model_build(config, dims, &graph));
     executor_config_t executor_config = {

@@ -1,4 +1,5 @@
-/* plan_report.h - what `jmt plan` shows: layers, shapes, parameters, work and memory, without training. */
+/* plan_report.h - what `jmt plan` shows: layers, shapes, parameters, work and memory, without
+ * training. */
 #ifndef JMT_PLAN_REPORT_H
 #define JMT_PLAN_REPORT_H
 

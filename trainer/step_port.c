@@ -97,7 +97,7 @@ static status_t load_weights(port_t *port, const tensor_set_t *weights) {
     port->gradients = alloc_aligned((size_t)elements * port->element_bytes);
     for (int p = 0; p < count; p++) {
         parameter_info_t info = graph_parameter_info(port->graph, p);
-        int64_t dims[2] = { info.rows, info.columns };
+        int64_t dims[2] = {info.rows, info.columns};
         const tensor_t *tensor = NULL;
         TRY(want(weights, info.name, info.columns > 0 ? 2 : 1, dims, &tensor));
         port->offsets[p] = next;
@@ -109,7 +109,8 @@ static status_t load_weights(port_t *port, const tensor_set_t *weights) {
     for (int i = 0; i < weights->count; i++) {
         bool known = false;
         for (int p = 0; p < count && !known; p++) {
-            known = strcmp(graph_parameter_info(port->graph, p).name, weights->tensors[i].name) == 0;
+            known =
+                strcmp(graph_parameter_info(port->graph, p).name, weights->tensors[i].name) == 0;
         }
         if (!known) {
             return status_fail(STATUS_INPUT, "weight %s is not of this model",
@@ -122,7 +123,7 @@ static status_t load_weights(port_t *port, const tensor_set_t *weights) {
 static status_t load_inputs(port_t *port, const tensor_set_t *batch) {
     for (int m = 0; m < graph_input_count(port->graph); m++) {
         char name[160];
-        int64_t dims[3] = { port->batch, port->length, graph_input_dim(port->graph, m) };
+        int64_t dims[3] = {port->batch, port->length, graph_input_dim(port->graph, m)};
         const tensor_t *tensor = NULL, *mask = NULL;
         snprintf(name, sizeof name, "mask/%s", graph_input_name(port->graph, m));
         if (tensor_set_find(batch, name) != NULL) {
@@ -139,8 +140,10 @@ static status_t load_inputs(port_t *port, const tensor_set_t *batch) {
             bool given = valid[i / dims[2]] != 0;
             double value = given ? element(tensor, i) : 0.0;
             if (!isfinite(value)) {
-                return status_fail(STATUS_INPUT, "tensor %s is not finite at element %lld where the "
-                                   "mask says valid", name, (long long)i);
+                return status_fail(STATUS_INPUT,
+                                   "tensor %s is not finite at element %lld where the "
+                                   "mask says valid",
+                                   name, (long long)i);
             }
             store(port, x, i, value);
         }
@@ -166,7 +169,7 @@ static double apply_cotangent(port_t *port, int output, const tensor_t *cotangen
 static status_t run_output(port_t *port, const tensor_set_t *batch, int output, double *loss) {
     const char *target_name = graph_output_name(port->graph, output);
     int64_t columns = graph_output_columns(port->graph, output);
-    int64_t dims[3] = { port->batch, port->length, columns };
+    int64_t dims[3] = {port->batch, port->length, columns};
     char name[160];
     const tensor_t *tensor = NULL;
     snprintf(name, sizeof name, "cotangent/%s", target_name);
@@ -214,21 +217,21 @@ static void collect(const port_t *port, double loss, tensor_set_t *result) {
     int64_t one = 1;
     store(port, add_result(port, result, "", "loss", 1, &one)->data, 0, loss);
     for (int o = 0; o < graph_output_count(port->graph); o++) {
-        int64_t dims[3] = { port->batch, port->length, graph_output_columns(port->graph, o) };
+        int64_t dims[3] = {port->batch, port->length, graph_output_columns(port->graph, o)};
         tensor_t *tensor = add_result(port, result, "output/", graph_output_name(port->graph, o),
                                       dims[2] > 1 ? 3 : 2, dims);
         copy_matrix(port, tensor, executor_output(port->executor, o));
     }
     for (int p = 0; p < graph_parameter_count(port->graph); p++) {
         parameter_info_t info = graph_parameter_info(port->graph, p);
-        int64_t dims[2] = { info.rows, info.columns };
+        int64_t dims[2] = {info.rows, info.columns};
         tensor_t *tensor =
             add_result(port, result, "grad/", info.name, info.columns > 0 ? 2 : 1, dims);
         memcpy(tensor->data, port->gradients + (size_t)port->offsets[p] * port->element_bytes,
                (size_t)info.count * port->element_bytes);
     }
     for (int m = 0; m < graph_input_count(port->graph); m++) {
-        int64_t dims[3] = { port->batch, port->length, graph_input_dim(port->graph, m) };
+        int64_t dims[3] = {port->batch, port->length, graph_input_dim(port->graph, m)};
         tensor_t *tensor =
             add_result(port, result, "grad/input/", graph_input_name(port->graph, m), 3, dims);
         copy_matrix(port, tensor, executor_input_gradient(port->executor, m));
@@ -238,14 +241,14 @@ static void collect(const port_t *port, double loss, tensor_set_t *result) {
 static status_t run(port_t *port, const tensor_set_t *weights, const tensor_set_t *batch,
                     tensor_set_t *result) {
     TRY(load_weights(port, weights));
-    executor_state_t state = { .offsets = port->offsets,
-                               .weights = port->weights,
-                               .part_count = 1,
-                               .parts = { port->gradients },
-                               .part_leaves = { { 0, 1 } } };
+    executor_state_t state = {.offsets = port->offsets,
+                              .weights = port->weights,
+                              .part_count = 1,
+                              .parts = {port->gradients},
+                              .part_leaves = {{0, 1}}};
     executor_bind(port->executor, &state);
     TRY(load_inputs(port, batch));
-    step_scalars_t scalars = { .seed = (uint64_t)port->config->seed };
+    step_scalars_t scalars = {.seed = (uint64_t)port->config->seed};
     executor_forward(port->executor, &scalars);
     double loss = 0.0;
     for (int o = 0; o < graph_output_count(port->graph); o++) {
@@ -275,9 +278,8 @@ static status_t batch_shape(port_t *port, const config_t *config, const tensor_s
 
 status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_t *weights,
                    const tensor_set_t *batch, tensor_set_t *result_out) {
-    port_t port = { .config = config,
-                    .kernels = kernels,
-                    .element_bytes = dtype_bytes(kernels->dtype) };
+    port_t port = {
+        .config = config, .kernels = kernels, .element_bytes = dtype_bytes(kernels->dtype)};
     int64_t dims[CONFIG_MODALITIES_MAX];
     const device_t *device = NULL;
     TRY(device_for("cpu", &device));
@@ -285,13 +287,13 @@ status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_
     TRY(batch_shape(&port, config, batch));
     config->data.window = port.length;
     TRY(model_build(config, dims, &port.graph));
-    executor_config_t executor_config = { .kernels = kernels,
-                                          .device = device,
-                                          .samples_per_shard = port.batch,
-                                          .shard_count = 1,
-                                          .backward = true,
-                                          .input_gradients = true };
-    tensor_set_t result = { 0 };
+    executor_config_t executor_config = {.kernels = kernels,
+                                         .device = device,
+                                         .samples_per_shard = port.batch,
+                                         .shard_count = 1,
+                                         .backward = true,
+                                         .input_gradients = true};
+    tensor_set_t result = {0};
     status_t status = executor_open(port.graph, &executor_config, &port.executor);
     if (status == STATUS_OK) {
         status = run(&port, weights, batch, &result);
@@ -312,10 +314,10 @@ status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_
 void parameters_export(const graph_t *graph, const int64_t *offsets, const float *weights,
                        tensor_set_t *set_out) {
     json_t *order = json_array();
-    *set_out = (tensor_set_t){ 0 };
+    *set_out = (tensor_set_t){0};
     for (int p = 0; p < graph_parameter_count(graph); p++) {
         parameter_info_t info = graph_parameter_info(graph, p);
-        int64_t dims[2] = { info.rows, info.columns };
+        int64_t dims[2] = {info.rows, info.columns};
         tensor_t *tensor =
             tensor_set_add(set_out, info.name, TENSOR_F32, info.columns > 0 ? 2 : 1, dims);
         memcpy(tensor->data, weights + offsets[p], (size_t)info.count * sizeof *weights);

@@ -1,5 +1,5 @@
-/* step_sums.h - what ranks tell each other between forward and backward: the loss sums of every shard,
- * and a few words per rank (failed? asked to stop? samples, CPU time). */
+/* step_sums.h - what ranks tell each other between forward and backward: the loss sums of every
+ * shard, and a few words per rank (failed? asked to stop? samples, CPU time). */
 #ifndef JMT_STEP_SUMS_H
 #define JMT_STEP_SUMS_H
 
@@ -7,8 +7,8 @@
 
 typedef struct step_sums {
     int ranks, shards, targets;
-    double *mine, *all;   /* [local shards][targets][LOSS_SUMS], then the words */
-    double *column;       /* [shards] */
+    double *mine, *all; /* [local shards][targets][LOSS_SUMS], then the words */
+    double *column;     /* [shards] */
     double *rank_samples, *rank_flop, *rank_cpu_s; /* [ranks] */
     size_t *lengths, *offsets;
     int mine_shards;

@@ -15,8 +15,8 @@ static status_t fill(trainer_t *t, double *samples_out) {
         sample_order((uint64_t)t->config->seed, t->progress.epoch, t->train_count, t->order);
         t->order_epoch = t->progress.epoch;
     }
-    int64_t first = t->progress.batch * t->config->batch +
-                    (int64_t)t->shard_first * t->samples_per_shard;
+    int64_t first =
+        t->progress.batch * t->config->batch + (int64_t)t->shard_first * t->samples_per_shard;
     *samples_out = 0.0;
     for (int64_t slot = 0; slot < t->batch.slots; slot++) {
         bool real = first + slot < t->train_count;
@@ -82,10 +82,11 @@ static status_t check_finite(trainer_t *t, double value, const char *what) {
     if (isfinite(value)) {
         return STATUS_OK;
     }
-    status_t status = status_fail(STATUS_FAILED,
-                                  "the %s is not finite at step %lld; lower "
-                                  "optimizer.learning_rate, set optimizer.clip_norm, or check the data",
-                                  what, (long long)t->progress.step + 1);
+    status_t status =
+        status_fail(STATUS_FAILED,
+                    "the %s is not finite at step %lld; lower "
+                    "optimizer.learning_rate, set optimizer.clip_norm, or check the data",
+                    what, (long long)t->progress.step + 1);
     return comm_agree(t->comm, status, "training step");
 }
 
@@ -93,22 +94,21 @@ static status_t update(trainer_t *t, step_result_t *result) {
     TRY(reduce_finish(t->reduce));
     TRY(optimizer_norm(t->optimizer, &result->grad_norm));
     TRY(check_finite(t, result->grad_norm, "gradient norm"));
-    result->learning_rate =
-        schedule_learning_rate(t->config, t->progress.step, t->progress.epoch);
+    result->learning_rate = schedule_learning_rate(t->config, t->progress.step, t->progress.epoch);
     optimizer_update(t->optimizer, result->learning_rate, result->grad_norm);
     return reduce_share(t->reduce);
 }
 
 status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
-    step_result_t result = { 0 };
+    step_result_t result = {0};
     double *words = step_sums_words(t->sums);
     double begin_s = clock_s();
     status_t mine = fill(t, &words[WORD_SAMPLES]);
     result.data_wait_ms = 1e3 * (clock_s() - begin_s);
-    step_scalars_t scalars = { .seed = (uint64_t)t->config->seed,
-                               .step = (uint64_t)t->progress.step,
-                               .shard_first = t->shard_first,
-                               .training = true };
+    step_scalars_t scalars = {.seed = (uint64_t)t->config->seed,
+                              .step = (uint64_t)t->progress.step,
+                              .shard_first = t->shard_first,
+                              .training = true};
     executor_forward(t->executor, &scalars);
     shard_sums(t);
     words[WORD_FAILED] = mine != STATUS_OK;

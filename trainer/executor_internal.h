@@ -1,0 +1,28 @@
+/* executor_internal.h - what executor.c plans and executor_run.c runs. */
+#ifndef JMT_EXECUTOR_INTERNAL_H
+#define JMT_EXECUTOR_INTERNAL_H
+
+#include "trainer/executor.h"
+#include "trainer/graph_plan.h"
+
+struct executor {
+    const graph_t *graph;
+    executor_config_t config;
+    graph_plan_t *plan;
+    char *arena, *scratch; /* device memory */
+    size_t arena_bytes, scratch_bytes;
+    uint8_t *mask_bytes;
+    mask_t *masks;           /* by mask */
+    op_plan_t **ops;         /* by node */
+    op_call_t *calls;        /* by node: all pointers but weights are fixed */
+    bool *has_backward_data; /* by node: some input needs its gradient */
+    op_plan_t **sum_ops;     /* by gradient sum */
+    op_call_t *sum_calls;
+    executor_state_t state;
+    char *workspace;
+    char *leaf_scratch;  /* one unit: the second use of a shared weight */
+    char *level_scratch; /* one unit per level of the local tree */
+    int64_t unit_elements_max;
+};
+
+#endif

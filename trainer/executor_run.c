@@ -1,0 +1,146 @@
+/* executor_run.c - one step: forward, and backward with each unit of parameters folded into the
+ * canonical tree as soon as it is complete. Nothing here allocates. */
+#include "trainer/executor_internal.h"
+
+static void run_masks(executor_t *executor) {
+    const graph_t *graph = executor->graph;
+    for (int m = 0; m < graph->mask_count; m++) {
+        const mask_node_t *node = &graph->masks[m];
+        mask_t a[OP_INPUTS_MAX], b[OP_INPUTS_MAX];
+        for (int k = 0; k < node->count; k++) {
+            a[k] = executor->masks[node->a[k]];
+            b[k] = executor->masks[node->b[k]];
+        }
+        int shards = executor->config.shard_count;
+        if (node->kind == MASK_ANY) {
+            mask_any(executor->masks[m], a, node->count, 0, shards);
+        } else if (node->kind == MASK_TOKENS) {
+            mask_tokens(executor->masks[m], a, b, node->count, executor->config.samples_per_shard,
+                        0, shards);
+        }
+    }
+}
+
+void executor_forward(executor_t *executor, const step_scalars_t *scalars) {
+    run_masks(executor);
+    for (int i = 0; i < executor->graph->node_count; i++) {
+        op_call_t *call = &executor->calls[i];
+        call->scalars = scalars;
+        executor->config.kernels->ops[executor->graph->nodes[i].kind].forward(executor->ops[i],
+                                                                              call);
+    }
+}
+
+static size_t bytes_for(const executor_t *executor, int64_t elements) {
+    return (size_t)elements * dtype_bytes(executor->config.kernels->dtype);
+}
+
+static bool read_before(const graph_t *graph, const fold_unit_t *unit, int use) {
+    bool before = false;
+    for (int earlier = 0; earlier < use; earlier++) {
+        before |= graph->nodes[unit->nodes[earlier]].weight[0].begin ==
+                  graph->nodes[unit->nodes[use]].weight[0].begin;
+    }
+    return before;
+}
+
+/* One use's part of the gradient of one shard. destination: by parameter of the unit. */
+static void make_term(executor_t *executor, const fold_unit_t *unit, int use, int shard,
+                      char *const destination[OP_WEIGHTS_MAX]) {
+    const graph_t *graph = executor->graph;
+    const kernels_t *kernels = executor->config.kernels;
+    const node_t *node = &graph->nodes[unit->nodes[use]];
+    bool adds = read_before(graph, unit, use);
+    op_call_t *call = &executor->calls[unit->nodes[use]];
+    char *run[OP_WEIGHTS_MAX], *scratch = executor->leaf_scratch;
+    int64_t count[OP_WEIGHTS_MAX];
+    for (int w = 0; w < node->weight_count; w++) {
+        int64_t width = parameter_width(graph, node->weight[w].parameter);
+        count[w] = weight_rows(graph, node->weight[w]) * width;
+        run[w] = destination[w] + bytes_for(executor, node->weight[w].begin * width);
+        call->d_weight[w] = adds ? scratch : run[w];
+        scratch += bytes_for(executor, count[w]);
+    }
+    call->shard_begin = shard;
+    call->shard_end = shard + 1;
+    kernels->ops[node->kind].backward_weights(executor->ops[unit->nodes[use]], call);
+    call->shard_begin = 0;
+    call->shard_end = executor->config.shard_count;
+    for (int w = 0; adds && w < node->weight_count; w++) {
+        kernels->add(run[w], run[w], call->d_weight[w], count[w]);
+    }
+}
+
+/* The canonical tree (comm/tree.h) over the shards [begin, end) of one complete subtree: left into
+ * the destination, right into this level's scratch, then the sum. A leaf is the gradient of one
+ * shard: the uses in order of creation, where the first to meet a run of rows overwrites and later
+ * ones add. */
+static void fold(executor_t *executor, const fold_unit_t *unit, int begin, int end, int level,
+                 char *const destination[OP_WEIGHTS_MAX]) {
+    if (end - begin == 1) {
+        for (int use = 0; use < unit->node_count; use++) {
+            make_term(executor, unit, use, begin - executor->config.shard_first, destination);
+        }
+        return;
+    }
+    int middle = begin + tree_split(end - begin);
+    char *right[OP_WEIGHTS_MAX];
+    char *next = executor->level_scratch + bytes_for(executor, level * executor->unit_elements_max);
+    for (int p = 0; p < unit->parameter_count; p++) {
+        right[p] = next;
+        next += bytes_for(executor, executor->graph->parameters[unit->parameters[p]].count);
+    }
+    fold(executor, unit, begin, middle, level + 1, destination);
+    fold(executor, unit, middle, end, level + 1, right);
+    for (int p = 0; p < unit->parameter_count; p++) {
+        executor->config.kernels->add(destination[p], destination[p], right[p],
+                                      executor->graph->parameters[unit->parameters[p]].count);
+    }
+}
+
+static void fold_unit(executor_t *executor, const fold_unit_t *unit) {
+    for (int i = 0; i < executor->state.part_count; i++) {
+        char *destination[OP_WEIGHTS_MAX] = {NULL};
+        for (int p = 0; p < unit->parameter_count; p++) {
+            destination[p] = (char *)executor->state.parts[i] +
+                             bytes_for(executor, executor->state.offsets[unit->parameters[p]]);
+        }
+        tree_node_t leaves = executor->state.part_leaves[i];
+        fold(executor, unit, leaves.begin, leaves.end, 0, destination);
+    }
+}
+
+static void run_sums(executor_t *executor, int *next, int before_node) {
+    const graph_plan_t *plan = executor->plan;
+    while (*next < plan->sum_count && plan->sums[*next].before_node == before_node) {
+        executor->config.kernels->ops[OP_sum].forward(executor->sum_ops[*next],
+                                                      &executor->sum_calls[*next]);
+        (*next)++;
+    }
+}
+
+status_t executor_backward(executor_t *executor, const step_scalars_t *scalars,
+                           status_t (*unit_done)(void *context, int unit), void *context) {
+    REQUIRE(executor->config.backward);
+    const graph_plan_t *plan = executor->plan;
+    int next_sum = 0, next_unit = 0;
+    for (int i = executor->graph->node_count - 1; i >= 0; i--) {
+        op_call_t *call = &executor->calls[i];
+        call->scalars = scalars;
+        run_sums(executor, &next_sum, i);
+        if (executor->has_backward_data[i]) {
+            op_kind_t kind = executor->graph->nodes[i].kind;
+            executor->config.kernels->ops[kind].backward_data(executor->ops[i], call);
+        }
+        if (next_unit < plan->unit_count && plan->units[next_unit].nodes[0] == i) {
+            fold_unit(executor, &plan->units[next_unit]);
+            if (unit_done != NULL) {
+                TRY(unit_done(context, next_unit));
+            }
+            next_unit++;
+        }
+    }
+    run_sums(executor, &next_sum, -1);
+    REQUIRE(next_sum == plan->sum_count && next_unit == plan->unit_count);
+    return STATUS_OK;
+}
