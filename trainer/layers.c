@@ -1,21 +1,32 @@
 #include "trainer/layers.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 
-enum { NAME_BYTES = 256 };
-
-/* "prefix.suffix" in the caller's buffer. */
-static const char *join(char buffer[NAME_BYTES], const char *prefix, const char *suffix) {
-    int length = snprintf(buffer, NAME_BYTES, "%s.%s", prefix, suffix);
-    REQUIRE(length < NAME_BYTES);
-    return buffer;
+name_t name_of(const char *format, ...) {
+    name_t name;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(name.text, sizeof name.text, format, arguments);
+    va_end(arguments);
+    REQUIRE(length >= 0 && (size_t)length < sizeof name.text);
+    return name;
 }
 
 static parameter_t make(graph_t *graph, const char *prefix, const char *suffix, int64_t rows,
                         int64_t columns, init_t init) {
-    char name[NAME_BYTES];
-    return graph_parameter(graph, join(name, prefix, suffix), rows, columns, init);
+    return graph_parameter(graph, name_of("%s.%s", prefix, suffix).text, rows, columns, init);
+}
+
+stream_t concat_streams(graph_t *graph, const char *name, const stream_t *streams, int count) {
+    value_t parts[OP_INPUTS_MAX];
+    row_mask_t masks[OP_INPUTS_MAX];
+    for (int i = 0; i < count; i++) {
+        parts[i] = streams[i].x;
+        masks[i] = streams[i].mask;
+    }
+    return (stream_t){graph_concat(graph, name, parts, count), graph_mask_any(graph, masks, count)};
 }
 
 static init_t uniform(double bound) { return (init_t){.bound = bound}; }
@@ -52,18 +63,17 @@ attention_t attention_make(graph_t *graph, const char *name, int64_t dim, int64_
 /* Rows [begin, begin + count) of the packed projection, applied to x. */
 static value_t project(graph_t *graph, const char *name, const char *suffix, attention_t a,
                        value_t x, int64_t begin, int64_t count) {
-    char node[NAME_BYTES];
     weight_t weight = {a.in_weight, begin, count}, bias = {a.in_bias, begin, count};
-    return graph_linear(graph, join(node, name, suffix), x, weight, bias, ACTIVATION_NONE);
+    return graph_linear(graph, name_of("%s.%s", name, suffix).text, x, weight, bias,
+                        ACTIVATION_NONE);
 }
 
 static value_t attend(graph_t *graph, const char *name, attention_t a, value_t q, value_t k,
                       value_t v, row_mask_t keys, int64_t groups) {
-    char node[NAME_BYTES];
     value_t mixed =
-        graph_attention(graph, join(node, name, "attention"), q, k, v, keys, groups, a.heads);
+        graph_attention(graph, name_of("%s.attention", name).text, q, k, v, keys, groups, a.heads);
     linear_t out = {a.out_weight, a.out_bias};
-    return linear_apply(graph, join(node, name, "out_proj"), out, mixed, ACTIVATION_NONE);
+    return linear_apply(graph, name_of("%s.out_proj", name).text, out, mixed, ACTIVATION_NONE);
 }
 
 value_t attention_self(graph_t *graph, const char *name, attention_t a, stream_t x,
@@ -92,10 +102,9 @@ value_t attention_cross(graph_t *graph, const char *name, attention_t a, value_t
 static encoder_layer_t encoder_layer_make(graph_t *graph, const char *name, int64_t dim, int64_t ff,
                                           int64_t heads) {
     encoder_layer_t layer;
-    char node[NAME_BYTES];
-    layer.attention = attention_make(graph, join(node, name, "attention"), dim, heads);
-    layer.linear1 = linear_make(graph, join(node, name, "linear1"), dim, ff);
-    layer.linear2 = linear_make(graph, join(node, name, "linear2"), ff, dim);
+    layer.attention = attention_make(graph, name_of("%s.attention", name).text, dim, heads);
+    layer.linear1 = linear_make(graph, name_of("%s.linear1", name).text, dim, ff);
+    layer.linear2 = linear_make(graph, name_of("%s.linear2", name).text, ff, dim);
     layer.gain1 = make(graph, name, "norm1.weight", dim, 0, constant(1.0));
     layer.bias1 = make(graph, name, "norm1.bias", dim, 0, constant(0.0));
     layer.gain2 = make(graph, name, "norm2.weight", dim, 0, constant(1.0));
@@ -108,34 +117,31 @@ encoder_t encoder_make(graph_t *graph, const char *name, int64_t layers, int64_t
     REQUIRE(layers <= ENCODER_LAYERS_MAX);
     encoder_t encoder = {.layers = layers};
     for (int64_t i = 0; i < layers; i++) {
-        char layer[NAME_BYTES];
-        snprintf(layer, sizeof layer, "%s.encoder.%d", name, (int)i);
-        encoder.layer[i] = encoder_layer_make(graph, layer, dim, ff, heads);
+        encoder.layer[i] =
+            encoder_layer_make(graph, name_of("%s.encoder.%d", name, (int)i).text, dim, ff, heads);
     }
     return encoder;
 }
 
 static value_t encoder_layer_apply(graph_t *graph, const char *name, const encoder_layer_t *layer,
                                    stream_t x, int64_t groups) {
-    char node[NAME_BYTES];
     value_t attended =
-        attention_self(graph, join(node, name, "attention"), layer->attention, x, groups);
-    value_t y = graph_add_layernorm(graph, join(node, name, "norm1"), x.x, attended,
+        attention_self(graph, name_of("%s.attention", name).text, layer->attention, x, groups);
+    value_t y = graph_add_layernorm(graph, name_of("%s.norm1", name).text, x.x, attended,
                                     weight_of(layer->gain1), weight_of(layer->bias1));
     value_t hidden =
-        linear_apply(graph, join(node, name, "linear1"), layer->linear1, y, ACTIVATION_RELU);
-    value_t fed =
-        linear_apply(graph, join(node, name, "linear2"), layer->linear2, hidden, ACTIVATION_NONE);
-    return graph_add_layernorm(graph, join(node, name, "norm2"), y, fed, weight_of(layer->gain2),
-                               weight_of(layer->bias2));
+        linear_apply(graph, name_of("%s.linear1", name).text, layer->linear1, y, ACTIVATION_RELU);
+    value_t fed = linear_apply(graph, name_of("%s.linear2", name).text, layer->linear2, hidden,
+                               ACTIVATION_NONE);
+    return graph_add_layernorm(graph, name_of("%s.norm2", name).text, y, fed,
+                               weight_of(layer->gain2), weight_of(layer->bias2));
 }
 
 value_t encoder_apply(graph_t *graph, const char *name, const encoder_t *encoder, stream_t x,
                       int64_t groups) {
     for (int64_t i = 0; i < encoder->layers; i++) {
-        char layer[NAME_BYTES];
-        snprintf(layer, sizeof layer, "%s.encoder.%d", name, (int)i);
-        x.x = encoder_layer_apply(graph, layer, &encoder->layer[i], x, groups);
+        x.x = encoder_layer_apply(graph, name_of("%s.encoder.%d", name, (int)i).text,
+                                  &encoder->layer[i], x, groups);
     }
     return x.x;
 }
@@ -144,20 +150,18 @@ value_t encoder_apply(graph_t *graph, const char *name, const encoder_t *encoder
 
 head_t head_make(graph_t *graph, const char *name, int64_t dim, int64_t hidden, int64_t outputs) {
     head_t head;
-    char node[NAME_BYTES];
-    head.hidden = linear_make(graph, join(node, name, "head.0"), dim, hidden);
-    head.out = linear_make(graph, join(node, name, "head.3"), hidden, outputs);
+    head.hidden = linear_make(graph, name_of("%s.head.0", name).text, dim, hidden);
+    head.out = linear_make(graph, name_of("%s.head.3", name).text, hidden, outputs);
     return head;
 }
 
 void head_apply(graph_t *graph, const char *name, head_t head, value_t x, double dropout) {
-    char node[NAME_BYTES];
     value_t hidden =
-        linear_apply(graph, join(node, name, "head.0"), head.hidden, x, ACTIVATION_RELU);
+        linear_apply(graph, name_of("%s.head.0", name).text, head.hidden, x, ACTIVATION_RELU);
     if (dropout > 0.0) {
-        hidden = graph_dropout(graph, join(node, name, "head.2"), hidden, dropout);
+        hidden = graph_dropout(graph, name_of("%s.head.2", name).text, hidden, dropout);
     }
     graph_output(
         graph, name,
-        linear_apply(graph, join(node, name, "head.3"), head.out, hidden, ACTIVATION_NONE));
+        linear_apply(graph, name_of("%s.head.3", name).text, head.out, hidden, ACTIVATION_NONE));
 }

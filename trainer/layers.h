@@ -5,11 +5,21 @@
 
 #include "trainer/graph.h"
 
+/* A name made like printf, by value: name_of("%s.cross", stream).text lives to the end of the call
+ * it is an argument of. */
+typedef struct name {
+    char text[256];
+} name_t;
+name_t name_of(const char *format, ...) PRINTF_LIKE(1, 2);
+
 /* A stream of features over time with the validity of its steps. */
 typedef struct stream {
     value_t x;
     row_mask_t mask;
 } stream_t;
+
+/* Streams of equal length side by side; a step is valid where any of them is. */
+stream_t concat_streams(graph_t *graph, const char *name, const stream_t *streams, int count);
 
 typedef struct linear {
     parameter_t weight, bias;

@@ -8,31 +8,25 @@ value_t model_unimodal(graph_t *graph, const config_t *config, const model_input
     return input->stream[0].x;
 }
 
-static value_t concat_linear(graph_t *graph, linear_t fusion, const model_input_t *input) {
-    value_t parts[STREAMS_MAX];
-    for (int m = 0; m < input->count; m++) {
-        parts[m] = input->stream[m].x;
-    }
-    value_t all = graph_concat(graph, "fusion.concat", parts, input->count);
-    return linear_apply(graph, "fusion", fusion, all, ACTIVATION_NONE);
+/* z = W [m1; ...; mM] + b */
+static stream_t concat_linear(graph_t *graph, const model_input_t *input, linear_t fusion) {
+    stream_t all = concat_streams(graph, "fusion.concat", input->stream, input->count);
+    all.x = linear_apply(graph, FUSION_NAME, fusion, all.x, ACTIVATION_NONE);
+    return all;
+}
+
+static linear_t make_fusion(graph_t *graph, const config_t *config, const model_input_t *input) {
+    return linear_make(graph, FUSION_NAME, input->count * config->model.dim, config->model.dim);
 }
 
 value_t model_concat(graph_t *graph, const config_t *config, const model_input_t *input) {
-    linear_t fusion =
-        linear_make(graph, "fusion", input->count * config->model.dim, config->model.dim);
-    return concat_linear(graph, fusion, input);
+    return concat_linear(graph, input, make_fusion(graph, config, input)).x;
 }
 
 value_t model_concat_encoder(graph_t *graph, const config_t *config, const model_input_t *input) {
-    int64_t dim = config->model.dim;
-    linear_t fusion = linear_make(graph, "fusion", input->count * dim, dim);
-    encoder_t encoder = encoder_make(graph, "fusion", config->model.layers, dim, config->model.ff,
-                                     config->model.heads);
-    row_mask_t masks[STREAMS_MAX];
-    for (int m = 0; m < input->count; m++) {
-        masks[m] = input->stream[m].mask;
-    }
-    stream_t fused = {concat_linear(graph, fusion, input),
-                      graph_mask_any(graph, masks, input->count)};
-    return encoder_apply(graph, "fusion", &encoder, fused, 1);
+    linear_t fusion = make_fusion(graph, config, input);
+    encoder_t encoder = encoder_make(graph, FUSION_NAME, config->model.layers, config->model.dim,
+                                     config->model.ff, config->model.heads);
+    stream_t fused = concat_linear(graph, input, fusion);
+    return encoder_apply(graph, FUSION_NAME, &encoder, fused, 1);
 }

@@ -1,6 +1,5 @@
 #include "trainer/models.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,32 +69,46 @@ static status_t wants_front(const config_t *config, const modality_config_t *mod
     return STATUS_OK;
 }
 
+static status_t check_name(const char *name) {
+    static const char *const taken[] = {JOINT_NAME, TOKEN_NAME, FUSION_NAME};
+    for (int i = 0; i < ARRAY_LEN(taken); i++) {
+        if (strcmp(name, taken[i]) == 0) {
+            return status_fail(STATUS_INPUT,
+                               "a modality cannot be called %s: models have parameters of that "
+                               "name; rename modalities.%s",
+                               name, name);
+        }
+    }
+    return STATUS_OK;
+}
+
+/* Parameters of all modalities first, then what is computed from them. */
 static status_t build_inputs(graph_t *graph, const config_t *config, const int64_t *dims,
                              model_input_t *input) {
     int indices[CONFIG_MODALITIES_MAX];
     input->count = model_modalities(config, indices);
-    stream_t raw[STREAMS_MAX];
     bool front[STREAMS_MAX];
     linear_t projection[STREAMS_MAX];
-    char name[STREAMS_MAX][128];
     for (int m = 0; m < input->count; m++) {
         const modality_config_t *modality = &config->modalities[indices[m]];
-        input->name[m] = modality->name;
+        TRY(check_name(modality->name));
         TRY(wants_front(config, modality, dims[m], &front[m]));
-        raw[m].x = graph_input(graph, modality->name, dims[m], &raw[m].mask);
-        snprintf(name[m], sizeof name[m], "%s.front", modality->name);
+        stream_t *stream = &input->stream[m];
+        input->name[m] = modality->name;
+        stream->x = graph_input(graph, modality->name, dims[m], &stream->mask);
         if (front[m]) {
-            projection[m] = linear_make(graph, name[m], dims[m], config->model.dim);
+            projection[m] = linear_make(graph, name_of("%s.front", modality->name).text, dims[m],
+                                        config->model.dim);
         }
     }
     for (int m = 0; m < input->count; m++) {
-        input->stream[m] = raw[m];
+        stream_t *stream = &input->stream[m];
         if (front[m]) {
-            input->stream[m].x =
-                linear_apply(graph, name[m], projection[m], raw[m].x, ACTIVATION_NONE);
+            stream->x = linear_apply(graph, name_of("%s.front", input->name[m]).text, projection[m],
+                                     stream->x, ACTIVATION_NONE);
         }
-        snprintf(name[m], sizeof name[m], "%s.normalize", input->name[m]);
-        input->stream[m].x = graph_l2_normalize(graph, name[m], input->stream[m].x, raw[m].mask);
+        stream->x = graph_l2_normalize(graph, name_of("%s.normalize", input->name[m]).text,
+                                       stream->x, stream->mask);
     }
     return STATUS_OK;
 }
@@ -111,35 +124,33 @@ static void build_heads(graph_t *graph, const config_t *config, value_t x) {
     }
 }
 
-/* One Linear per target on the first modality; its weights are zero (trainer/init.c). */
+/* One Linear per target on the first modality, its weights and bias zero: trainer_init_weights puts
+ * the constant into the bias. */
 static void build_majority(graph_t *graph, const config_t *config, const int64_t *dims) {
     int indices[CONFIG_MODALITIES_MAX];
     model_modalities(config, indices);
     row_mask_t mask;
     value_t x = graph_input(graph, config->modalities[indices[0]].name, dims[0], &mask);
     for (int t = 0; t < config->target_count; t++) {
-        char name[128];
-        snprintf(name, sizeof name, "%s.majority", config->targets[t].name);
+        const char *target = config->targets[t].name;
         int64_t columns = target_columns(&config->targets[t]);
-        char weight[160], bias[160];
-        snprintf(weight, sizeof weight, "%s.weight", name);
-        snprintf(bias, sizeof bias, "%s.bias", name);
-        parameter_t w = graph_parameter(graph, weight, columns, dims[0], (init_t){0});
-        parameter_t b = graph_parameter(graph, bias, columns, 0, (init_t){0});
-        graph_output(graph, config->targets[t].name,
-                     graph_linear(graph, name, x, weight_of(w), weight_of(b), ACTIVATION_NONE));
+        name_t name = name_of("%s.majority", target);
+        linear_t constant = {
+            graph_parameter(graph, name_of("%s.weight", name.text).text, columns, dims[0],
+                            (init_t){0}),
+            graph_parameter(graph, name_of("%s.bias", name.text).text, columns, 0, (init_t){0}),
+        };
+        graph_output(graph, target, linear_apply(graph, name.text, constant, x, ACTIVATION_NONE));
     }
 }
 
-status_t model_build(const config_t *config, const int64_t *dims, graph_t **graph_out) {
-    const model_row_t *row = NULL;
-    for (int i = 0; i < ARRAY_LEN(models); i++) {
-        if (strcmp(models[i].name, config->model.name) == 0) {
-            row = &models[i];
-        }
-    }
+static status_t find_model(const config_t *config, const model_row_t **row_out) {
     int indices[CONFIG_MODALITIES_MAX];
     int count = model_modalities(config, indices);
+    const model_row_t *row = NULL;
+    for (int i = 0; i < ARRAY_LEN(models); i++) {
+        row = strcmp(models[i].name, config->model.name) == 0 ? &models[i] : row;
+    }
     if (row == NULL) {
         return status_fail(STATUS_INPUT, "unknown model.name %s", config->model.name);
     }
@@ -151,6 +162,13 @@ status_t model_build(const config_t *config, const int64_t *dims, graph_t **grap
     if (config->target_count == 0) {
         return status_fail(STATUS_INPUT, "the model has no targets; add a section targets");
     }
+    *row_out = row;
+    return STATUS_OK;
+}
+
+status_t model_build(const config_t *config, const int64_t *dims, graph_t **graph_out) {
+    const model_row_t *row = NULL;
+    TRY(find_model(config, &row));
     graph_t *graph = graph_open(config->data.window);
     status_t status = STATUS_OK;
     if (row->build == NULL) {

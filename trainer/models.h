@@ -8,6 +8,11 @@
 
 enum { STREAMS_MAX = CONFIG_MODALITIES_MAX + 1 };
 
+/* First words of parameter names that are not modalities: no modality may be called so. */
+#define JOINT_NAME  "joint"
+#define TOKEN_NAME  "token"
+#define FUSION_NAME "fusion"
+
 /* What every model starts from: its modalities as streams of model.dim features, projected by
  * `front` where wanted, zero where masked, and L2-normalised. */
 typedef struct model_input {
