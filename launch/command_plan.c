@@ -1,127 +1,94 @@
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "data-sharding/sample_order.h"
-#include "kernels/base/bytes.h"
 #include "launch/command.h"
-#include "trainer/models.h"
+#include "trainer/model_data.h"
 #include "trainer/plan_report.h"
-#include "trainer/step_port.h"
-#include "trainer/trainer.h"
 
 static const option_t options[] = {
     OPTION_SET,
-    {"--order", "EPOCH", "the training samples and the order in which this epoch takes them"},
+    {"--order", "EPOCH", "the training samples in the order in which this epoch takes them"},
     OPTION_JSON,
     OPTION_END,
 };
 
-static status_t order_object(comm_t *comm, const config_t *config, int64_t epoch, json_t **out) {
-    trainer_t *t = NULL;
-    TRY(trainer_open(config, comm, config->data.path, NULL, true, &t));
-    int64_t *order = alloc_zero(t->train_count, sizeof *order);
-    sample_order((uint64_t)config->seed, epoch, t->train_count, order);
-    json_t *samples = json_array(), *ids = json_array();
-    for (int64_t i = 0; i < t->train_count; i++) {
-        sample_info_t info = dataset_sample(t->dataset, SPLIT_TRAIN, i);
-        json_array_append_new(samples,
-                              json_pack("{s:I, s:s, s:I}", "id", (json_int_t)i, "recording",
-                                        info.recording, "first_step", (json_int_t)info.first_step));
-        json_array_append_new(ids, json_integer(order[i]));
+static void print_order(const json_t *order) {
+    size_t i;
+    json_t *id;
+    json_array_foreach(json_object_get(order, "order"), i, id) {
+        printf("%lld\n", (long long)json_integer_value(id));
     }
-    *out = json_pack("{s:I, s:I, s:I, s:o, s:o}", "epoch", (json_int_t)epoch, "seed",
-                     (json_int_t)config->seed, "batch", (json_int_t)config->batch, "samples",
-                     samples, "order", ids);
-    free(order);
-    trainer_close(t);
-    return STATUS_OK;
 }
 
-static void print_order(const json_t *order) {
-    const json_t *ids = json_object_get(order, "order");
-    for (size_t i = 0; i < json_array_size(ids); i++) {
-        printf("%lld\n", (long long)json_integer_value(json_array_get(ids, i)));
+static double number(const json_t *object, const char *key) {
+    return json_number_value(json_object_get(object, key));
+}
+
+static const char *text(const json_t *object, const char *key) {
+    return json_string_value(json_object_get(object, key));
+}
+
+static void print_layers(const json_t *layers) {
+    size_t i;
+    json_t *layer;
+    printf("%-40s %-13s %12s %11s %10s\n", "layer", "operation", "shape", "parameters", "MMAC");
+    json_array_foreach(layers, i, layer) {
+        const json_t *shape = json_object_get(layer, "shape");
+        char size[32];
+        snprintf(size, sizeof size, "%lld x %lld",
+                 (long long)json_integer_value(json_array_get(shape, 0)),
+                 (long long)json_integer_value(json_array_get(shape, 1)));
+        printf("%-40s %-13s %12s %11.0f %10.3f\n", text(layer, "name"), text(layer, "op"), size,
+               number(layer, "parameters"), number(layer, "macs") * 1e-6);
     }
+    printf("(of one sample; shared parameters stand at each use)\n\n");
 }
 
 static void print_plan(const json_t *plan) {
-    size_t i;
-    json_t *layer;
-    printf("%-36s %-14s %12s %12s %14s\n", "layer", "operation", "shape", "parameters",
-           "MAC/sample");
-    json_array_foreach(json_object_get(plan, "layers"), i, layer) {
-        const json_t *shape = json_object_get(layer, "shape");
-        printf("%-36s %-14s %6lld x%5lld %12lld %14lld\n",
-               json_string_value(json_object_get(layer, "name")),
-               json_string_value(json_object_get(layer, "op")),
-               (long long)json_integer_value(json_array_get(shape, 0)),
-               (long long)json_integer_value(json_array_get(shape, 1)),
-               (long long)json_integer_value(json_object_get(layer, "parameters")),
-               (long long)json_integer_value(json_object_get(layer, "macs")));
-    }
-    printf("\n%-22s %lld\n", "parameters",
-           (long long)json_integer_value(json_object_get(plan, "parameters")));
-    printf("%-22s %.3f GFLOP (forward and backward, one batch)\n", "work of a step",
-           json_real_value(json_object_get(plan, "flop_step")) * 1e-9);
-    printf("%-22s %.1f MiB activations, %.1f MiB in all (one rank)\n", "memory",
-           (double)json_integer_value(json_object_get(plan, "arena_bytes")) / 1048576.0,
-           (double)json_integer_value(json_object_get(plan, "rss_bytes")) / 1048576.0);
+    static const double mib = 1048576.0;
+    const json_t *shard = json_object_get(plan, "shard");
+    double shards = number(plan, "virtual_shards"), work = number(plan, "flop_step");
+    print_layers(json_object_get(plan, "layers"));
+    printf("model           %s, %.0f parameters\n", text(plan, "model"),
+           number(plan, "parameters"));
+    printf("one sample      %.1f MMAC forward, window %.0f\n", number(plan, "macs") * 1e-6,
+           number(plan, "window"));
+    printf("one step        batch %.0f, %.3f GFLOP forward and backward\n", number(plan, "batch"),
+           work * 1e-9);
+    printf("memory          %.1f MiB activations and gradients, %.1f MiB optimiser, %.1f MiB in "
+           "all (one rank)\n",
+           number(plan, "arena_bytes") / mib, number(plan, "optimizer_bytes") / mib,
+           number(plan, "rss_bytes") / mib);
+    printf("virtual shards  %.0f of %.0f samples; price beside one shard: %.3f GFLOP (%.2f %%) and "
+           "%.2f GB of memory traffic in a step, %.1f MiB\n",
+           shards, number(shard, "samples"), number(shard, "fold_additions") * 1e-9,
+           100.0 * number(shard, "fold_additions") / work, number(shard, "fold_bytes") * 1e-9,
+           number(shard, "memory_bytes") / mib);
 }
 
-/* Dims that the configuration leaves open are those of the data. */
-static status_t dims_of(const config_t *config, int64_t dims[CONFIG_MODALITIES_MAX]) {
-    int indices[CONFIG_MODALITIES_MAX];
-    int count = model_modalities(config, indices);
-    bool open = false;
-    for (int m = 0; m < count; m++) {
-        open |= config->modalities[indices[m]].dim == 0;
+static status_t report(const config_t *config, const arguments_t *arguments, json_t **report_out) {
+    if (arguments_has(arguments, "--order")) {
+        int64_t epoch = 0;
+        TRY(arguments_integer(arguments, "--order", 0, INT64_MAX, 0, &epoch));
+        return plan_order(config, epoch, report_out);
     }
-    if (!open || config->data.path[0] == '\0') {
-        return config_dims(config, dims);
-    }
-    const char *names[CONFIG_MODALITIES_MAX];
-    for (int m = 0; m < count; m++) {
-        names[m] = config->modalities[indices[m]].name;
-    }
-    dataset_config_t data = {.path = config->data.path,
-                             .window = config->data.window,
-                             .modalities = names,
-                             .modality_count = count};
-    dataset_t *dataset = NULL;
-    TRY(dataset_open(&data, &dataset));
-    for (int m = 0; m < count; m++) {
-        dims[m] = dataset_modality_dim(dataset, m);
-    }
-    dataset_close(dataset);
-    return STATUS_OK;
-}
-
-static status_t plan_object(const config_t *config, json_t **out) {
     int64_t dims[CONFIG_MODALITIES_MAX];
-    char *text = NULL;
-    TRY(dims_of(config, dims));
-    TRY(plan_report(config, dims, &text));
-    *out = json_loads(text, 0, NULL);
-    free(text);
-    return STATUS_OK;
+    TRY(model_dims(config, dims));
+    return plan_report(config, dims, report_out);
 }
 
 static status_t run(comm_t *comm, const arguments_t *arguments) {
+    (void)comm;
     config_t *config = NULL;
     json_t *object = NULL;
-    int64_t epoch = 0;
-    bool order = arguments_has(arguments, "--order");
-    TRY(arguments_integer(arguments, "--order", 0, INT64_MAX, 0, &epoch));
     TRY(command_config_of(arguments, 0, &config));
-    status_t status =
-        order ? order_object(comm, config, epoch, &object) : plan_object(config, &object);
+    status_t status = report(config, arguments, &object);
     if (status == STATUS_OK && arguments_has(arguments, "--json")) {
-        char *text = json_dumps(object, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
-        printf("%s\n", text);
-        free(text);
-    } else if (status == STATUS_OK && order) {
+        char *dump = json_dumps(object, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+        printf("%s\n", dump);
+        free(dump);
+    } else if (status == STATUS_OK && arguments_has(arguments, "--order")) {
         print_order(object);
     } else if (status == STATUS_OK) {
         print_plan(object);

@@ -291,6 +291,19 @@ matrix_t executor_input_gradient(const executor_t *executor, int input) {
     return matrix_of(executor, executor->plan->gradients[executor->graph->inputs[input].value]);
 }
 
+/* A product has two gradients of its own cost: that of the weights always, that of its input if
+ * somebody needs it. Attention's two products have two each. */
+double executor_step_macs(const executor_t *executor) {
+    double macs = 0.0;
+    for (int i = 0; i < executor->graph->node_count; i++) {
+        bool linear = executor->graph->nodes[i].kind == OP_linear;
+        double data = executor->has_backward_data[i] ? (linear ? 1.0 : 2.0) : 0.0;
+        double weights = linear && executor->config.backward ? 1.0 : 0.0;
+        macs += (1.0 + data + weights) * (double)graph_layer_info(executor->graph, i).macs;
+    }
+    return macs;
+}
+
 size_t executor_arena_bytes(const executor_t *executor) { return executor->arena_bytes; }
 size_t executor_scratch_bytes(const executor_t *executor) { return executor->scratch_bytes; }
 

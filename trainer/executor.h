@@ -72,6 +72,8 @@ typedef struct completion {
 status_t completion_of(const graph_t *graph, completion_t *completion_out) MUST_CHECK;
 void completion_free(completion_t *completion);
 
+/* Multiply-accumulates of one sample in a step as planned: forward, and the gradients asked for. */
+double executor_step_macs(const executor_t *executor);
 size_t executor_arena_bytes(const executor_t *executor);
 size_t executor_scratch_bytes(const executor_t *executor); /* workspace, masks, tree scratch */
 

@@ -1,9 +1,11 @@
 #include "trainer/plan_report.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "data-sharding/sample_order.h"
+#include "kernels/base/bytes.h"
+#include "trainer/model_data.h"
 #include "trainer/models.h"
 #include "trainer/trainer.h"
 
@@ -30,49 +32,102 @@ static int64_t state_count(const config_t *config) {
 
 enum { PROCESS_BYTES = 24 << 20 }; /* program, libraries and HDF5, measured on an empty model */
 
-static json_t *describe(const config_t *config, const graph_t *graph, const flat_state_t *flat,
-                        const executor_t *executor) {
-    reduce_layout_t layout = flat_state_layout(flat, (int)config->virtual_shards);
-    int64_t arena = (int64_t)executor_arena_bytes(executor);
-    int64_t state = state_count(config) * flat->elements * (int64_t)sizeof(float);
-    int64_t resident = arena + (int64_t)executor_scratch_bytes(executor) + state +
-                       (int64_t)reduce_bytes(&layout, 0, 1) + PROCESS_BYTES;
-    return json_pack("{s:s, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:i, s:I, s:o}", "model",
-                     config->model.name, "parameters", (json_int_t)graph_parameter_elements(graph),
-                     "macs", (json_int_t)graph_macs(graph), "flop_step",
-                     6.0 * (double)graph_macs(graph) * (double)config->batch, "arena_bytes",
-                     (json_int_t)arena, "optimizer_bytes", (json_int_t)state, "rss_bytes",
-                     (json_int_t)resident, "batch", (json_int_t)config->batch, "virtual_shards",
-                     (int)config->virtual_shards, "window", (json_int_t)config->data.window,
-                     "layers", layer_list(graph));
-}
+typedef struct planned {
+    const config_t *config;
+    graph_t *graph;
+    flat_state_t flat;
+    executor_t *executor, *unsharded; /* V shards on one rank, and the same batch as one shard */
+} planned_t;
 
-status_t plan_report(const config_t *config, const int64_t *dims, char **json_out) {
+static status_t open_executor(const planned_t *plan, int shards, executor_t **executor_out) {
     const kernels_t *kernels = NULL;
     const device_t *device = NULL;
-    graph_t *graph = NULL;
-    executor_t *executor = NULL;
-    flat_state_t flat = {0};
-    TRY(trainer_kernels(config, &kernels, &device));
-    TRY(model_build(config, dims, &graph));
-    executor_config_t executor_config = {
+    TRY(trainer_kernels(plan->config, &kernels, &device));
+    executor_config_t config = {
         .kernels = kernels,
         .device = device,
-        .samples_per_shard = config->batch / config->virtual_shards,
-        .shard_count = (int)config->virtual_shards,
+        .samples_per_shard = plan->config->batch / shards,
+        .shard_count = shards,
         .backward = true,
     };
-    status_t status = flat_state_make(graph, &flat);
+    return executor_open(plan->graph, &config, executor_out);
+}
+
+static size_t bytes_of(const executor_t *executor) {
+    return executor_arena_bytes(executor) + executor_scratch_bytes(executor);
+}
+
+/* What the shards cost beside one: V - 1 more gradients are written and added, and memory. */
+static json_t *price(const planned_t *plan) {
+    int64_t shards = plan->config->virtual_shards;
+    int64_t additions = (shards - 1) * graph_parameter_elements(plan->graph);
+    int64_t traffic = 4 * (int64_t)sizeof(float) * additions; /* a leaf, two terms, a result */
+    int64_t memory = (int64_t)bytes_of(plan->executor) - (int64_t)bytes_of(plan->unsharded);
+    return json_pack("{s:I, s:I, s:I, s:I}", "samples", (json_int_t)(plan->config->batch / shards),
+                     "fold_additions", (json_int_t)additions, "fold_bytes", (json_int_t)traffic,
+                     "memory_bytes", (json_int_t)memory);
+}
+
+static json_t *describe(const planned_t *plan) {
+    const config_t *config = plan->config;
+    reduce_layout_t layout = flat_state_layout(&plan->flat, (int)config->virtual_shards);
+    int64_t arena = (int64_t)executor_arena_bytes(plan->executor);
+    int64_t state = state_count(config) * plan->flat.elements * (int64_t)sizeof(float);
+    int64_t resident = (int64_t)bytes_of(plan->executor) + state +
+                       (int64_t)reduce_bytes(&layout, 0, 1) + PROCESS_BYTES;
+    json_t *report = json_pack("{s:s, s:I, s:I, s:f, s:I, s:I, s:I}", "model", config->model.name,
+                               "parameters", (json_int_t)graph_parameter_elements(plan->graph),
+                               "macs", (json_int_t)graph_macs(plan->graph), "flop_step",
+                               2.0 * executor_step_macs(plan->executor) * (double)config->batch,
+                               "arena_bytes", (json_int_t)arena, "optimizer_bytes",
+                               (json_int_t)state, "rss_bytes", (json_int_t)resident);
+    json_t *rest = json_pack("{s:I, s:I, s:I, s:o, s:o}", "batch", (json_int_t)config->batch,
+                             "window", (json_int_t)config->data.window, "virtual_shards",
+                             (json_int_t)config->virtual_shards, "shard", price(plan), "layers",
+                             layer_list(plan->graph));
+    json_object_update(report, rest);
+    json_decref(rest);
+    return report;
+}
+
+static status_t open_all(planned_t *plan, const int64_t *dims) {
+    TRY(model_build(plan->config, dims, &plan->graph));
+    TRY(flat_state_make(plan->graph, &plan->flat));
+    TRY(open_executor(plan, (int)plan->config->virtual_shards, &plan->executor));
+    return open_executor(plan, 1, &plan->unsharded);
+}
+
+status_t plan_report(const config_t *config, const int64_t *dims, json_t **report_out) {
+    planned_t plan = {.config = config};
+    status_t status = open_all(&plan, dims);
     if (status == STATUS_OK) {
-        status = executor_open(graph, &executor_config, &executor);
+        *report_out = describe(&plan);
     }
-    if (status == STATUS_OK) {
-        json_t *report = describe(config, graph, &flat, executor);
-        *json_out = json_dumps(report, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
-        json_decref(report);
-    }
-    executor_close(executor);
-    flat_state_free(&flat);
-    graph_close(graph);
+    executor_close(plan.unsharded);
+    executor_close(plan.executor);
+    flat_state_free(&plan.flat);
+    graph_close(plan.graph);
     return status;
+}
+
+status_t plan_order(const config_t *config, int64_t epoch, json_t **report_out) {
+    dataset_t *dataset = NULL;
+    TRY(model_data_open(config, config->data.path, &dataset));
+    int64_t count = dataset_sample_count(dataset, SPLIT_TRAIN);
+    int64_t *order = alloc_zero(count, sizeof *order);
+    sample_order((uint64_t)config->seed, epoch, count, order);
+    json_t *samples = json_array(), *ids = json_array();
+    for (int64_t i = 0; i < count; i++) {
+        sample_info_t info = dataset_sample(dataset, SPLIT_TRAIN, i);
+        json_array_append_new(samples,
+                              json_pack("{s:I, s:s, s:I}", "id", (json_int_t)i, "recording",
+                                        info.recording, "first_step", (json_int_t)info.first_step));
+        json_array_append_new(ids, json_integer(order[i]));
+    }
+    *report_out = json_pack("{s:I, s:I, s:I, s:o, s:o}", "epoch", (json_int_t)epoch, "seed",
+                            (json_int_t)config->seed, "batch", (json_int_t)config->batch, "samples",
+                            samples, "order", ids);
+    free(order);
+    dataset_close(dataset);
+    return STATUS_OK;
 }

@@ -3,10 +3,17 @@
 #ifndef JMT_PLAN_REPORT_H
 #define JMT_PLAN_REPORT_H
 
+#include <jansson.h>
+
 #include "configs/config.h"
 #include "kernels/base/status.h"
 
-/* One JSON object (surface.md) for a single rank; caller frees. dims: by modality of the model. */
-status_t plan_report(const config_t *config, const int64_t *dims, char **json_out) MUST_CHECK;
+/* One object (names in surface.md) for a single rank that holds all shards. dims: by modality of
+ * the model. `shard` is the price of the virtual shards: samples in one, additions and bytes of
+ * memory traffic of the fold in a step, memory beyond that of one shard. */
+status_t plan_report(const config_t *config, const int64_t *dims, json_t **report_out) MUST_CHECK;
+
+/* The training samples, and the order in which this epoch takes them. */
+status_t plan_order(const config_t *config, int64_t epoch, json_t **report_out) MUST_CHECK;
 
 #endif

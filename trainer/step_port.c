@@ -1,6 +1,5 @@
 #include "trainer/step_port.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,21 +20,6 @@ typedef struct port {
     char *weights, *gradients;
     size_t element_bytes;
 } port_t;
-
-status_t config_dims(const config_t *config, int64_t dims[CONFIG_MODALITIES_MAX]) {
-    int indices[CONFIG_MODALITIES_MAX];
-    int count = model_modalities(config, indices);
-    for (int m = 0; m < count; m++) {
-        const modality_config_t *modality = &config->modalities[indices[m]];
-        dims[m] = modality->dim;
-        if (dims[m] == 0) {
-            return status_fail(STATUS_INPUT,
-                               "modalities.%s.dim is not set and no data is open; set it",
-                               modality->name);
-        }
-    }
-    return STATUS_OK;
-}
 
 static double element(const tensor_t *tensor, int64_t i) {
     switch (tensor->type) {
@@ -238,8 +222,37 @@ static void collect(const port_t *port, double loss, tensor_set_t *result) {
     }
 }
 
+/* Every tensor of the batch is one of ours, and an output has a target or a cotangent, not both. */
+static status_t check_names(const port_t *port, const tensor_set_t *batch) {
+    int known = 0;
+    for (int m = 0; m < graph_input_count(port->graph); m++) {
+        const char *input = graph_input_name(port->graph, m);
+        known += tensor_set_find(batch, name_of("input/%s", input).text) != NULL;
+        known += tensor_set_find(batch, name_of("mask/%s", input).text) != NULL;
+    }
+    for (int o = 0; o < graph_output_count(port->graph); o++) {
+        const char *output = graph_output_name(port->graph, o);
+        bool target = tensor_set_find(batch, name_of("target/%s", output).text) != NULL;
+        bool cotangent = tensor_set_find(batch, name_of("cotangent/%s", output).text) != NULL;
+        if (target && cotangent) {
+            return status_fail(STATUS_INPUT,
+                               "the batch has both target/%s and cotangent/%s; give one", output,
+                               output);
+        }
+        known += target || cotangent;
+    }
+    if (known != batch->count) {
+        return status_fail(STATUS_INPUT,
+                           "%d of the batch's %d tensors are not of this model; it takes "
+                           "input/MODALITY, mask/MODALITY, and target/NAME or cotangent/NAME",
+                           batch->count - known, batch->count);
+    }
+    return STATUS_OK;
+}
+
 static status_t run(port_t *port, const tensor_set_t *weights, const tensor_set_t *batch,
                     tensor_set_t *result) {
+    TRY(check_names(port, batch));
     TRY(load_weights(port, weights));
     executor_state_t state = {.offsets = port->offsets,
                               .weights = port->weights,
@@ -259,20 +272,29 @@ static status_t run(port_t *port, const tensor_set_t *weights, const tensor_set_
     return STATUS_OK;
 }
 
-/* B and L from the first modality's input. */
-static status_t batch_shape(port_t *port, const config_t *config, const tensor_set_t *batch) {
+/* B and L from the first modality's input, D from each. */
+static status_t batch_shape(port_t *port, const tensor_set_t *batch,
+                            int64_t dims[CONFIG_MODALITIES_MAX]) {
+    const config_t *config = port->config;
     int indices[CONFIG_MODALITIES_MAX];
-    if (model_modalities(config, indices) == 0) {
+    int count = model_modalities(config, indices);
+    if (count == 0) {
         return status_fail(STATUS_INPUT, "the model has no modalities; add a section modalities");
     }
-    char name[160];
-    snprintf(name, sizeof name, "input/%s", config->modalities[indices[0]].name);
-    const tensor_t *first = tensor_set_find(batch, name);
-    if (first == NULL || first->rank != 3 || first->dims[0] < 1 || first->dims[1] < 1) {
-        return status_fail(STATUS_INPUT, "tensor %s [B,L,D] is missing from the batch", name);
+    for (int m = 0; m < count; m++) {
+        const modality_config_t *modality = &config->modalities[indices[m]];
+        name_t name = name_of("input/%s", modality->name);
+        const tensor_t *x = tensor_set_find(batch, name.text);
+        if (x == NULL || x->rank != 3 || x->dims[0] < 1 || x->dims[1] < 1 || x->dims[2] < 1) {
+            return status_fail(STATUS_INPUT, "tensor %s [B,L,D] is missing from the batch",
+                               name.text);
+        }
+        if (m == 0) {
+            port->batch = x->dims[0];
+            port->length = x->dims[1];
+        }
+        dims[m] = modality->dim != 0 ? modality->dim : x->dims[2];
     }
-    port->batch = first->dims[0];
-    port->length = first->dims[1];
     return STATUS_OK;
 }
 
@@ -283,8 +305,7 @@ status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_
     int64_t dims[CONFIG_MODALITIES_MAX];
     const device_t *device = NULL;
     TRY(device_for("cpu", &device));
-    TRY(config_dims(config, dims));
-    TRY(batch_shape(&port, config, batch));
+    TRY(batch_shape(&port, batch, dims));
     config->data.window = port.length;
     TRY(model_build(config, dims, &port.graph));
     executor_config_t executor_config = {.kernels = kernels,
@@ -309,24 +330,4 @@ status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_
     }
     *result_out = result;
     return STATUS_OK;
-}
-
-void parameters_export(const graph_t *graph, const int64_t *offsets, const float *weights,
-                       tensor_set_t *set_out) {
-    json_t *order = json_array();
-    *set_out = (tensor_set_t){0};
-    for (int p = 0; p < graph_parameter_count(graph); p++) {
-        parameter_info_t info = graph_parameter_info(graph, p);
-        int64_t dims[2] = {info.rows, info.columns};
-        tensor_t *tensor =
-            tensor_set_add(set_out, info.name, TENSOR_F32, info.columns > 0 ? 2 : 1, dims);
-        memcpy(tensor->data, weights + offsets[p], (size_t)info.count * sizeof *weights);
-        json_array_append_new(order, json_string(info.name));
-    }
-    char *list = json_dumps(order, JSON_COMPACT);
-    json_t *metadata = json_pack("{s:s, s:s}", "creation_order", list, "format", "pt");
-    set_out->metadata = json_dumps(metadata, JSON_COMPACT);
-    json_decref(metadata);
-    json_decref(order);
-    free(list);
 }

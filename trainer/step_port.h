@@ -1,5 +1,5 @@
 /* step_port.h - one forward and backward on given numbers: the port for checks from outside
- * (`jmt step`). Opens no data; dropout off; one virtual shard; B and L come from the batch. */
+ * (`jmt step`). Opens no data; dropout off; one virtual shard; B, L and D come from the batch. */
 #ifndef JMT_STEP_PORT_H
 #define JMT_STEP_PORT_H
 
@@ -8,19 +8,11 @@
 #include "trainer/graph.h"
 #include "trainer/safetensors.h"
 
-/* Feature counts of the model's modalities from the configuration alone; STATUS_INPUT where one is
- * 0. */
-status_t config_dims(const config_t *config, int64_t dims[CONFIG_MODALITIES_MAX]) MUST_CHECK;
-
 /* batch: input/MODALITY [B,L,D], mask/MODALITY [B,L] U8 (absent: all valid), and target/NAME [B,L]
  * (NaN: invalid) or cotangent/NAME [B,L] or [B,L,C]. result: output/NAME, loss, grad/PARAMETER,
- * grad/input/MODALITY, of the table's dtype. config->data.window is set to L. */
+ * grad/input/MODALITY, of the table's dtype. A tensor that the model does not know is refused.
+ * config->data.window is set to L. */
 status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_t *weights,
                    const tensor_set_t *batch, tensor_set_t *result_out) MUST_CHECK;
-
-/* Names and shapes of a graph's parameters, filled from `weights` (flat, float), in order of
- * creation; metadata carries creation_order. */
-void parameters_export(const graph_t *graph, const int64_t *offsets, const float *weights,
-                       tensor_set_t *set_out);
 
 #endif

@@ -8,6 +8,7 @@
 #include "data-sharding/sample_order.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
+#include "trainer/model_data.h"
 #include "trainer/models.h"
 #include "trainer/step_sums.h"
 
@@ -49,32 +50,8 @@ static void name_streams(trainer_t *t) {
 }
 
 static status_t open_data(trainer_t *t, const char *path) {
-    dataset_config_t data = {
-        .path = path,
-        .window = t->config->data.window,
-        .stride = t->config->data.stride,
-        .valid_fraction = t->config->split.valid_fraction,
-        .test_fraction = t->config->split.test_fraction,
-        .split_seed = t->config->split.seed,
-        .allow_subject_overlap = t->config->split.allow_subject_overlap,
-        .modalities = t->modality_names,
-        .modality_count = t->modality_count,
-        .targets = t->target_names,
-        .target_count = t->config->target_count,
-    };
-    TRY(dataset_open(&data, &t->dataset));
-    int indices[CONFIG_MODALITIES_MAX];
-    model_modalities(t->config, indices);
-    for (int m = 0; m < t->modality_count; m++) {
-        t->dims[m] = dataset_modality_dim(t->dataset, m);
-        int64_t wanted = t->config->modalities[indices[m]].dim;
-        if (wanted != 0 && wanted != t->dims[m]) {
-            return status_fail(STATUS_INPUT,
-                               "modalities.%s.dim is %d, but the data has %d; leave it out",
-                               t->modality_names[m], (int)wanted, (int)t->dims[m]);
-        }
-    }
-    return STATUS_OK;
+    TRY(model_data_open(t->config, path, &t->dataset));
+    return model_data_dims(t->config, t->dataset, t->dims);
 }
 
 status_t trainer_check_ranks(const config_t *config, int ranks) {
@@ -228,7 +205,7 @@ int64_t trainer_batches(const trainer_t *t) {
     return sample_batches(t->train_count, t->config->batch);
 }
 
-double trainer_flop_per_sample(const trainer_t *t) { return 6.0 * (double)graph_macs(t->graph); }
+double trainer_flop_per_sample(const trainer_t *t) { return 2.0 * executor_step_macs(t->executor); }
 
 status_t trainer_evaluate(trainer_t *t, split_t split, evaluation_t **evaluation_out) {
     return evaluate_split(t->comm, t->config, t->kernels, &t->batch, t->samples_per_shard, split,

@@ -1,0 +1,103 @@
+#include "trainer/export.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+#include "trainer/model_data.h"
+#include "trainer/models.h"
+
+static char *metadata_of(const graph_t *graph) {
+    json_t *order = json_array();
+    for (int p = 0; p < graph_parameter_count(graph); p++) {
+        json_array_append_new(order, json_string(graph_parameter_info(graph, p).name));
+    }
+    char *list = json_dumps(order, JSON_COMPACT);
+    json_t *metadata = json_pack("{s:s, s:s}", "creation_order", list, "format", "pt");
+    char *text = json_dumps(metadata, JSON_COMPACT);
+    json_decref(metadata);
+    json_decref(order);
+    free(list);
+    return text;
+}
+
+void export_parameters(const graph_t *graph, const int64_t *offsets, const float *weights,
+                       tensor_set_t *set_out) {
+    tensor_set_t set = {.metadata = metadata_of(graph)};
+    for (int p = 0; p < graph_parameter_count(graph); p++) {
+        parameter_info_t info = graph_parameter_info(graph, p);
+        int64_t dims[2] = {info.rows, info.columns};
+        tensor_t *tensor =
+            tensor_set_add(&set, info.name, TENSOR_F32, info.columns > 0 ? 2 : 1, dims);
+        memcpy(tensor->data, weights + offsets[p], (size_t)info.count * sizeof *weights);
+    }
+    *set_out = set;
+}
+
+status_t export_initial(const config_t *config, tensor_set_t *set_out) {
+    int64_t dims[CONFIG_MODALITIES_MAX];
+    graph_t *graph = NULL;
+    flat_state_t flat = {0};
+    TRY(model_dims(config, dims));
+    TRY(model_build(config, dims, &graph));
+    status_t status = flat_state_make(graph, &flat);
+    if (status == STATUS_OK) {
+        float *weights = alloc_aligned((size_t)flat.elements * sizeof *weights);
+        flat_state_init(&flat, graph, (uint64_t)config->seed, weights);
+        export_parameters(graph, flat.offsets, weights, set_out);
+        free(weights);
+    }
+    flat_state_free(&flat);
+    graph_close(graph);
+    return status;
+}
+
+static const char weights_prefix[] = "weights/";
+static bool is_weight(const tensor_t *tensor) {
+    return strncmp(tensor->name, weights_prefix, sizeof weights_prefix - 1) == 0;
+}
+
+/* Widths of the features that the weights were made for; no data is needed. */
+static void dims_of_weights(const config_t *config, const tensor_set_t *tensors,
+                            int64_t dims[CONFIG_MODALITIES_MAX]) {
+    int indices[CONFIG_MODALITIES_MAX];
+    int count = model_modalities(config, indices);
+    for (int m = 0; m < count; m++) {
+        name_t first =
+            name_of("%s%s.front.weight", weights_prefix, config->modalities[indices[m]].name);
+        if (strcmp(config->model.name, "majority") == 0) {
+            first = name_of("%s%s.majority.weight", weights_prefix, config->targets[0].name);
+        }
+        const tensor_t *tensor = tensor_set_find(tensors, first.text);
+        dims[m] = tensor != NULL ? tensor->dims[1] : config->model.dim;
+    }
+}
+
+static status_t graph_of(const checkpoint_t *checkpoint, graph_t **graph_out) {
+    config_t *config = NULL;
+    int64_t dims[CONFIG_MODALITIES_MAX];
+    TRY(config_parse(checkpoint->config_yaml, "checkpoint", NULL, 0, &config));
+    dims_of_weights(config, &checkpoint->tensors, dims);
+    status_t status = model_build(config, dims, graph_out);
+    config_free(config);
+    return status;
+}
+
+status_t export_checkpoint(const checkpoint_t *checkpoint, bool with_optimizer,
+                           tensor_set_t *set_out) {
+    graph_t *graph = NULL;
+    TRY(graph_of(checkpoint, &graph));
+    tensor_set_t set = {.metadata = metadata_of(graph)};
+    graph_close(graph);
+    for (int i = 0; i < checkpoint->tensors.count; i++) {
+        const tensor_t *from = &checkpoint->tensors.tensors[i];
+        if (is_weight(from) || with_optimizer) {
+            const char *name = from->name + (is_weight(from) ? sizeof weights_prefix - 1 : 0);
+            tensor_t *to = tensor_set_add(&set, name, from->type, from->rank, from->dims);
+            memcpy(to->data, from->data, tensor_bytes(from));
+        }
+    }
+    *set_out = set;
+    return STATUS_OK;
+}

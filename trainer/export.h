@@ -1,0 +1,21 @@
+/* export.h - learned tensors for others: bare names, PyTorch's layout, and the order of their
+ * creation (jmt.md, appendix A) in the metadata. */
+#ifndef JMT_EXPORT_H
+#define JMT_EXPORT_H
+
+#include "trainer/checkpoint.h"
+#include "trainer/graph.h"
+#include "trainer/safetensors.h"
+
+/* The graph's parameters filled from `weights`, parameter p at offsets[p]. Caller frees the set. */
+void export_parameters(const graph_t *graph, const int64_t *offsets, const float *weights,
+                       tensor_set_t *set_out);
+
+/* The weights that config's seed makes. */
+status_t export_initial(const config_t *config, tensor_set_t *set_out) MUST_CHECK;
+
+/* The weights of a checkpoint; with_optimizer: its state too, as optimizer/STATE/NAME. */
+status_t export_checkpoint(const checkpoint_t *checkpoint, bool with_optimizer,
+                           tensor_set_t *set_out) MUST_CHECK;
+
+#endif

@@ -1,0 +1,72 @@
+#include "trainer/model_data.h"
+
+#include "trainer/models.h"
+
+status_t model_data_open(const config_t *config, const char *path, dataset_t **dataset_out) {
+    if (path[0] == '\0') {
+        return status_fail(STATUS_INPUT,
+                           "data.path is not set; name a directory made by jmt shard");
+    }
+    int indices[CONFIG_MODALITIES_MAX];
+    const char *modalities[CONFIG_MODALITIES_MAX], *targets[CONFIG_TARGETS_MAX];
+    int modality_count = model_modalities(config, indices);
+    for (int m = 0; m < modality_count; m++) {
+        modalities[m] = config->modalities[indices[m]].name;
+    }
+    for (int t = 0; t < config->target_count; t++) {
+        targets[t] = config->targets[t].name;
+    }
+    dataset_config_t data = {
+        .path = path,
+        .window = config->data.window,
+        .stride = config->data.stride,
+        .valid_fraction = config->split.valid_fraction,
+        .test_fraction = config->split.test_fraction,
+        .split_seed = config->split.seed,
+        .allow_subject_overlap = config->split.allow_subject_overlap,
+        .modalities = modalities,
+        .modality_count = modality_count,
+        .targets = targets,
+        .target_count = config->target_count,
+    };
+    return dataset_open(&data, dataset_out);
+}
+
+status_t model_data_dims(const config_t *config, const dataset_t *dataset,
+                         int64_t dims_out[CONFIG_MODALITIES_MAX]) {
+    int indices[CONFIG_MODALITIES_MAX];
+    int count = model_modalities(config, indices);
+    for (int m = 0; m < count; m++) {
+        const modality_config_t *modality = &config->modalities[indices[m]];
+        int64_t there = dataset != NULL ? dataset_modality_dim(dataset, m) : modality->dim;
+        if (there == 0) {
+            return status_fail(STATUS_INPUT,
+                               "modalities.%s.dim is not set and there is no data to take it from; "
+                               "set it or data.path",
+                               modality->name);
+        }
+        if (modality->dim != 0 && modality->dim != there) {
+            return status_fail(STATUS_INPUT,
+                               "modalities.%s.dim is %d, but the data has %d; leave it out",
+                               modality->name, (int)modality->dim, (int)there);
+        }
+        dims_out[m] = there;
+    }
+    return STATUS_OK;
+}
+
+status_t model_dims(const config_t *config, int64_t dims_out[CONFIG_MODALITIES_MAX]) {
+    int indices[CONFIG_MODALITIES_MAX];
+    int count = model_modalities(config, indices);
+    bool open = false;
+    for (int m = 0; m < count; m++) {
+        open |= config->modalities[indices[m]].dim == 0;
+    }
+    dataset_t *dataset = NULL;
+    if (open && config->data.path[0] != '\0') {
+        TRY(model_data_open(config, config->data.path, &dataset));
+    }
+    status_t status = model_data_dims(config, dataset, dims_out);
+    dataset_close(dataset);
+    return status;
+}

@@ -1,0 +1,20 @@
+/* model_data.h - the data that a configuration names, as its model reads it. */
+#ifndef JMT_MODEL_DATA_H
+#define JMT_MODEL_DATA_H
+
+#include "configs/config.h"
+#include "data-sharding/dataset.h"
+
+/* The data set at `path` with the model's modalities, the targets, windows and splits of config. */
+status_t model_data_open(const config_t *config, const char *path,
+                         dataset_t **dataset_out) MUST_CHECK;
+
+/* Features of each of the model's modalities (model_modalities): the configuration's, else those of
+ * `dataset`; STATUS_INPUT where both speak and differ, or neither does. dataset may be NULL. */
+status_t model_data_dims(const config_t *config, const dataset_t *dataset,
+                         int64_t dims_out[CONFIG_MODALITIES_MAX]) MUST_CHECK;
+
+/* The same, opening data.path only if the configuration leaves a dim open and names data. */
+status_t model_dims(const config_t *config, int64_t dims_out[CONFIG_MODALITIES_MAX]) MUST_CHECK;
+
+#endif
