@@ -11,10 +11,11 @@ typedef struct model_row {
     value_t (*build)(graph_t *graph, const config_t *config, const model_input_t *input);
 } model_row_t;
 
-/* `majority` has heads that see nothing: their output is a constant, set from training labels. */
+/* `majority` sees nothing: its output is a constant, set from training labels. The most modalities are
+ * those whose M (M + 1) tokens or M (M - 1) pairs are at most OP_INPUTS_MAX. */
 static const model_row_t models[] = {
-    {"jmt", 1, CONFIG_MODALITIES_MAX, model_jmt},
-    {"mt", 2, CONFIG_MODALITIES_MAX, model_mt},
+    {"jmt", 1, 7, model_jmt},
+    {"mt", 2, 8, model_mt},
     {"concat", 1, CONFIG_MODALITIES_MAX, model_concat},
     {"concat_encoder", 1, CONFIG_MODALITIES_MAX, model_concat_encoder},
     {"unimodal", 1, 1, model_unimodal},

@@ -7,13 +7,14 @@
 #include "trainer/models.h"
 
 static graph_t *build(const char *model, int modalities, config_t **config_out) {
-    static const char *const list[] = { "video: {dim: 512}", "video: {dim: 512}, audio: {dim: 512}",
-                                        "video: {dim: 512}, audio: {dim: 512}, text: {dim: 512}",
-                                        "a: {dim: 512}, b: {dim: 512}, c: {dim: 512}, d: {dim: 512}" };
+    static const char *const list[] = {
+        "video: {dim: 512}", "video: {dim: 512}, audio: {dim: 512}",
+        "video: {dim: 512}, audio: {dim: 512}, text: {dim: 512}",
+        "a: {dim: 512}, b: {dim: 512}, c: {dim: 512}, d: {dim: 512}"};
     char *yaml = text_format("model: {name: %s}\ndata: {window: 16}\nmodalities: {%s}\n"
                              "targets: {valence: {loss: ccc}, arousal: {loss: ccc}}\n",
                              model, list[modalities - 1]);
-    int64_t dims[] = { 512, 512, 512, 512 };
+    int64_t dims[] = {512, 512, 512, 512};
     graph_t *graph = NULL;
     CHECK_OK(config_parse(yaml, "test", NULL, 0, config_out));
     CHECK_OK(model_build(*config_out, dims, &graph));
@@ -26,11 +27,11 @@ static void sizes_are_those_of_the_paper(void **state) {
     static const struct {
         const char *model;
         int modalities;
-        int64_t parameters, macs; /* macs of the step as executed: query projected once per stream, the
-                                     last attention for one token only (jmt.md 7.3) */
+        int64_t parameters, macs; /* macs of the step as executed: query projected once per stream,
+                                     the last attention for one token only (jmt.md 7.3) */
     } rows[] = {
-        { "jmt", 2, 11170818, 386830336 }, { "jmt", 3, 14061570, 0 }, { "jmt", 4, 16952322, 0 },
-        { "mt", 2, 5913602, 0 },           { "concat", 2, 656386, 0 }, { "unimodal", 1, 131586, 0 },
+        {"jmt", 2, 11170818, 386830336}, {"jmt", 3, 14061570, 0},  {"jmt", 4, 16952322, 0},
+        {"mt", 2, 5913602, 0},           {"concat", 2, 656386, 0}, {"unimodal", 1, 131586, 0},
     };
     for (int i = 0; i < ARRAY_LEN(rows); i++) {
         config_t *config = NULL;
@@ -47,13 +48,21 @@ static void sizes_are_those_of_the_paper(void **state) {
 static void names_follow_appendix_a(void **state) {
     (void)state;
     static const char *const first[] = {
-        "joint.projection.weight", "joint.projection.bias",
-        "video.encoder.0.attention.in_proj_weight", "video.encoder.0.attention.in_proj_bias",
-        "video.encoder.0.attention.out_proj.weight", "video.encoder.0.attention.out_proj.bias",
-        "video.encoder.0.linear1.weight", "video.encoder.0.linear1.bias",
-        "video.encoder.0.linear2.weight", "video.encoder.0.linear2.bias",
-        "video.encoder.0.norm1.weight", "video.encoder.0.norm1.bias", "video.encoder.0.norm2.weight",
-        "video.encoder.0.norm2.bias", "audio.encoder.0.attention.in_proj_weight",
+        "joint.projection.weight",
+        "joint.projection.bias",
+        "video.encoder.0.attention.in_proj_weight",
+        "video.encoder.0.attention.in_proj_bias",
+        "video.encoder.0.attention.out_proj.weight",
+        "video.encoder.0.attention.out_proj.bias",
+        "video.encoder.0.linear1.weight",
+        "video.encoder.0.linear1.bias",
+        "video.encoder.0.linear2.weight",
+        "video.encoder.0.linear2.bias",
+        "video.encoder.0.norm1.weight",
+        "video.encoder.0.norm1.bias",
+        "video.encoder.0.norm2.weight",
+        "video.encoder.0.norm2.bias",
+        "audio.encoder.0.attention.in_proj_weight",
     };
     config_t *config = NULL;
     graph_t *graph = build("jmt", 2, &config);
@@ -107,7 +116,8 @@ static void initial_weights_depend_on_seed_and_name_alone(void **state) {
     graph_t *graph = build("concat", 2, &config);
     flat_state_t flat;
     CHECK_OK(flat_state_make(graph, &flat));
-    float *a = alloc_aligned((size_t)flat.elements * 4), *b = alloc_aligned((size_t)flat.elements * 4);
+    float *a = alloc_aligned((size_t)flat.elements * 4),
+          *b = alloc_aligned((size_t)flat.elements * 4);
     flat_state_init(&flat, graph, 1, a);
     flat_state_init(&flat, graph, 1, b);
     assert_memory_equal(a, b, (size_t)flat.elements * 4);
@@ -127,12 +137,71 @@ static void initial_weights_depend_on_seed_and_name_alone(void **state) {
     config_free(config);
 }
 
+/* What the settings cannot refuse because it depends on the data, or that reaches the model another
+ * way. */
+static config_t *settings(const char *modalities) {
+    char *yaml = text_format("model: {name: jmt, dim: 8, heads: 2, ff: 8}\nmodalities: {%s}\n"
+                             "targets: {v: {loss: ccc}}\n",
+                             modalities);
+    config_t *config = NULL;
+    CHECK_OK(config_parse(yaml, "test", NULL, 0, &config));
+    free(yaml);
+    return config;
+}
+
+static void check_refused(config_t *config, const char *model, const int64_t *dims,
+                          const char *text) {
+    graph_t *graph = NULL;
+    free(config->model.name);
+    config->model.name = text_copy(model);
+    CHECK_FAILS(model_build(config, dims, &graph), STATUS_INPUT, text);
+    config_free(config);
+}
+
+static void impossible_models_are_refused(void **state) {
+    (void)state;
+    int64_t dims[9] = {8, 8, 8, 8, 8, 8, 8, 8, 8};
+    check_refused(settings("a: {}"), "mt", dims, "model mt takes 2 to 8 modalities, not 1");
+    check_refused(settings("a: {}, b: {}"), "unimodal", dims, "takes 1 to 1 modalities, not 2");
+    check_refused(settings("a: {}, b: {}, c: {}, d: {}, e: {}, f: {}, g: {}, h: {}"), "jmt", dims,
+                  "model jmt takes 1 to 7 modalities, not 8");
+    check_refused(settings("a: {}, b: {}, c: {}, d: {}, e: {}, f: {}, g: {}, h: {}, i: {}"), "mt",
+                  dims, "model mt takes 2 to 8 modalities, not 9");
+    check_refused(settings("a: {}, joint: {}"), "jmt", dims, "rename modalities.joint");
+    check_refused(settings("a: {}, fusion: {}"), "concat", dims, "rename modalities.fusion");
+    config_t *config = settings("a: {}, b: {}");
+    config->model.heads = 3;
+    check_refused(config, "jmt", dims, "heads do not divide the width");
+    config = settings("a: {}, b: {front: none}");
+    dims[1] = 5;
+    check_refused(config, "jmt", dims, "modalities.b has 5 features but model.dim is 8");
+}
+
+/* The most that fits: 7 modalities make 56 tokens, 8 make 56 pairs. */
+static void largest_models_can_be_built(void **state) {
+    (void)state;
+    int64_t dims[8] = {8, 8, 8, 8, 8, 8, 8, 8};
+    config_t *config = settings("a: {}, b: {}, c: {}, d: {}, e: {}, f: {}, g: {}");
+    graph_t *graph = NULL;
+    CHECK_OK(model_build(config, dims, &graph));
+    graph_close(graph);
+    config_free(config);
+    config = settings("a: {}, b: {}, c: {}, d: {}, e: {}, f: {}, g: {}, h: {}");
+    free(config->model.name);
+    config->model.name = text_copy("mt");
+    CHECK_OK(model_build(config, dims, &graph));
+    graph_close(graph);
+    config_free(config);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_are_those_of_the_paper),
         cmocka_unit_test(names_follow_appendix_a),
         cmocka_unit_test(flat_state_covers_every_element_once),
         cmocka_unit_test(initial_weights_depend_on_seed_and_name_alone),
+        cmocka_unit_test(impossible_models_are_refused),
+        cmocka_unit_test(largest_models_can_be_built),
     };
     return RUN_TESTS(tests);
 }

@@ -1,0 +1,185 @@
+/* Graphs that no model builds today but the contract allows: an output read again, a value in two
+ * concatenations and twice in one, a token stack beside other uses, a weight used twice. And what
+ * is refused. */
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/rng.h"
+#include "trainer/executor.h"
+#include "trainer/layers.h"
+
+enum { LENGTH = 3, SAMPLES = 2, ROWS = LENGTH * SAMPLES, OUTPUTS = 3 };
+
+static double wave(uint64_t stream, int64_t i) {
+    return 2.0 * (double)rng_uniform((rng_key_t){5, stream, 0}, (uint64_t)i) - 1.0;
+}
+
+static graph_t *build(void) {
+    graph_t *g = graph_open(LENGTH);
+    row_mask_t mask;
+    value_t x = graph_input(g, "x", 4, &mask);
+    linear_t first = linear_make(g, "first", 4, 3), second = linear_make(g, "second", 3, 3);
+    linear_t wide = linear_make(g, "wide", 9, 2), narrow = linear_make(g, "narrow", 6, 1);
+    value_t a = linear_apply(g, "a", first, x, ACTIVATION_RELU);
+    value_t b = linear_apply(g, "b", second, a, ACTIVATION_NONE);
+    value_t again = linear_apply(g, "again", second, b, ACTIVATION_NONE);
+    value_t twice[] = {a, b, a}, pair[] = {b, again};
+    value_t c = graph_concat(g, "twice", twice, 3);
+    value_t d = graph_concat(g, "pair", pair, 2);
+    value_t tokens[] = {again, a};
+    row_mask_t masks[] = {mask, mask};
+    value_t stack = graph_tokens(g, "stack", tokens, 2);
+    value_t mean =
+        graph_select_token(g, "mean", stack, 2, graph_mask_tokens(g, masks, masks, 2), TOKEN_MEAN);
+    graph_output(g, "again", again);
+    graph_output(g, "wide", linear_apply(g, "wide", wide, c, ACTIVATION_NONE));
+    value_t n = linear_apply(g, "narrow", narrow, d, ACTIVATION_NONE);
+    value_t last[] = {mean, n};
+    linear_t end = linear_make(g, "end", 4, 1);
+    graph_output(g, "end",
+                 linear_apply(g, "end", end, graph_concat(g, "last", last, 2), ACTIVATION_NONE));
+    return g;
+}
+
+typedef struct fixture {
+    graph_t *graph;
+    executor_t *executor;
+    double *weights, *gradient;
+    int64_t offsets[16], elements;
+} fixture_t;
+
+static fixture_t open_graph(graph_t *graph) {
+    fixture_t f = {.graph = graph};
+    executor_config_t config = {.samples_per_shard = 1, .shard_count = SAMPLES, .backward = true};
+    CHECK_OK(kernels_for("ref", DTYPE_F64, &config.kernels));
+    CHECK_OK(device_for("cpu", &config.device));
+    CHECK_OK(executor_open(f.graph, &config, &f.executor));
+    for (int p = 0; p < graph_parameter_count(f.graph); p++) {
+        f.offsets[p] = f.elements;
+        f.elements += graph_parameter_info(f.graph, p).count;
+    }
+    f.weights = alloc_zero(f.elements, sizeof *f.weights);
+    f.gradient = alloc_zero(f.elements, sizeof *f.gradient);
+    for (int64_t i = 0; i < f.elements; i++) {
+        f.weights[i] = wave(1, i);
+    }
+    executor_state_t state = {.offsets = f.offsets,
+                              .weights = f.weights,
+                              .part_count = 1,
+                              .parts = {f.gradient},
+                              .part_leaves = {{0, SAMPLES}}};
+    executor_bind(f.executor, &state);
+    return f;
+}
+
+static void close_graph(fixture_t *f) {
+    executor_close(f->executor);
+    graph_close(f->graph);
+    free(f->weights);
+    free(f->gradient);
+}
+
+/* Sum of wave * output^2 / 2, and its gradient into place. */
+static double loss(fixture_t *f) {
+    static const step_scalars_t scalars = {0};
+    for (int64_t i = 0; i < ROWS * 4; i++) {
+        ((double *)executor_input(f->executor, 0))[i] = wave(2, i);
+        executor_mask(f->executor, 0)[i / 4] = i / 4 != 4;
+    }
+    executor_forward(f->executor, &scalars);
+    double sum = 0.0;
+    for (int o = 0; o < OUTPUTS; o++) {
+        matrix_t y = executor_output(f->executor, o), d = executor_output_gradient(f->executor, o);
+        for (int64_t i = 0; i < ROWS * y.cols; i++) {
+            int64_t row = i / y.cols, s = row / y.rows, r = row % y.rows, c = i % y.cols;
+            double value = ((double *)y.data)[s * y.shard_stride + r * y.row_stride + c];
+            sum += 0.5 * wave(3 + (uint64_t)o, i) * value * value;
+            ((double *)d.data)[s * d.shard_stride + r * d.row_stride + c] =
+                wave(3 + (uint64_t)o, i) * value;
+        }
+    }
+    return sum;
+}
+
+static void values_used_in_every_way_have_right_gradients(void **state) {
+    (void)state;
+    static const step_scalars_t scalars = {0};
+    fixture_t f = open_graph(build());
+    loss(&f);
+    CHECK_OK(executor_backward(f.executor, &scalars, NULL, NULL));
+    for (int64_t i = 0; i < f.elements; i++) {
+        double kept = f.weights[i], step = 1e-5;
+        f.weights[i] = kept + step;
+        double up = loss(&f);
+        f.weights[i] = kept - step;
+        double down = loss(&f);
+        f.weights[i] = kept;
+        double difference = (up - down) / (2 * step);
+        if (fabs(difference - f.gradient[i]) > 1e-8 * (1.0 + fabs(difference))) {
+            fail_msg("element %d: gradient %.12g, difference %.12g", (int)i, f.gradient[i],
+                     difference);
+        }
+    }
+    close_graph(&f);
+}
+
+/* --- refused
+ * ------------------------------------------------------------------------------------------ */
+
+static void refused(graph_t *graph, const char *text) {
+    executor_t *executor = NULL;
+    executor_config_t config = {.samples_per_shard = 1, .shard_count = 1, .backward = true};
+    CHECK_OK(kernels_for("ref", DTYPE_F32, &config.kernels));
+    CHECK_OK(device_for("cpu", &config.device));
+    CHECK_FAILS(executor_open(graph, &config, &executor), STATUS_INPUT, text);
+    graph_close(graph);
+}
+
+static void mistakes_are_named(void **state) {
+    (void)state;
+    row_mask_t mask;
+    graph_t *g = graph_open(LENGTH);
+    linear_t linear = linear_make(g, "odd", 5, 2);
+    graph_output(g, "y", linear_apply(g, "y", linear, graph_input(g, "x", 4, &mask), 0));
+    refused(g, "y: weight and input differ in width");
+
+    g = graph_open(LENGTH);
+    value_t x = graph_input(g, "x", 4, &mask);
+    graph_output(g, "y", x);
+    refused(g, "y: an output depends on no parameter");
+
+    g = graph_open(LENGTH);
+    x = graph_input(g, "x", 4, &mask);
+    linear = linear_make(g, "l", 4, 4);
+    weight_t half = {linear.weight, 0, 2}, half_bias = {linear.bias, 0, 2};
+    graph_output(g, "y", graph_linear(g, "y", x, half, half_bias, ACTIVATION_NONE));
+    refused(g, "parameter l.weight is used in part only");
+
+    g = graph_open(LENGTH);
+    x = graph_input(g, "x", 4, &mask);
+    linear = linear_make(g, "l", 4, 4);
+    linear_apply(g, "lost", linear, x, ACTIVATION_NONE);
+    refused(g, "a value of lost is never used");
+
+    g = graph_open(LENGTH);
+    x = graph_input(g, "x", 4, &mask);
+    linear = linear_make(g, "l", 4, 4);
+    linear_make(g, "l", 4, 4);
+    graph_output(g, "y", linear_apply(g, "y", linear, x, ACTIVATION_NONE));
+    refused(g, "l.weight: parameter made twice");
+
+    g = graph_open(LENGTH);
+    x = linear_apply(g, "h", linear_make(g, "l", 4, 4), graph_input(g, "x", 4, &mask), 0);
+    graph_output(g, "y", graph_attention(g, "y", x, x, x, NO_MASK, 1, 3));
+    refused(g, "y: heads do not divide the width");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_used_in_every_way_have_right_gradients),
+        cmocka_unit_test(mistakes_are_named),
+    };
+    return RUN_TESTS(tests);
+}
