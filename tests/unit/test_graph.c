@@ -47,7 +47,7 @@ typedef struct fixture {
     graph_t *graph;
     executor_t *executor;
     double *weights, *gradient;
-    int64_t offsets[16], elements;
+    int64_t *offsets, elements;
 } fixture_t;
 
 static fixture_t open_graph(graph_t *graph) {
@@ -56,6 +56,7 @@ static fixture_t open_graph(graph_t *graph) {
     CHECK_OK(kernels_for("ref", DTYPE_F64, &config.kernels));
     CHECK_OK(device_for("cpu", &config.device));
     CHECK_OK(executor_open(f.graph, &config, &f.executor));
+    f.offsets = alloc_zero(graph_parameter_count(f.graph), sizeof *f.offsets);
     for (int p = 0; p < graph_parameter_count(f.graph); p++) {
         f.offsets[p] = f.elements;
         f.elements += graph_parameter_info(f.graph, p).count;
@@ -77,6 +78,7 @@ static fixture_t open_graph(graph_t *graph) {
 static void close_graph(fixture_t *f) {
     executor_close(f->executor);
     graph_close(f->graph);
+    free(f->offsets);
     free(f->weights);
     free(f->gradient);
 }
