@@ -4,15 +4,16 @@
 
 #include "kernels/base/bytes.h"
 #include "launch/command.h"
+#include "trainer/run_directory.h"
 #include "trainer/train.h"
 
 static const option_t options[] = {
     OPTION_SET,
-    { "--run", "DIR", "run directory (default: runs/ and the configuration's name)" },
-    { "--steps", "N", "stop after N optimiser steps in total, whatever epochs says" },
-    { "--resume", "DIR|auto", "go on from DIR's last checkpoint; auto: from --run's, if it has one" },
-    { "--dry-run", NULL, "open everything, check it, train nothing" },
-    { "--overfit", "N", "train on the first N samples only" },
+    {"--run", "DIR", "run directory (default: runs/ and the configuration's name)"},
+    {"--steps", "N", "stop after N optimiser steps in total, whatever epochs says"},
+    {"--resume", "DIR|auto", "go on from DIR's last checkpoint; auto: from --run's, if it has one"},
+    {"--dry-run", NULL, "open everything, check it, train nothing"},
+    {"--overfit", "N", "train on the first N samples only"},
     OPTION_END,
 };
 
@@ -34,22 +35,28 @@ static char *default_run(const char *config_path) {
     return run;
 }
 
+/* --run, else where the checkpoint to resume lies, else named after the configuration. */
+static status_t directory_of(const arguments_t *arguments, const char *resume,
+                             char **directory_out) {
+    const char *given = arguments_value(arguments, "--run");
+    if (given == NULL && resume != NULL && strcmp(resume, "auto") != 0) {
+        return run_directory_of(resume, directory_out);
+    }
+    *directory_out = given != NULL ? text_copy(given) : default_run(arguments->positional[0]);
+    return STATUS_OK;
+}
+
 static status_t train(comm_t *comm, const arguments_t *arguments, const config_t *config) {
-    train_options_t train_options = { .resume = arguments_value(arguments, "--resume"),
-                                      .dry_run = arguments_has(arguments, "--dry-run") };
-    status_t status = arguments_integer(arguments, "--steps", 1, INT64_MAX, 0, &train_options.steps);
+    train_options_t train_options = {.resume = arguments_value(arguments, "--resume"),
+                                     .dry_run = arguments_has(arguments, "--dry-run")};
+    status_t status =
+        arguments_integer(arguments, "--steps", 1, INT64_MAX, 0, &train_options.steps);
     if (status == STATUS_OK) {
-        status =
-            arguments_integer(arguments, "--overfit", 1, INT64_MAX, 0, &train_options.overfit);
+        status = arguments_integer(arguments, "--overfit", 1, INT64_MAX, 0, &train_options.overfit);
     }
     TRY(comm_agree(comm, status, NULL));
-    const char *given = arguments_value(arguments, "--run");
-    bool named = train_options.resume != NULL && strcmp(train_options.resume, "auto") != 0;
-    if (given == NULL && named) {
-        given = train_options.resume;
-    }
-    char *directory =
-        given != NULL ? text_copy(given) : default_run(arguments->positional[0]);
+    char *directory = NULL;
+    TRY(comm_agree(comm, directory_of(arguments, train_options.resume, &directory), NULL));
     train_options.run_directory = directory;
     status = train_run(config, comm, &train_options);
     free(directory);
@@ -72,7 +79,8 @@ const command_t command_train = {
     .name = "train",
     .synopsis = "CONFIG [--run DIR] [--steps N] [--resume DIR|auto] [--dry-run] [--overfit N]",
     .summary = "train a model; under mpirun, on all ranks",
-    .help = "Writes config.yaml, manifest.json, metrics.jsonl and checkpoints/ into the run directory.\n"
+    .help = "Writes config.yaml, manifest.json, metrics.jsonl and checkpoints/ into the run "
+            "directory.\n"
             "SIGTERM, SIGINT and SIGUSR1 save a checkpoint and end with exit code 75.",
     .options = options,
     .positional_min = 1,

@@ -1,45 +1,50 @@
 /* checkpoint.h - a checkpoint exists or it does not.
  *
  * A directory step-NNNNNNNN with
- *   manifest.json            format, step, position, seed, V, fingerprint, configuration, data identity,
- *                            tensors with their dims, and SHA-256 of every other file
+ *   manifest.json            format, generation, step, position, seed, V, fingerprint,
+ * configuration, data identity, tensors with their dims, and SHA-256 of every other file
  *   manifest.sha256          64 hex digits and a newline: SHA-256 of manifest.json
  *   part-NNNNN.safetensors   one per rank that wrote it: the runs of tensors whose chunks it owned,
- *                            named TENSOR@FIRST_ELEMENT; TENSOR is weights/NAME or optimizer/STATE/NAME
- *   statistics.safetensors   means and scales of the features
- * It is written beside (.writing-...), every file and the directory synced, agreed on, and renamed into
- * place once. Every bit of every file counts: a flipped one is found before anything is used. */
+ *                            named TENSOR@FIRST_ELEMENT; TENSOR is weights/NAME or
+ * optimizer/STATE/NAME statistics.safetensors   means and scales of the features It is written
+ * beside (.writing-GENERATION-STEP), every file and the directory synced, agreed on, and renamed
+ * into place once; deleting begins by renaming. Every bit of every file counts: a flipped one is
+ * found before anything is used. */
 #ifndef JMT_CHECKPOINT_H
 #define JMT_CHECKPOINT_H
 
 #include "trainer/trainer.h"
 
-/* Collective. Writes trainer's state to ROOT/step-NNNNNNNN (no-op if it is there) and points ROOT/last
- * to it. enospc: pretend that this rank's disk is full (tests). */
-status_t checkpoint_write(trainer_t *trainer, const char *root, bool enospc) MUST_CHECK;
+typedef struct checkpoint_order {
+    const char *root;   /* RUN/checkpoints */
+    int64_t generation; /* of generation.h */
+    const char *best;   /* NULL, or the name of a second link beside `last` */
+    int64_t keep;       /* newest ones that stay, besides those that a link names */
+    bool enospc;        /* pretend that this rank's disk is full (tests) */
+} checkpoint_order_t;
 
-/* Rank 0 only: ROOT/NAME becomes a link to step-NNNNNNNN (replaced atomically). */
-status_t checkpoint_link(const char *root, const char *name, int64_t step) MUST_CHECK;
-/* Rank 0 only: removes all but the newest `keep` and those that a link names, and leftovers of killed
- * writers. Un-publishes by renaming before it deletes. */
-status_t checkpoint_prune(const char *root, int64_t keep) MUST_CHECK;
+/* Collective. Writes the trainer's state to ROOT/step-NNNNNNNN, in place of one that is there,
+ * points the links to it, and removes what need not be kept. After an error everything is as it
+ * was. */
+status_t checkpoint_write(trainer_t *trainer, const checkpoint_order_t *order) MUST_CHECK;
 
 typedef struct checkpoint {
     progress_t progress;
     int64_t updates;
     int64_t seed, virtual_shards, parameters;
-    char *fingerprint;   /* JSON */
+    char *fingerprint; /* JSON */
     char *config_yaml;
-    char *data_identity; /* of the dataset it was trained on */
-    tensor_set_t tensors;    /* weights/NAME, optimizer/STATE/NAME, whole, PyTorch's layout */
+    char *data_identity;  /* of the dataset it was trained on */
+    tensor_set_t tensors; /* weights/NAME, optimizer/STATE/NAME, whole, PyTorch's layout */
     tensor_set_t statistics;
 } checkpoint_t;
 
-/* Verifies every file, then reads everything. STATUS_INPUT: no checkpoint there; STATUS_FAILED: damaged,
- * naming the file. path may be a step directory, a link, or a run directory (its checkpoints/last). */
+/* Verifies every file, then reads everything. STATUS_INPUT: no checkpoint there; STATUS_FAILED:
+ * damaged, naming the file. path: as for checkpoint_resolve. */
 status_t checkpoint_read(const char *path, checkpoint_t *checkpoint_out) MUST_CHECK;
 void checkpoint_free(checkpoint_t *checkpoint);
-/* The directory that `path` means; caller frees. */
+/* The directory that `path` means: itself, a link, or of a run directory or its checkpoints/ what
+ * `last` names, and the newest step if `last` names nothing. Caller frees. */
 status_t checkpoint_resolve(const char *path, char **directory_out) MUST_CHECK;
 
 /* Local: weights, and for training the own slices of the optimiser state and the progress. */
@@ -47,6 +52,7 @@ status_t checkpoint_restore(const checkpoint_t *checkpoint, trainer_t *trainer) 
 
 /* Collective: a trainer for evaluation alone, with this checkpoint's weights and statistics. */
 status_t trainer_open_checkpoint(const config_t *config, comm_t *comm, const char *data_path,
-                                 const checkpoint_t *checkpoint, trainer_t **trainer_out) MUST_CHECK;
+                                 const checkpoint_t *checkpoint,
+                                 trainer_t **trainer_out) MUST_CHECK;
 
 #endif

@@ -9,27 +9,59 @@
 #include "trainer/checkpoint_format.h"
 #include "trainer/models.h"
 
-status_t checkpoint_resolve(const char *path, char **directory_out) {
-    static const char *const tails[] = { "", "/checkpoints/last", "/last" };
-    for (int i = 0; i < ARRAY_LEN(tails); i++) {
-        char *digest = text_format("%s%s/" DIGEST_FILE, path, tails[i]);
-        bool found = file_exists(digest);
-        free(digest);
-        if (found) {
-            *directory_out = text_format("%s%s", path, tails[i]);
-            return STATUS_OK;
+/* A checkpoint, intact or not: what a damaged one lacks is found when it is read. */
+static bool is_checkpoint(const char *directory) {
+    char *digest = text_format("%s/" DIGEST_FILE, directory);
+    char *statistics = text_format("%s/" STATISTICS_FILE, directory);
+    bool found = file_exists(digest) || file_exists(statistics);
+    free(digest);
+    free(statistics);
+    return found;
+}
+
+/* NULL: there is none. */
+static char *newest_step(const char *root) {
+    char **names = NULL, *found = NULL;
+    int count = 0;
+    if (!dir_exists(root) || dir_list(root, &names, &count) != STATUS_OK) {
+        return NULL;
+    }
+    for (int i = count - 1; i >= 0 && found == NULL; i--) {
+        if (strncmp(names[i], "step-", 5) == 0) {
+            found = text_format("%s/%s", root, names[i]);
         }
     }
-    return status_fail(STATUS_INPUT,
-                       "no checkpoint at %s; give a run directory or one of its checkpoints", path);
+    names_free(names, count);
+    return found;
+}
+
+status_t checkpoint_resolve(const char *path, char **directory_out) {
+    static const char *const roots[] = {"", "/checkpoints"};
+    char *found = is_checkpoint(path) ? text_copy(path) : NULL;
+    for (int i = 0; i < ARRAY_LEN(roots) && found == NULL; i++) {
+        char *root = text_format("%s%s", path, roots[i]);
+        found = text_format("%s/last", root);
+        if (!is_checkpoint(found)) {
+            free(found);
+            found = newest_step(root);
+        }
+        free(root);
+    }
+    if (found == NULL) {
+        return status_fail(STATUS_INPUT,
+                           "no checkpoint at %s; give a run directory or one of its checkpoints",
+                           path);
+    }
+    *directory_out = found;
+    return STATUS_OK;
 }
 
 static status_t damaged(const char *directory, const char *file, const char *what) {
-    return status_fail(STATUS_FAILED, "checkpoint %s is damaged: %s %s; use an older one", directory,
-                       file, what);
+    return status_fail(STATUS_FAILED, "checkpoint %s is damaged: %s %s; use an older one",
+                       directory, file, what);
 }
 
-/* --- verifying ------------------------------------------------------------------------------------- */
+/* --- verifying --------------------------------------------------------------------------------- */
 
 static status_t read_manifest(const char *directory, json_t **manifest_out) {
     char *path = text_format("%s/" MANIFEST_FILE, directory), *text = NULL, *digest = NULL;
@@ -56,8 +88,10 @@ static status_t read_manifest(const char *directory, json_t **manifest_out) {
     }
     if (json_integer_value(json_object_get(manifest, "format_version")) != CHECKPOINT_FORMAT) {
         json_decref(manifest);
-        return status_fail(STATUS_INPUT, "checkpoint %s has another format version; this program "
-                                         "reads version %d", directory, CHECKPOINT_FORMAT);
+        return status_fail(STATUS_INPUT,
+                           "checkpoint %s has another format version; this program "
+                           "reads version %d",
+                           directory, CHECKPOINT_FORMAT);
     }
     *manifest_out = manifest;
     return STATUS_OK;
@@ -74,7 +108,7 @@ static status_t verify_files(const char *directory, const json_t *manifest) {
         if (status != STATUS_OK) {
             return damaged(directory, name, "cannot be read");
         }
-        if (strcmp(actual, json_string_value(digest)) != 0) {
+        if (!json_is_string(digest) || strcmp(actual, json_string_value(digest)) != 0) {
             return damaged(directory, name, "has another SHA-256");
         }
     }
@@ -92,13 +126,13 @@ static status_t verify_files(const char *directory, const json_t *manifest) {
     return status;
 }
 
-/* --- assembling ------------------------------------------------------------------------------------ */
+/* --- assembling -------------------------------------------------------------------------------- */
 
 static void add_whole(checkpoint_t *c, const char *prefix, const json_t *tensors) {
     const char *name;
     json_t *dims_json;
     json_object_foreach((json_t *)tensors, name, dims_json) {
-        int64_t dims[2] = { 0, 0 };
+        int64_t dims[2] = {0, 0};
         int rank = (int)json_array_size(dims_json);
         for (int d = 0; d < rank && d < 2; d++) {
             dims[d] = json_integer_value(json_array_get(dims_json, (size_t)d));
@@ -135,7 +169,7 @@ static status_t read_parts(const char *directory, const json_t *manifest, checkp
         wanted += tensor_count(&c->tensors.tensors[i]);
     }
     json_object_foreach(json_object_get(manifest, "files"), name, digest) {
-        tensor_set_t part = { 0 };
+        tensor_set_t part = {0};
         char *path = text_format("%s/%s", directory, name);
         status_t status = safetensors_read(path, &part);
         free(path);
@@ -167,12 +201,12 @@ static int64_t integer_of(const json_t *manifest, const char *key) {
 
 static void take_fields(const json_t *manifest, checkpoint_t *c) {
     char *best = string_of(manifest, "best_value");
-    c->progress = (progress_t){ .step = integer_of(manifest, "step"),
-                                .epoch = integer_of(manifest, "epoch"),
-                                .batch = integer_of(manifest, "batch"),
-                                .best_step = integer_of(manifest, "best_step"),
-                                .best_value = strtod(best, NULL),
-                                .bad_epochs = integer_of(manifest, "bad_epochs") };
+    c->progress = (progress_t){.step = integer_of(manifest, "step"),
+                               .epoch = integer_of(manifest, "epoch"),
+                               .batch = integer_of(manifest, "batch"),
+                               .best_step = integer_of(manifest, "best_step"),
+                               .best_value = strtod(best, NULL),
+                               .bad_epochs = integer_of(manifest, "bad_epochs")};
     free(best);
     c->updates = integer_of(manifest, "updates");
     c->seed = integer_of(manifest, "seed");
@@ -206,7 +240,7 @@ static status_t read_directory(const char *directory, checkpoint_t *c) {
 status_t checkpoint_read(const char *path, checkpoint_t *checkpoint_out) {
     char *directory = NULL;
     TRY(checkpoint_resolve(path, &directory));
-    checkpoint_t c = { 0 };
+    checkpoint_t c = {0};
     status_t status = read_directory(directory, &c);
     free(directory);
     if (status != STATUS_OK) {
@@ -223,10 +257,10 @@ void checkpoint_free(checkpoint_t *c) {
     free(c->data_identity);
     tensor_set_free(&c->tensors);
     tensor_set_free(&c->statistics);
-    *c = (checkpoint_t){ 0 };
+    *c = (checkpoint_t){0};
 }
 
-/* --- restoring ------------------------------------------------------------------------------------- */
+/* --- restoring --------------------------------------------------------------------------------- */
 
 static status_t find_tensor(const checkpoint_t *c, const trainer_t *t, const char *prefix,
                             int parameter, const float **data_out) {
@@ -235,8 +269,10 @@ static status_t find_tensor(const checkpoint_t *c, const trainer_t *t, const cha
     const tensor_t *tensor = tensor_set_find(&c->tensors, key);
     status_t status = STATUS_OK;
     if (tensor == NULL || tensor_count(tensor) != info.count) {
-        status = status_fail(STATUS_INPUT, "the checkpoint has no tensor %s of %lld elements; it is "
-                                           "of another model", key, (long long)info.count);
+        status = status_fail(STATUS_INPUT,
+                             "the checkpoint has no tensor %s of %lld elements; it is "
+                             "of another model",
+                             key, (long long)info.count);
     } else {
         *data_out = tensor->data;
     }
@@ -295,7 +331,7 @@ static status_t load_statistics(const config_t *config, const checkpoint_t *c, s
 
 status_t trainer_open_checkpoint(const config_t *config, comm_t *comm, const char *data_path,
                                  const checkpoint_t *c, trainer_t **trainer_out) {
-    standardize_t statistics = { 0 };
+    standardize_t statistics = {0};
     TRY(comm_agree(comm, load_statistics(config, c, &statistics), "read statistics"));
     trainer_t *t = NULL;
     TRY(trainer_open(config, comm, data_path, &statistics, false, &t));

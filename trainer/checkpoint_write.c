@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,9 @@
 #include "kernels/base/file.h"
 #include "trainer/checkpoint.h"
 #include "trainer/checkpoint_format.h"
+#include "trainer/generation.h"
 
-/* --- parts: what this rank owns ------------------------------------------------------------------- */
+/* --- parts: what this rank owns ---------------------------------------------------------------- */
 
 typedef struct run { /* consecutive own chunks of one tensor */
     int parameter;
@@ -31,9 +33,9 @@ static run_t *own_runs(const trainer_t *t, int *count_out) {
             const chunk_t *chunk = &t->flat.chunks[c];
             if (count == 0 || !continues(&t->flat, &runs[count - 1], c)) {
                 runs = array_grow(runs, count, sizeof *runs);
-                runs[count++] = (run_t){ .parameter = chunk->tensor,
-                                         .first_chunk = c,
-                                         .begin = chunk->offset - t->flat.offsets[chunk->tensor] };
+                runs[count++] = (run_t){.parameter = chunk->tensor,
+                                        .first_chunk = c,
+                                        .begin = chunk->offset - t->flat.offsets[chunk->tensor]};
             }
             runs[count - 1].last_chunk = c;
             runs[count - 1].count += chunk->count;
@@ -84,7 +86,7 @@ static status_t write_part(trainer_t *t, const char *directory, bool enospc,
         free(path);
         return status;
     }
-    tensor_set_t part = { 0 };
+    tensor_set_t part = {0};
     collect_part(t, &part);
     status_t status = safetensors_write(path, &part);
     if (status == STATUS_OK) {
@@ -95,7 +97,7 @@ static status_t write_part(trainer_t *t, const char *directory, bool enospc,
     return status;
 }
 
-/* --- manifest -------------------------------------------------------------------------------------- */
+/* --- manifest ---------------------------------------------------------------------------------- */
 
 static json_t *tensor_list(const trainer_t *t) {
     json_t *list = json_object();
@@ -111,7 +113,8 @@ static json_t *tensor_list(const trainer_t *t) {
     return list;
 }
 
-static json_t *manifest_object(const trainer_t *t, const char *digests, const char *statistics) {
+static json_t *manifest_object(const trainer_t *t, int64_t generation, const char *digests,
+                               const char *statistics) {
     json_t *files = json_object(), *states = json_array();
     for (int r = 0; r < comm_size(t->comm); r++) {
         char name[64];
@@ -129,12 +132,13 @@ static json_t *manifest_object(const trainer_t *t, const char *digests, const ch
     char best[40];
     snprintf(best, sizeof best, "%a", p->best_value); /* exact */
     json_t *manifest = json_pack(
-        "{s:i, s:s, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:o, s:o, s:o}",
-        "format_version", CHECKPOINT_FORMAT, "program", "jmt", "step", (json_int_t)p->step, "epoch",
-        (json_int_t)p->epoch, "batch", (json_int_t)p->batch, "best_step", (json_int_t)p->best_step,
-        "best_value", best, "bad_epochs", (json_int_t)p->bad_epochs, "updates",
-        (json_int_t)optimizer_updates(t->optimizer), "seed", (json_int_t)t->config->seed,
-        "virtual_shards", (json_int_t)t->shards, "parameters",
+        "{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:o, "
+        "s:o, s:o}",
+        "format_version", CHECKPOINT_FORMAT, "program", "jmt", "generation", (json_int_t)generation,
+        "step", (json_int_t)p->step, "epoch", (json_int_t)p->epoch, "batch", (json_int_t)p->batch,
+        "best_step", (json_int_t)p->best_step, "best_value", best, "bad_epochs",
+        (json_int_t)p->bad_epochs, "updates", (json_int_t)optimizer_updates(t->optimizer), "seed",
+        (json_int_t)t->config->seed, "virtual_shards", (json_int_t)t->shards, "parameters",
         (json_int_t)graph_parameter_elements(t->graph), "fingerprint", fingerprint, "config",
         config, "data", dataset_identity(t->dataset), "optimizer_states", states, "tensors",
         tensor_list(t), "files", files);
@@ -144,9 +148,10 @@ static json_t *manifest_object(const trainer_t *t, const char *digests, const ch
     return manifest;
 }
 
-static status_t write_manifest(const trainer_t *t, const char *directory, const char *digests) {
+static status_t write_manifest(const trainer_t *t, int64_t generation, const char *directory,
+                               const char *digests) {
     char statistics[SHA256_TEXT_BYTES], digest[SHA256_TEXT_BYTES + 1];
-    tensor_set_t set = { 0 };
+    tensor_set_t set = {0};
     char *path = text_format("%s/" STATISTICS_FILE, directory);
     standardize_save(&t->standardize, t->modality_names, &set);
     status_t status = safetensors_write(path, &set);
@@ -156,7 +161,7 @@ static status_t write_manifest(const trainer_t *t, const char *directory, const 
     free(path);
     tensor_set_free(&set);
     TRY(status);
-    json_t *manifest = manifest_object(t, digests, statistics);
+    json_t *manifest = manifest_object(t, generation, digests, statistics);
     char *text = json_dumps(manifest, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     json_decref(manifest);
     path = text_format("%s/" MANIFEST_FILE, directory);
@@ -173,83 +178,7 @@ static status_t write_manifest(const trainer_t *t, const char *directory, const 
     return status == STATUS_OK ? dir_sync(directory) : status;
 }
 
-/* --- publishing ------------------------------------------------------------------------------------ */
-
-status_t checkpoint_link(const char *root, const char *name, int64_t step) {
-    char *target = text_format(STEP_FORMAT, (long long)step);
-    char *link = text_format("%s/%s", root, name), *aside = text_format("%s/.%s.tmp", root, name);
-    status_t status = STATUS_OK;
-    unlink(aside);
-    if (symlink(target, aside) != 0 || rename(aside, link) != 0) {
-        status = status_fail_errno(STATUS_FAILED, "cannot write %s", link);
-    }
-    free(target);
-    free(link);
-    free(aside);
-    return status == STATUS_OK ? dir_sync(root) : status;
-}
-
-static status_t publish(const char *aside, const char *final, const char *root) {
-    if (rename(aside, final) != 0) {
-        return status_fail_errno(STATUS_FAILED, "cannot publish %s", final);
-    }
-    return dir_sync(root);
-}
-
-/* Parts and their digests from all ranks, then the manifest and the rename by rank 0. Everyone leaves
- * by the agreements. */
-static status_t write_into(trainer_t *t, const char *aside, const char *final, const char *root,
-                           bool enospc) {
-    int ranks = comm_size(t->comm);
-    bool first = comm_rank(t->comm) == 0;
-    status_t status = STATUS_OK;
-    if (first) {
-        status = dir_remove(aside);
-        status = status == STATUS_OK ? dir_make(aside) : status;
-    }
-    TRY(comm_agree(t->comm, status, "save checkpoint"));
-    char digest[SHA256_TEXT_BYTES] = "";
-    status = write_part(t, aside, enospc, digest);
-    status = comm_agree(t->comm, status, "save checkpoint");
-    if (status != STATUS_OK) {
-        if (first && dir_remove(aside) != STATUS_OK) {
-            return status; /* the cause is already kept; the leftover is removed by the next prune */
-        }
-        return status;
-    }
-    char *digests = alloc_zero(ranks, SHA256_TEXT_BYTES);
-    status = comm_all_gather(t->comm, digest, SHA256_TEXT_BYTES, digests, "save checkpoint");
-    if (status == STATUS_OK && first) {
-        status = write_manifest(t, aside, digests);
-        status = status == STATUS_OK ? publish(aside, final, root) : status;
-        status = status == STATUS_OK ? checkpoint_link(root, "last", t->progress.step) : status;
-    }
-    free(digests);
-    return comm_agree(t->comm, status, "save checkpoint");
-}
-
-status_t checkpoint_write(trainer_t *t, const char *root, bool enospc) {
-    char *final = text_format("%s/" STEP_FORMAT, root, (long long)t->progress.step);
-    char *aside = text_format("%s/.writing-%lld", root, (long long)t->progress.step);
-    status_t status = STATUS_OK;
-    uint8_t exists = 0;
-    if (comm_rank(t->comm) == 0) {
-        status = dir_make(root);
-        exists = dir_exists(final);
-    }
-    status = comm_agree(t->comm, status, "save checkpoint");
-    if (status == STATUS_OK) {
-        status = comm_broadcast(t->comm, &exists, 1, "save checkpoint");
-    }
-    if (status == STATUS_OK && !exists) {
-        status = write_into(t, aside, final, root, enospc);
-    }
-    free(final);
-    free(aside);
-    return status;
-}
-
-/* --- pruning --------------------------------------------------------------------------------------- */
+/* --- pruning ----------------------------------------------------------------------------------- */
 
 static bool linked(const char *root, char **names, int count, const char *step_name) {
     for (int i = 0; i < count; i++) {
@@ -264,24 +193,33 @@ static bool linked(const char *root, char **names, int count, const char *step_n
     return false;
 }
 
+/* Renamed first: a half-deleted directory never has a checkpoint's name. */
 static status_t unpublish(const char *root, const char *name) {
-    char *path = text_format("%s/%s", root, name), *aside = text_format("%s/.deleting-%s", root, name);
-    status_t status = rename(path, aside) == 0
-                          ? dir_remove(aside)
-                          : status_fail_errno(STATUS_FAILED, "cannot remove %s", path);
+    char *path = text_format("%s/%s", root, name);
+    char *aside = text_format("%s/.deleting-%s", root, name);
+    status_t status = dir_remove(aside); /* of a killed writer */
+    if (status == STATUS_OK && rename(path, aside) != 0) {
+        status = status_fail_errno(STATUS_FAILED, "cannot remove %s", path);
+    }
+    status = status == STATUS_OK ? dir_sync(root) : status;
+    status = status == STATUS_OK ? dir_remove(aside) : status;
     free(path);
     free(aside);
     return status;
 }
 
-status_t checkpoint_prune(const char *root, int64_t keep) {
+static bool is_leftover(const char *name) {
+    return strncmp(name, ".writing-", 9) == 0 || strncmp(name, ".deleting-", 10) == 0;
+}
+
+static status_t prune(const char *root, int64_t keep) {
     char **names = NULL;
     int count = 0;
     TRY(dir_list(root, &names, &count));
     status_t status = STATUS_OK;
     int64_t kept = 0;
     for (int i = count - 1; i >= 0 && status == STATUS_OK; i--) { /* names sort by step */
-        if (strncmp(names[i], ".writing-", 9) == 0 || strncmp(names[i], ".deleting-", 10) == 0) {
+        if (is_leftover(names[i])) {
             char *path = text_format("%s/%s", root, names[i]);
             status = dir_remove(path);
             free(path);
@@ -291,5 +229,94 @@ status_t checkpoint_prune(const char *root, int64_t keep) {
         }
     }
     names_free(names, count);
+    return status;
+}
+
+/* --- publishing -------------------------------------------------------------------------------- */
+
+static status_t link_step(const char *root, const char *name, const char *step_name) {
+    char *link = text_format("%s/%s", root, name), *aside = text_format("%s/.%s.tmp", root, name);
+    status_t status = STATUS_OK;
+    unlink(aside);
+    if (symlink(step_name, aside) != 0 || rename(aside, link) != 0) {
+        status = status_fail_errno(STATUS_FAILED, "cannot write %s", link);
+    }
+    free(link);
+    free(aside);
+    return status == STATUS_OK ? dir_sync(root) : status;
+}
+
+/* One rename. Where an earlier life of the run left this step, the two change places, so that the
+ * name never stands for nothing; what becomes of the old one is the pruning's affair. */
+static status_t rename_step(const char *root, const char *aside, const char *step_name) {
+    char *final = text_format("%s/%s", root, step_name);
+    status_t status = STATUS_OK;
+    int result = rename(aside, final);
+    if (result != 0 && (errno == EEXIST || errno == ENOTEMPTY)) {
+        result = renameat2(AT_FDCWD, aside, AT_FDCWD, final, RENAME_EXCHANGE);
+        if (result != 0 && (errno == EINVAL || errno == ENOSYS)) { /* this file system cannot */
+            status = unpublish(root, step_name);
+            result = status == STATUS_OK ? rename(aside, final) : 0;
+        }
+    }
+    if (result != 0) {
+        status = status_fail_errno(STATUS_FAILED, "cannot publish %s", final);
+    }
+    free(final);
+    return status == STATUS_OK ? dir_sync(root) : status;
+}
+
+/* `best` before `last`: a run that was killed in between goes on from the old `last` and comes here
+ * again. Nothing of this may happen once another start owns the directory. */
+static status_t publish(const checkpoint_order_t *order, const char *aside, int64_t step) {
+    int lock = -1;
+    TRY(generation_lock(order->root, order->generation, &lock));
+    char *step_name = text_format(STEP_FORMAT, (long long)step);
+    status_t status = rename_step(order->root, aside, step_name);
+    if (status == STATUS_OK && order->best != NULL) {
+        status = link_step(order->root, order->best, step_name);
+    }
+    status = status == STATUS_OK ? link_step(order->root, "last", step_name) : status;
+    status = status == STATUS_OK ? prune(order->root, order->keep) : status;
+    generation_unlock(lock);
+    free(step_name);
+    return status;
+}
+
+/* Parts and their digests from all ranks, then the manifest and the rename by rank 0. Everyone
+ * leaves by the agreements. */
+static status_t write_into(trainer_t *t, const char *aside, const checkpoint_order_t *order) {
+    bool first = comm_rank(t->comm) == 0;
+    status_t status = STATUS_OK;
+    if (first) {
+        status = dir_remove(aside);
+        status = status == STATUS_OK ? dir_make(aside) : status;
+    }
+    TRY(comm_agree(t->comm, status, "save checkpoint"));
+    char digest[SHA256_TEXT_BYTES] = "";
+    status = write_part(t, aside, order->enospc, digest);
+    TRY(comm_agree(t->comm, status, "save checkpoint"));
+    char *digests = alloc_zero(comm_size(t->comm), SHA256_TEXT_BYTES);
+    status = comm_all_gather(t->comm, digest, SHA256_TEXT_BYTES, digests, "save checkpoint");
+    if (status == STATUS_OK && first) {
+        status = write_manifest(t, order->generation, aside, digests);
+        status = status == STATUS_OK ? publish(order, aside, t->progress.step) : status;
+    }
+    free(digests);
+    return comm_agree(t->comm, status, "save checkpoint");
+}
+
+status_t checkpoint_write(trainer_t *t, const checkpoint_order_t *order) {
+    char *aside = text_format("%s/.writing-%lld-%lld", order->root, (long long)order->generation,
+                              (long long)t->progress.step);
+    status_t status = write_into(t, aside, order);
+    if (status != STATUS_OK && comm_rank(t->comm) == 0) {
+        char *cause = text_copy(status_text());
+        if (dir_remove(aside) != STATUS_OK) { /* the next start's pruning will */
+            status = status_fail(status, "%s", cause);
+        }
+        free(cause);
+    }
+    free(aside);
     return status;
 }

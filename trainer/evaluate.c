@@ -11,16 +11,17 @@
 #include "trainer/loss.h"
 #include "trainer/models.h"
 
-/* --- predicting ----------------------------------------------------------------------------------- */
+/* --- predicting -------------------------------------------------------------------------------- */
 
-/* Copies the first `samples` of the executor's predictions and labels behind those already there. */
+/* Copies the first `samples` of the executor's predictions and labels behind those already there.
+ */
 static void keep_outputs(const batch_t *batch, int64_t done, int64_t samples,
                          evaluation_t *evaluation) {
     for (int t = 0; t < evaluation->target_count; t++) {
         matrix_t x = executor_output(batch->executor, t);
         for (int64_t row = 0; row < samples * batch->length; row++) {
-            const float *from = (const float *)x.data + row / x.rows * x.shard_stride +
-                                row % x.rows * x.row_stride;
+            const float *from =
+                (const float *)x.data + row / x.rows * x.shard_stride + row % x.rows * x.row_stride;
             int64_t to = done * batch->length + row;
             memcpy(evaluation->prediction[t] + to * x.cols, from, (size_t)x.cols * sizeof(float));
         }
@@ -31,7 +32,7 @@ static void keep_outputs(const batch_t *batch, int64_t done, int64_t samples,
 
 static status_t predict_range(batch_t *batch, split_t split, int64_t begin, int64_t end,
                               evaluation_t *evaluation) {
-    step_scalars_t scalars = { 0 };
+    step_scalars_t scalars = {0};
     for (int64_t first = begin; first < end; first += batch->slots) {
         for (int64_t slot = 0; slot < batch->slots; slot++) {
             TRY(batch_fill(batch, split, slot, first + slot < end ? first + slot : -1));
@@ -106,19 +107,38 @@ static status_t gather(comm_t *comm, const evaluation_t *mine, evaluation_t *all
     return status;
 }
 
-/* --- scoring -------------------------------------------------------------------------------------- */
+/* --- scoring ----------------------------------------------------------------------------------- */
 
-static void number_sequences(const dataset_t *dataset, split_t split, evaluation_t *e) {
-    int64_t number = 0;
+/* Numbers the recordings, and counts the steps that the data has: without padding, and a step that
+ * two windows cover once. */
+static void survey(const dataset_t *dataset, split_t split, evaluation_t *e) {
+    int64_t number = 0, end = 0;
     const char *last = NULL;
     for (int64_t s = 0; s < e->steps / e->length; s++) {
-        const char *recording = dataset_sample(dataset, split, s).recording;
-        number += last != NULL && strcmp(last, recording) != 0;
-        last = recording;
+        sample_info_t info = dataset_sample(dataset, split, s);
+        bool same = last != NULL && strcmp(last, info.recording) == 0;
+        number += last != NULL && !same;
+        last = info.recording;
+        int64_t known = same ? max_i64(0, end - info.first_step) : 0;
+        e->data_steps += max_i64(0, info.steps - known);
+        end = info.first_step + info.steps;
         for (int64_t i = 0; i < e->length; i++) {
             e->sequence[s * e->length + i] = number;
         }
     }
+}
+
+/* Steps at which any target has a valid label. */
+static int64_t labelled_steps(const evaluation_t *e) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < e->steps; i++) {
+        bool any = false;
+        for (int t = 0; t < e->target_count && !any; t++) {
+            any = !isnan(e->label[t][i]);
+        }
+        count += any;
+    }
+    return count;
 }
 
 static void score(const config_t *config, const kernels_t *kernels, evaluation_t *e) {
@@ -126,7 +146,7 @@ static void score(const config_t *config, const kernels_t *kernels, evaluation_t
     for (int t = 0; t < e->target_count; t++) {
         loss_call_t call = loss_call_of(config, t);
         double sums[LOSS_SUMS];
-        call.x = (matrix_t){ e->prediction[t], e->steps, e->columns[t], e->columns[t], 0 };
+        call.x = (matrix_t){e->prediction[t], e->steps, e->columns[t], e->columns[t], 0};
         call.target = e->label[t];
         kernels->loss_sums(&call, sums);
         e->loss += call.weight * loss_value(call.kind, call.unbiased, sums);
@@ -135,6 +155,7 @@ static void score(const config_t *config, const kernels_t *kernels, evaluation_t
         } else {
             score_values(e->prediction[t], e->label[t], e->sequence, e->steps, &e->scores[t]);
         }
+        e->scores[t].n_invalid = e->data_steps - e->scores[t].n;
     }
 }
 
@@ -147,8 +168,7 @@ status_t evaluate_split(comm_t *comm, const config_t *config, const kernels_t *k
     int64_t end = first_sample(samples, samples_per_shard, ranks, rank + 1);
     evaluation_t *mine = evaluation_new(config, end - begin, batch->length);
     evaluation_t *all = evaluation_new(config, samples, batch->length);
-    status_t status =
-        comm_agree(comm, predict_range(batch, split, begin, end, mine), "evaluation");
+    status_t status = comm_agree(comm, predict_range(batch, split, begin, end, mine), "evaluation");
     if (status == STATUS_OK) {
         status = gather(comm, mine, all, samples, samples_per_shard);
     }
@@ -157,13 +177,13 @@ status_t evaluate_split(comm_t *comm, const config_t *config, const kernels_t *k
         evaluation_free(all);
         return status;
     }
-    number_sequences(batch->dataset, split, all);
+    survey(batch->dataset, split, all);
     score(config, kernels, all);
     *evaluation_out = all;
     return STATUS_OK;
 }
 
-/* --- selecting and reporting ---------------------------------------------------------------------- */
+/* --- selecting and reporting ------------------------------------------------------------------- */
 
 const char *select_on_name(const config_t *config) {
     if (strcmp(config->select_on, "auto") != 0) {
@@ -188,8 +208,7 @@ double evaluation_selected(const evaluation_t *e, const config_t *config,
     *higher_is_better_out = metric_higher_is_better(metric);
     for (int t = 0; dot != NULL && t < e->target_count; t++) {
         const char *target = config->targets[t].name;
-        if (strlen(target) == (size_t)(dot - name) &&
-            strncmp(target, name, strlen(target)) == 0) {
+        if (strlen(target) == (size_t)(dot - name) && strncmp(target, name, strlen(target)) == 0) {
             return e->scores[t].value[metric];
         }
     }
@@ -221,7 +240,7 @@ static json_t *confusion_array(const scores_t *scores) {
 
 char *evaluation_json(const evaluation_t *e, const config_t *config, const char *split) {
     json_t *root = json_object(), *targets = json_object(), *confusion = json_object();
-    int64_t n = 0, n_invalid = 0;
+    int64_t n = labelled_steps(e);
     for (int t = 0; t < e->target_count; t++) {
         const char *name = config->targets[t].name;
         json_t *target = metrics_object(&e->scores[t], 1);
@@ -231,12 +250,10 @@ char *evaluation_json(const evaluation_t *e, const config_t *config, const char 
         if (e->scores[t].classes > 0) {
             json_object_set_new(confusion, name, confusion_array(&e->scores[t]));
         }
-        n = max_i64(n, e->scores[t].n);
-        n_invalid = max_i64(n_invalid, e->scores[t].n_invalid);
     }
     json_object_set_new(root, "split", json_string(split));
     json_object_set_new(root, "n", json_integer(n));
-    json_object_set_new(root, "n_invalid", json_integer(n_invalid));
+    json_object_set_new(root, "n_invalid", json_integer(e->data_steps - n));
     json_object_set_new(root, "loss", json_real(e->loss));
     json_object_set_new(root, "metrics", metrics_object(e->scores, e->target_count));
     json_object_set_new(root, "targets", targets);

@@ -1,5 +1,5 @@
-/* evaluate.h - predictions of a split, each sample exactly once whatever the number of ranks, scored by
- * plain functions in sample order. */
+/* evaluate.h - predictions of a split, each sample exactly once whatever the number of ranks,
+ * scored by plain functions in sample order. */
 #ifndef JMT_EVALUATE_H
 #define JMT_EVALUATE_H
 
@@ -10,24 +10,27 @@
 
 typedef struct evaluation {
     int target_count;
-    int64_t steps;              /* samples * length */
+    int64_t steps; /* samples * length */
     int64_t length;
-    int64_t *columns;           /* by target */
-    float **prediction;         /* by target: [steps, columns] */
-    float **label;              /* by target: [steps]; NaN: not scored */
-    int64_t *sequence;          /* [steps]: number of the recording */
-    scores_t *scores;           /* by target */
-    double loss;                /* the training loss over the whole split */
+    int64_t data_steps; /* without padding, each step of each recording once */
+    int64_t *columns;   /* by target */
+    float **prediction; /* by target: [steps, columns] */
+    float **label;      /* by target: [steps]; NaN: not scored */
+    int64_t *sequence;  /* [steps]: number of the recording */
+    scores_t *scores;   /* by target */
+    double loss;        /* the training loss over the whole split */
 } evaluation_t;
 
-/* Collective. Every rank gets the whole result. batch's executor has its weights bound; its training
- * state is not touched. samples_per_shard: a sample's bits depend on its place in its group alone. */
+/* Collective. Every rank gets the whole result. batch's executor has its weights bound; its
+ * training state is not touched. samples_per_shard: a sample's bits depend on its place in its
+ * group alone. */
 status_t evaluate_split(comm_t *comm, const config_t *config, const kernels_t *kernels,
                         batch_t *batch, int64_t samples_per_shard, split_t split,
                         evaluation_t **evaluation_out) MUST_CHECK;
 void evaluation_free(evaluation_t *evaluation); /* NULL allowed */
 
-/* The JSON of `jmt evaluate --json` (surface.md); caller frees. */
+/* The JSON of `jmt evaluate --json` (surface.md); n: steps at which a target has a valid label,
+ * n_invalid: the split's other steps; targets.NAME has its own. Caller frees. */
 char *evaluation_json(const evaluation_t *evaluation, const config_t *config, const char *split);
 
 /* recording,subject,step,name,target,prediction: one line per scored step and target, in order. */

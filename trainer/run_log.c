@@ -18,32 +18,45 @@
 enum { LINE_BYTES = 1 << 16 };
 
 struct run_log {
-    bool active, terminal, failed;
+    bool active, terminal;
+    int error; /* errno of the first write that failed */
     FILE *file;
     char *path;
     char *line;
     int ranks;
-    int64_t step_total;
+    int64_t step_first, step_total;
     double begin_s, step_begin_s, shown_s;
     char last_metric[64];
 };
 
-/* --- opening -------------------------------------------------------------------------------------- */
+/* --- opening ----------------------------------------------------------------------------------- */
 
-/* Keeps the lines whose "step" is at most `step`: what the checkpoint remembers. */
-static status_t drop_future(const char *path, int64_t step) {
-    char *text = NULL;
+/* Is this line part of what a run that stands at `p` has behind it? Saved before the validation of
+ * its step, it validates (again). */
+static bool is_past(const char *line, const progress_t *p) {
+    json_t *event = json_loads(line, 0, NULL);
+    const char *kind = json_string_value(json_object_get(event, "event"));
+    int64_t step = json_integer_value(json_object_get(event, "step"));
+    int64_t epoch = json_integer_value(json_object_get(event, "epoch"));
+    bool past = kind != NULL && strcmp(kind, "end") != 0 && step <= p->step;
+    if (past && strcmp(kind, "valid") == 0 && step == p->step) {
+        past = epoch < p->epoch;
+    }
+    json_decref(event);
+    return past;
+}
+
+/* Always a new file: processes of an earlier start go on writing into the old one. */
+static status_t start_file(const char *path, const progress_t *progress) {
+    char *text = NULL, *save = NULL;
     size_t bytes = 0;
-    TRY(file_read(path, &text, &bytes));
-    char *kept = alloc_zero((int64_t)bytes + 1, 1), *to = kept, *save = NULL;
-    for (char *line = strtok_r(text, "\n", &save); line != NULL;
+    if (file_exists(path)) {
+        TRY(file_read(path, &text, &bytes));
+    }
+    char *kept = alloc_zero((int64_t)bytes + 1, 1), *to = kept;
+    for (char *line = text != NULL ? strtok_r(text, "\n", &save) : NULL; line != NULL;
          line = strtok_r(NULL, "\n", &save)) {
-        json_t *event = json_loads(line, 0, NULL);
-        const char *kind = json_string_value(json_object_get(event, "event"));
-        bool past = event != NULL && kind != NULL && strcmp(kind, "end") != 0 &&
-                    json_integer_value(json_object_get(event, "step")) <= step;
-        json_decref(event);
-        if (past) {
+        if (is_past(line, progress)) {
             size_t length = strlen(line);
             memcpy(to, line, length);
             to[length] = '\n';
@@ -56,13 +69,14 @@ static status_t drop_future(const char *path, int64_t step) {
     return status;
 }
 
-status_t run_log_open(const char *directory, bool active, int64_t step, int64_t step_total,
-                      int ranks, run_log_t **log_out) {
+status_t run_log_open(const char *directory, bool active, const progress_t *progress,
+                      int64_t step_total, int ranks, run_log_t **log_out) {
     run_log_t *log = alloc_zero(1, sizeof *log);
     log->active = active;
     log->ranks = ranks;
+    log->step_first = progress->step;
     log->step_total = step_total;
-    log->begin_s = log->step_begin_s = clock_s();
+    log->begin_s = log->step_begin_s = log->shown_s = clock_s();
     *log_out = log;
     if (!active) {
         return STATUS_OK;
@@ -70,9 +84,7 @@ status_t run_log_open(const char *directory, bool active, int64_t step, int64_t 
     log->terminal = isatty(STDERR_FILENO) == 1;
     log->line = alloc_zero(LINE_BYTES, 1);
     log->path = text_format("%s/metrics.jsonl", directory);
-    if (file_exists(log->path)) {
-        TRY(drop_future(log->path, step));
-    }
+    TRY(start_file(log->path, progress));
     log->file = fopen(log->path, "a");
     if (log->file == NULL) {
         return status_fail_errno(STATUS_FAILED, "cannot write %s", log->path);
@@ -92,13 +104,16 @@ void run_log_close(run_log_t *log) {
     free(log);
 }
 
-status_t run_log_status(const run_log_t *log) {
-    return log->failed ? status_fail(STATUS_FAILED, "cannot write %s: %s", log->path,
-                                     strerror(ENOSPC))
-                       : STATUS_OK;
+status_t run_log_sync(run_log_t *log) {
+    if (log->active && log->error == 0 && fsync(fileno(log->file)) != 0) {
+        log->error = errno;
+    }
+    errno = log->error;
+    return log->error != 0 ? status_fail_errno(STATUS_FAILED, "cannot write %s", log->path)
+                           : STATUS_OK;
 }
 
-/* --- events --------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------ */
 
 static void put(run_log_t *log, size_t *used, const char *format, ...) PRINTF_LIKE(3, 4);
 static void put(run_log_t *log, size_t *used, const char *format, ...) {
@@ -120,10 +135,15 @@ static void put_ranks(run_log_t *log, size_t *used, const char *name, const doub
     put(log, used, "]");
 }
 
+static void put_line(run_log_t *log, const char *line, size_t bytes) {
+    if (fwrite(line, 1, bytes, log->file) != bytes || fflush(log->file) != 0) {
+        log->error = errno;
+    }
+}
+
 static void flush_line(run_log_t *log, size_t used) {
     log->line[used] = '\n';
-    size_t wrote = fwrite(log->line, 1, used + 1, log->file);
-    log->failed |= wrote != used + 1 || fflush(log->file) != 0;
+    put_line(log, log->line, used + 1);
 }
 
 /* High-water mark of the resident set. */
@@ -136,8 +156,9 @@ static double rss_mb(void) {
 static void show_step(run_log_t *log, const progress_t *p, const step_result_t *r,
                       double samples_per_s) {
     double now = clock_s();
-    double left = p->step > 0 && log->step_total > p->step
-                      ? (now - log->begin_s) / (double)p->step * (double)(log->step_total - p->step)
+    double done_steps = (double)(p->step - log->step_first);
+    double left = done_steps > 0.0 && log->step_total > p->step
+                      ? (now - log->begin_s) / done_steps * (double)(log->step_total - p->step)
                       : 0.0;
     if (log->terminal && now - log->shown_s > 0.1) {
         enum { WIDTH = 24 };
@@ -147,8 +168,9 @@ static void show_step(run_log_t *log, const progress_t *p, const step_result_t *
         memset(bar, '.', WIDTH);
         memset(bar, '#', (size_t)done);
         bar[WIDTH] = '\0';
-        fprintf(stderr, "\r[%s] %lld/%lld loss %.4f %s %.0f samples/s wait %.1f ms left %.0f s\x1b[K",
-                bar, (long long)p->step, (long long)log->step_total, r->loss, log->last_metric,
+        fprintf(stderr,
+                "\r[%s] %lld/%lld loss %.4f %s %.0f samples/s wait %.1f ms left %.0f s\x1b[K", bar,
+                (long long)p->step, (long long)log->step_total, r->loss, log->last_metric,
                 samples_per_s, r->data_wait_ms, left);
         log->shown_s = now;
     } else if (!log->terminal && now - log->shown_s > 5.0) {
@@ -187,18 +209,20 @@ void run_log_valid(run_log_t *log, const progress_t *p, const evaluation_t *e,
         return;
     }
     char *json = evaluation_json(e, config, "valid");
-    json_t *event = json_loads(json, 0, NULL);
-    json_object_set_new(event, "event", json_string("valid"));
-    json_object_set_new(event, "step", json_integer(p->step));
-    json_object_set_new(event, "epoch", json_integer(p->epoch));
+    json_t *scores = json_loads(json, 0, NULL);
+    json_t *event = json_pack("{s:s, s:I, s:I}", "event", "valid", "step", (json_int_t)p->step,
+                              "epoch", (json_int_t)p->epoch);
+    json_object_update(event, scores);
+    json_decref(scores);
     json_object_set_new(event, "selected_on", json_string(select_on_name(config)));
     json_object_set_new(event, "selected", isnan(selected) ? json_null() : json_real(selected));
     json_object_set_new(event, "best", json_boolean(best));
     json_object_set_new(event, "time_s", json_real(clock_s() - log->begin_s));
-    char *text = json_dumps(event, JSON_COMPACT);
-    log->failed |= fprintf(log->file, "%s\n", text) < 0 || fflush(log->file) != 0;
-    snprintf(log->last_metric, sizeof log->last_metric, "valid %s %.4f%s",
-             select_on_name(config), selected, best ? "*" : "");
+    char *text = json_dumps(event, JSON_COMPACT), *line = text_format("%s\n", text);
+    put_line(log, line, strlen(line));
+    free(line);
+    snprintf(log->last_metric, sizeof log->last_metric, "valid %s %.4f%s", select_on_name(config),
+             selected, best ? "*" : "");
     json_decref(event);
     free(text);
     free(json);

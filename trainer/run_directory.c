@@ -1,0 +1,114 @@
+#include "trainer/run_directory.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
+#include "trainer/checkpoint.h"
+#include "trainer/generation.h"
+
+status_t run_directory_of(const char *resume, char **directory_out) {
+    char *checkpoint = NULL, *path;
+    TRY(checkpoint_resolve(resume, &checkpoint));
+    path = realpath(checkpoint, NULL);
+    free(checkpoint);
+    if (path == NULL) {
+        return status_fail_errno(STATUS_FAILED, "cannot read %s", resume);
+    }
+    *strrchr(path, '/') = '\0';
+    char *slash = strrchr(path, '/');
+    if (slash == NULL || slash == path || strcmp(slash, "/checkpoints") != 0) {
+        free(path);
+        return status_fail(STATUS_INPUT,
+                           "%s lies in no run directory; say with --run where to go on", resume);
+    }
+    *slash = '\0';
+    *directory_out = path;
+    return STATUS_OK;
+}
+
+static bool holds(const char *directory, const char *name) {
+    char *path = text_format("%s/%s", directory, name);
+    bool found = access(path, F_OK) == 0;
+    free(path);
+    return found;
+}
+
+static bool same_directory(const char *a, const char *b) {
+    char *real_a = realpath(a, NULL), *real_b = realpath(b, NULL);
+    bool same = real_a != NULL && real_b != NULL && strcmp(real_a, real_b) == 0;
+    free(real_a);
+    free(real_b);
+    return same;
+}
+
+static bool belongs_to(const char *resume, const char *directory) {
+    char *owner = NULL;
+    bool same = strcmp(resume, "auto") == 0 ||
+                (run_directory_of(resume, &owner) == STATUS_OK && same_directory(owner, directory));
+    free(owner);
+    return same;
+}
+
+status_t run_directory_check(const char *directory, const char *resume) {
+    if (holds(directory, "manifest.sha256")) {
+        return status_fail(STATUS_INPUT, "%s is a checkpoint; give a run directory to --run",
+                           directory);
+    }
+    bool taken = holds(directory, "manifest.json") || holds(directory, "metrics.jsonl") ||
+                 holds(directory, "checkpoints");
+    if (taken && (resume == NULL || !belongs_to(resume, directory))) {
+        return status_fail(
+            STATUS_INPUT,
+            "%s already holds a run; go on with --resume auto, or choose another --run", directory);
+    }
+    return STATUS_OK;
+}
+
+status_t run_directory_claim(const char *directory, int64_t *generation_out) {
+    char *root = text_format("%s/checkpoints", directory);
+    status_t status = dir_make(root);
+    status = status == STATUS_OK ? dir_sync(directory) : status;
+    status = status == STATUS_OK ? generation_take(root, generation_out) : status;
+    free(root);
+    return status;
+}
+
+static status_t write_text(const char *directory, const char *name, const char *text) {
+    char *path = text_format("%s/%s", directory, name);
+    status_t status = file_write_durable(path, text, strlen(text));
+    free(path);
+    return status;
+}
+
+/* What `jmt table` calls the run. */
+static const char *row_name(const trainer_t *t) {
+    bool unimodal = strcmp(t->config->model.name, "unimodal") == 0;
+    return unimodal ? t->modality_names[0] : t->config->model.name;
+}
+
+status_t run_directory_describe(const char *directory, const char *data_path, const trainer_t *t) {
+    char *fingerprint = NULL;
+    TRY(trainer_fingerprint(t->config, &fingerprint));
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    json_t *manifest =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:I}", "program", "jmt",
+                  "version", JMT_VERSION, "model", t->config->model.name, "row", row_name(t),
+                  "selected_on", select_on_name(t->config), "seed", (json_int_t)t->config->seed,
+                  "ranks", (json_int_t)comm_size(t->comm), "host", host, "fingerprint", fingerprint,
+                  "data", dataset_identity(t->dataset), "data_path", data_path, "parameters",
+                  (json_int_t)graph_parameter_elements(t->graph));
+    char *text = json_dumps(manifest, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+    char *yaml = config_yaml(t->config);
+    status_t status = write_text(directory, "config.yaml", yaml);
+    status = status == STATUS_OK ? write_text(directory, "manifest.json", text) : status;
+    free(yaml);
+    free(text);
+    json_decref(manifest);
+    free(fingerprint);
+    return status;
+}
