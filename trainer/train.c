@@ -14,6 +14,7 @@
 #include "kernels/base/log.h"
 #include "trainer/checkpoint.h"
 #include "trainer/fault.h"
+#include "trainer/generation.h"
 #include "trainer/resume.h"
 #include "trainer/run_directory.h"
 #include "trainer/run_log.h"
@@ -239,19 +240,27 @@ static status_t open_run(run_t *run) {
 }
 
 static status_t open_log(run_t *run) {
-    const char *directory = run->options->run_directory;
-    status_t status = STATUS_OK;
-    if (run->first) {
-        status = run_directory_claim(directory, &run->generation);
-        status = status == STATUS_OK
-                     ? run_directory_describe(directory, run->data_path, run->trainer)
-                     : status;
-    }
+    return run_log_open(run->options->run_directory, run->first, &run->trainer->progress,
+                        step_total(run), comm_size(run->comm), &run->log);
+}
+
+/* Rank 0. Under the lock: of two starts at once one writes these files after the other. */
+static status_t open_files(run_t *run) {
+    int lock = -1;
+    TRY(run_directory_claim(run->options->run_directory, &run->generation));
+    TRY(generation_lock(run->checkpoints, run->generation, &lock));
+    status_t status =
+        run_directory_describe(run->options->run_directory, run->data_path, run->trainer);
+    status = status == STATUS_OK ? open_log(run) : status;
+    generation_unlock(lock);
+    return status;
+}
+
+static status_t open_directory(run_t *run) {
+    status_t status = run->first ? open_files(run) : open_log(run);
     TRY(comm_agree(run->comm, status, "open run directory"));
-    TRY(comm_broadcast(run->comm, &run->generation, sizeof run->generation, "open run directory"));
-    status = run_log_open(directory, run->first, &run->trainer->progress, step_total(run),
-                          comm_size(run->comm), &run->log);
-    return comm_agree(run->comm, status, "open run directory");
+    return comm_broadcast(run->comm, &run->generation, sizeof run->generation,
+                          "open run directory");
 }
 
 status_t train_run(const config_t *config, comm_t *comm, const train_options_t *options) {
@@ -260,7 +269,7 @@ status_t train_run(const config_t *config, comm_t *comm, const train_options_t *
     catch_signals();
     status_t status = open_run(&run);
     if (status == STATUS_OK && !options->dry_run) {
-        status = open_log(&run);
+        status = open_directory(&run);
         status = status == STATUS_OK ? loop(&run) : status;
     } else if (status == STATUS_OK) {
         log_info(

@@ -1,0 +1,119 @@
+#!/bin/bash
+# error_lines.sh - what goes wrong ends with exactly one "jmt: error:" line over all ranks, with the exit
+# code of its kind, and loses nothing that was there.
+. "$(dirname "$0")/../system.sh"
+
+new=0
+train_fails() { # train_fails TEXT CODE PATTERN ARGUMENTS...: on 1 and on 3 ranks
+    local text=$1 code=$2 pattern=$3 ranks
+    shift 3
+    for ranks in 1 3; do
+        new=$((new + 1))
+        fails "$text" "$code" "$pattern" $ranks train "$@" --run "$work/new$new"
+    done
+}
+
+# Settings.
+cp configs/tiny/jmt.yaml "$work/typo.yaml"
+echo 'optimiser: {name: sgd}' >>"$work/typo.yaml"
+train_fails "unknown key in a file" 2 'typo.yaml:[0-9]+:[0-9]+: .*optimi' "$work/typo.yaml"
+train_fails "unknown key on the command line" 2 'learning_rat.*optimizer.learning_rate' \
+    "${tiny[@]}" --set optimizer.learning_rat=1
+sed 's/^epochs: .*/epochs: many/' configs/tiny/jmt.yaml >"$work/type.yaml"
+train_fails "wrong type" 2 'type.yaml:[0-9]+:[0-9]+: .*epochs' "$work/type.yaml"
+train_fails "B not divisible by V" 2 'batch.*virtual_shards|virtual_shards.*batch' \
+    "${tiny[@]}" --set batch=20 --set virtual_shards=8
+fails "R > V" 2 'virtual_shards' 3 train "${tiny[@]}" --set virtual_shards=2 --run "$work/new-rv"
+train_fails "cuda asked of a CPU build" 3 'cuda' "${tiny[@]}" --set backend=cuda
+train_fails "a cuda device asked of a CPU build" 3 'cuda' "${tiny[@]}" --set device=cuda
+fails "unknown option" 2 '--resum' 1 train "${tiny[@]}" --resum auto
+fails "unknown command" 2 'trian' 1 trian "${tiny[@]}"
+fails "a missing configuration" 2 'missing.yaml' 3 train "$work/missing.yaml" --run "$work/new-m"
+
+# Data.
+train_fails "missing data directory" 2 'nowhere' configs/tiny/jmt.yaml --set data.path="$work/nowhere"
+cp -r "$work/data" "$work/missing" && rm "$work/missing/shard-00001.h5"
+train_fails "missing shard" 2 'shard-00001.h5' configs/tiny/jmt.yaml --set data.path="$work/missing"
+cp -r "$work/data" "$work/cut" && truncate -s -100 "$work/cut/shard-00002.h5"
+train_fails "truncated shard" 2 'shard-00002.h5' configs/tiny/jmt.yaml --set data.path="$work/cut"
+train_fails "a modality that the data lacks" 2 'smell' "${tiny[@]}" \
+    --set modalities.smell.dim=3
+if command -v python3 >/dev/null; then
+    python3 tests/data/broken_data.py "$work"
+    run 1 shard mosi --source "$work/mosi-good" --out "$work/mosi-good-data"
+    report $? "an import of the same files without the fault"
+    fails "an import with a value that is not a number" 2 'audio_train0.csv:4' 1 shard mosi \
+        --source "$work/mosi-nan" --out "$work/mosi-nan-data"
+    fails "an import with a person in train and test" 2 'train and test' 1 shard mosi \
+        --source "$work/mosi-leak" --out "$work/mosi-leak-data"
+    [ ! -e "$work/mosi-nan-data/dataset.json" ] && [ ! -e "$work/mosi-leak-data/dataset.json" ]
+    report $? "a refused import leaves no data directory"
+fi
+
+# A run that is there.
+run 1 train "${tiny[@]}" --run "$work/there" --steps 6 --set checkpoint.every_steps=2
+there=$(hash_of "$work/there")
+keep() { # keep TEXT: the run that is there is as it was
+    check "$1: the checkpoints are as they were" same "$(hash_of "$work/there")" "$there"
+}
+for ranks in 1 3; do
+    fails "a run directory that holds a run" 2 'holds a run.*--resume' $ranks train "${tiny[@]}" \
+        --run "$work/there"
+    fails "a checkpoint as run directory" 2 'is a checkpoint' $ranks train "${tiny[@]}" \
+        --run "$work/there/checkpoints/last"
+    fails "resume with another configuration" 2 'differs.*dim' $ranks train "${tiny[@]}" \
+        --run "$work/there" --resume auto --set model.dim=8
+    make_data "$work/data2-$ranks" seed=2
+    fails "resume with other data" 2 'not what the run was trained on' $ranks train \
+        "${tiny[@]}" --set data.path="$work/data2-$ranks" --run "$work/there" --resume auto
+    fails "resume of nothing" 2 'no checkpoint at' $ranks train "${tiny[@]}" --resume "$work/void"
+    fails "evaluation of nothing" 2 'no checkpoint at' $ranks evaluate "$work/void"
+done
+keep "refused starts"
+cp -r "$work/there" "$work/damaged"
+part=$(ls "$work"/damaged/checkpoints/last/part-*.safetensors)
+printf 'x' | dd of="$part" bs=1 seek=5000 conv=notrunc 2>"$work/stderr"
+for ranks in 1 3; do
+    fails "resume from a damaged checkpoint" 1 'is damaged: part-00000' $ranks train "${tiny[@]}" \
+        --run "$work/damaged" --resume auto
+    fails "evaluation of a damaged checkpoint" 1 'is damaged: part-00000' $ranks evaluate "$work/damaged"
+done
+older=$(ls -d "$work"/damaged/checkpoints/step-* | tail -n 2 | head -n 1)
+run 2 train "${tiny[@]}" --resume "$older" --steps 6 --set checkpoint.every_steps=2
+check "an older checkpoint goes on, over the damaged one" same "$(hash_of "$work/damaged")" "$there"
+
+# Other numerics at resume: one warning, no error.
+cp -r "$work/there" "$work/numerics"
+for change in threads=2 virtual_shards=4; do
+    run 2 train "${tiny[@]}" --run "$work/numerics" --resume auto --steps 7 --set $change
+    code=$?
+    [ $code = 0 ] && [ "$(grep -c 'warning: .*bits are no longer promised' "$work/stderr")" = 1 ]
+    report $? "resume with $change: one warning that bits are no longer promised"
+done
+if "$jmt" --version --json | grep -q '"isa": "generic"'; then
+    skip_one "resume with another JMT_ISA: one warning" "this processor has one only"
+else
+    JMT_ISA=generic run 2 train "${tiny[@]}" --run "$work/there" --resume auto --steps 6
+    check "resume with another JMT_ISA: one warning" \
+        same "$(grep -c 'warning: .*bits are no longer promised' "$work/stderr")" 1
+fi
+
+# While training: what is not finite, a disk that is full.
+for ranks in 1 3; do
+    export JMT_FAULT=nan:$((ranks - 1)):6
+    fails "a number that is not finite" 1 'not finite at step 6' $ranks train "${tiny[@]}" \
+        --set checkpoint.every_steps=2 --run "$work/nan$ranks" --steps 9
+    export JMT_FAULT=enospc:$((ranks - 1)):6
+    fails "a full disk (planted)" 1 'No space left' $ranks train "${tiny[@]}" \
+        --set checkpoint.every_steps=2 --run "$work/full$ranks" --steps 9
+    unset JMT_FAULT
+    for kind in nan full; do
+        step=$("$jmt" inspect "$work/$kind$ranks" --json | grep -o '"step": [0-9]*')
+        check "$kind, R=$ranks: the last checkpoint is kept" same "$step" '"step": 4'
+        left=$(find "$work/$kind$ranks/checkpoints" -name '.writing*' | wc -l)
+        check "$kind, R=$ranks: nothing half-written is left" same "$left" 0
+        run 2 train "${tiny[@]}" --resume "$work/$kind$ranks" --steps 6 --set checkpoint.every_steps=2
+        check "$kind, R=$ranks: goes on to the same bits" same "$(hash_of "$work/$kind$ranks")" "$there"
+    done
+done
+finish
