@@ -38,6 +38,26 @@ cp -r "$work/data" "$work/cut" && truncate -s -100 "$work/cut/shard-00002.h5"
 train_fails "truncated shard" 2 'shard-00002.h5' configs/tiny/jmt.yaml --set data.path="$work/cut"
 train_fails "a modality that the data lacks" 2 'smell' "${tiny[@]}" \
     --set modalities.smell.dim=3
+bad_data=$(dirname "$jmt")/tests/tools/bad_data
+if [ -x "$bad_data" ]; then
+    for kind in good nan infinite leak; do
+        "$bad_data" "$work/bad-$kind" $kind
+    done
+    run 3 train configs/tiny/jmt.yaml --set data.path="$work/bad-good" --run "$work/good" --steps 2
+    report $? "data without a fault trains"
+    train_fails "NaN where the mask says valid" 2 'recording-0.*audio, step 7.*not finite' \
+        configs/tiny/jmt.yaml --set data.path="$work/bad-nan"
+    # Without the pass over all features it is met in the middle of training, by the rank that reads it.
+    train_fails "an infinite value met while training" 2 'recording-0.*video, step 7.*not finite' \
+        configs/tiny/jmt.yaml --set data.path="$work/bad-infinite" --set data.standardize=none
+    train_fails "a person in two splits" 2 'subject s[0-9]+ is in both' \
+        configs/tiny/jmt.yaml --set data.path="$work/bad-leak"
+    run 2 train configs/tiny/jmt.yaml --set data.path="$work/bad-leak" --run "$work/leak" --steps 2 \
+        --set split.allow_subject_overlap=true
+    report $? "... unless the configuration says so"
+else
+    skip_one "data with right checksums and wrong content" "$bad_data is not built"
+fi
 if command -v python3 >/dev/null; then
     python3 tests/data/broken_data.py "$work"
     run 1 shard mosi --source "$work/mosi-good" --out "$work/mosi-good-data"
