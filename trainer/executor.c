@@ -6,8 +6,7 @@
 #include "kernels/base/bytes.h"
 #include "trainer/executor_internal.h"
 
-/* --- planning -----------------------------------------------------------------------------------
- */
+/* --- planning --------------------------------------------------------------------------------- */
 
 static int64_t local_samples(const executor_t *executor) {
     return executor->config.samples_per_shard * executor->config.shard_count;

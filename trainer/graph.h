@@ -71,8 +71,7 @@ value_t graph_select_token(graph_t *graph, const char *name, value_t tokens, int
 value_t graph_columns(graph_t *graph, value_t x, int64_t begin, int64_t count);
 
 row_mask_t graph_mask_any(graph_t *graph, const row_mask_t *masks, int count);
-/* Validity of tokens (query k <- key k) as in jmt.md 5: the query's row and any key of the sample.
- */
+/* Validity of tokens (query k <- key k), jmt.md 5: the query's row and any key of the sample. */
 row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const row_mask_t *keys,
                              int count);
 

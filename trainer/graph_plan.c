@@ -272,8 +272,7 @@ static status_t plan_units(graph_plan_t *plan) {
     return STATUS_OK;
 }
 
-/* --- the whole ----------------------------------------------------------------------------------
- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static void open_tables(graph_plan_t *plan) {
     const graph_t *graph = plan->graph;

@@ -1,8 +1,7 @@
 /* graph_plan.h - where everything of a graph lies: forward values, gradients, and when it is alive.
  *
  * All counts are per sample; the executor multiplies by its batch. Times run over one step: node i
- * forward is time i, the loss is time N, node i backward is time 2N - i, the step ends at 2N + 1.
- */
+ * forward is time i, the loss is N, node i backward is 2N - i, the step ends at 2N + 1. */
 #ifndef JMT_GRAPH_PLAN_H
 #define JMT_GRAPH_PLAN_H
 
@@ -63,8 +62,7 @@ int graph_plan_new_buffer(graph_plan_t *plan, int64_t elements);
 bool graph_plan_has_backward_data(const graph_plan_t *plan, int i);
 /* Lifetimes of values and gradients; `saved` gives each node's own buffer or -1. */
 void graph_plan_lifetimes(graph_plan_t *plan, const int *saved);
-/* Gives every buffer its byte_offset; returns the arena's size. elements * element_bytes * samples.
- */
+/* Gives every buffer its byte_offset; returns the arena's bytes. */
 int64_t graph_plan_place(graph_plan_t *plan, int64_t samples, size_t element_bytes);
 
 #endif

@@ -28,8 +28,7 @@ linear_t linear_make(graph_t *graph, const char *name, int64_t in, int64_t out);
 value_t linear_apply(graph_t *graph, const char *name, linear_t linear, value_t x,
                      activation_t activation);
 
-/* Multi-head attention with packed projections: in_proj_weight [3d, d] rows Q, K, V (jmt.md 1.6.2).
- */
+/* Multi-head attention, packed projections: in_proj_weight [3d, d] rows Q, K, V (jmt.md 1.6.2). */
 typedef struct attention {
     int64_t dim, heads;
     parameter_t in_weight, in_bias, out_weight, out_bias;

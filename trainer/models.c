@@ -11,8 +11,8 @@ typedef struct model_row {
     value_t (*build)(graph_t *graph, const config_t *config, const model_input_t *input);
 } model_row_t;
 
-/* `majority` sees nothing: its output is a constant, set from training labels. The most modalities are
- * those whose M (M + 1) tokens or M (M - 1) pairs are at most OP_INPUTS_MAX. */
+/* `majority` sees nothing: its output is a constant, set from training labels. The most modalities
+ * are those whose M (M + 1) tokens or M (M - 1) pairs are at most OP_INPUTS_MAX. */
 static const model_row_t models[] = {
     {"jmt", 1, 7, model_jmt},
     {"mt", 2, 8, model_mt},

@@ -1,5 +1,4 @@
-/* models.h - the models by name: `jmt` (the paper) and everything it is compared with (jmt.md 1.8).
- */
+/* models.h - the models by name: `jmt` (the paper) and what it is compared with (jmt.md 1.8). */
 #ifndef JMT_MODELS_H
 #define JMT_MODELS_H
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# allocations.sh JMT_COUNTED CONFIG - between steps 3 and 10 of training nothing of ours allocates or
-# frees, alone and on two ranks; what libraries do is printed. An allocation made on purpose is noticed.
+# allocations.sh JMT_COUNTED CONFIG - between steps 3 and 10 of training nothing of ours allocates
+# or frees, alone and on two ranks; what libraries do is printed. One made on purpose is noticed.
 set -u
 program=$1 config=$2
 work=$(mktemp -d)

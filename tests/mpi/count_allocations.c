@@ -23,8 +23,7 @@ static void count(atomic_llong *counter) {
     }
 }
 
-/* --- everybody's -------------------------------------------------------------------------------
- */
+/* --- everybody's ------------------------------------------------------------------------------ */
 
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);

@@ -10,16 +10,14 @@
 
 enum { PER_SHARD = 2 };
 
-/* --- finite differences ------------------------------------------------------------------------
- */
+/* --- finite differences ----------------------------------------------------------------------- */
 
 static double loss_now(case_run_t *run) {
     executor_forward(run->executor, &run->scalars);
     return case_loss(run);
 }
 
-/* Central difference of the loss in one element that lies at `place`; the run's other inputs stay.
- */
+/* Central difference of the loss in the element that lies at `place`; the other inputs stay. */
 static void check_element(case_run_t *run, double *place, double gradient, const char *name,
                           int64_t index, void (*refill)(case_run_t *run)) {
     double kept = *place, step = 1e-5;
@@ -109,8 +107,7 @@ static void gradients_match_finite_differences(void **state) {
 /* --- ranks and trees
  * ------------------------------------------------------------------------------ */
 
-/* The tree's definition (architecture.md), written again: value of leaves [begin, begin + count).
- */
+/* The tree's definition, written again: value of leaves [begin, begin + count). */
 static void tree_value(const model_case_t *c, const case_parts_t *leaves, int begin, int count,
                        float *value) {
     if (count == 1) {
