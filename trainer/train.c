@@ -37,8 +37,7 @@ typedef struct run {
     bool stopped;
 } run_t;
 
-/* --- signals: a flag that travels with the loss sums, so that all ranks stop at the same step --
- */
+/* --- signals: a flag that travels with the loss sums, so that all ranks stop at the same step  */
 
 static volatile sig_atomic_t stop_requested_;
 
@@ -55,8 +54,7 @@ static void catch_signals(void) {
     sigaction(SIGUSR1, &action, NULL);
 }
 
-/* --- data --------------------------------------------------------------------------------------
- */
+/* --- data ------------------------------------------------------------------------------------ */
 
 static status_t make_synthetic(const run_t *run) {
     char *manifest = text_format("%s/dataset.json", run->data_path);
@@ -79,8 +77,7 @@ static status_t prepare_data(run_t *run) {
     return comm_agree(run->comm, status, "write synthetic data");
 }
 
-/* --- the loop ----------------------------------------------------------------------------------
- */
+/* --- the loop -------------------------------------------------------------------------------- */
 
 static bool same_progress(const progress_t *a, const progress_t *b) {
     return a->step == b->step && a->epoch == b->epoch && a->batch == b->batch &&
@@ -203,8 +200,7 @@ static status_t loop(run_t *run) {
     return comm_agree(run->comm, run_log_sync(run->log), "write metrics");
 }
 
-/* --- the whole ---------------------------------------------------------------------------------
- */
+/* --- the whole ------------------------------------------------------------------------------- */
 
 static int64_t step_total(const run_t *run) {
     int64_t limit = run->options->steps;

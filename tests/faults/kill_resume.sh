@@ -37,6 +37,26 @@ for round in 1 2 3; do
         "$(state_of "$work/whole")"
 done
 
+# Before anything was saved, and with the link `last` gone: auto finds what there is.
+JMT_FAULT=kill:0:1 go early 2
+[ ! -e "$work/early/checkpoints/last" ] && go early 3 --resume auto
+check "killed before the first checkpoint: auto begins again" same "$(hash_of "$work/early")" "$whole"
+check "... and each step is there once" each_step_once "$work/early"
+JMT_FAULT=kill:1:11 go linkless 2
+rm "$work/linkless/checkpoints/last"
+go linkless 3 --resume auto
+grep -q 'resuming at step [1-9]' "$work/stderr"
+report $? "without the link, auto goes on from the newest step"
+check "... to the same hash" same "$(hash_of "$work/linkless")" "$whole"
+
+# A checkpoint taken elsewhere goes on in a directory of its own, and leaves its own alone.
+before=$(hash_of "$work/planted1/checkpoints/step-00000018")
+go branch 2 --resume "$work/planted1/checkpoints/step-00000018"
+check "a checkpoint of another run goes on under --run" same "$(hash_of "$work/branch")" "$whole"
+[ "$before" = "$(hash_of "$work/planted1/checkpoints/step-00000018")" ] &&
+    [ "$(readlink "$work/planted1/checkpoints/last")" = step-00000020 ]
+report $? "... and the other run is as it was"
+
 # Through the supervisor: one line, exit 1. --resume DIR stands for the run directory.
 JMT_FAULT=kill:1:8 timeout 120 "$jmt" launch -n 3 train "${tiny[@]}" "${options[@]}" \
     --run "$work/launched" --steps $steps >"$work/stdout" 2>"$work/stderr"
