@@ -1,0 +1,141 @@
+"""What is given to `jmt step` in the golden tests, all of it by closed formulas: configuration,
+weights, inputs, masks, and targets or cotangents. Shared with the generator of the stored vectors."""
+import array
+import math
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+VECTORS = os.path.join(HERE, "vectors")
+sys.path.insert(0, os.path.join(ROOT, "tests", "reference"))
+
+import formulas  # noqa: E402
+
+
+class Case:
+    """One step. `config` is a path below the root or YAML text; `weight(number, name, shape)` and
+    `batch` make the numbers; `entries` elements of each gradient are stored."""
+
+    def __init__(self, name, config, sets, weight, batch, entries):
+        self.name, self.config, self.sets = name, config, sets
+        self.weight, self.batch, self.entries = weight, batch, entries
+
+    def arguments(self, directory):
+        """CONFIG [--set K=V]..., as every command takes them."""
+        path = os.path.join(ROOT, self.config)
+        if "\n" in self.config:
+            path = os.path.join(directory, self.name + ".yaml")
+            with open(path, "w") as file:
+                file.write(self.config)
+        return [path] + [word for pair in self.sets for word in ("--set", pair)]
+
+    def vectors(self):
+        return os.path.join(VECTORS, self.name + ".safetensors")
+
+
+# --- appendix A of the method's specification: 974 parameters ---------------------------------------
+
+def _appendix_a_batch(objective):
+    length, dim = 3, 4
+    video = [math.sin(0.5 * i + 1.3 * (k + 1) * (i + 1)) for i in range(length) for k in range(dim)]
+    audio = [math.cos(0.7 * i + 1.1 * (k + 1) * (i + 2)) for i in range(length) for k in range(dim)]
+    batch = {"input/video": ((1, length, dim), array.array("d", video)),
+             "input/audio": ((1, length, dim), array.array("d", audio))}
+    rows = {"S": ("cotangent/", [1.0, 2.0, 3.0], [-0.7, -1.4, -2.1]),
+            "ccc": ("target/", [0.1, -0.3, 0.4], [0.2, 0.0, -0.5])}
+    prefix, valence, arousal = rows[objective]
+    batch[prefix + "valence"] = ((1, length), array.array("d", valence))
+    batch[prefix + "arousal"] = ((1, length), array.array("d", arousal))
+    return batch
+
+
+def appendix_a():
+    return [Case(f"appendix_a_h{heads}_{objective}", f"configs/golden/h{heads}.yaml", [],
+                 formulas.appendix_a_weight, _appendix_a_batch(objective), 48)
+            for heads in (1, 2) for objective in ("S", "ccc")]
+
+
+# --- the published size -----------------------------------------------------------------------------
+
+FULL_SIZE_BATCH = 2
+
+
+def _full_size_batch():
+    shape = (FULL_SIZE_BATCH, 16, 512)
+    batch = {}
+    for number, name in enumerate(("video", "audio")):
+        batch["input/" + name] = (shape, formulas.full_size_input(number, shape))
+    for number, name in enumerate(("valence", "arousal")):
+        batch["target/" + name] = (shape[:2], formulas.full_size_target(number, shape[:2]))
+    return batch
+
+
+def full_size():
+    return [Case("full_" + model, "configs/full/jmt.yaml", ["model.name=" + model],
+                 formulas.full_size_weight, _full_size_batch(), 64)
+            for model in ("jmt", "mt", "concat")]
+
+
+# --- masks, odd sizes, one to four modalities -------------------------------------------------------
+
+BATCH, LENGTH, DIM, HEADS, FF, HIDDEN = 3, 5, 12, 3, 7, 5
+NAMES = ("video", "audio", "text", "pulse")
+DIMS = (12, 9, 12, 4) # where they differ from model.dim a linear front stands before
+
+
+def _masked_config(model, count, token, layers):
+    lines = [f"batch: {BATCH}", "virtual_shards: 1",
+             "model:", f"  name: {model}", f"  dim: {DIM}", f"  ff: {FF}", f"  heads: {HEADS}",
+             f"  layers: {layers}", f"  head_hidden: {HIDDEN}", f"  token: {token}",
+             "data:", f"  window: {LENGTH}", "  standardize: none", "modalities:"]
+    lines += [f"  {NAMES[m]}: {{dim: {DIMS[m]}}}" for m in range(count)]
+    lines += ["targets:", "  valence: {loss: ccc}",
+              "  kind: {loss: cross_entropy, classes: 3, weight: 0.7}",
+              "  level: {loss: mse, weight: 0.3}"]
+    return "\n".join(lines) + "\n"
+
+
+def _masked_batch(count, cotangent):
+    """Sample 0 lacks a quarter of each modality's steps; sample 1 lacks modality 0 wholly, sample 2
+    the last one. At step 2 of sample 0 nothing is valid. What is masked holds NaN."""
+    batch = {}
+    for m in range(count):
+        mask = formulas.mask_of(m, BATCH, LENGTH, {0: 1, count - 1: 2}.get(m))
+        mask[2] = 0
+        shape = (BATCH, LENGTH, DIMS[m])
+        values = formulas.full_size_input(m, shape)
+        for row, valid in enumerate(mask):
+            if not valid:
+                for k in range(DIMS[m]):
+                    values[row * DIMS[m] + k] = math.nan
+        batch["input/" + NAMES[m]] = (shape, values)
+        batch["mask/" + NAMES[m]] = ((BATCH, LENGTH), mask)
+    steps = (BATCH, LENGTH)
+    for t, (name, columns) in enumerate((("valence", 1), ("kind", 3), ("level", 1))):
+        if cotangent:
+            shape = steps if columns == 1 else steps + (columns,)
+            batch["cotangent/" + name] = (shape, formulas.full_size_target(t, shape))
+            continue
+        values = formulas.full_size_target(t, steps)
+        if columns > 1:
+            values = array.array("d", [float(int(abs(v) * 1e4) % columns) for v in values])
+        values[3 * t + 4] = math.nan
+        batch["target/" + name] = (steps, values)
+    return batch
+
+
+def _masked_weight(number, name, shape):
+    return formulas.full_size_weight(number, name, shape, 0.5)
+
+
+def masked():
+    table = [("jmt", count, token, 1) for count in (1, 2, 3, 4) for token in ("last", "mean")]
+    table += [("jmt", 3, "last", 2), ("mt", 2, "last", 1), ("mt", 3, "last", 2),
+              ("concat", 3, "last", 1), ("concat_encoder", 3, "last", 2), ("unimodal", 1, "last", 1)]
+    cases = []
+    for number, (model, count, token, layers) in enumerate(table):
+        name = f"masked_{model}_{count}_{token}_{layers}"
+        cases.append(Case(name, _masked_config(model, count, token, layers), [], _masked_weight,
+                          _masked_batch(count, number % 2 == 1), 12))
+    return cases

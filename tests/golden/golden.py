@@ -1,0 +1,155 @@
+"""Runs `jmt step` on a case and compares it with the stored vectors: independent numbers in float64
+(tests/reference/write_vectors.py). Standard library alone."""
+import array
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+
+import cases
+import formulas
+import safetensors
+
+
+class Report:
+    """Counts checks; the worst error of each kind is printed at the end."""
+
+    def __init__(self):
+        self.failed, self.checked, self.worst = 0, 0, {}
+
+    def check(self, what, kind, error, limit):
+        self.checked += 1
+        ratio = error / limit if limit > 0 else (math.inf if error > 0 else 0.0)
+        if not ratio <= 1.0: # NaN fails
+            self.failed += 1
+            print(f"FAIL {what}: {kind}: error {error:.3g}, limit {limit:.3g}")
+        if not ratio <= self.worst.get(kind, (-1.0,))[0]:
+            self.worst[kind] = (ratio, error, limit, what)
+
+    def equal(self, what, got, want):
+        self.checked += 1
+        if got != want:
+            self.failed += 1
+            print(f"FAIL {what}: {got!r}, not {want!r}")
+
+    def exit(self):
+        for kind, (_, error, limit, what) in sorted(self.worst.items()):
+            print(f"{kind}: worst error {error:.3g} (limit {limit:.3g}) in {what}")
+        print(f"{self.checked} checks, {self.failed} failed")
+        sys.exit(1 if self.failed or not self.checked else 0)
+
+
+def program():
+    """The program under test: the first argument, or the release build's."""
+    return sys.argv[1] if len(sys.argv) > 1 else os.path.join(cases.ROOT, "build", "jmt")
+
+
+def run(arguments):
+    done = subprocess.run([program()] + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          universal_newlines=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"jmt {' '.join(arguments)}: exit {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def plan(arguments):
+    return json.loads(run(["plan", "--json"] + arguments))
+
+
+def parameter_list(arguments, directory):
+    """[(name, shape)] in order of creation, as the program gives it."""
+    path = os.path.join(directory, "export.safetensors")
+    run(["export"] + arguments + ["--out", path])
+    tensors, metadata = safetensors.read(path)
+    os.remove(path)
+    return [(name, tensors[name][0]) for name in json.loads(metadata["creation_order"])]
+
+
+def norm(values):
+    return math.sqrt(sum(v * v for v in values))
+
+
+def relative(got, want):
+    """|got - want| / |want|, of vectors; absolute where the reference is zero."""
+    size = norm(want)
+    error = norm([a - b for a, b in zip(got, want)])
+    return error / size if size > 0 else error
+
+
+class Step:
+    """Weights and batch of a case as files, ready to be run at several precisions."""
+
+    def __init__(self, case, directory, report):
+        self.case, self.directory = case, directory
+        self.arguments = case.arguments(directory)
+        self.want, metadata = safetensors.read(case.vectors())
+        self.names = json.loads(metadata["gradients"])
+        parameters = parameter_list(self.arguments, directory)
+        report.equal(case.name + ": parameters and their order",
+                     [[name, list(shape)] for name, shape in parameters],
+                     json.loads(metadata["parameters"]))
+        self.weights = os.path.join(directory, "weights.safetensors")
+        self.batch = os.path.join(directory, "batch.safetensors")
+        safetensors.write(self.weights, {name: (shape, case.weight(number, name, shape))
+                                         for number, (name, shape) in enumerate(parameters)})
+        safetensors.write(self.batch, case.batch)
+
+    def run(self, backend, precision):
+        path = os.path.join(self.directory, "result.safetensors")
+        run(["step"] + self.arguments + ["--weights", self.weights, "--batch", self.batch, "--out",
+                                         path, "--backend", backend, "--precision", precision])
+        result, _ = safetensors.read(path)
+        os.remove(path)
+        return result
+
+    def stored_gradient(self, name):
+        width = 2 + self.case.entries
+        begin = self.names.index(name) * width
+        return self.want["gradients"][1][begin:begin + width]
+
+    def check_outputs(self, report, result, label, limit):
+        for name, (shape, values) in self.want.items():
+            if name.startswith("output/"):
+                report.equal(f"{self.case.name} {label} {name} shape", result[name][0], shape)
+                report.check(f"{self.case.name} {label} {name}", "output, relative " + label,
+                             relative(result[name][1], values), limit)
+        want = self.want["loss"][1][0]
+        report.check(f"{self.case.name} {label}", "loss, relative " + label,
+                     abs(result["loss"][1][0] - want) / max(abs(want), 1.0), limit)
+
+    def check_gradients(self, report, result, label, limit):
+        """Norm, product and entries of every gradient, relative to the reference's norm."""
+        largest = max(self.stored_gradient(name)[0] for name in self.names)
+        for name in self.names:
+            want = self.stored_gradient(name)
+            values = array.array("d", result["grad/" + name][1])
+            got = formulas.sketch(values, self.case.entries)
+            what, kind = f"{self.case.name} {label} {name}", "gradient, relative " + label
+            if want[0] < 1e-12 * largest: # zero but for rounding
+                report.check(what, "zero gradient, of the largest " + label, got[0] / largest, limit)
+                continue
+            report.check(what, kind, abs(got[0] - want[0]) / want[0], limit)
+            report.check(what, kind, abs(got[1] - want[1]) / want[0], limit)
+            part = max(norm(want[2:]), 1e-3 * want[0])
+            error = norm([a - b for a, b in zip(got[2:], want[2:])])
+            report.check(what, kind, error / part, limit)
+
+    def check_key_biases(self, report, result, label, limit):
+        """A constant added to all keys changes no softmax: the middle third of every packed bias has
+        gradient zero, up to `limit` of the largest element of all."""
+        gradients = {name: values for name, (_, values) in result.items()
+                     if name.startswith("grad/") and not name.startswith("grad/input/")}
+        largest = max(max(map(abs, values)) for values in gradients.values())
+        for name, values in gradients.items():
+            if name.endswith("in_proj_bias"):
+                third = len(values) // 3
+                report.check(f"{self.case.name} {label} {name}", "key bias, of the largest " + label,
+                             max(map(abs, values[third:2 * third])) / largest, limit)
+
+
+def steps(list_of_cases, report):
+    for case in list_of_cases:
+        with tempfile.TemporaryDirectory() as directory:
+            yield Step(case, directory, report)

@@ -1,0 +1,54 @@
+"""Parameters and multiply-accumulates as `jmt plan` counts them, against the method's tables (jmt.md
+7.2, 7.3) and their formulas: MHA(Lq, Lk) = 2 Lq d^2 + 2 Lk d^2 + 2 Lq Lk d."""
+import golden
+import cases
+import os
+
+D, FF, L, HIDDEN, TOKENS = 512, 512, 16, 128, 6
+FULL = os.path.join(cases.ROOT, "configs", "full", "jmt.yaml")
+PARAMETERS = {"jmt": 11170818, "mt": 5913602, "concat": 656386}
+THREE = ["--set", "modalities.pulse.dim=512"]
+FOUR = THREE + ["--set", "modalities.text.dim=512"]
+
+
+def mha(queries, keys):
+    return 2 * queries * D * D + 2 * keys * D * D + 2 * queries * keys * D
+
+
+def encoder(length):
+    return mha(length, length) + 2 * length * D * FF
+
+
+HEADS = 2 * L * (D * HIDDEN + HIDDEN)
+AS_WRITTEN = (L * 2 * D * D + 3 * encoder(L) + 6 * mha(L, L) + L * encoder(TOKENS)
+              + L * mha(TOKENS, TOKENS) + HEADS)
+# Queries are projected once per stream, not per branch; of the last attention only the token that is
+# kept is projected, attends, and is projected out.
+SHARED_QUERIES = 3 * L * D * D
+ONE_TOKEN = L * (mha(TOKENS, TOKENS) - mha(1, TOKENS))
+MACS = {"jmt": AS_WRITTEN - SHARED_QUERIES - ONE_TOKEN,
+        "mt": 2 * encoder(L) + 2 * mha(L, L) + L * 2 * D * D + HEADS,
+        "concat": L * 2 * D * D + HEADS}
+
+
+def main():
+    report = golden.Report()
+    report.check("JMT as written", "the formula against the table, million", abs(AS_WRITTEN / 1e6
+                                                                            - 441.85), 0.005)
+    report.check("JMT as planned", "the formula against the table, million", abs(MACS["jmt"] / 1e6
+                                                                            - 386.8), 0.05)
+    for model in PARAMETERS:
+        plan = golden.plan([FULL, "--set", "model.name=" + model])
+        report.equal(model + ": parameters", plan["parameters"], PARAMETERS[model])
+        report.equal(model + ": multiply-accumulates", plan["macs"], MACS[model])
+        report.equal(model + ": sum over layers", sum(x["macs"] for x in plan["layers"]),
+                     MACS[model])
+    report.equal("JMT, 3 modalities", golden.plan([FULL] + THREE)["parameters"], 14061570)
+    report.equal("JMT, 4 modalities", golden.plan([FULL] + FOUR)["parameters"], 16952322)
+    report.equal("JMT mean token", golden.plan([FULL, "--set", "model.token=mean"])["macs"],
+                 AS_WRITTEN - SHARED_QUERIES)
+    report.exit()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Trains a model of the program again in PyTorch: same configuration, initial weights (`jmt export`),
+sample order (`jmt plan --order`) and data; optimiser, schedule, loss, dropout's masks, validation and
+early stopping written anew."""
+import json
+import math
+import os
+import subprocess
+import tempfile
+
+import numpy as np
+import torch
+
+import models
+import safetensors
+from dataset import Dataset
+
+
+# --- random numbers for dropout: Philox4x32-10 (Salmon et al., SC 2011) ------------------------------
+
+def philox(counter, key):
+    """counter: four uint32 arrays, key: two integers -> four uint32 arrays"""
+    c = [np.asarray(x, np.uint64) for x in counter]
+    k0, k1 = key
+    low = np.uint64(0xFFFFFFFF)
+    for _ in range(10):
+        p0, p1 = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
+        c = [(p1 >> np.uint64(32)) ^ c[1] ^ np.uint64(k0), p1 & low,
+             (p0 >> np.uint64(32)) ^ c[3] ^ np.uint64(k1), p0 & low]
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return c
+
+
+def fnv1a(name):
+    value = 0xCBF29CE484222325
+    for byte in name.encode():
+        value = ((value ^ byte) * 0x100000001B3) % 2 ** 64
+    return value
+
+
+def uniforms(seed, name, step, count):
+    """count numbers in [0, 1) of 24 bits, keyed by (seed, node, step)"""
+    upper = (fnv1a(name) + step * 0x9E3779B97F4A7C15) % 2 ** 64
+    blocks = np.arange((count + 3) // 4, dtype=np.uint64)
+    high = np.zeros_like(blocks)
+    words = philox((blocks, high, high + np.uint64(upper & 0xFFFFFFFF),
+                    high + np.uint64(upper >> 32)), (seed & 0xFFFFFFFF, seed >> 32))
+    return (np.stack(words, axis=1).reshape(-1)[:count] >> np.uint64(8)) / 2.0 ** 24
+
+
+def check_philox():
+    """The paper's own test vector for counter and key 0."""
+    zero = np.zeros(1, np.uint64)
+    got = [int(x[0]) for x in philox((zero, zero, zero, zero), (0, 0))]
+    assert got == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8], got
+
+
+# --- scores -----------------------------------------------------------------------------------------
+
+def ccc(x, y):
+    dx, dy = x - x.mean(), y - y.mean()
+    return float(2 * (dx * dy).mean() / ((dx * dx).mean() + (dy * dy).mean()
+                                         + (x.mean() - y.mean()) ** 2 + 1e-8))
+
+
+def scores_of(spec, outputs, targets):
+    scores = {}
+    for name, target in spec.targets.items():
+        valid = ~torch.isnan(targets[name])
+        x, y = outputs[name][valid], targets[name][valid]
+        if target["loss"] == "cross_entropy":
+            scores[name] = {"accuracy": float((x.argmax(dim=1) == y.long()).double().mean())}
+        else:
+            scores[name] = {"ccc": ccc(x.double(), y.double()),
+                            "mae": float((x - y).abs().double().mean())}
+    return scores
+
+
+# --- the run ----------------------------------------------------------------------------------------
+
+class Twin:
+    def __init__(self, jmt, arguments, dtype=torch.float64):
+        """arguments: CONFIG [--set K=V]..."""
+        check_philox()
+        self.jmt, self.arguments, self.dtype = jmt, list(arguments), dtype
+        self.config = json.loads(self.run("config", "--json"))
+        self.spec = models.Spec(self.config)
+        self.data = Dataset(self.config, self.spec, self.order(0)["samples"])
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "initial.safetensors")
+            self.run("export", "--out", path)
+            tensors, _ = safetensors.read(path)
+        self.initial = tensors
+        shapes = models.shapes(self.spec)
+        assert {name: shape for name, shape in shapes} == {n: s for n, (s, _) in tensors.items()}
+        self.p = {name: torch.tensor(tensors[name][1].tolist(), dtype=dtype).reshape(shape)
+                  .requires_grad_() for name, shape in shapes}
+        self.optimizer = self.make_optimizer()
+        self.step = 0
+
+    def run(self, command, *more):
+        words = [self.jmt, command] + self.arguments + list(more)
+        return subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout
+
+    def order(self, epoch):
+        return json.loads(self.run("plan", "--order", str(epoch), "--json"))
+
+    def make_optimizer(self):
+        o = self.config["optimizer"]
+        parameters, decay = list(self.p.values()), o["weight_decay"]
+        if o["name"] == "sgd":
+            return torch.optim.SGD(parameters, lr=0.0, momentum=o["momentum"], weight_decay=decay,
+                                   nesterov=o["nesterov"] and o["momentum"] > 0)
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[o["name"]]
+        return kind(parameters, lr=0.0, betas=(o["beta1"], o["beta2"]), eps=o["epsilon"],
+                    weight_decay=decay)
+
+    def learning_rate(self, epoch):
+        s, rate = self.config["schedule"], self.config["optimizer"]["learning_rate"]
+        if s["name"] == "step":
+            rate *= s["gamma"] ** (epoch // s["step_epochs"])
+        elif s["name"] == "cosine":
+            rate *= (1 + math.cos(math.pi * epoch / self.config["epochs"])) / 2
+        rate = max(rate, s["min_learning_rate"])
+        return rate * min(1.0, (self.step + 1) / max(s["warmup_steps"], 1))
+
+    def batch(self, split, numbers):
+        rows = [self.data.read(split, number) for number in numbers]
+
+        def stack(part, name, dtype):
+            return torch.tensor(np.stack([row[part][name] for row in rows]), dtype=dtype)
+
+        inputs = [stack(0, name, self.dtype) for name in self.spec.modalities]
+        masks = [stack(1, name, torch.bool) for name in self.spec.modalities]
+        return inputs, masks, {name: stack(2, name, self.dtype) for name in self.spec.targets}
+
+    def dropout(self, name, x):
+        p = self.spec.head_dropout
+        if p == 0:
+            return x
+        u = uniforms(self.config["seed"], name + ".head.2", self.step, x.numel()).reshape(x.shape)
+        return x * torch.tensor(np.where(u >= p, 1 / (1 - p), 0.0), dtype=self.dtype)
+
+    def train_step(self, epoch, numbers):
+        inputs, masks, targets = self.batch("train", numbers)
+        self.optimizer.zero_grad()
+        outputs = models.forward(self.p, self.spec, inputs, masks, self.dropout)
+        loss = models.loss_of(self.spec, outputs, targets)
+        loss.backward()
+        norm = math.sqrt(sum(float((x.grad.double() ** 2).sum()) for x in self.p.values()))
+        clip = self.config["optimizer"]["clip_norm"]
+        if clip > 0 and norm > clip:
+            for x in self.p.values():
+                x.grad *= clip / norm
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(epoch)
+        self.optimizer.step()
+        self.step += 1
+        return float(loss.detach()), norm
+
+    def train_epoch(self, epoch, steps=None):
+        """[(loss, gradient norm)] of the epoch, or of its first steps."""
+        order, size = self.order(epoch)["order"], self.config["batch"]
+        batches = [order[i:i + size] for i in range(0, len(order), size)]
+        return [self.train_step(epoch, numbers) for numbers in batches[:steps]]
+
+    def evaluate(self, split):
+        """scores by target, and the loss over the whole split"""
+        inputs, masks, targets = self.batch(split, range(len(self.data.samples[split])))
+        with torch.no_grad():
+            outputs = models.forward(self.p, self.spec, inputs, masks)
+            loss = float(models.loss_of(self.spec, outputs, targets))
+        return scores_of(self.spec, outputs, targets), loss
+
+    def selected(self, scores, loss):
+        """The value of select_on, larger is better."""
+        words = self.config["select_on"].split(".")
+        if words == ["auto"]:
+            words = ["ccc" if any("ccc" in s for s in scores.values()) else "accuracy"]
+        if words == ["loss"]:
+            return -loss
+        rows = [scores[words[0]]] if len(words) == 2 else scores.values()
+        values = [row[words[-1]] for row in rows if words[-1] in row]
+        value = sum(values) / len(values)
+        return -value if words[-1] == "mae" else value
+
+    def train(self, log=lambda epoch, rows, scores: None):
+        """Early stopping as configured; leaves the best epoch's weights in place. Their epoch."""
+        best, best_epoch, best_p, bad = -math.inf, -1, None, 0
+        patience = self.config["early_stopping"]["patience"]
+        for epoch in range(self.config["epochs"]):
+            rows = self.train_epoch(epoch)
+            scores, loss = self.evaluate("valid")
+            value = self.selected(scores, loss)
+            bad = 0 if value > best else bad + 1
+            if value > best:
+                best, best_epoch = value, epoch
+                best_p = {name: x.detach().clone() for name, x in self.p.items()}
+            log(epoch, rows, scores)
+            if patience > 0 and bad >= patience:
+                break
+        with torch.no_grad():
+            for name, x in self.p.items():
+                x.copy_(best_p[name])
+        return best_epoch
