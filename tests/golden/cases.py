@@ -88,7 +88,7 @@ def _masked_config(model, count, token, layers):
     lines = [f"batch: {BATCH}", "virtual_shards: 1",
              "model:", f"  name: {model}", f"  dim: {DIM}", f"  ff: {FF}", f"  heads: {HEADS}",
              f"  layers: {layers}", f"  head_hidden: {HIDDEN}", f"  token: {token}",
-             "data:", f"  window: {LENGTH}", "  standardize: none", "modalities:"]
+             "data:", f"  window: {LENGTH + 4}", "  standardize: none", "modalities:"]
     lines += [f"  {NAMES[m]}: {{dim: {DIMS[m]}}}" for m in range(count)]
     lines += ["targets:", "  valence: {loss: ccc}",
               "  kind: {loss: cross_entropy, classes: 3, weight: 0.7}",

@@ -19,20 +19,24 @@ class Report:
     def __init__(self):
         self.failed, self.checked, self.worst = 0, 0, {}
 
+    def fail(self, text):
+        """Says why, for the first ten."""
+        self.failed += 1
+        if self.failed <= 10:
+            print("FAIL " + text, flush=True)
+
     def check(self, what, kind, error, limit):
         self.checked += 1
         ratio = error / limit if limit > 0 else (math.inf if error > 0 else 0.0)
         if not ratio <= 1.0: # NaN fails
-            self.failed += 1
-            print(f"FAIL {what}: {kind}: error {error:.3g}, limit {limit:.3g}")
+            self.fail(f"{what}: {kind}: error {error:.3g}, limit {limit:.3g}")
         if not ratio <= self.worst.get(kind, (-1.0,))[0]:
             self.worst[kind] = (ratio, error, limit, what)
 
     def equal(self, what, got, want):
         self.checked += 1
         if got != want:
-            self.failed += 1
-            print(f"FAIL {what}: {got!r}, not {want!r}")
+            self.fail(f"{what}: {got!r}, not {want!r}")
 
     def exit(self):
         for kind, (_, error, limit, what) in sorted(self.worst.items()):
@@ -50,7 +54,7 @@ def run(arguments):
     done = subprocess.run([program()] + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           universal_newlines=True, check=False)
     if done.returncode != 0:
-        sys.exit(f"jmt {' '.join(arguments)}: exit {done.returncode}: {done.stderr}")
+        sys.exit(f"jmt {' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip()}")
     return done.stdout
 
 

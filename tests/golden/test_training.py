@@ -1,0 +1,111 @@
+"""`jmt train` against PyTorch in float64: the same data, initial weights and sample order; the losses
+and gradient norms of the steps, and what validation says at the end of each epoch.
+
+At the published size twenty steps of SGD (momentum 0.9, Nesterov); at toy size whole epochs that
+between them take every optimiser, schedule, loss, model, overlapping windows and dropout."""
+import hashlib
+import json
+import os
+import sys
+import tempfile
+
+import golden
+import cases
+import safetensors
+
+LOSS_LIMIT, NORM_LIMIT, SCORE_LIMIT = 1e-4, 5e-3, 1e-3
+STORED = os.path.join(cases.VECTORS, "training.json")
+FULL = os.path.join(cases.HERE, "full_training.yaml")
+TINY = os.path.join(cases.ROOT, "configs", "tiny", "jmt.yaml")
+
+# name: configuration, settings, steps (0: all epochs)
+RUNS = {
+    "full_jmt": (FULL, ["model.name=jmt"], 20),
+    "full_mt": (FULL, ["model.name=mt"], 20),
+    "full_concat": (FULL, ["model.name=concat"], 20),
+    "tiny_adamw": (TINY, ["epochs=3", "model.heads=2", "model.layers=2", "model.head_dropout=0.2",
+                          "optimizer.learning_rate=2e-3", "optimizer.weight_decay=0.05",
+                          "optimizer.clip_norm=0.5", "schedule.name=cosine",
+                          "schedule.warmup_steps=7"], 0),
+    "tiny_adam": (TINY, ["epochs=3", "model.name=mt", "optimizer.name=adam",
+                         "optimizer.learning_rate=2e-3", "optimizer.weight_decay=0.01",
+                         "schedule.name=step", "schedule.step_epochs=1", "schedule.gamma=0.5",
+                         "loss.ccc_unbiased=true"], 0),
+    "tiny_sgd": (TINY, ["epochs=3", "model.token=mean", "optimizer.name=sgd",
+                        "optimizer.learning_rate=5e-3", "optimizer.weight_decay=1e-2",
+                        "targets.arousal.loss=mse", "targets.arousal.weight=0.5"], 0),
+    "tiny_plain": (TINY, ["epochs=3", "model.name=concat_encoder", "optimizer.name=sgd",
+                          "optimizer.momentum=0", "optimizer.nesterov=false", "data.stride=5",
+                          "optimizer.learning_rate=0.02", "model.modalities=audio video"], 0),
+}
+
+
+def arguments(name, data):
+    config, sets, _ = RUNS[name]
+    words = [config]
+    for pair in sets + ["data.path=" + data]:
+        words += ["--set", pair]
+    return words
+
+
+def make_data(directory):
+    data = os.path.join(directory, "data")
+    golden.run(["shard", "synthetic", "--out", data])
+    return data
+
+
+def weights_hash(words, directory):
+    """Of the initial weights: what the stored losses begin from."""
+    path = os.path.join(directory, "initial.safetensors")
+    golden.run(["export"] + words + ["--out", path])
+    tensors, _ = safetensors.read(path)
+    os.remove(path)
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        total.update(name.encode() + b"\0" + tensors[name][1].tobytes())
+    return total.hexdigest()
+
+
+def train(words, steps, directory):
+    run = os.path.join(directory, "run")
+    golden.run(["train"] + words + ["--run", run] + (["--steps", str(steps)] if steps else []))
+    with open(os.path.join(run, "metrics.jsonl")) as file:
+        events = [json.loads(line) for line in file]
+    return ([event for event in events if event["event"] == "step"],
+            [event for event in events if event["event"] == "valid"])
+
+
+def check_run(report, name, stored, directory):
+    words, want = arguments(name, make_data(directory)), stored[name]
+    if weights_hash(words, directory) != want["weights_sha256"]:
+        sys.exit(f"FAIL {name}: the program starts from other initial weights than the stored losses; "
+                 "if that is meant, run tests/reference/write_training.py")
+    steps, valid = train(words, RUNS[name][2], directory)
+    report.equal(name + ": steps", len(steps), len(want["loss"]))
+    for event, loss, norm in zip(steps, want["loss"], want["grad_norm"]):
+        what = f"{name} step {event['step']}"
+        report.check(what, "loss, relative", abs(event["loss"] / loss - 1), LOSS_LIMIT)
+        report.check(what, "gradient norm, relative", abs(event["grad_norm"] / norm - 1), NORM_LIMIT)
+    report.equal(name + ": validations", len(valid), len(want["valid"]))
+    for event, row in zip(valid, want["valid"]):
+        what = f"{name} validation after epoch {event['epoch']}"
+        report.check(what, "validation loss, relative", abs(event["loss"] / row["loss"] - 1),
+                     LOSS_LIMIT)
+        for target, scores in row["scores"].items():
+            for metric, value in scores.items():
+                report.check(f"{what} {target}", "validation " + metric,
+                             abs(event["targets"][target][metric] - value), SCORE_LIMIT)
+
+
+def main():
+    report = golden.Report()
+    with open(STORED) as file:
+        stored = json.load(file)
+    for name in RUNS:
+        with tempfile.TemporaryDirectory() as directory:
+            check_run(report, name, stored, directory)
+    report.exit()
+
+
+if __name__ == "__main__":
+    main()
