@@ -1,5 +1,6 @@
 """What is given to `jmt step` in the golden tests, all of it by closed formulas: configuration,
-weights, inputs, masks, and targets or cotangents. Shared with the generator of the stored vectors."""
+weights, inputs, masks, and targets or cotangents. Shared with the generator of the stored
+vectors."""
 import array
 import math
 import os
@@ -34,7 +35,7 @@ class Case:
         return os.path.join(VECTORS, self.name + ".safetensors")
 
 
-# --- appendix A of the method's specification: 974 parameters ---------------------------------------
+# --- appendix A of the method's specification: 974 parameters -------------------------------------
 
 def _appendix_a_batch(objective):
     length, dim = 3, 4
@@ -56,7 +57,7 @@ def appendix_a():
             for heads in (1, 2) for objective in ("S", "ccc")]
 
 
-# --- the published size -----------------------------------------------------------------------------
+# --- the published size ---------------------------------------------------------------------------
 
 FULL_SIZE_BATCH = 2
 
@@ -77,7 +78,7 @@ def full_size():
             for model in ("jmt", "mt", "concat")]
 
 
-# --- masks, odd sizes, one to four modalities -------------------------------------------------------
+# --- masks, odd sizes, one to four modalities -----------------------------------------------------
 
 BATCH, LENGTH, DIM, HEADS, FF, HIDDEN = 3, 5, 12, 3, 7, 5
 NAMES = ("video", "audio", "text", "pulse")
@@ -132,7 +133,8 @@ def _masked_weight(number, name, shape):
 def masked():
     table = [("jmt", count, token, 1) for count in (1, 2, 3, 4) for token in ("last", "mean")]
     table += [("jmt", 3, "last", 2), ("mt", 2, "last", 1), ("mt", 3, "last", 2),
-              ("concat", 3, "last", 1), ("concat_encoder", 3, "last", 2), ("unimodal", 1, "last", 1)]
+              ("concat", 3, "last", 1), ("concat_encoder", 3, "last", 2),
+              ("unimodal", 1, "last", 1)]
     cases = []
     for number, (model, count, token, layers) in enumerate(table):
         name = f"masked_{model}_{count}_{token}_{layers}"

@@ -132,7 +132,8 @@ class Step:
             got = formulas.sketch(values, self.case.entries)
             what, kind = f"{self.case.name} {label} {name}", "gradient, relative " + label
             if want[0] < 1e-12 * largest: # zero but for rounding
-                report.check(what, "zero gradient, of the largest " + label, got[0] / largest, limit)
+                report.check(what, "zero gradient, of the largest " + label, got[0] / largest,
+                             limit)
                 continue
             report.check(what, kind, abs(got[0] - want[0]) / want[0], limit)
             report.check(what, kind, abs(got[1] - want[1]) / want[0], limit)
@@ -141,15 +142,16 @@ class Step:
             report.check(what, kind, error / part, limit)
 
     def check_key_biases(self, report, result, label, limit):
-        """A constant added to all keys changes no softmax: the middle third of every packed bias has
-        gradient zero, up to `limit` of the largest element of all."""
+        """A constant added to all keys changes no softmax: the middle third of every packed bias
+        has gradient zero, up to `limit` of the largest element of all."""
         gradients = {name: values for name, (_, values) in result.items()
                      if name.startswith("grad/") and not name.startswith("grad/input/")}
         largest = max(max(map(abs, values)) for values in gradients.values())
         for name, values in gradients.items():
             if name.endswith("in_proj_bias"):
                 third = len(values) // 3
-                report.check(f"{self.case.name} {label} {name}", "key bias, of the largest " + label,
+                report.check(f"{self.case.name} {label} {name}",
+                             "key bias, of the largest " + label,
                              max(map(abs, values[third:2 * third])) / largest, limit)
 
 

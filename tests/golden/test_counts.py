@@ -1,5 +1,5 @@
-"""Parameters and multiply-accumulates as `jmt plan` counts them, against the method's tables (jmt.md
-7.2, 7.3) and their formulas: MHA(Lq, Lk) = 2 Lq d^2 + 2 Lk d^2 + 2 Lq Lk d."""
+"""Parameters and multiply-accumulates as `jmt plan` counts them, against the method's tables
+(jmt.md 7.2, 7.3) and their formulas: MHA(Lq, Lk) = 2 Lq d^2 + 2 Lk d^2 + 2 Lq Lk d."""
 import golden
 import cases
 import os
@@ -22,8 +22,8 @@ def encoder(length):
 HEADS = 2 * L * (D * HIDDEN + HIDDEN)
 AS_WRITTEN = (L * 2 * D * D + 3 * encoder(L) + 6 * mha(L, L) + L * encoder(TOKENS)
               + L * mha(TOKENS, TOKENS) + HEADS)
-# Queries are projected once per stream, not per branch; of the last attention only the token that is
-# kept is projected, attends, and is projected out.
+# Queries are projected once per stream, not per branch; of the last attention only the token that
+# is kept is projected, attends, and is projected out.
 SHARED_QUERIES = 3 * L * D * D
 ONE_TOKEN = L * (mha(TOKENS, TOKENS) - mha(1, TOKENS))
 MACS = {"jmt": AS_WRITTEN - SHARED_QUERIES - ONE_TOKEN,

@@ -1,6 +1,6 @@
-"""The published size (d = 512, 16 steps, two modalities) with weights by closed formula: outputs, loss
-and the gradient of every tensor against PyTorch in float64, for JMT, MT and concatenation; and what
-`jmt plan` says of them."""
+"""The published size (d = 512, 16 steps, two modalities) with weights by closed formula: outputs,
+loss and the gradient of every tensor against PyTorch in float64, for JMT, MT and concatenation;
+and what `jmt plan` says of them."""
 import golden
 import cases
 

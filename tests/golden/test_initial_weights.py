@@ -1,7 +1,7 @@
-"""Initial weights are distributed as PyTorch's defaults (jmt.md 1.9): Linear weight and bias uniform
-within 1/sqrt(fan_in); packed projections Xavier-uniform over [3d, d], their bias and the output
-projection's bias 0; LayerNorm 1 and 0. Judged by bounds and by mean and variance within five of their
-standard errors; tensors and seeds must be unrelated."""
+"""Initial weights are distributed as PyTorch's defaults (jmt.md 1.9): Linear weight and bias
+uniform within 1/sqrt(fan_in); packed projections Xavier-uniform over [3d, d], their bias and the
+output projection's bias 0; LayerNorm 1 and 0. Judged by bounds and by mean and variance within
+five of their standard errors; tensors and seeds must be unrelated."""
 import math
 import os
 import tempfile

@@ -1,6 +1,6 @@
 """What must hold of every model whatever its numbers: a batch is its samples one by one (attention
-never runs across the batch); permuted time steps permute the outputs (no model knows the order); and a
-modality that is masked may as well not be in the file."""
+never runs across the batch); permuted time steps permute the outputs (no model knows the order);
+and numbers behind a mask change no bit."""
 import array
 import math
 import os
@@ -16,7 +16,8 @@ ORDER = (3, 0, 4, 1, 2)
 
 
 def rows_of(entry, rows):
-    """The tensor [B,L,...] with the rows (b,l) of the list, as [B',L',...] for shape's sake flat."""
+    """The tensor [B,L,...] with the rows (b,l) of the list, as [B',L',...] for shape's sake
+    flat."""
     shape, values = entry
     width = len(values) // (shape[0] * shape[1])
     picked = array.array(values.typecode)

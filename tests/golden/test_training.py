@@ -1,5 +1,5 @@
-"""`jmt train` against PyTorch in float64: the same data, initial weights and sample order; the losses
-and gradient norms of the steps, and what validation says at the end of each epoch.
+"""`jmt train` against PyTorch in float64: the same data, initial weights and sample order; the
+losses and gradient norms of the steps, and what validation says at the end of each epoch.
 
 At the published size twenty steps of SGD (momentum 0.9, Nesterov); at toy size whole epochs that
 between them take every optimiser, schedule, loss, model, overlapping windows and dropout."""
@@ -20,7 +20,7 @@ TINY = os.path.join(cases.ROOT, "configs", "tiny", "jmt.yaml")
 
 # name: configuration, settings, steps (0: all epochs)
 RUNS = {
-    "full_jmt": (FULL, ["model.name=jmt"], 20),
+    "full_jmt": (FULL, ["model.name=jmt", "optimizer.learning_rate=1e-3"], 20),
     "full_mt": (FULL, ["model.name=mt"], 20),
     "full_concat": (FULL, ["model.name=concat"], 20),
     "tiny_adamw": (TINY, ["epochs=3", "model.heads=2", "model.layers=2", "model.head_dropout=0.2",
@@ -78,14 +78,15 @@ def train(words, steps, directory):
 def check_run(report, name, stored, directory):
     words, want = arguments(name, make_data(directory)), stored[name]
     if weights_hash(words, directory) != want["weights_sha256"]:
-        sys.exit(f"FAIL {name}: the program starts from other initial weights than the stored losses; "
-                 "if that is meant, run tests/reference/write_training.py")
+        sys.exit(f"FAIL {name}: the program starts from other initial weights than the stored "
+                 "losses; if that is meant, run tests/reference/write_training.py")
     steps, valid = train(words, RUNS[name][2], directory)
     report.equal(name + ": steps", len(steps), len(want["loss"]))
     for event, loss, norm in zip(steps, want["loss"], want["grad_norm"]):
         what = f"{name} step {event['step']}"
         report.check(what, "loss, relative", abs(event["loss"] / loss - 1), LOSS_LIMIT)
-        report.check(what, "gradient norm, relative", abs(event["grad_norm"] / norm - 1), NORM_LIMIT)
+        report.check(what, "gradient norm, relative", abs(event["grad_norm"] / norm - 1),
+                     NORM_LIMIT)
     report.equal(name + ": validations", len(valid), len(want["valid"]))
     for event, row in zip(valid, want["valid"]):
         what = f"{name} validation after epoch {event['epoch']}"

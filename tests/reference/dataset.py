@@ -1,5 +1,5 @@
-"""Shards as PyTorch sees them: read with h5py, cut into windows, standardised, all of it written from
-the data section of the documentation and not from the program's reader."""
+"""Shards as PyTorch sees them: read with h5py, cut into windows, standardised, all of it written
+from the data section of the documentation and not from the program's reader."""
 import glob
 import os
 
@@ -36,8 +36,8 @@ def read_shards(directory, modalities, targets):
 
 
 def windows_of(steps, window, stride):
-    """[(first, scored_from)]: the last window is moved back to end with the recording; a step covered
-    twice is scored in the earlier window."""
+    """[(first, scored_from)]: the last window is moved back to end with the recording; a step
+    covered twice is scored in the earlier window."""
     firsts = [0]
     while firsts[-1] + window < steps:
         firsts.append(min(firsts[-1] + stride, steps - window))
@@ -49,8 +49,9 @@ def windows_of(steps, window, stride):
 
 
 class Dataset:
-    """Samples of a split; train_order: the `samples` of `jmt plan CONFIG --order E --json`, which say
-    which recordings are trained on; the rest of those marked train are held out for validation."""
+    """Samples of a split; train_samples: the `samples` of `jmt plan CONFIG --order E --json`, which
+    say which recordings are trained on; the rest of those marked train are held out for
+    validation."""
 
     def __init__(self, config, spec, train_samples):
         self.window = config["data"]["window"]

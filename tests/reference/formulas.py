@@ -1,4 +1,5 @@
-"""Weights, inputs and targets by closed formulas, and the sketches by which big tensors are compared.
+"""Weights, inputs and targets by closed formulas, and the sketches by which big tensors are
+compared.
 
 Standard library alone: the generator of the stored vectors and the tests that read them share this
 file, so neither has to store what goes in.

@@ -140,7 +140,8 @@ def pairs(count):
 
 
 def select(tokens, valid, rule):
-    """tokens [N,T,d] -> [N,d]: the last valid one or the mean of the valid; none valid: the last."""
+    """tokens [N,T,d] -> [N,d]: the last valid one or the mean of the valid; none valid: the
+    last."""
     some = valid.any(dim=1)
     last_only = torch.zeros_like(valid)
     last_only[:, -1] = True
@@ -249,7 +250,7 @@ def loss_of(spec, outputs, targets):
     return total
 
 
-# --- the reference judged by PyTorch's own modules -------------------------------------------------
+# --- the reference judged by PyTorch's own modules ------------------------------------------------
 
 def self_check():
     """Attention and encoder layer against torch.nn, so that a slip here is not blamed on others."""

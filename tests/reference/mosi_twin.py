@@ -3,10 +3,10 @@
     python3 tests/reference/mosi_twin.py CONFIG... --data DIR [--seeds 0 1 2 3 4] [--jmt build/jmt]
             [--set K=V]... [--precision f32|f64] [--out F.json] [--compare-steps N]
 
-DIR is the output of `jmt shard mosi` (or of any importer: nothing here is particular to MOSI). Prints,
-and writes to --out, the scores of the test split by configuration and seed, and mean and sample
-standard deviation. --compare-steps N: trains N steps both ways and prints how far losses and gradient
-norms are apart, no scores. Needs torch and h5py."""
+DIR is the output of `jmt shard mosi` (or of any importer: nothing here is particular to MOSI).
+Prints, and writes to --out, the scores of the test split by configuration and seed, and mean and
+sample standard deviation. --compare-steps N: trains N steps both ways and prints how far losses
+and gradient norms are apart, no scores. Needs torch and h5py."""
 import argparse
 import json
 import os
@@ -48,8 +48,8 @@ def compare(options, config, seed):
         epoch = events[len(rows)]["epoch"]
         rows += twin.train_epoch(epoch, len(events) - len(rows))
     for event, (loss, norm) in zip(events, rows):
-        print(f"{config} seed {seed} step {event['step']}: loss {event['loss']:.9f} and {loss:.9f}, "
-              f"relative {abs(event['loss'] / loss - 1):.2g}; gradient norm relative "
+        print(f"{config} seed {seed} step {event['step']}: loss {event['loss']:.9f} and "
+              f"{loss:.9f}, relative {abs(event['loss'] / loss - 1):.2g}; gradient norm relative "
               f"{abs(event['grad_norm'] / norm - 1):.2g}", flush=True)
 
 

@@ -1,7 +1,7 @@
 """Reads and writes safetensors files with the standard library alone.
 
-A tensor is a pair (shape, values): shape a tuple, values an array.array of type 'f', 'd', 'B' or 'q',
-row-major. The file is an 8-byte little-endian header length, a JSON header, and the bytes.
+A tensor is a pair (shape, values): shape a tuple, values an array.array of type 'f', 'd', 'B' or
+'q', row-major. The file is an 8-byte little-endian header length, a JSON header, and the bytes.
 """
 import array
 import json

@@ -1,6 +1,6 @@
-"""Trains a model of the program again in PyTorch: same configuration, initial weights (`jmt export`),
-sample order (`jmt plan --order`) and data; optimiser, schedule, loss, dropout's masks, validation and
-early stopping written anew."""
+"""Trains a model of the program again in PyTorch: same configuration, initial weights (`jmt
+export`), sample order (`jmt plan --order`) and data; optimiser, schedule, loss, dropout's masks,
+validation and early stopping written anew."""
 import json
 import math
 import os
@@ -15,7 +15,7 @@ import safetensors
 from dataset import Dataset
 
 
-# --- random numbers for dropout: Philox4x32-10 (Salmon et al., SC 2011) ------------------------------
+# --- random numbers for dropout: Philox4x32-10 (Salmon et al., SC 2011) ---------------------------
 
 def philox(counter, key):
     """counter: four uint32 arrays, key: two integers -> four uint32 arrays"""
@@ -54,7 +54,7 @@ def check_philox():
     assert got == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8], got
 
 
-# --- scores -----------------------------------------------------------------------------------------
+# --- scores ---------------------------------------------------------------------------------------
 
 def ccc(x, y):
     dx, dy = x - x.mean(), y - y.mean()
@@ -75,7 +75,7 @@ def scores_of(spec, outputs, targets):
     return scores
 
 
-# --- the run ----------------------------------------------------------------------------------------
+# --- the run --------------------------------------------------------------------------------------
 
 class Twin:
     def __init__(self, jmt, arguments, dtype=torch.float64):

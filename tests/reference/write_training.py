@@ -31,7 +31,8 @@ def run(words, steps):
 
 def check_control(words, steps, rows):
     """How far the losses move if the optimiser is another one."""
-    for change in (["optimizer.nesterov=false"], ["optimizer.nesterov=false", "optimizer.momentum=0"]):
+    plain = ["optimizer.nesterov=false"]
+    for change in (plain, plain + ["optimizer.momentum=0"]):
         sets = [word for pair in change for word in ("--set", pair)]
         others, _ = run(words + sets, steps)
         moved = max(abs(a / b - 1) for (a, _), (b, _) in zip(others, rows))

@@ -2,8 +2,9 @@
 
     python3 tests/reference/write_vectors.py [--jmt build/jmt] [NAME...]
 
-The program gives the resolved configuration alone; names, order, shapes, outputs, loss and gradients
-come from models.py. A file holds output/TARGET and loss in full and one sketch per gradient."""
+The program gives the resolved configuration alone; names, order, shapes, outputs, loss and
+gradients come from models.py. A file holds output/TARGET and loss in full and one sketch per
+gradient."""
 import argparse
 import array
 import json
