@@ -50,8 +50,7 @@ status_t device_for(const char *name, const device_t **device_out) {
         return STATUS_OK;
     }
     if (strcmp(name, "cuda") == 0) {
-        return status_fail(STATUS_UNAVAILABLE, "device cuda is not in this build; use device: cpu, "
-                                               "or build with -DGPU=cuda");
+        return status_fail(STATUS_UNAVAILABLE, "device cuda is not in this build; use device: cpu");
     }
     return status_fail(STATUS_INPUT, "unknown device \"%s\"; use auto, cpu or cuda", name);
 }

@@ -74,8 +74,7 @@ status_t kernels_for(const char *backend, dtype_t dtype, const kernels_t **kerne
     }
     if (strcmp(backend, "cuda") == 0) {
         return status_fail(STATUS_UNAVAILABLE,
-                           "backend cuda is not in this build; use backend cpu, "
-                           "or build with -DGPU=cuda");
+                           "backend cuda is not in this build; use backend: cpu");
     }
     return status_fail(STATUS_INPUT, "unknown backend \"%s\"; use cpu or ref", backend);
 }
