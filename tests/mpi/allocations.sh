@@ -1,8 +1,8 @@
 #!/bin/bash
-# allocations.sh JMT_COUNTED CONFIG - between steps 3 and 10 of training nothing of ours allocates
+# allocations.sh PROGRAMS - between steps 3 and 10 of training nothing of ours allocates
 # or frees, alone and on two ranks; what libraries do is printed. One made on purpose is noticed.
 set -u
-program=$1 config=$2
+program=$1/jmt_counted config=configs/tiny/jmt.yaml
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
