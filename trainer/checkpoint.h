@@ -32,7 +32,8 @@ typedef struct checkpoint {
     progress_t progress;
     int64_t updates;
     int64_t seed, virtual_shards, parameters;
-    char *fingerprint; /* JSON */
+    int64_t train_count; /* samples of an epoch */
+    char *fingerprint;   /* JSON */
     char *config_yaml;
     char *data_identity;  /* of the dataset it was trained on */
     tensor_set_t tensors; /* weights/NAME, optimizer/STATE/NAME, whole, PyTorch's layout */

@@ -61,7 +61,8 @@ static status_t damaged(const char *directory, const char *file, const char *wha
                        directory, file, what);
 }
 
-/* --- verifying --------------------------------------------------------------------------------- */
+/* --- verifying ---------------------------------------------------------------------------------
+ */
 
 static status_t read_manifest(const char *directory, json_t **manifest_out) {
     char *path = text_format("%s/" MANIFEST_FILE, directory), *text = NULL, *digest = NULL;
@@ -126,7 +127,8 @@ static status_t verify_files(const char *directory, const json_t *manifest) {
     return status;
 }
 
-/* --- assembling -------------------------------------------------------------------------------- */
+/* --- assembling --------------------------------------------------------------------------------
+ */
 
 static void add_whole(checkpoint_t *c, const char *prefix, const json_t *tensors) {
     const char *name;
@@ -212,6 +214,7 @@ static void take_fields(const json_t *manifest, checkpoint_t *c) {
     c->seed = integer_of(manifest, "seed");
     c->virtual_shards = integer_of(manifest, "virtual_shards");
     c->parameters = integer_of(manifest, "parameters");
+    c->train_count = integer_of(manifest, "train_count");
     c->fingerprint = string_of(manifest, "fingerprint");
     c->config_yaml = string_of(manifest, "config");
     c->data_identity = string_of(manifest, "data");
@@ -260,7 +263,8 @@ void checkpoint_free(checkpoint_t *c) {
     *c = (checkpoint_t){0};
 }
 
-/* --- restoring --------------------------------------------------------------------------------- */
+/* --- restoring ---------------------------------------------------------------------------------
+ */
 
 static status_t find_tensor(const checkpoint_t *c, const trainer_t *t, const char *prefix,
                             int parameter, const float **data_out) {

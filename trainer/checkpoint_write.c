@@ -12,7 +12,8 @@
 #include "trainer/checkpoint_format.h"
 #include "trainer/generation.h"
 
-/* --- parts: what this rank owns ---------------------------------------------------------------- */
+/* --- parts: what this rank owns ----------------------------------------------------------------
+ */
 
 typedef struct run { /* consecutive own chunks of one tensor */
     int parameter;
@@ -97,7 +98,8 @@ static status_t write_part(trainer_t *t, const char *directory, bool enospc,
     return status;
 }
 
-/* --- manifest ---------------------------------------------------------------------------------- */
+/* --- manifest ----------------------------------------------------------------------------------
+ */
 
 static json_t *tensor_list(const trainer_t *t) {
     json_t *list = json_object();
@@ -113,36 +115,49 @@ static json_t *tensor_list(const trainer_t *t) {
     return list;
 }
 
-static json_t *manifest_object(const trainer_t *t, int64_t generation, const char *digests,
-                               const char *statistics) {
-    json_t *files = json_object(), *states = json_array();
+static json_t *file_digests(const trainer_t *t, const char *digests, const char *statistics) {
+    json_t *files = json_object();
     for (int r = 0; r < comm_size(t->comm); r++) {
         char name[64];
         snprintf(name, sizeof name, PART_FORMAT, r);
         json_object_set_new(files, name, json_string(digests + (size_t)r * SHA256_TEXT_BYTES));
     }
     json_object_set_new(files, STATISTICS_FILE, json_string(statistics));
-    for (int s = 0; s < optimizer_state_count(t->optimizer); s++) {
-        json_array_append_new(states, json_string(optimizer_state_name(t->optimizer, s)));
-    }
-    char *fingerprint = NULL;
-    REQUIRE(trainer_fingerprint(t->config, &fingerprint) == STATUS_OK);
-    char *config = config_yaml(t->config);
+    return files;
+}
+
+/* What resuming needs to go on at the same place. */
+static json_t *position_object(const trainer_t *t, int64_t generation) {
     const progress_t *p = &t->progress;
     char best[40];
     snprintf(best, sizeof best, "%a", p->best_value); /* exact */
-    json_t *manifest = json_pack(
-        "{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:o, "
-        "s:o, s:o}",
-        "format_version", CHECKPOINT_FORMAT, "program", "jmt", "generation", (json_int_t)generation,
-        "step", (json_int_t)p->step, "epoch", (json_int_t)p->epoch, "batch", (json_int_t)p->batch,
-        "best_step", (json_int_t)p->best_step, "best_value", best, "bad_epochs",
-        (json_int_t)p->bad_epochs, "updates", (json_int_t)optimizer_updates(t->optimizer), "seed",
-        (json_int_t)t->config->seed, "virtual_shards", (json_int_t)t->shards, "parameters",
+    return json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I}", "format_version",
+                     CHECKPOINT_FORMAT, "program", "jmt", "generation", (json_int_t)generation,
+                     "step", (json_int_t)p->step, "epoch", (json_int_t)p->epoch, "batch",
+                     (json_int_t)p->batch, "best_step", (json_int_t)p->best_step, "best_value",
+                     best, "bad_epochs", (json_int_t)p->bad_epochs, "updates",
+                     (json_int_t)optimizer_updates(t->optimizer), "train_count",
+                     (json_int_t)t->train_count);
+}
+
+static json_t *manifest_object(const trainer_t *t, int64_t generation, const char *digests,
+                               const char *statistics) {
+    json_t *states = json_array();
+    for (int s = 0; s < optimizer_state_count(t->optimizer); s++) {
+        json_array_append_new(states, json_string(optimizer_state_name(t->optimizer, s)));
+    }
+    char *fingerprint = NULL, *config = config_yaml(t->config);
+    REQUIRE(trainer_fingerprint(t->config, &fingerprint) == STATUS_OK);
+    json_t *manifest = position_object(t, generation);
+    json_t *content = json_pack(
+        "{s:I, s:I, s:I, s:s, s:s, s:s, s:o, s:o, s:o}", "seed", (json_int_t)t->config->seed,
+        "virtual_shards", (json_int_t)t->shards, "parameters",
         (json_int_t)graph_parameter_elements(t->graph), "fingerprint", fingerprint, "config",
         config, "data", dataset_identity(t->dataset), "optimizer_states", states, "tensors",
-        tensor_list(t), "files", files);
-    REQUIRE(manifest != NULL);
+        tensor_list(t), "files", file_digests(t, digests, statistics));
+    REQUIRE(manifest != NULL && content != NULL);
+    json_object_update(manifest, content);
+    json_decref(content);
     free(fingerprint);
     free(config);
     return manifest;
@@ -178,7 +193,8 @@ static status_t write_manifest(const trainer_t *t, int64_t generation, const cha
     return status == STATUS_OK ? dir_sync(directory) : status;
 }
 
-/* --- pruning ----------------------------------------------------------------------------------- */
+/* --- pruning -----------------------------------------------------------------------------------
+ */
 
 static bool linked(const char *root, char **names, int count, const char *step_name) {
     for (int i = 0; i < count; i++) {
@@ -232,7 +248,8 @@ static status_t prune(const char *root, int64_t keep) {
     return status;
 }
 
-/* --- publishing -------------------------------------------------------------------------------- */
+/* --- publishing --------------------------------------------------------------------------------
+ */
 
 static status_t link_step(const char *root, const char *name, const char *step_name) {
     char *link = text_format("%s/%s", root, name), *aside = text_format("%s/.%s.tmp", root, name);

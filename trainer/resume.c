@@ -76,6 +76,11 @@ status_t resume_restore(const checkpoint_t *checkpoint, trainer_t *t) {
                            "the data is not what the run was trained on; give its own "
                            "with --set data.path=DIR");
     }
+    if (checkpoint->train_count != t->train_count) {
+        return status_fail(STATUS_INPUT,
+                           "an epoch had %lld samples and has %lld now; give --overfit as before",
+                           (long long)checkpoint->train_count, (long long)t->train_count);
+    }
     TRY(checkpoint_restore(checkpoint, t));
     char *fingerprint = NULL;
     TRY(trainer_fingerprint(t->config, &fingerprint));

@@ -10,8 +10,8 @@
 status_t resume_read(const char *resume, const char *run_directory, const config_t *config,
                      checkpoint_t *checkpoint_out, bool *found_out) MUST_CHECK;
 
-/* Local. The checkpoint's state into the trainer. STATUS_INPUT: other data. A fingerprint that
- * differs is one warning. */
+/* Local. The checkpoint's state into the trainer. STATUS_INPUT: other data, or another part of it.
+ * A fingerprint that differs is one warning. */
 status_t resume_restore(const checkpoint_t *checkpoint, trainer_t *trainer) MUST_CHECK;
 
 #endif

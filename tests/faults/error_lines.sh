@@ -86,6 +86,8 @@ for ranks in 1 3; do
     make_data "$work/data2-$ranks" seed=2
     fails "resume with other data" 2 'not what the run was trained on' $ranks train \
         "${tiny[@]}" --set data.path="$work/data2-$ranks" --run "$work/there" --resume auto
+    fails "resume with another part of the data" 2 'give --overfit as before' $ranks train "${tiny[@]}" \
+        --run "$work/there" --resume auto --overfit 16
     fails "resume of nothing" 2 'no checkpoint at' $ranks train "${tiny[@]}" --resume "$work/void"
     fails "evaluation of nothing" 2 'no checkpoint at' $ranks evaluate "$work/void"
 done
