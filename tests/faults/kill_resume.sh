@@ -48,6 +48,7 @@ go linkless 3 --resume auto
 grep -q 'resuming at step [1-9]' "$work/stderr"
 report $? "without the link, auto goes on from the newest step"
 check "... to the same hash" same "$(hash_of "$work/linkless")" "$whole"
+check "... and the step that was lost is there once" each_step_once "$work/linkless"
 
 # A checkpoint taken elsewhere goes on in a directory of its own, and leaves its own alone.
 before=$(hash_of "$work/planted1/checkpoints/step-00000018")
