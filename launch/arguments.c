@@ -63,7 +63,7 @@ static bool looks_like_option(const char *word) { return word[0] == '-' && word[
 
 status_t arguments_parse(int argc, char **argv, const option_t *options, int positional_min,
                          int positional_max, bool rest, arguments_t *arguments_out) {
-    arguments_t out = { .options = options };
+    arguments_t out = {.options = options};
     for (int i = 0; i < argc; i++) {
         bool verbatim = rest && out.positional_count > 0;
         if (looks_like_option(argv[i]) && !verbatim) {
@@ -112,8 +112,8 @@ status_t arguments_integer(const arguments_t *arguments, const char *name, int64
     errno = 0;
     long long value = strtoll(text, &end, 10);
     if (errno != 0 || *end != '\0' || value < min || value > max) {
-        return status_fail(STATUS_INPUT, "%s %s: a whole number from %lld to %lld is expected", name,
-                           text, (long long)min, (long long)max);
+        return status_fail(STATUS_INPUT, "%s %s: a whole number from %lld to %lld is expected",
+                           name, text, (long long)min, (long long)max);
     }
     *value_out = value;
     return STATUS_OK;

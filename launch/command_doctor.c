@@ -8,7 +8,7 @@
 #include "kernels/kernels.h"
 #include "launch/command.h"
 
-static const option_t options[] = { OPTION_JSON, OPTION_END };
+static const option_t options[] = {OPTION_JSON, OPTION_END};
 
 char *version_json(void) {
     const char *isa = NULL;
@@ -39,9 +39,8 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
         "isa", isa, "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "ranks", comm_size(comm),
         "backend_ref", kernels_library_version("ref"), "backend_cpu",
         kernels_library_version("cpu"), "shared_memory_free_mb", free_bytes("/dev/shm") / 1048576.0,
-        "memory_mb",
-        (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1048576.0, "cuda",
-        "not in this build");
+        "memory_mb", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1048576.0,
+        "cuda", "not in this build");
     if (arguments_has(arguments, "--json")) {
         char *text = json_dumps(object, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
         printf("%s\n", text);

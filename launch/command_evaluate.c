@@ -10,10 +10,10 @@
 
 static const option_t options[] = {
     OPTION_SET,
-    { "--data", "DIR", "data directory (default: the one it was trained on)" },
-    { "--split", "train|valid|test", "default test" },
-    { "--predictions", "FILE", "write recording,subject,step,name,target,prediction" },
-    { "--out", "FILE", "write the JSON object to FILE, whole or not at all" },
+    {"--data", "DIR", "data directory (default: the one it was trained on)"},
+    {"--split", "train|valid|test", "default test"},
+    {"--predictions", "FILE", "write recording,subject,step,name,target,prediction"},
+    {"--out", "FILE", "write the JSON object to FILE, whole or not at all"},
     OPTION_JSON,
     OPTION_END,
 };
@@ -70,8 +70,7 @@ static status_t report(const trainer_t *t, const evaluation_t *evaluation, split
     }
     char *json = evaluation_json(evaluation, t->config, split_name(split));
     const char *out = arguments_value(arguments, "--out");
-    status_t status =
-        out != NULL ? file_write_durable(out, json, strlen(json)) : STATUS_OK;
+    status_t status = out != NULL ? file_write_durable(out, json, strlen(json)) : STATUS_OK;
     if (arguments_has(arguments, "--json")) {
         printf("%s\n", json);
     } else {
@@ -108,7 +107,7 @@ static status_t open_all(const arguments_t *arguments, checkpoint_t *checkpoint,
 }
 
 static status_t run(comm_t *comm, const arguments_t *arguments) {
-    checkpoint_t checkpoint = { 0 };
+    checkpoint_t checkpoint = {0};
     config_t *config = NULL;
     char *data_path = NULL;
     split_t split = SPLIT_TEST;
@@ -126,8 +125,9 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
 
 const command_t command_evaluate = {
     .name = "evaluate",
-    .synopsis = "CHECKPOINT [--data DIR] [--split train|valid|test] [--predictions F.csv] [--out F.json]\n"
-                "       [--json]",
+    .synopsis =
+        "CHECKPOINT [--data DIR] [--split train|valid|test] [--predictions F.csv] [--out F.json]\n"
+        "       [--json]",
     .summary = "score a checkpoint on a split: every sample exactly once, on any number of ranks",
     .help = "CHECKPOINT: a run directory (its last), or one of its checkpoints.",
     .options = options,

@@ -10,8 +10,8 @@
 #include "trainer/checkpoint.h"
 
 static const option_t options[] = {
-    { "--verify", NULL, "checkpoint: exit 0 intact, 1 damaged" },
-    { "--hash", NULL, "checkpoint: SHA-256 over all tensors, 64 hex digits alone" },
+    {"--verify", NULL, "checkpoint: exit 0 intact, 1 damaged"},
+    {"--hash", NULL, "checkpoint: SHA-256 over all tensors, 64 hex digits alone"},
     OPTION_JSON,
     OPTION_END,
 };
@@ -43,7 +43,7 @@ static void print_object(const json_t *object, bool json) {
 }
 
 static status_t inspect_checkpoint(const arguments_t *arguments) {
-    checkpoint_t checkpoint = { 0 };
+    checkpoint_t checkpoint = {0};
     TRY(checkpoint_read(arguments->positional[0], &checkpoint));
     json_t *object = checkpoint_object(&checkpoint);
     if (arguments_has(arguments, "--hash")) {
@@ -74,8 +74,7 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     char *manifest = text_format("%s/dataset.json", arguments->positional[0]);
     bool data = file_exists(manifest);
     free(manifest);
-    bool of_checkpoint =
-        arguments_has(arguments, "--verify") || arguments_has(arguments, "--hash");
+    bool of_checkpoint = arguments_has(arguments, "--verify") || arguments_has(arguments, "--hash");
     return data && !of_checkpoint ? inspect_data(arguments) : inspect_checkpoint(arguments);
 }
 

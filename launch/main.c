@@ -1,4 +1,5 @@
-/* main.c - finds the subcommand, runs it, turns its status into the exit code. Nothing else exits. */
+/* main.c - finds the subcommand, runs it, turns its status into the exit code. Nothing else exits.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,19 +9,21 @@
 #include "launch/command.h"
 
 static const command_t *const commands[] = {
-    &command_train, &command_evaluate, &command_shard, &command_inspect, &command_export,
-    &command_plan,  &command_step,     &command_table, &command_config, &command_doctor,
-    &command_launch,
+    &command_train,  &command_evaluate, &command_shard,  &command_inspect,
+    &command_export, &command_plan,     &command_step,   &command_table,
+    &command_config, &command_doctor,   &command_launch,
 };
 
 static void print_usage(FILE *stream) {
-    fprintf(stream, "jmt - joint multimodal transformers for emotion and pain, on many ranks\n\n"
-                    "usage: jmt COMMAND ...      jmt COMMAND --help      jmt --version [--json]\n\n");
+    fprintf(stream,
+            "jmt - joint multimodal transformers for emotion and pain, on many ranks\n\n"
+            "usage: jmt COMMAND ...      jmt COMMAND --help      jmt --version [--json]\n\n");
     for (int i = 0; i < ARRAY_LEN(commands); i++) {
         fprintf(stream, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
     }
-    fprintf(stream, "\nexit codes: 0 done, 1 failed, 2 usage or bad input, 3 not in this build or on "
-                    "this machine, 75 stopped, resumable\n");
+    fprintf(stream,
+            "\nexit codes: 0 done, 1 failed, 2 usage or bad input, 3 not in this build or on "
+            "this machine, 75 stopped, resumable\n");
 }
 
 static void print_help(const command_t *command) {
@@ -72,7 +75,7 @@ static int finish(comm_t *comm, status_t status) {
 
 static int run_on_group(const command_t *command, int argc, char **argv) {
     comm_t *comm = NULL;
-    comm_config_t config = { .timeout_s = 60.0 };
+    comm_config_t config = {.timeout_s = 60.0};
     status_t status = comm_open(&config, &comm);
     if (status != STATUS_OK) {
         fprintf(stderr, "jmt: error: %s\n", status_text());

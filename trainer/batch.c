@@ -9,14 +9,14 @@
 
 void batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dataset,
                 const standardize_t *standardize, const int64_t *dims, batch_t *batch_out) {
-    batch_t batch = { .dataset = dataset,
-                      .standardize = standardize,
-                      .executor = executor,
-                      .slots = executor_samples(executor),
-                      .length = graph_length(graph),
-                      .modality_count = graph_input_count(graph),
-                      .target_count = graph_output_count(graph),
-                      .dims = dims };
+    batch_t batch = {.dataset = dataset,
+                     .standardize = standardize,
+                     .executor = executor,
+                     .slots = executor_samples(executor),
+                     .length = graph_length(graph),
+                     .modality_count = graph_input_count(graph),
+                     .target_count = graph_output_count(graph),
+                     .dims = dims};
     batch.target = alloc_zero(batch.target_count, sizeof *batch.target);
     for (int t = 0; t < batch.target_count; t++) {
         batch.target[t] = alloc_zero(batch.slots * batch.length, sizeof(float));
@@ -35,7 +35,7 @@ void batch_close(batch_t *batch) {
         free(batch->labels[s]);
     }
     free(batch->target);
-    *batch = (batch_t){ 0 };
+    *batch = (batch_t){0};
 }
 
 static void fill_empty(batch_t *batch, float *const *features, uint8_t *const *masks,
@@ -58,8 +58,8 @@ status_t batch_fill(batch_t *batch, split_t split, int64_t slot, int64_t sample)
     uint8_t *masks[MODALITIES_MAX];
     REQUIRE(batch->modality_count <= MODALITIES_MAX && batch->target_count <= MODALITIES_MAX);
     for (int m = 0; m < batch->modality_count; m++) {
-        features[m] = (float *)executor_input(batch->executor, m) +
-                      slot * batch->length * batch->dims[m];
+        features[m] =
+            (float *)executor_input(batch->executor, m) + slot * batch->length * batch->dims[m];
         masks[m] = executor_mask(batch->executor, m) + slot * batch->length;
     }
     for (int t = 0; t < batch->target_count; t++) {
@@ -98,7 +98,7 @@ static void deal(batch_t *batch, float **labels, uint64_t seed, split_t split, i
             places[count++] = i;
         }
     }
-    rng_permutation((rng_key_t){ seed, rng_name("permute_labels"), (uint64_t)split }, count, order);
+    rng_permutation((rng_key_t){seed, rng_name("permute_labels"), (uint64_t)split}, count, order);
     for (int t = 0; t < batch->target_count; t++) {
         memcpy(kept, labels[t], (size_t)steps * sizeof *kept);
         for (int64_t i = 0; i < count; i++) {

@@ -1,4 +1,5 @@
-/* batch.h - samples from a dataset into the executor's inputs, standardised; their labels beside. */
+/* batch.h - samples from a dataset into the executor's inputs, standardised; their labels beside.
+ */
 #ifndef JMT_BATCH_H
 #define JMT_BATCH_H
 
@@ -10,11 +11,11 @@ typedef struct batch {
     const dataset_t *dataset;
     const standardize_t *standardize;
     executor_t *executor;
-    int64_t slots;         /* samples: all local shards */
+    int64_t slots; /* samples: all local shards */
     int64_t length;
     int modality_count, target_count;
-    const int64_t *dims;   /* by modality */
-    float **target;        /* by target: [slots, length]; NaN: no valid label */
+    const int64_t *dims; /* by modality */
+    float **target;      /* by target: [slots, length]; NaN: no valid label */
     /* Control row: labels instead of the data's own, [samples, length] by target; NULL: none. */
     float **labels[SPLIT_COUNT];
 } batch_t;
@@ -23,8 +24,8 @@ void batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dat
                 const standardize_t *standardize, const int64_t *dims, batch_t *batch_out);
 void batch_close(batch_t *batch);
 
-/* Control row: from here on the valid labels of this split are dealt out in a keyed order, all targets
- * of a step together. Reads the whole split. */
+/* Control row: from here on the valid labels of this split are dealt out in a keyed order, all
+ * targets of a step together. Reads the whole split. */
 status_t batch_permute_labels(batch_t *batch, split_t split, uint64_t seed) MUST_CHECK;
 
 /* sample < 0: an empty slot, masked and without labels. */

@@ -61,8 +61,7 @@ static status_t damaged(const char *directory, const char *file, const char *wha
                        directory, file, what);
 }
 
-/* --- verifying ---------------------------------------------------------------------------------
- */
+/* --- verifying ------------------------------------------------------------------------------- */
 
 static status_t read_manifest(const char *directory, json_t **manifest_out) {
     char *path = text_format("%s/" MANIFEST_FILE, directory), *text = NULL, *digest = NULL;
@@ -75,9 +74,9 @@ static status_t read_manifest(const char *directory, json_t **manifest_out) {
     path = text_format("%s/" DIGEST_FILE, directory);
     status = file_read(path, &digest, &digest_bytes);
     free(path);
-    char actual[SHA256_TEXT_BYTES + 1];
+    char actual[SHA256_TEXT_BYTES];
     sha256_memory(text, bytes, actual);
-    strcat(actual, "\n");
+    actual[SHA256_TEXT_BYTES - 1] = '\n';
     bool same = status == STATUS_OK && digest_bytes == SHA256_TEXT_BYTES &&
                 memcmp(actual, digest, SHA256_TEXT_BYTES) == 0;
     free(digest);
@@ -127,8 +126,7 @@ static status_t verify_files(const char *directory, const json_t *manifest) {
     return status;
 }
 
-/* --- assembling --------------------------------------------------------------------------------
- */
+/* --- assembling ------------------------------------------------------------------------------ */
 
 static void add_whole(checkpoint_t *c, const char *prefix, const json_t *tensors) {
     const char *name;
@@ -263,8 +261,7 @@ void checkpoint_free(checkpoint_t *c) {
     *c = (checkpoint_t){0};
 }
 
-/* --- restoring ---------------------------------------------------------------------------------
- */
+/* --- restoring ------------------------------------------------------------------------------- */
 
 static status_t find_tensor(const checkpoint_t *c, const trainer_t *t, const char *prefix,
                             int parameter, const float **data_out) {

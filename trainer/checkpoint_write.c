@@ -12,8 +12,7 @@
 #include "trainer/checkpoint_format.h"
 #include "trainer/generation.h"
 
-/* --- parts: what this rank owns ----------------------------------------------------------------
- */
+/* --- parts: what this rank owns -------------------------------------------------------------- */
 
 typedef struct run { /* consecutive own chunks of one tensor */
     int parameter;
@@ -98,8 +97,7 @@ static status_t write_part(trainer_t *t, const char *directory, bool enospc,
     return status;
 }
 
-/* --- manifest ----------------------------------------------------------------------------------
- */
+/* --- manifest -------------------------------------------------------------------------------- */
 
 static json_t *tensor_list(const trainer_t *t) {
     json_t *list = json_object();
@@ -165,7 +163,7 @@ static json_t *manifest_object(const trainer_t *t, int64_t generation, const cha
 
 static status_t write_manifest(const trainer_t *t, int64_t generation, const char *directory,
                                const char *digests) {
-    char statistics[SHA256_TEXT_BYTES], digest[SHA256_TEXT_BYTES + 1];
+    char statistics[SHA256_TEXT_BYTES], digest[SHA256_TEXT_BYTES];
     tensor_set_t set = {0};
     char *path = text_format("%s/" STATISTICS_FILE, directory);
     standardize_save(&t->standardize, t->modality_names, &set);
@@ -182,19 +180,18 @@ static status_t write_manifest(const trainer_t *t, int64_t generation, const cha
     path = text_format("%s/" MANIFEST_FILE, directory);
     status = file_write_durable(path, text, strlen(text));
     sha256_memory(text, strlen(text), digest);
-    strcat(digest, "\n");
+    digest[SHA256_TEXT_BYTES - 1] = '\n';
     free(text);
     free(path);
     if (status == STATUS_OK) {
         path = text_format("%s/" DIGEST_FILE, directory);
-        status = file_write_durable(path, digest, strlen(digest));
+        status = file_write_durable(path, digest, sizeof digest);
         free(path);
     }
     return status == STATUS_OK ? dir_sync(directory) : status;
 }
 
-/* --- pruning -----------------------------------------------------------------------------------
- */
+/* --- pruning --------------------------------------------------------------------------------- */
 
 static bool linked(const char *root, char **names, int count, const char *step_name) {
     for (int i = 0; i < count; i++) {
@@ -248,8 +245,7 @@ static status_t prune(const char *root, int64_t keep) {
     return status;
 }
 
-/* --- publishing --------------------------------------------------------------------------------
- */
+/* --- publishing ------------------------------------------------------------------------------ */
 
 static status_t link_step(const char *root, const char *name, const char *step_name) {
     char *link = text_format("%s/%s", root, name), *aside = text_format("%s/.%s.tmp", root, name);

@@ -11,10 +11,9 @@
 #include "trainer/loss.h"
 #include "trainer/models.h"
 
-/* --- predicting -------------------------------------------------------------------------------- */
+/* --- predicting ------------------------------------------------------------------------------ */
 
-/* Copies the first `samples` of the executor's predictions and labels behind those already there.
- */
+/* --- predicting -------------------------------------------------------------------------------- */
 static void keep_outputs(const batch_t *batch, int64_t done, int64_t samples,
                          evaluation_t *evaluation) {
     for (int t = 0; t < evaluation->target_count; t++) {
@@ -107,7 +106,7 @@ static status_t gather(comm_t *comm, const evaluation_t *mine, evaluation_t *all
     return status;
 }
 
-/* --- scoring ----------------------------------------------------------------------------------- */
+/* --- scoring --------------------------------------------------------------------------------- */
 
 /* Numbers the recordings, and counts the steps that the data has: without padding, and a step that
  * two windows cover once. */
@@ -183,7 +182,7 @@ status_t evaluate_split(comm_t *comm, const config_t *config, const kernels_t *k
     return STATUS_OK;
 }
 
-/* --- selecting and reporting ------------------------------------------------------------------- */
+/* --- selecting and reporting ----------------------------------------------------------------- */
 
 const char *select_on_name(const config_t *config) {
     if (strcmp(config->select_on, "auto") != 0) {

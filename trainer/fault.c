@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const kinds[] = { "", "kill", "stop", "nan", "enospc" };
+static const char *const kinds[] = {"", "kill", "stop", "nan", "enospc"};
 
 status_t fault_parse(int rank, fault_t *fault_out) {
-    *fault_out = (fault_t){ FAULT_NONE, 0 };
+    *fault_out = (fault_t){FAULT_NONE, 0};
     const char *text = getenv("JMT_FAULT");
     if (text == NULL || text[0] == '\0') {
         return STATUS_OK;
@@ -24,7 +24,7 @@ status_t fault_parse(int rank, fault_t *fault_out) {
     for (int i = 1; i < 5; i++) {
         if (strcmp(kind, kinds[i]) == 0) {
             if (for_rank == rank) {
-                *fault_out = (fault_t){ (fault_kind_t)i, step };
+                *fault_out = (fault_t){(fault_kind_t)i, step};
             }
             return STATUS_OK;
         }

@@ -1,5 +1,5 @@
-/* fault.h - JMT_FAULT=kill|stop|nan|enospc:RANK:STEP: planted faults, so that recovery is tested as a user
- * would meet it. */
+/* fault.h - JMT_FAULT=kill|stop|nan|enospc:RANK:STEP: planted faults, so that recovery is tested as
+ * a user would meet it. */
 #ifndef JMT_FAULT_H
 #define JMT_FAULT_H
 

@@ -5,11 +5,11 @@
 
 #include "kernels/base/bytes.h"
 
-#define METRIC_ROW_(name, higher) { #name, higher },
+#define METRIC_ROW_(name, higher) {#name, higher},
 static const struct {
     const char *name;
     bool higher_is_better;
-} metrics[] = { METRIC_LIST(METRIC_ROW_) };
+} metrics[] = {METRIC_LIST(METRIC_ROW_)};
 
 const char *metric_name(metric_t metric) { return metrics[metric].name; }
 bool metric_higher_is_better(metric_t metric) { return metrics[metric].higher_is_better; }
@@ -39,7 +39,7 @@ typedef struct moments {
 
 /* Two passes: the second is centred, so nothing cancels. */
 static moments_t moments_of(const float *x, const float *y, int64_t begin, int64_t end) {
-    moments_t m = { 0 };
+    moments_t m = {0};
     for (int64_t i = begin; i < end; i++) {
         if (!isnan(y[i])) {
             m.n += 1.0;

@@ -7,16 +7,17 @@
 
 #include "kernels/base/status.h"
 
-/*  name              higher is better; meaning over valid labels. NaN: the target does not have it. */
+/*  name              higher is better; meaning over valid labels. NaN: the target does not have it.
+ */
 #define METRIC_LIST(X)                                                                             \
-    X(accuracy, true)         /* classes: share of correct */                                      \
-    X(uar, true)              /* classes: unweighted mean of the recalls of classes that occur */  \
-    X(f1_macro, true)         /* classes: mean F1 of classes that occur or are predicted */        \
-    X(f1_weighted, true)      /* classes: F1 weighted by how often a class occurs */               \
-    X(mae, false)             /* values: mean |x - y| */                                           \
-    X(rmse, false)            /* values: root of the mean (x - y)^2 */                             \
-    X(r, true)                /* values: Pearson; 0 where a variance is 0 */                       \
-    X(ccc, true)              /* values: concordance over all steps of all sequences (jmt.md 2.2) */ \
+    X(accuracy, true)    /* classes: share of correct */                                           \
+    X(uar, true)         /* classes: unweighted mean of the recalls of classes that occur */       \
+    X(f1_macro, true)    /* classes: mean F1 of classes that occur or are predicted */             \
+    X(f1_weighted, true) /* classes: F1 weighted by how often a class occurs */                    \
+    X(mae, false)        /* values: mean |x - y| */                                                \
+    X(rmse, false)       /* values: root of the mean (x - y)^2 */                                  \
+    X(r, true)           /* values: Pearson; 0 where a variance is 0 */                            \
+    X(ccc, true)         /* values: concordance over all steps of all sequences (jmt.md 2.2) */    \
     X(ccc_per_sequence, true) /* values: mean of the sequences' own ccc (those with 2+ labels) */
 
 #define METRIC_ENUM_(name, higher) METRIC_##name,

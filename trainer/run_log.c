@@ -29,7 +29,7 @@ struct run_log {
     char last_metric[64];
 };
 
-/* --- opening ----------------------------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------------------------------- */
 
 /* Is this line part of what a run that stands at `p` has behind it? Saved before the validation of
  * its step, it validates (again). */
@@ -113,7 +113,7 @@ status_t run_log_sync(run_log_t *log) {
                            : STATUS_OK;
 }
 
-/* --- events ------------------------------------------------------------------------------------ */
+/* --- events ---------------------------------------------------------------------------------- */
 
 static void put(run_log_t *log, size_t *used, const char *format, ...) PRINTF_LIKE(3, 4);
 static void put(run_log_t *log, size_t *used, const char *format, ...) {

@@ -11,7 +11,7 @@
 static const struct {
     const char *name;
     size_t bytes;
-} types[] = { { "F32", 4 }, { "F64", 8 }, { "U8", 1 }, { "I64", 8 } };
+} types[] = {{"F32", 4}, {"F64", 8}, {"U8", 1}, {"I64", 8}};
 
 const char *tensor_type_name(tensor_type_t type) { return types[type].name; }
 size_t tensor_type_bytes(tensor_type_t type) { return types[type].bytes; }
@@ -33,7 +33,7 @@ tensor_t *tensor_set_add(tensor_set_t *set, const char *name, tensor_type_t type
     REQUIRE(rank <= TENSOR_RANK_MAX);
     set->tensors = array_grow(set->tensors, set->count, sizeof *set->tensors);
     tensor_t *tensor = &set->tensors[set->count++];
-    *tensor = (tensor_t){ .name = text_copy(name), .type = type, .rank = rank };
+    *tensor = (tensor_t){.name = text_copy(name), .type = type, .rank = rank};
     for (int i = 0; i < rank; i++) {
         tensor->dims[i] = dims[i];
     }
@@ -57,7 +57,7 @@ void tensor_set_free(tensor_set_t *set) {
     }
     free(set->tensors);
     free(set->metadata);
-    *set = (tensor_set_t){ 0 };
+    *set = (tensor_set_t){0};
 }
 
 static int compare_tensors(const void *a, const void *b) {
@@ -167,21 +167,22 @@ static status_t read_tensor(const char *path, const char *name, const json_t *en
     json_int_t begin = json_integer_value(json_array_get(offsets, 0));
     json_int_t end = json_integer_value(json_array_get(offsets, 1));
     if (!type_of(json_string_value(json_object_get(entry, "dtype")), &type)) {
-        return status_fail(STATUS_INPUT, "%s: tensor %s has a dtype that is not one of F32 F64 U8 I64",
-                           path, name);
+        return status_fail(STATUS_INPUT,
+                           "%s: tensor %s has a dtype that is not one of F32 F64 U8 I64", path,
+                           name);
     }
     if (json_array_size(offsets) != 2 || begin < 0 || end < begin || (size_t)end > data_bytes ||
         !shape_of(json_object_get(entry, "shape"), type, end - begin, &rank, dims)) {
-        return status_fail(STATUS_INPUT, "%s: tensor %s: shape and offsets do not fit the file", path,
-                           name);
+        return status_fail(STATUS_INPUT, "%s: tensor %s: shape and offsets do not fit the file",
+                           path, name);
     }
     tensor_t *tensor = tensor_set_add(set, name, type, rank, dims);
     memcpy(tensor->data, data + begin, (size_t)(end - begin));
     return STATUS_OK;
 }
 
-static status_t read_header(const char *path, const char *file, size_t bytes,
-                            json_t **header_out, size_t *data_begin_out) {
+static status_t read_header(const char *path, const char *file, size_t bytes, json_t **header_out,
+                            size_t *data_begin_out) {
     uint64_t length = 0;
     for (int i = 7; bytes >= 8 && i >= 0; i--) {
         length = length << 8 | (uint8_t)file[i];
@@ -205,7 +206,7 @@ status_t safetensors_read(const char *path, tensor_set_t *set_out) {
     json_t *header = NULL;
     TRY(file_read(path, &file, &bytes));
     status_t status = read_header(path, file, bytes, &header, &data_begin);
-    tensor_set_t set = { 0 };
+    tensor_set_t set = {0};
     const char *name;
     json_t *entry;
     if (status == STATUS_OK) {
@@ -213,7 +214,8 @@ status_t safetensors_read(const char *path, tensor_set_t *set_out) {
             if (strcmp(name, "__metadata__") == 0) {
                 set.metadata = json_dumps(entry, JSON_COMPACT);
             } else if (status == STATUS_OK) {
-                status = read_tensor(path, name, entry, file + data_begin, bytes - data_begin, &set);
+                status =
+                    read_tensor(path, name, entry, file + data_begin, bytes - data_begin, &set);
             }
         }
     }

@@ -28,7 +28,7 @@ void standardize_free(standardize_t *s) {
     free(s->dims);
     free(s->mean);
     free(s->scale);
-    *s = (standardize_t){ 0 };
+    *s = (standardize_t){0};
 }
 
 /* One row per recording: count, sums [dim], sums of squares [dim]. */
@@ -100,7 +100,7 @@ status_t standardize_fit(comm_t *comm, const dataset_t *dataset, int modality_co
     for (int m = 0; m < modality_count; m++) {
         dims[m] = dataset_modality_dim(dataset, m);
     }
-    standardize_t s = { 0 };
+    standardize_t s = {0};
     allocate(&s, modality_count, dims);
     for (int m = 0; m < modality_count; m++) {
         status_t status = fit_modality(comm, dataset, m, &s);
@@ -127,7 +127,7 @@ void standardize_apply(const standardize_t *s, int modality, float *x, const uin
 }
 
 void standardize_save(const standardize_t *s, const char *const *names, tensor_set_t *set_out) {
-    *set_out = (tensor_set_t){ 0 };
+    *set_out = (tensor_set_t){0};
     for (int m = 0; m < s->count; m++) {
         char name[160];
         snprintf(name, sizeof name, "%s.mean", names[m]);
@@ -141,11 +141,11 @@ void standardize_save(const standardize_t *s, const char *const *names, tensor_s
 
 status_t standardize_load(const tensor_set_t *set, const char *const *names, const int64_t *dims,
                           int count, standardize_t *out) {
-    *out = (standardize_t){ 0 };
+    *out = (standardize_t){0};
     if (set->count == 0) {
         return STATUS_OK;
     }
-    standardize_t s = { 0 };
+    standardize_t s = {0};
     allocate(&s, count, dims);
     for (int m = 0; m < 2 * count; m++) {
         char name[160];

@@ -1,4 +1,5 @@
-/* standardize.h - z-scores by the training rows: mean and 1/sd of each feature, part of a checkpoint. */
+/* standardize.h - z-scores by the training rows: mean and 1/sd of each feature, part of a
+ * checkpoint. */
 #ifndef JMT_STANDARDIZE_H
 #define JMT_STANDARDIZE_H
 
@@ -7,7 +8,7 @@
 #include "trainer/safetensors.h"
 
 typedef struct standardize {
-    int count;      /* modalities; 0: features pass as they are */
+    int count; /* modalities; 0: features pass as they are */
     int64_t *dims;
     float **mean, **scale; /* by modality: [dim] */
 } standardize_t;

@@ -7,10 +7,10 @@
 
 typedef struct train_options {
     const char *run_directory; /* DIR of surface.md */
-    const char *resume;        /* NULL: a new run; "auto": if there is a checkpoint; else a directory */
-    int64_t steps;             /* stop after this many in total, whatever epochs says; 0: no limit */
-    int64_t overfit;           /* train on the first N samples only; 0: all */
-    bool dry_run;              /* open everything, run nothing */
+    const char *resume; /* NULL: a new run; "auto": if there is a checkpoint; else a directory */
+    int64_t steps;      /* stop after this many in total, whatever epochs says; 0: no limit */
+    int64_t overfit;    /* train on the first N samples only; 0: all */
+    bool dry_run;       /* open everything, run nothing */
 } train_options_t;
 
 /* Collective. STATUS_STOPPED after SIGTERM, SIGINT or SIGUSR1 (a checkpoint was written). */

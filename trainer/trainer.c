@@ -12,7 +12,8 @@
 #include "trainer/models.h"
 #include "trainer/step_sums.h"
 
-/* --- opening -------------------------------------------------------------------------------------- */
+/* --- opening
+ * -------------------------------------------------------------------------------------- */
 
 status_t trainer_kernels(const config_t *config, const kernels_t **kernels_out,
                          const device_t **device_out) {
@@ -27,12 +28,11 @@ status_t trainer_fingerprint(const config_t *config, char **text_out) {
     const char *isa = NULL;
     TRY(trainer_kernels(config, &kernels, &device));
     TRY(kernels_isa(&isa));
-    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:I, s:s}", "backend",
-                               kernels->backend, "device", device->name, "isa", isa, "library",
-                               kernels_library_version(kernels->backend), "threads",
-                               (json_int_t)config->threads, "precision", config->precision,
-                               "virtual_shards", (json_int_t)config->virtual_shards, "reduce",
-                               config->reduce);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:I, s:s}", "backend", kernels->backend, "device",
+                  device->name, "isa", isa, "library", kernels_library_version(kernels->backend),
+                  "threads", (json_int_t)config->threads, "precision", config->precision,
+                  "virtual_shards", (json_int_t)config->virtual_shards, "reduce", config->reduce);
     *text_out = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(object);
     return STATUS_OK;
@@ -83,17 +83,17 @@ static status_t check_sizes(const trainer_t *t, bool for_training) {
 static status_t open_model(trainer_t *t, bool for_training) {
     TRY(model_build(t->config, t->dims, &t->graph));
     TRY(flat_state_make(t->graph, &t->flat));
-    executor_config_t executor = { .kernels = t->kernels,
-                                   .device = t->device,
-                                   .samples_per_shard = t->samples_per_shard,
-                                   .shard_count = t->shard_count,
-                                   .shard_first = t->shard_first,
-                                   .backward = for_training };
+    executor_config_t executor = {.kernels = t->kernels,
+                                  .device = t->device,
+                                  .samples_per_shard = t->samples_per_shard,
+                                  .shard_count = t->shard_count,
+                                  .shard_first = t->shard_first,
+                                  .backward = for_training};
     return executor_open(t->graph, &executor, &t->executor);
 }
 
 static void bind(trainer_t *t) {
-    executor_state_t state = { .offsets = t->flat.offsets, .weights = t->weights };
+    executor_state_t state = {.offsets = t->flat.offsets, .weights = t->weights};
     for (int i = 0; t->reduce != NULL && i < reduce_part_count(t->reduce); i++) {
         state.parts[i] = reduce_part(t->reduce, i);
         state.part_leaves[i] = reduce_part_leaves(t->reduce, i);
@@ -212,14 +212,15 @@ status_t trainer_evaluate(trainer_t *t, split_t split, evaluation_t **evaluation
                           evaluation_out);
 }
 
-/* --- weights -------------------------------------------------------------------------------------- */
+/* --- weights
+ * -------------------------------------------------------------------------------------- */
 
 /* Log-frequencies of classes, or the mean: the best constant that training people suggest. */
 static status_t majority_constants(trainer_t *t, int target, float *bias, int64_t columns) {
     float *values = NULL;
     int64_t count = 0;
     TRY(dataset_target_values(t->dataset, SPLIT_TRAIN, target, &values, &count));
-    double sums[CLASSES_MAX] = { 0.0 };
+    double sums[CLASSES_MAX] = {0.0};
     for (int64_t i = 0; i < count; i++) {
         if (columns > 1) {
             sums[(int64_t)values[i]] += 1.0;

@@ -1,7 +1,8 @@
 /* trainer.h - everything a training step needs, opened in order and closed in reverse.
  *
- * One step: fill -> forward -> loss sums (all shards, to all ranks) -> loss gradient -> backward, each
- * bucket published as it completes -> tree finished on the own slices -> norm, update of the own slices
+ * One step: fill -> forward -> loss sums (all shards, to all ranks) -> loss gradient -> backward,
+ * each bucket published as it completes -> tree finished on the own slices -> norm, update of the
+ * own slices
  * -> weights shared. After opening nothing allocates. All calls are collective. */
 #ifndef JMT_TRAINER_H
 #define JMT_TRAINER_H
@@ -16,7 +17,7 @@ typedef struct progress { /* where a run stands: part of a checkpoint */
     int64_t batch;        /* batches of it done */
     int64_t best_step;    /* -1: none yet */
     double best_value;
-    int64_t bad_epochs;   /* validations without improvement */
+    int64_t bad_epochs; /* validations without improvement */
 } progress_t;
 
 typedef struct trainer {
@@ -32,17 +33,17 @@ typedef struct trainer {
     standardize_t standardize;
     graph_t *graph;
     flat_state_t flat;
-    reduce_t *reduce;        /* training only, like the optimizer */
-    float *weights;          /* flat state order; in the reduction's memory when training */
-    float *own_weights;      /* when not */
+    reduce_t *reduce;   /* training only, like the optimizer */
+    float *weights;     /* flat state order; in the reduction's memory when training */
+    float *own_weights; /* when not */
     executor_t *executor;
     optimizer_t *optimizer;
     batch_t batch;
     int shards, shard_first, shard_count; /* V; local run */
     int64_t samples_per_shard;
-    int64_t train_count;   /* samples trained on in an epoch */
-    int64_t *order;        /* of the current epoch */
-    int64_t order_epoch;   /* -1: none */
+    int64_t train_count; /* samples trained on in an epoch */
+    int64_t *order;      /* of the current epoch */
+    int64_t order_epoch; /* -1: none */
     struct step_sums *sums;
     progress_t progress;
 } trainer_t;
@@ -59,23 +60,23 @@ status_t trainer_init_weights(trainer_t *trainer) MUST_CHECK;
 
 typedef struct step_result {
     double loss, learning_rate, grad_norm;
-    int64_t samples;         /* real ones, over all ranks */
-    double data_wait_ms;     /* this rank */
+    int64_t samples;     /* real ones, over all ranks */
+    double data_wait_ms; /* this rank */
     reduce_times_t reduce;
-    bool stop;               /* some rank was asked to stop */
+    bool stop;                                           /* some rank was asked to stop */
     const double *rank_samples, *rank_flop, *rank_cpu_s; /* [size] */
 } step_result_t;
 
-/* One optimiser step on batch progress.batch of epoch progress.epoch; advances step and batch. stop: this
- * rank was signalled. */
+/* One optimiser step on batch progress.batch of epoch progress.epoch; advances step and batch.
+ * stop: this rank was signalled. */
 status_t trainer_step(trainer_t *trainer, bool stop, step_result_t *result_out) MUST_CHECK;
 
 int64_t trainer_batches(const trainer_t *trainer); /* per epoch */
 /* Executed multiply-adds x 2 of one sample in a training step: forward, and backward twice that. */
 double trainer_flop_per_sample(const trainer_t *trainer);
 
-status_t trainer_evaluate(trainer_t *trainer, split_t split, evaluation_t **evaluation_out)
-    MUST_CHECK;
+status_t trainer_evaluate(trainer_t *trainer, split_t split,
+                          evaluation_t **evaluation_out) MUST_CHECK;
 
 /* Backend, device, ISA, library versions, threads, precision, V: equal fingerprints promise equal
  * bits. JSON object text; caller frees. */
