@@ -1,0 +1,48 @@
+"""`jmt step` refuses what it would otherwise have to guess: exit 2, one line on standard error, and no
+result."""
+import array
+import math
+import os
+import subprocess
+import tempfile
+
+import golden
+import cases
+import safetensors
+
+
+def spoilt(batch):
+    """(what is wrong, words of the message, the batch)"""
+    shape, values = batch["input/video"]
+    broken = values[:]
+    broken[next(i for i, v in enumerate(values) if not math.isnan(v))] = math.nan
+    steps = (cases.BATCH, cases.LENGTH)
+    zeros = (steps, array.array("d", [0.0] * (steps[0] * steps[1])))
+    one = {name: entry for name, entry in batch.items() if not name.endswith("/level")}
+    return [("NaN where valid", "not finite", dict(batch, **{"input/video": (shape, broken)})),
+            ("no target", "target/level is missing", one),
+            ("both kinds", "both", dict(one, **{"target/level": zeros, "cotangent/level": zeros})),
+            ("misspelt mask", "mask/vidio", dict(batch, **{"mask/vidio": zeros})),
+            ("another shape", "is expected", dict(batch, **{"input/audio": zeros}))]
+
+
+def main():
+    report, case = golden.Report(), cases.masked()[2]
+    with tempfile.TemporaryDirectory() as directory:
+        step = golden.Step(case, directory, report)
+        for what, words, batch in spoilt(case.batch):
+            safetensors.write(step.batch, batch)
+            out = os.path.join(directory, "out.safetensors")
+            files = ["--weights", step.weights, "--batch", step.batch, "--out", out]
+            done = subprocess.run([golden.program(), "step"] + step.arguments + files,
+                                  stderr=subprocess.PIPE, universal_newlines=True, check=False)
+            lines = done.stderr.splitlines()
+            report.equal(what + ": exit", done.returncode, 2)
+            report.equal(what + ": lines", len(lines), 1)
+            report.equal(what + ": message " + done.stderr.strip(), words in done.stderr, True)
+            report.equal(what + ": output written", os.path.exists(out), False)
+    report.exit()
+
+
+if __name__ == "__main__":
+    main()
