@@ -1,5 +1,5 @@
-"""`jmt step` refuses what it would otherwise have to guess: exit 2, one line on standard error, and no
-result."""
+"""`jmt step` refuses what it would otherwise have to guess: exit 2, one line on standard error,
+and no result."""
 import array
 import math
 import os
