@@ -13,7 +13,7 @@
 
 /* --- predicting ------------------------------------------------------------------------------ */
 
-/* --- predicting -------------------------------------------------------------------------------- */
+/* The first `samples` of the executor's predictions and labels go behind those already there. */
 static void keep_outputs(const batch_t *batch, int64_t done, int64_t samples,
                          evaluation_t *evaluation) {
     for (int t = 0; t < evaluation->target_count; t++) {
