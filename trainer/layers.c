@@ -148,20 +148,21 @@ value_t encoder_apply(graph_t *graph, const char *name, const encoder_t *encoder
 
 /* --- head ------------------------------------------------------------------------------------- */
 
-head_t head_make(graph_t *graph, const char *name, int64_t dim, int64_t hidden, int64_t outputs) {
-    head_t head;
-    head.hidden = linear_make(graph, name_of("%s.head.0", name).text, dim, hidden);
-    head.out = linear_make(graph, name_of("%s.head.3", name).text, hidden, outputs);
-    return head;
+linear_t head_hidden_make(graph_t *graph, const char *name, int64_t dim, int64_t hidden) {
+    return linear_make(graph, name_of("%s.0", name).text, dim, hidden);
 }
 
-void head_apply(graph_t *graph, const char *name, head_t head, value_t x, double dropout) {
-    value_t hidden =
-        linear_apply(graph, name_of("%s.head.0", name).text, head.hidden, x, ACTIVATION_RELU);
-    if (dropout > 0.0) {
-        hidden = graph_dropout(graph, name_of("%s.head.2", name).text, hidden, dropout);
-    }
+linear_t head_out_make(graph_t *graph, const char *target, int64_t hidden, int64_t outputs) {
+    return linear_make(graph, name_of("%s.head.3", target).text, hidden, outputs);
+}
+
+value_t head_hidden(graph_t *graph, const char *name, linear_t hidden, value_t x, double dropout) {
+    x = linear_apply(graph, name_of("%s.0", name).text, hidden, x, ACTIVATION_RELU);
+    return dropout > 0.0 ? graph_dropout(graph, name_of("%s.2", name).text, x, dropout) : x;
+}
+
+void head_out(graph_t *graph, const char *target, linear_t out, value_t hidden) {
     graph_output(
-        graph, name,
-        linear_apply(graph, name_of("%s.head.3", name).text, head.out, hidden, ACTIVATION_NONE));
+        graph, target,
+        linear_apply(graph, name_of("%s.head.3", target).text, out, hidden, ACTIVATION_NONE));
 }

@@ -8,18 +8,19 @@
 typedef struct model_row {
     const char *name;
     int modalities_min, modalities_max;
+    bool plain; /* no L2-normalisation; targets share the hidden layer of the head */
     value_t (*build)(graph_t *graph, const config_t *config, const model_input_t *input);
 } model_row_t;
 
 /* `majority` sees nothing: its output is a constant, set from training labels. The most modalities
  * are those whose M (M + 1) tokens or M (M - 1) pairs are at most OP_INPUTS_MAX. */
 static const model_row_t models[] = {
-    {"jmt", 1, 7, model_jmt},
-    {"mt", 2, 8, model_mt},
-    {"concat", 1, CONFIG_MODALITIES_MAX, model_concat},
-    {"concat_encoder", 1, CONFIG_MODALITIES_MAX, model_concat_encoder},
-    {"unimodal", 1, 1, model_unimodal},
-    {"majority", 1, CONFIG_MODALITIES_MAX, NULL},
+    {"jmt", 1, 7, false, model_jmt},
+    {"mt", 2, 8, false, model_mt},
+    {"concat", 1, CONFIG_MODALITIES_MAX, false, model_concat},
+    {"concat_encoder", 1, CONFIG_MODALITIES_MAX, false, model_concat_encoder},
+    {"unimodal", 1, 1, true, model_unimodal},
+    {"majority", 1, CONFIG_MODALITIES_MAX, true, NULL},
 };
 
 int64_t target_columns(const target_config_t *target) {
@@ -71,7 +72,7 @@ static status_t wants_front(const config_t *config, const modality_config_t *mod
 }
 
 static status_t check_name(const char *name) {
-    static const char *const taken[] = {JOINT_NAME, TOKEN_NAME, FUSION_NAME};
+    static const char *const taken[] = {JOINT_NAME, TOKEN_NAME, FUSION_NAME, HEAD_NAME};
     for (int i = 0; i < ARRAY_LEN(taken); i++) {
         if (strcmp(name, taken[i]) == 0) {
             return status_fail(STATUS_INPUT,
@@ -85,7 +86,7 @@ static status_t check_name(const char *name) {
 
 /* Parameters of all modalities first, then what is computed from them. */
 static status_t build_inputs(graph_t *graph, const config_t *config, const int64_t *dims,
-                             model_input_t *input) {
+                             bool normalize, model_input_t *input) {
     int indices[CONFIG_MODALITIES_MAX];
     input->count = model_modalities(config, indices);
     bool front[STREAMS_MAX];
@@ -108,20 +109,36 @@ static status_t build_inputs(graph_t *graph, const config_t *config, const int64
             stream->x = linear_apply(graph, name_of("%s.front", input->name[m]).text, projection[m],
                                      stream->x, ACTIVATION_NONE);
         }
-        stream->x = graph_l2_normalize(graph, name_of("%s.normalize", input->name[m]).text,
-                                       stream->x, stream->mask);
+        stream->x = normalize
+                        ? graph_l2_normalize(graph, name_of("%s.normalize", input->name[m]).text,
+                                             stream->x, stream->mask)
+                        : graph_mask_rows(graph, name_of("%s.mask", input->name[m]).text, stream->x,
+                                          stream->mask);
     }
     return STATUS_OK;
 }
 
-static void build_heads(graph_t *graph, const config_t *config, value_t x) {
-    head_t heads[CONFIG_TARGETS_MAX];
+static name_t hidden_name(const config_t *config, int target, bool shared) {
+    return shared ? name_of(HEAD_NAME) : name_of("%s.head", config->targets[target].name);
+}
+
+static void build_heads(graph_t *graph, const config_t *config, bool shared, value_t x) {
+    int64_t dim = config->model.dim, width = config->model.head_hidden;
+    linear_t hidden[CONFIG_TARGETS_MAX], out[CONFIG_TARGETS_MAX];
     for (int t = 0; t < config->target_count; t++) {
-        heads[t] = head_make(graph, config->targets[t].name, config->model.dim,
-                             config->model.head_hidden, target_columns(&config->targets[t]));
+        hidden[t] = shared && t > 0
+                        ? hidden[0]
+                        : head_hidden_make(graph, hidden_name(config, t, shared).text, dim, width);
+        out[t] = head_out_make(graph, config->targets[t].name, width,
+                               target_columns(&config->targets[t]));
     }
+    value_t y = x;
     for (int t = 0; t < config->target_count; t++) {
-        head_apply(graph, config->targets[t].name, heads[t], x, config->model.head_dropout);
+        if (t == 0 || !shared) {
+            y = head_hidden(graph, hidden_name(config, t, shared).text, hidden[t], x,
+                            config->model.head_dropout);
+        }
+        head_out(graph, config->targets[t].name, out[t], y);
     }
 }
 
@@ -176,9 +193,9 @@ status_t model_build(const config_t *config, const int64_t *dims, graph_t **grap
         build_majority(graph, config, dims);
     } else {
         model_input_t input = {0};
-        status = build_inputs(graph, config, dims, &input);
+        status = build_inputs(graph, config, dims, !row->plain, &input);
         if (status == STATUS_OK) {
-            build_heads(graph, config, row->build(graph, config, &input));
+            build_heads(graph, config, row->plain, row->build(graph, config, &input));
         }
     }
     if (status == STATUS_OK) {

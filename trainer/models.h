@@ -11,9 +11,10 @@ enum { STREAMS_MAX = CONFIG_MODALITIES_MAX + 1 };
 #define JOINT_NAME  "joint"
 #define TOKEN_NAME  "token"
 #define FUSION_NAME "fusion"
+#define HEAD_NAME   "head"
 
 /* What every model starts from: its modalities as streams of model.dim features, projected by
- * `front` where wanted, zero where masked, and L2-normalised. */
+ * `front` where wanted, L2-normalised (`unimodal`: not), and zero where masked. */
 typedef struct model_input {
     int count;
     const char *name[STREAMS_MAX];
@@ -31,7 +32,8 @@ int model_modalities(const config_t *config, int indices[CONFIG_MODALITIES_MAX])
 int64_t target_columns(const target_config_t *target);
 
 /* One function per model: its parameters in the order of jmt.md appendix A, then the computation.
- * It returns [length, model.dim] per sample; model_build puts the heads on it. */
+ * It returns [length, model.dim] per sample; model_build puts the heads on it: one per target, or,
+ * for `unimodal`, one hidden layer for all targets (512-128-2, jmt.md 1.8). */
 value_t model_jmt(graph_t *graph, const config_t *config, const model_input_t *input);
 value_t model_mt(graph_t *graph, const config_t *config, const model_input_t *input);
 value_t model_concat(graph_t *graph, const config_t *config, const model_input_t *input);

@@ -8,7 +8,8 @@ double schedule_learning_rate(const config_t *config, int64_t step, int64_t epoc
     if (strcmp(config->schedule.name, "step") == 0) {
         rate *= pow(config->schedule.gamma, (double)(epoch / config->schedule.step_epochs));
     } else if (strcmp(config->schedule.name, "cosine") == 0) {
-        rate *= 0.5 * (1.0 + cos(3.141592653589793 * (double)epoch / (double)config->epochs));
+        double done = fmin((double)epoch / (double)config->epochs, 1.0); /* --steps may go beyond */
+        rate *= 0.5 * (1.0 + cos(3.141592653589793 * done));
     }
     if (rate < config->schedule.min_learning_rate) {
         rate = config->schedule.min_learning_rate;

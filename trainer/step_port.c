@@ -222,30 +222,37 @@ static void collect(const port_t *port, double loss, tensor_set_t *result) {
     }
 }
 
-/* Every tensor of the batch is one of ours, and an output has a target or a cotangent, not both. */
+/* Whether `name` is PREFIX and the name of an input (or of an output) of the graph. */
+static bool names_one(const char *name, const char *prefix, int count, const graph_t *graph,
+                      const char *(*name_at)(const graph_t *graph, int index)) {
+    size_t length = strlen(prefix);
+    bool found = false;
+    for (int i = 0; i < count && strncmp(name, prefix, length) == 0; i++) {
+        found |= strcmp(name + length, name_at(graph, i)) == 0;
+    }
+    return found;
+}
+
+/* A misspelt mask must not pass for a missing one; nor may a cotangent hide a target. */
 static status_t check_names(const port_t *port, const tensor_set_t *batch) {
-    int known = 0;
-    for (int m = 0; m < graph_input_count(port->graph); m++) {
-        const char *input = graph_input_name(port->graph, m);
-        known += tensor_set_find(batch, name_of("input/%s", input).text) != NULL;
-        known += tensor_set_find(batch, name_of("mask/%s", input).text) != NULL;
-    }
-    for (int o = 0; o < graph_output_count(port->graph); o++) {
-        const char *output = graph_output_name(port->graph, o);
-        bool target = tensor_set_find(batch, name_of("target/%s", output).text) != NULL;
-        bool cotangent = tensor_set_find(batch, name_of("cotangent/%s", output).text) != NULL;
-        if (target && cotangent) {
+    const graph_t *graph = port->graph;
+    int inputs = graph_input_count(graph), outputs = graph_output_count(graph);
+    for (int i = 0; i < batch->count; i++) {
+        const char *name = batch->tensors[i].name;
+        bool cotangent = names_one(name, "cotangent/", outputs, graph, graph_output_name);
+        if (!cotangent && !names_one(name, "target/", outputs, graph, graph_output_name) &&
+            !names_one(name, "input/", inputs, graph, graph_input_name) &&
+            !names_one(name, "mask/", inputs, graph, graph_input_name)) {
             return status_fail(STATUS_INPUT,
-                               "the batch has both target/%s and cotangent/%s; give one", output,
-                               output);
+                               "tensor %s of the batch is not of this model; leave it out or "
+                               "correct its name",
+                               name);
         }
-        known += target || cotangent;
-    }
-    if (known != batch->count) {
-        return status_fail(STATUS_INPUT,
-                           "%d of the batch's %d tensors are not of this model; it takes "
-                           "input/MODALITY, mask/MODALITY, and target/NAME or cotangent/NAME",
-                           batch->count - known, batch->count);
+        name_t target = name_of("target/%s", cotangent ? strchr(name, '/') + 1 : "");
+        if (cotangent && tensor_set_find(batch, target.text) != NULL) {
+            return status_fail(STATUS_INPUT, "the batch has both %s and %s; give one of them", name,
+                               target.text);
+        }
     }
     return STATUS_OK;
 }
@@ -286,7 +293,9 @@ static status_t batch_shape(port_t *port, const tensor_set_t *batch,
         name_t name = name_of("input/%s", modality->name);
         const tensor_t *x = tensor_set_find(batch, name.text);
         if (x == NULL || x->rank != 3 || x->dims[0] < 1 || x->dims[1] < 1 || x->dims[2] < 1) {
-            return status_fail(STATUS_INPUT, "tensor %s [B,L,D] is missing from the batch",
+            return status_fail(STATUS_INPUT,
+                               "tensor %s is missing from the batch or has another shape; "
+                               "[B,L,D] is expected",
                                name.text);
         }
         if (m == 0) {

@@ -86,8 +86,10 @@ def shapes(spec):
             encoder("fusion", spec.layers)
     elif spec.model != "unimodal":
         raise ValueError(f"no reference for model {spec.model}")
-    for name in spec.targets:
-        linear(name + ".head.0", d, spec.head_hidden)
+    shared = spec.model == "unimodal"
+    for number, name in enumerate(spec.targets):
+        if not shared or number == 0:
+            linear("head.0" if shared else name + ".head.0", d, spec.head_hidden)
         linear(name + ".head.3", spec.head_hidden, spec.columns(name))
     return out
 
@@ -180,8 +182,10 @@ def joint_multimodal_transformer(p, spec, streams, masks):
 def multimodal_transformer(p, spec, streams, masks):
     streams = [encoder(p, name, spec.layers, spec.heads, x, mask)
                for name, x, mask in zip(spec.modalities, streams, masks)]
-    crossed = [attention(p, spec.modalities[q] + ".cross", spec.heads, streams[q], streams[k],
-                         masks[k]) for q, k in pairs(len(streams))]
+    crossed = []
+    for q, k in pairs(len(streams)):
+        y = attention(p, spec.modalities[q] + ".cross", spec.heads, streams[q], streams[k], masks[k])
+        crossed.append(y * (masks[q] & masks[k].any(dim=1, keepdim=True))[:, :, None])
     return linear(p, "fusion", torch.cat(crossed, dim=2))
 
 
@@ -207,13 +211,15 @@ def forward(p, spec, inputs, masks, dropout=None):
         x = torch.where(mask[:, :, None], x, torch.zeros((), dtype=x.dtype))
         if front:
             x = linear(p, name + ".front", x)
-        norm = x.norm(dim=2, keepdim=True).clamp_min(1e-12)
-        streams.append(torch.where(mask[:, :, None], x / norm, torch.zeros((), dtype=x.dtype)))
+        if spec.model != "unimodal":
+            x = x / x.norm(dim=2, keepdim=True).clamp_min(1e-12)
+        streams.append(torch.where(mask[:, :, None], x, torch.zeros((), dtype=x.dtype)))
     fused = fuse(p, spec, streams, list(masks))
     outputs = {}
     for name in spec.targets:
-        hidden = torch.relu(linear(p, name + ".head.0", fused))
-        hidden = hidden if dropout is None else dropout(name, hidden)
+        head = "head" if spec.model == "unimodal" else name + ".head"
+        hidden = torch.relu(linear(p, head + ".0", fused))
+        hidden = hidden if dropout is None else dropout(head, hidden)
         y = linear(p, name + ".head.3", hidden)
         outputs[name] = y if spec.columns(name) > 1 else y[:, :, 0]
     return outputs

@@ -137,7 +137,7 @@ class Twin:
         p = self.spec.head_dropout
         if p == 0:
             return x
-        u = uniforms(self.config["seed"], name + ".head.2", self.step, x.numel()).reshape(x.shape)
+        u = uniforms(self.config["seed"], name + ".2", self.step, x.numel()).reshape(x.shape)
         return x * torch.tensor(np.where(u >= p, 1 / (1 - p), 0.0), dtype=self.dtype)
 
     def train_step(self, epoch, numbers):
