@@ -173,8 +173,8 @@ static status_t prefix_mine(const comm_t *comm, status_t status, const char *ope
 static status_t agree(comm_t *comm, status_t mine, const char *operation) {
     int worst = 0, reporter = 0;
     int32_t own = (int32_t)mine, *all = comm->votes;
-    status_t status = comm_all_gather(comm, &own, sizeof own, all,
-                                      operation != NULL ? operation : "agreement");
+    status_t status =
+        comm_all_gather(comm, &own, sizeof own, all, operation != NULL ? operation : "agreement");
     for (int r = 0; r < comm->size && status == STATUS_OK; r++) {
         if (severity((status_t)all[r]) > worst) {
             worst = severity((status_t)all[r]);

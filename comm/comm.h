@@ -36,8 +36,8 @@ double comm_wait_cpu_s(const comm_t *comm); /* CPU time burnt in those waits (po
 /* Collective. The worst status of all ranks. On ranks whose own status is not the reported one,
  * returns STATUS_PEER carrying nothing to print; the lowest rank with the worst status gets it back
  * with its own text, prefixed "rank R: OPERATION: " if there are several ranks and operation is not
- * NULL (NULL: the cause is the same everywhere, as with a configuration). So exactly one rank prints.
- * The exit code that all ranks should use: comm_exit_status(). */
+ * NULL (NULL: the cause is the same everywhere, as with a configuration). So exactly one rank
+ * prints. The exit code that all ranks should use: comm_exit_status(). */
 status_t comm_agree(comm_t *comm, status_t mine, const char *operation) MUST_CHECK;
 status_t comm_exit_status(const comm_t *comm); /* worst agreed so far; STATUS_OK if none */
 /* After a time-out or an MPI error nothing is sent any more: every call returns an error,

@@ -1,16 +1,16 @@
 /* kernels.h - the table of operations. One table per (backend, activation type); `ref` in float and
  * double is the plain truth, others fill the same table and are tested against it.
  *
- * Matrices. An activation is a matrix of rows x cols for each local shard; row r of shard s begins at
- * data + s * shard_stride + r * row_stride (elements). Only the row stride is free, so packed
+ * Matrices. An activation is a matrix of rows x cols for each local shard; row r of shard s begins
+ * at data + s * shard_stride + r * row_stride (elements). Only the row stride is free, so packed
  * projections, concatenations and token stacks are views that producers write into.
  *
- * An operation is planned once (shapes and attributes are fixed, libraries make their primitives) and
- * then called for a run of shards [shard_begin, shard_end). Calls never allocate, never fail.
+ * An operation is planned once (shapes and attributes are fixed, libraries make their primitives)
+ * and then called for a run of shards [shard_begin, shard_end). Calls never allocate, never fail.
  *   forward           overwrites out and saved
  *   backward_data     overwrites d_in[i] where d_in[i].data is not NULL; d_out is read only
- *   backward_weights  overwrites d_weight[i]: the gradient of ONE shard (shard_end = shard_begin + 1)
- * No shard's result depends on which other shards are in the call, on the rank count, or on time. */
+ *   backward_weights  overwrites d_weight[i]: of ONE shard: shard_end is the next
+ * No shard's result depends on which other shards are in the call, on the rank count or on time. */
 #ifndef JMT_KERNELS_H
 #define JMT_KERNELS_H
 
@@ -46,16 +46,17 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN } token_rule_t;
  *                          q [groups*query_len, d], k and v [groups*key_len, d], heads divide d;
  *                          mask: groups*key_len keys; a query whose keys are all masked yields 0.
  *                          saved: the probabilities [groups, heads, query_len, key_len]
- *  add_layernorm  x[,y]    z = LN(x + y) * gain + bias, population variance, epsilon inside the root;
- *                          weights gain [d], bias [d]; saved: mean and 1/sd of each row
+ *  add_layernorm  x[,y]    z = LN(x + y) * gain + bias, population variance, epsilon inside the
+ *                          root; weights gain [d], bias [d]; saved: mean and 1/sd of each row
  *  relu           x        max(0, x)
  *  l2_normalize   x        x / max(|x|, 1e-12) by row; rows masked out become 0 and get gradient 0
  *  mask_rows      x        x, with rows masked out set to 0; so is their gradient
- *  concat         x...     columns side by side (a part whose storage already lies in out is skipped)
- *  select_token   x        x [rows*tokens, d] -> [rows, d]: the last valid token of each row, or the
- *                          mean over its valid tokens; mask: rows*tokens; none valid: the last one
- *  dropout        x        training: x * (u >= p) / (1 - p) with u = uniform(seed, node, step, element),
- *                          element counted over the GLOBAL batch (shard_first + s); else the identity
+ *  concat         x...     columns side by side (a part whose storage lies in out is skipped)
+ *  select_token   x        x [rows*tokens, d] -> [rows, d]: the last valid token of each row, or
+ *                          the mean over its valid tokens; mask: rows*tokens; none valid: the last
+ *  dropout        x        training: x * (u >= p) / (1 - p) with u = uniform(seed, node, step,
+ *                          element), element counted over the GLOBAL batch (shard_first + s);
+ *                          else the identity
  *  sum            x...     x0 + x1 + ... in this order (1 to 64 terms; out may be one of them)
  */
 #define OP_LIST(X)                                                                                 \
@@ -140,13 +141,13 @@ typedef struct op_row {
 
 /* Losses couple a whole batch, so they come in two halves with a sum over shards between them.
  *   ccc            sums n, Sx, Sy, Sxx, Syy, Sxy (double) of predictions x and targets y;
- *                  loss = 1 - 2 s_xy / (s_xx + s_yy + (m_x - m_y)^2 + 1e-8); population statistics, or
- *                  n-1 in variances and covariance when `unbiased` (jmt.md 2.1)
+ *                  loss = 1 - 2 s_xy / (s_xx + s_yy + (m_x - m_y)^2 + 1e-8); population
+ *                  statistics, or n-1 in variances and covariance when `unbiased` (jmt.md 2.1)
  *   mse            sums n, S(x-y)^2; loss = S / n
  *   cross_entropy  sums n, S -log softmax(x)[y]; loss = S / n; x has one column per class, y is the
  *                  class index
- * A target that is NaN is invalid: in no sum, gradient 0. n = 0: loss 0, gradient 0. ccc with n < 2: the
- * same. Row r of x belongs to target[r * target_stride]. */
+ * A target that is NaN is invalid: in no sum, gradient 0. n = 0: loss 0, gradient 0. ccc with
+ * n < 2: the same. Row r of x belongs to target[r]. */
 typedef enum { LOSS_CCC, LOSS_MSE, LOSS_CROSS_ENTROPY } loss_kind_t;
 enum { LOSS_SUMS = 6 };
 
@@ -190,7 +191,7 @@ typedef struct kernels {
     void (*loss_gradient)(const loss_call_t *call, const double global_sums[LOSS_SUMS]);
     void (*optimizer_update)(const optimizer_call_t *call);
     void (*add)(void *out, const void *a, const void *b, int64_t count); /* out may be a or b */
-    double (*sum_squares)(const void *x, int64_t count);                 /* in order, in double */
+    double (*sum_squares)(const void *x, int64_t count); /* fixed order, in double */
     bool (*all_finite)(const void *x, int64_t count);
 } kernels_t;
 
@@ -202,14 +203,14 @@ void mask_any(mask_t out, const mask_t *in, int count, int shard_begin, int shar
 void mask_tokens(mask_t out, const mask_t *query, const mask_t *key, int tokens, int64_t groups,
                  int shard_begin, int shard_end);
 
-/* backend "ref" or "cpu"; STATUS_UNAVAILABLE (exit 3) names what is missing and the remedy. "cpu" has
- * float only. The table is constant for the process; JMT_ISA is read here, once. */
+/* backend "ref" or "cpu"; STATUS_UNAVAILABLE (exit 3) names what is missing and the remedy. "cpu"
+ * has float only. The table is constant for the process; JMT_ISA is read here, once. */
 status_t kernels_for(const char *backend, dtype_t dtype, const kernels_t **kernels_out) MUST_CHECK;
 
 /* What the machine and the environment (JMT_ISA) allow: "generic" | "avx2" | "avx512". */
 status_t kernels_isa(const char **isa_out) MUST_CHECK;
 
-/* Threads that one operation may use on this rank (OpenMP). */
+/* Threads that one operation may use on this rank (OpenMP); to be set before plans are made. */
 status_t kernels_set_threads(int threads) MUST_CHECK;
 
 /* Versions of the libraries that compute, for the numerics fingerprint: "onednn 2.6.3". Static. */

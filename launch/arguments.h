@@ -1,5 +1,5 @@
-/* arguments.h - a command line as positional words and declared options. Help is printed from the same
- * declarations. */
+/* arguments.h - a command line as positional words and declared options. Help is printed from the
+ * same declarations. */
 #ifndef JMT_ARGUMENTS_H
 #define JMT_ARGUMENTS_H
 
@@ -24,13 +24,14 @@ typedef struct arguments {
     int counts[OPTIONS_MAX];
 } arguments_t;
 
-/* Options may stand anywhere and as --name=value; with `rest`, everything from the first positional on
- * is positional. STATUS_INPUT names the nearest option. */
+/* Options may stand anywhere and as --name=value; with `rest`, everything from the first positional
+ * on is positional. STATUS_INPUT names the nearest option. */
 status_t arguments_parse(int argc, char **argv, const option_t *options, int positional_min,
                          int positional_max, bool rest, arguments_t *arguments_out) MUST_CHECK;
 
 bool arguments_has(const arguments_t *arguments, const char *name);
-const char *arguments_value(const arguments_t *arguments, const char *name); /* last; NULL: absent */
+const char *arguments_value(const arguments_t *arguments,
+                            const char *name); /* last; NULL: absent */
 const char *const *arguments_values(const arguments_t *arguments, const char *name, int *count_out);
 /* A whole number in [min, max]; `otherwise` if absent. */
 status_t arguments_integer(const arguments_t *arguments, const char *name, int64_t min, int64_t max,

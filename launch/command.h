@@ -23,12 +23,16 @@ extern const command_t command_train, command_evaluate, command_shard, command_i
     command_table;
 
 /* --set, --json and the like, declared once. */
-#define OPTION_SET  { "--set", "KEY=VALUE", "override a setting of the configuration; may be repeated" }
-#define OPTION_JSON { "--json", NULL, "print one JSON object on stdout" }
-#define OPTION_END  { NULL, NULL, NULL }
+#define OPTION_SET                                                                                 \
+    { "--set", "KEY=VALUE", "override a setting of the configuration; may be repeated" }
+#define OPTION_JSON                                                                                \
+    { "--json", NULL, "print one JSON object on stdout" }
+#define OPTION_END                                                                                 \
+    { NULL, NULL, NULL }
 
 /* The CONFIG at positional `index` with --set applied. */
-status_t command_config_of(const arguments_t *arguments, int index, config_t **config_out) MUST_CHECK;
+status_t command_config_of(const arguments_t *arguments, int index,
+                           config_t **config_out) MUST_CHECK;
 
 /* What --version prints, as JSON; caller frees. */
 char *version_json(void);

@@ -6,12 +6,11 @@
 status_t command_config_of(const arguments_t *arguments, int index, config_t **config_out) {
     int count = 0;
     const char *const *sets = arguments_values(arguments, "--set", &count);
-    const char *path =
-        index < arguments->positional_count ? arguments->positional[index] : NULL;
+    const char *path = index < arguments->positional_count ? arguments->positional[index] : NULL;
     return config_load(path, sets, count, config_out);
 }
 
-static const option_t options[] = { OPTION_SET, OPTION_JSON, OPTION_END };
+static const option_t options[] = {OPTION_SET, OPTION_JSON, OPTION_END};
 
 /* With a file (or --set): the resolved configuration; without: every key that there is. */
 static status_t run(comm_t *comm, const arguments_t *arguments) {

@@ -10,26 +10,26 @@
 #include "launch/command.h"
 
 static const option_t options[] = {
-    { "--source", "DIR", "what to import" },
-    { "--out", "DIR", "data directory to write (the key file becomes DIR.key)" },
-    { "--set", "KEY=VALUE", "an option of the importer; may be repeated" },
-    { "--recognise", "DIR", "print the importer that recognises DIR" },
-    { "--verify", "DIR", "check every byte of a data directory; exit 1 if any is bad" },
-    { "--remove-subject", "NAME", "rewrite the data directory without this person; needs --key" },
-    { "--key", "FILE", "the key file of the import" },
+    {"--source", "DIR", "what to import"},
+    {"--out", "DIR", "data directory to write (the key file becomes DIR.key)"},
+    {"--set", "KEY=VALUE", "an option of the importer; may be repeated"},
+    {"--recognise", "DIR", "print the importer that recognises DIR"},
+    {"--verify", "DIR", "check every byte of a data directory; exit 1 if any is bad"},
+    {"--remove-subject", "NAME", "rewrite the data directory without this person; needs --key"},
+    {"--key", "FILE", "the key file of the import"},
     OPTION_JSON,
     OPTION_END,
 };
 
 static status_t verify(const char *directory, bool json) {
-    verify_report_t report = { 0 };
+    verify_report_t report = {0};
     TRY(shard_verify_dir(directory, &report));
     json_t *bad = json_array();
     for (int64_t i = 0; i < report.bad_count; i++) {
         const verify_bad_t *b = &report.bad[i];
         json_array_append_new(bad, json_pack("{s:s, s:I, s:I, s:s}", "file", b->file, "offset",
-                                             (json_int_t)b->offset, "length",
-                                             (json_int_t)b->length, "what", b->what));
+                                             (json_int_t)b->offset, "length", (json_int_t)b->length,
+                                             "what", b->what));
     }
     json_t *object = json_pack("{s:I, s:I, s:o}", "files", (json_int_t)report.files, "blocks",
                                (json_int_t)report.blocks, "bad", bad);
@@ -43,11 +43,11 @@ static status_t verify(const char *directory, bool json) {
     }
     status_t status = STATUS_OK;
     if (report.bad_count > 0) {
-        status = status_fail(STATUS_FAILED, "%s: %s (bytes %lld to %lld) and %lld more; import again",
-                             report.bad[0].file, report.bad[0].what,
-                             (long long)report.bad[0].offset,
-                             (long long)(report.bad[0].offset + report.bad[0].length),
-                             (long long)report.bad_count - 1);
+        status =
+            status_fail(STATUS_FAILED, "%s: %s (bytes %lld to %lld) and %lld more; import again",
+                        report.bad[0].file, report.bad[0].what, (long long)report.bad[0].offset,
+                        (long long)(report.bad[0].offset + report.bad[0].length),
+                        (long long)report.bad_count - 1);
     }
     json_decref(object);
     verify_report_free(&report);
@@ -91,7 +91,8 @@ static status_t import(const arguments_t *arguments) {
         char names[512];
         importer_names(names, sizeof names);
         return status_fail(STATUS_INPUT,
-                           "usage: jmt shard IMPORTER [--source DIR] --out DIR; importers: %s", names);
+                           "usage: jmt shard IMPORTER [--source DIR] --out DIR; importers: %s",
+                           names);
     }
     int count = 0;
     const char *const *sets = arguments_values(arguments, "--set", &count);

@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 file_lines_max=600
 function_lines_max=70
-columns_max=100
+columns_max=100 # scripts: 120
 jansson_users='^(data-sharding|trainer|launch|tests)/'
 getenv_users='^(launch/|comm/comm(_mpi)?\.c|kernels/kernels\.c|trainer/fault\.c|tests/)'
 
@@ -122,6 +122,7 @@ name_offenders() {
 file_length_offenders() {
     local file lines
     for file in "${texts[@]}"; do
+        [[ $file != tests/golden/vectors/* ]] || continue # numbers, not text
         lines=$(wc -l <"$file")
         [ "$lines" -gt $file_lines_max ] && echo "$file: $lines lines, at most $file_lines_max"
     done
@@ -197,7 +198,8 @@ marker_offenders() {
 column_offenders() {
     perl -CSD -ne '
         chomp;
-        print "$ARGV:$.: ", length, " columns\n" if length > '$columns_max';
+        $max = $ARGV =~ /\.[ch]$/ ? '$columns_max' : 120;
+        print "$ARGV:$.: ", length, " columns\n" if length > $max;
         print "$ARGV:$.: white space at the end\n" if /\s$/;
         print "$ARGV:$.: tab\n" if /\t/ && $ARGV =~ /\.[ch]$/;
         close ARGV if eof' "${texts[@]}"
@@ -226,7 +228,7 @@ else
 fi
 check 'no banned calls' banned_call_offenders
 check 'no leftover markers' marker_offenders
-check "lines have at most $columns_max columns and end clean" column_offenders
+check "lines have at most $columns_max columns (scripts: 120) and end clean" column_offenders
 # Other versions break lines elsewhere.
 if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
     check 'clang-format has nothing to change' format_offenders

@@ -59,8 +59,9 @@ encoder_t encoder_make(graph_t *graph, const char *name, int64_t layers, int64_t
 value_t encoder_apply(graph_t *graph, const char *name, const encoder_t *encoder, stream_t x,
                       int64_t groups);
 
-/* Heads, Linear -> ReLU -> Dropout -> Linear (jmt.md 1.6.5), in two halves, because targets may share
- * the first: NAME.0 (and .2, the dropout), and TARGET.head.3, which is the graph's output TARGET. */
+/* Heads, Linear -> ReLU -> Dropout -> Linear (jmt.md 1.6.5), in two halves, because targets may
+ * share the first: NAME.0 (and .2, the dropout), and TARGET.head.3, which is the graph's output
+ * TARGET. */
 linear_t head_hidden_make(graph_t *graph, const char *name, int64_t dim, int64_t hidden);
 linear_t head_out_make(graph_t *graph, const char *target, int64_t hidden, int64_t outputs);
 value_t head_hidden(graph_t *graph, const char *name, linear_t hidden, value_t x, double dropout);

@@ -1,7 +1,8 @@
 /* rng.h - counter-based random numbers: the same everywhere, in any order, on any rank.
  *
  * Philox4x32-10 of Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3"
- * (SC 2011). The key is the seed; the counter says what the number is for, never when it is drawn. */
+ * (SC 2011). The key is the seed; the counter says what the number is for, never when it is drawn.
+ */
 #ifndef JMT_BASE_RNG_H
 #define JMT_BASE_RNG_H
 
@@ -24,7 +25,8 @@ float rng_uniform(rng_key_t key, uint64_t index);
  * bound / 2^32. */
 uint64_t rng_below(rng_key_t key, uint64_t index, uint64_t bound);
 
-/* Standard normal, by Box-Muller in double from two uniforms. Host-only: libm decides the last bit. */
+/* Standard normal, by Box-Muller in double from two uniforms. Host-only: libm decides the last bit.
+ */
 double rng_normal(rng_key_t key, uint64_t index);
 
 /* FNV-1a of a name: the `stream` of a key. */

@@ -1,8 +1,9 @@
 /* status.h - what a function that can fail returns, and the one line that says why.
  *
- * The first function that knows the cause calls status_fail(); everyone above passes the status on with
- * TRY. The text is kept per thread (like errno, and the only such state of the program) until main
- * prints it: never print an error below main, so that a job of many ranks prints exactly one line. */
+ * The first function that knows the cause calls status_fail(); everyone above passes the status on
+ * with TRY. The text is kept per thread (like errno, and the only such state of the program) until
+ * main prints it: never print an error below main, so that a job of many ranks prints exactly one
+ * line. */
 #ifndef JMT_BASE_STATUS_H
 #define JMT_BASE_STATUS_H
 
@@ -22,7 +23,8 @@ typedef enum { STATUS_LIST(STATUS_ENUM_) } status_t;
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 
 /* Keeps the text of an error (one line, no trailing newline: "CAUSE; REMEDY") and returns `status`.
- * A second status_fail() on the same thread replaces the text: call it only where the cause is known. */
+ * A second status_fail() on the same thread replaces the text: call it only where the cause is
+ * known. */
 status_t status_fail(status_t status, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The same with strerror(errno) after the text: "cannot open X: No such file or directory". */

@@ -12,7 +12,7 @@ typedef struct place {
 } place_t;
 
 static place_t place(void) {
-    place_t p = { .dir = "/tmp/jmt-safetensors-XXXXXX" };
+    place_t p = {.dir = "/tmp/jmt-safetensors-XXXXXX"};
     assert_non_null(mkdtemp(p.dir));
     snprintf(p.path, sizeof p.path, "%s/x.safetensors", p.dir);
     return p;
@@ -31,8 +31,8 @@ static void write_raw(const place_t *p, const char *header, size_t data_bytes) {
 static void round_trip_keeps_every_byte(void **state) {
     (void)state;
     place_t p = place();
-    tensor_set_t out = { 0 }, in = { 0 };
-    int64_t dims[] = { 2, 3 }, none = 0;
+    tensor_set_t out = {0}, in = {0};
+    int64_t dims[] = {2, 3}, none = 0;
     float *data = tensor_set_add(&out, "a \"quoted\" name", TENSOR_F32, 2, dims)->data;
     for (int i = 0; i < 6; i++) {
         data[i] = (float)i * 0.1f;
@@ -60,7 +60,7 @@ static void round_trip_keeps_every_byte(void **state) {
 /* SHA-256 of "n\0F32\0" "1\0" and the four bytes of 1.0f, computed with sha256sum. */
 static void hash_is_the_documented_one(void **state) {
     (void)state;
-    tensor_set_t set = { 0 };
+    tensor_set_t set = {0};
     int64_t one = 1;
     *(float *)tensor_set_add(&set, "n", TENSOR_F32, 1, &one)->data = 1.0f;
     char text[65];
@@ -88,13 +88,13 @@ static void hostile_headers_are_refused(void **state) {
     };
     place_t p = place();
     for (int i = 0; i < ARRAY_LEN(bad); i++) {
-        tensor_set_t set = { 0 };
+        tensor_set_t set = {0};
         write_raw(&p, bad[i], 8);
         if (safetensors_read(p.path, &set) != STATUS_INPUT) {
             fail_msg("accepted: %s", bad[i]);
         }
     }
-    tensor_set_t set = { 0 };
+    tensor_set_t set = {0};
     CHECK_OK(file_write_durable(p.path, "\xff\xff\xff\xff\xff\xff\xff\x7f{}", 10));
     CHECK_FAILS(safetensors_read(p.path, &set), STATUS_INPUT, "cut short");
     CHECK_OK(file_write_durable(p.path, "abc", 3));
