@@ -24,6 +24,16 @@ char **alias_deal(const char *salt, int64_t count) {
     return aliases;
 }
 
+void key_id(const char *salt, const char *const *subjects, int64_t count,
+            char id_out[SHA256_TEXT_BYTES]) {
+    sha256_t *hash = sha256_open();
+    sha256_add(hash, salt, strlen(salt) + 1);
+    for (int64_t i = 0; i < count; i++) {
+        sha256_add(hash, subjects[i], strlen(subjects[i]) + 1);
+    }
+    sha256_close(hash, id_out);
+}
+
 char *alias_replace(const char *text, const char *subject, const char *alias) {
     size_t bytes = strlen(subject);
     char *result = text_copy(text);
@@ -107,8 +117,10 @@ status_t key_write(const char *path, const char *salt, const char *const *subjec
     for (int64_t i = 0; i < count; i++) {
         json_object_set_new(map, aliases[i], json_string(subjects[i]));
     }
-    json_t *root = json_pack("{s:s, s:i, s:s, s:o}", "format", "jmt-key", "version", 1, "salt",
-                             salt, "aliases", map);
+    char id[SHA256_TEXT_BYTES];
+    key_id(salt, subjects, count, id);
+    json_t *root = json_pack("{s:s, s:i, s:s, s:s, s:o}", "format", "jmt-key", "version", 1, "id",
+                             id, "salt", salt, "aliases", map);
     if (root == NULL) {
         return status_fail(STATUS_INPUT, "cannot write key file %s: a name is not valid UTF-8",
                            path);
@@ -142,12 +154,17 @@ static const char *alias_of(const json_t *root, const char *subject) {
     return NULL;
 }
 
-status_t key_find(const char *path, const char *subject, char **alias_out) {
+status_t key_find(const char *path, const char *id, const char *subject, char **alias_out) {
     json_t *root;
     TRY(read_key(path, &root));
+    const char *own = json_string_value(json_object_get(root, "id"));
     const char *alias = alias_of(root, subject);
     status_t status = STATUS_OK;
-    if (alias == NULL) {
+    if (own == NULL || strcmp(own, id) != 0) {
+        status = status_fail(
+            STATUS_INPUT, "%s: the key file of other data; give the one that was written with it",
+            path);
+    } else if (alias == NULL) {
         status = status_fail(STATUS_INPUT, "%s: no subject named \"%s\"; look at its aliases", path,
                              subject);
     } else {

@@ -38,8 +38,9 @@ static status_t take_field(const csv_t *csv, cursor_t *at, char **field_out, cha
     }
     *end_out = out;
     if (strchr(",\r\n", *at->next) == NULL) { /* which finds the text's end, too */
-        return status_fail(STATUS_INPUT, "%s:%lld: text after a closing quote; quote the whole field",
-                           csv->path, (long long)at->line);
+        return status_fail(STATUS_INPUT,
+                           "%s:%lld: text after a closing quote; quote the whole field", csv->path,
+                           (long long)at->line);
     }
     return STATUS_OK;
 }
@@ -110,8 +111,9 @@ void csv_close(csv_t *csv) {
 status_t csv_text(const csv_t *csv, int64_t row, int column, const char **text_out) {
     const csv_row_t *r = &csv->rows[row];
     if (column < 0 || column >= r->count) {
-        return status_fail(STATUS_INPUT, "%s:%lld: %d fields, column %d is missing; repair the file",
-                           csv->path, (long long)r->line, r->count, column + 1);
+        return status_fail(STATUS_INPUT,
+                           "%s:%lld: %d fields, column %d is missing; repair the file", csv->path,
+                           (long long)r->line, r->count, column + 1);
     }
     *text_out = r->fields[column];
     return STATUS_OK;

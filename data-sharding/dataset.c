@@ -10,10 +10,11 @@
 
 static status_t check_config(const dataset_config_t *config) {
     if (config->window < 1 || config->stride < 0 || config->stride > config->window) {
-        return status_fail(STATUS_INPUT,
-                           "data.window %lld, data.stride %lld: steps between windows would be left "
-                           "out; use 1 <= stride <= window (stride 0: window)",
-                           (long long)config->window, (long long)config->stride);
+        return status_fail(
+            STATUS_INPUT,
+            "data.window %lld, data.stride %lld: steps between windows would be left "
+            "out; use 1 <= stride <= window (stride 0: window)",
+            (long long)config->window, (long long)config->stride);
     }
     return STATUS_OK;
 }
@@ -91,9 +92,8 @@ static status_t no_such_track(const dataset_config_t *config, const shard_conten
             names = longer;
         }
     }
-    status_t status =
-        status_fail(STATUS_INPUT, "%s: no %s \"%s\"; it has:%s", config->path,
-                    is_target ? "target" : "modality", name, names);
+    status_t status = status_fail(STATUS_INPUT, "%s: no %s \"%s\"; it has:%s", config->path,
+                                  is_target ? "target" : "modality", name, names);
     free(names);
     return status;
 }
@@ -105,7 +105,8 @@ static status_t find_tracks(const dataset_config_t *config, dataset_t *dataset,
         for (int s = 0; s < dataset->shard_count; s++) {
             const shard_track_t *track = shard_track(dataset->shards[s], names[i], is_target);
             if (track == NULL) {
-                return no_such_track(config, shard_content(dataset->shards[s]), names[i], is_target);
+                return no_such_track(config, shard_content(dataset->shards[s]), names[i],
+                                     is_target);
             }
             int64_t at = (int64_t)i * dataset->shard_count + s;
             tracks[at] = track;
@@ -121,8 +122,10 @@ static status_t find_tracks(const dataset_config_t *config, dataset_t *dataset,
     return STATUS_OK;
 }
 
-/* One time grid for all wanted tracks of a recording: equal rates, the longest decides the length. */
-static status_t fit_recording(const dataset_config_t *config, dataset_t *dataset, int64_t recording) {
+/* One time grid for all wanted tracks of a recording: equal rates, the longest decides the length.
+ */
+static status_t fit_recording(const dataset_config_t *config, dataset_t *dataset,
+                              int64_t recording) {
     dataset_recording_t *r = &dataset->recordings[recording];
     const shard_track_t *first = NULL;
     for (int i = 0; i < dataset->modality_count + dataset->target_count; i++) {
@@ -158,8 +161,7 @@ static void cut_samples(dataset_t *dataset) {
                 dataset_sample_t sample = {recording, first, min_i64(dataset->window, length),
                                            scored};
                 int64_t count = dataset->sample_count[split]++;
-                dataset->samples[split] =
-                    array_grow(dataset->samples[split], count, sizeof sample);
+                dataset->samples[split] = array_grow(dataset->samples[split], count, sizeof sample);
                 dataset->samples[split][count] = sample;
                 scored = first + sample.steps;
             }

@@ -1,9 +1,9 @@
 /* dataset.h - a directory of shards as splits of fixed-length samples.
  *
- * A sample is a window of `window` steps of one recording: shorter is padded and masked, longer is cut
- * every `stride` steps (the last window is moved back so that it ends with the recording; a step that
- * two windows cover is scored once, in the earlier one). Knows no ranks: who reads which sample is the
- * caller's affair (sample_order.h). Every read checks the block's checksum. */
+ * A sample is a window of `window` steps of one recording: shorter is padded and masked, longer is
+ * cut every `stride` steps (the last window is moved back so that it ends with the recording; a
+ * step that two windows cover is scored once, in the earlier one). Knows no ranks: who reads which
+ * sample is the caller's affair (sample_order.h). Every read checks the block's checksum. */
 #ifndef JMT_DATASET_H
 #define JMT_DATASET_H
 
@@ -19,10 +19,10 @@ typedef struct dataset_config {
     const char *path;
     int64_t window; /* steps per sample, >= 1 */
     int64_t stride; /* 0: window */
-    /* Recordings that the importer marked train or test keep that; without any mark, subjects are dealt
-     * by a permutation keyed by split_seed: test_fraction of them to test. Then valid_fraction of the
-     * training SUBJECTS become valid, by the same key. At least one subject each where the fraction is
-     * positive. */
+    /* Recordings that the importer marked train or test keep that; without any mark, subjects are
+     * dealt by a permutation keyed by split_seed: test_fraction of them to test. Then
+     * valid_fraction of the training SUBJECTS become valid, by the same key. At least one subject
+     * each where the fraction is positive. */
     double valid_fraction, test_fraction;
     int64_t split_seed;
     bool allow_subject_overlap; /* else a subject in two splits is STATUS_INPUT, naming the alias */
@@ -50,16 +50,17 @@ typedef struct sample_info {
 } sample_info_t;
 sample_info_t dataset_sample(const dataset_t *dataset, split_t split, int64_t sample);
 
-/* Fills one sample. features[m]: [window, dim] floats, zero where mask[m][t] is 0; mask[m]: [window]
- * bytes; target[t]: [window] floats, NaN where there is no valid label (padding, and steps that an
- * earlier window already scores). A value that is not finite where the mask says valid is STATUS_INPUT,
- * naming recording, modality and step. Thread-safe for different outputs. */
+/* Fills one sample. features[m]: [window, dim] floats, zero where mask[m][t] is 0; mask[m]:
+ * [window] bytes; target[t]: [window] floats, NaN where there is no valid label (padding, and steps
+ * that an earlier window already scores). A value that is not finite where the mask says valid is
+ * STATUS_INPUT, naming recording, modality and step. Thread-safe for different outputs. */
 status_t dataset_read(const dataset_t *dataset, split_t split, int64_t sample,
                       float *const *features, uint8_t *const *mask,
                       float *const *target) MUST_CHECK;
 
 /* Per-feature sums over the valid steps of one training recording, for standardisation: count, and
- * sum and sum of squares [dim] in double. Recordings are numbered 0..dataset_recordings(split)-1. */
+ * sum and sum of squares [dim] in double. Recordings are numbered 0..dataset_recordings(split)-1.
+ */
 int64_t dataset_recording_count(const dataset_t *dataset, split_t split);
 status_t dataset_recording_sums(const dataset_t *dataset, split_t split, int64_t recording,
                                 int modality, int64_t *count_out, double *sum,
@@ -70,8 +71,8 @@ status_t dataset_target_values(const dataset_t *dataset, split_t split, int targ
                                float **values_out,
                                int64_t *count_out) MUST_CHECK; /* caller frees; valid labels only */
 
-/* SHA-256 over the verified content of all shards (their trailers): identity of the data, for manifests
- * and resume. 64 hex digits. */
+/* SHA-256 over the verified content of all shards (their trailers): identity of the data, for
+ * manifests and resume. 64 hex digits. */
 const char *dataset_identity(const dataset_t *dataset);
 
 #endif

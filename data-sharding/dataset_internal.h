@@ -22,10 +22,10 @@ typedef struct dataset_sample {
 struct dataset {
     int64_t window, stride;
     int modality_count, target_count;
-    int64_t *dims;                              /* by modality */
+    int64_t *dims;                               /* by modality */
     const shard_track_t **modalities, **targets; /* [count * shard_count + shard] */
-    uint8_t **masks;                            /* like modalities: validity in memory */
-    float **labels;                             /* like targets: NaN where not valid */
+    uint8_t **masks;                             /* like modalities: validity in memory */
+    float **labels;                              /* like targets: NaN where not valid */
     shard_t **shards;
     int shard_count;
     dataset_recording_t *recordings;

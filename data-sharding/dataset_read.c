@@ -5,9 +5,7 @@
 #include "data-sharding/dataset_internal.h"
 #include "kernels/base/bytes.h"
 
-int64_t dataset_window(const dataset_t *dataset) {
-    return dataset->window;
-}
+int64_t dataset_window(const dataset_t *dataset) { return dataset->window; }
 
 int64_t dataset_modality_dim(const dataset_t *dataset, int modality) {
     REQUIRE(modality >= 0 && modality < dataset->modality_count);
@@ -26,9 +24,7 @@ int64_t dataset_recording_count(const dataset_t *dataset, split_t split) {
     return dataset->split_recording_count[split];
 }
 
-const char *dataset_identity(const dataset_t *dataset) {
-    return dataset->identity;
-}
+const char *dataset_identity(const dataset_t *dataset) { return dataset->identity; }
 
 sample_info_t dataset_sample(const dataset_t *dataset, split_t split, int64_t sample) {
     REQUIRE(sample >= 0 && sample < dataset->sample_count[split]);
@@ -45,8 +41,8 @@ static status_t read_modality(const dataset_t *dataset, int64_t recording, int m
     const shard_track_t *track = dataset->modalities[at];
     const shard_span_t *span = &track->spans[r->row];
     int64_t there = max_i64(min_i64(span->length - first, steps), 0), dim = track->dim;
-    TRY(shard_read_values(dataset->shards[r->shard], track, span->offset + min_i64(first, span->length),
-                          there, features));
+    TRY(shard_read_values(dataset->shards[r->shard], track,
+                          span->offset + min_i64(first, span->length), there, features));
     memset(features + there * dim, 0, (size_t)((steps - there) * dim) * sizeof(float));
     memset(mask + there, 0, (size_t)(steps - there));
     for (int64_t t = 0; t < there; t++) {
@@ -133,8 +129,7 @@ status_t dataset_target_values(const dataset_t *dataset, split_t split, int targ
     float *values = NULL;
     int64_t count = 0;
     for (int64_t i = 0; i < dataset->split_recording_count[split]; i++) {
-        const dataset_recording_t *r =
-            &dataset->recordings[dataset->split_recordings[split][i]];
+        const dataset_recording_t *r = &dataset->recordings[dataset->split_recordings[split][i]];
         int64_t at = (int64_t)target * dataset->shard_count + r->shard;
         const shard_span_t *span = &dataset->targets[at]->spans[r->row];
         for (int64_t t = 0; t < span->length; t++) {

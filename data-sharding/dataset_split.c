@@ -69,6 +69,11 @@ static status_t take_marks(const dataset_config_t *config, dataset_t *dataset, b
     int64_t marked = 0, unmarked = -1;
     for (int64_t i = 0; i < dataset->recording_count; i++) {
         const char *mark = dataset_origin(dataset, i)->split;
+        if (mark[0] != '\0' && strcmp(mark, "train") != 0 && strcmp(mark, "test") != 0) {
+            return status_fail(STATUS_INPUT,
+                               "%s: recording %s is marked \"%s\"; mark it train or test at import",
+                               config->path, dataset_origin(dataset, i)->name, mark);
+        }
         dataset->recordings[i].split = strcmp(mark, "test") == 0 ? SPLIT_TEST : SPLIT_TRAIN;
         if (mark[0] != '\0') {
             marked++;

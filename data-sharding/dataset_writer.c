@@ -53,7 +53,8 @@ static status_t check_config(const writer_config_t *config, const char *out) {
         TRY(dir_list(out, &names, &count));
         names_free(names, count);
         if (count > 0) {
-            return status_fail(STATUS_INPUT, "%s is not empty; give another --out or remove it", out);
+            return status_fail(STATUS_INPUT, "%s is not empty; give another --out or remove it",
+                               out);
         }
     }
     return STATUS_OK;
@@ -166,7 +167,8 @@ status_t dataset_writer_add(dataset_writer_t *writer, const writer_recording_t *
         steps = max_i64(steps, recording->signals[i].steps);
     }
     if (steps == 0) {
-        return status_fail(STATUS_INPUT, "recording \"%s\" has no steps; leave it out of the source",
+        return status_fail(STATUS_INPUT,
+                           "recording \"%s\" has no steps; leave it out of the source",
                            recording->name);
     }
     const char *alias = writer->aliases[recording->subject];
@@ -219,6 +221,9 @@ status_t dataset_writer_publish(dataset_writer_t *writer, const char *facts) {
     manifest->source = text_copy(writer->config.source);
     manifest->licence = text_copy(writer->config.licence);
     manifest->terms = text_copy(writer->config.terms);
+    char id[SHA256_TEXT_BYTES];
+    key_id(writer->config.salt, writer->config.subjects, writer->config.subject_count, id);
+    manifest->key_id = text_copy(id);
     manifest->facts = facts == NULL ? NULL : text_copy(facts);
     TRY(manifest_write(writer->aside, manifest));
     TRY(publish_key(writer));

@@ -25,7 +25,7 @@ typedef struct writer_config {
 } writer_config_t;
 
 typedef struct writer_signal {
-    const float *values; /* [steps, dim] */
+    const float *values;  /* [steps, dim] */
     const uint8_t *valid; /* [steps]; NULL: all */
     int64_t steps;
     double rate_hz;
@@ -33,7 +33,7 @@ typedef struct writer_signal {
 
 typedef struct writer_recording {
     const char *name, *session, *group, *split;
-    int64_t subject;              /* index into subjects */
+    int64_t subject;                /* index into subjects */
     const writer_signal_t *signals; /* by track */
 } writer_recording_t;
 

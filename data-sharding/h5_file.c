@@ -48,9 +48,7 @@ status_t h5_create(const char *path, h5_file_t **file_out) {
     return h5_start(path, true, file_out);
 }
 
-status_t h5_open(const char *path, h5_file_t **file_out) {
-    return h5_start(path, false, file_out);
-}
+status_t h5_open(const char *path, h5_file_t **file_out) { return h5_start(path, false, file_out); }
 
 status_t h5_close(h5_file_t *file) {
     if (file == NULL) {
@@ -105,7 +103,8 @@ status_t h5_put_integer(h5_file_t *file, const char *name, int64_t value) {
     return put_attribute(file, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
 }
 
-/* One layout for all: contiguous, so that a reader can pread; allocated at once and never filled. */
+/* One layout for all: contiguous, so that a reader can pread; allocated at once and never filled.
+ */
 static status_t put_dataset(h5_file_t *file, const char *name, hid_t disk, hid_t memory, int rank,
                             const hsize_t *dims, const void *data) {
     hid_t space = H5Screate_simple(rank, dims, NULL);
@@ -133,9 +132,13 @@ status_t h5_put_strings(h5_file_t *file, const char *name, char *const *texts, i
         size_t bytes = strlen(texts[i]) + 1;
         width = bytes > width ? bytes : width;
     }
+    if (width > TEXT_BYTES_MAX) {
+        return status_fail(STATUS_INPUT, "shard %s: a text of %zu bytes in %s; shorten it",
+                           file->path, width, name);
+    }
     char *packed = alloc_zero(max_i64(count, 1), width);
     for (int64_t i = 0; i < count; i++) {
-        strcpy(packed + (size_t)i * width, texts[i]);
+        memcpy(packed + (size_t)i * width, texts[i], strlen(texts[i]));
     }
     hid_t type = text_type(width);
     hsize_t dims[1] = {(hsize_t)count};
@@ -197,15 +200,6 @@ status_t h5_get_text(h5_file_t *file, const char *name, char **text_out) {
     }
     *text_out = text;
     return STATUS_OK;
-}
-
-status_t h5_get_integer(h5_file_t *file, const char *name, int64_t *value_out) {
-    hid_t id = H5Aopen(file->id, name, H5P_DEFAULT);
-    herr_t result = id < 0 ? -1 : H5Aread(id, H5T_NATIVE_INT64, value_out);
-    if (id >= 0) {
-        H5Aclose(id);
-    }
-    return result < 0 ? h5_trouble(file, "read", name) : STATUS_OK;
 }
 
 static status_t open_dataset(h5_file_t *file, const char *name, hid_t *id_out, hsize_t dims[2]) {

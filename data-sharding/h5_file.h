@@ -26,7 +26,6 @@ status_t h5_put_array(h5_file_t *file, const char *name, array_type_t type, int6
 
 /* What is read is allocated; the caller frees. */
 status_t h5_get_text(h5_file_t *file, const char *name, char **text_out) MUST_CHECK;
-status_t h5_get_integer(h5_file_t *file, const char *name, int64_t *value_out) MUST_CHECK;
 status_t h5_get_strings(h5_file_t *file, const char *name, char ***texts_out,
                         int64_t *count_out) MUST_CHECK;
 status_t h5_get_spans(h5_file_t *file, const char *name, int64_t rows, void **data_out) MUST_CHECK;

@@ -43,8 +43,7 @@ static status_t find_importer(const char *name, const importer_t **importer_out)
         }
         names = join(names, importers[i]->name);
     }
-    status_t status =
-        status_fail(STATUS_INPUT, "no importer \"%s\"; use one of:%s", name, names);
+    status_t status = status_fail(STATUS_INPUT, "no importer \"%s\"; use one of:%s", name, names);
     free(names);
     return status;
 }
@@ -66,8 +65,8 @@ static status_t parse_value(const char *set, const import_option_t *option, doub
     double value = strtod(text, &end);
     if (end == text || *end != '\0' || !(value >= option->min && value <= option->max) ||
         (option->integer && value != floor(value))) {
-        return status_fail(STATUS_INPUT, "option %s: %s is not %s from %g to %g", option->name, text,
-                           option->integer ? "a whole number" : "a number", option->min,
+        return status_fail(STATUS_INPUT, "option %s: %s is not %s from %g to %g", option->name,
+                           text, option->integer ? "a whole number" : "a number", option->min,
                            option->max);
     }
     *value_out = value;

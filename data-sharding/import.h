@@ -35,8 +35,8 @@ const importer_t *const *import_list(int *count_out);
 /* The name of the importer that recognises dir; NULL if none. */
 const char *import_recognise(const char *dir);
 
-/* Writes the data directory `out` and the key file `out`.key. sets: "KEY=VALUE"; every importer takes
- * shards and salt besides its own options. */
+/* Writes the data directory `out` and the key file `out`.key. sets: "KEY=VALUE"; every importer
+ * takes shards and salt besides its own options. */
 status_t import_run(const char *importer, const char *source, const char *out,
                     const char *const *sets, int set_count) MUST_CHECK;
 

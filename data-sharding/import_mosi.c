@@ -7,8 +7,9 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
-/* The recipe: a row of {text,audio,video}_SPLIT0.csv belongs to the same row of text_SPLIT.csv, whose
- * first column is a row of transcripts.csv, whose id VIDEO_CLIP joins OpinionLevelSentiment.csv. */
+/* The recipe: a row of {text,audio,video}_SPLIT0.csv belongs to the same row of text_SPLIT.csv,
+ * whose first column is a row of transcripts.csv, whose id VIDEO_CLIP joins
+ * OpinionLevelSentiment.csv. */
 enum { SENSES = 3, SPLITS = 2, TRACKS = SENSES + 2 };
 
 static const writer_track_t tracks[TRACKS] = {{"text", false, 100},
@@ -36,8 +37,8 @@ typedef struct mosi {
     bool *used;        /* by row of transcripts */
     utterance_t *utterances;
     int64_t utterance_count;
-    char **videos;     /* by recording */
-    int64_t *begins;   /* first utterance of each recording, and the end */
+    char **videos;   /* by recording */
+    int64_t *begins; /* first utterance of each recording, and the end */
     int64_t video_count;
 } mosi_t;
 
@@ -89,8 +90,9 @@ static status_t sort_scores(mosi_t *mosi) {
     qsort(mosi->keys, (size_t)csv->row_count, sizeof *mosi->keys, compare_keys);
     for (int64_t i = 1; i < csv->row_count; i++) {
         if (compare_keys(&mosi->keys[i - 1], &mosi->keys[i]) == 0) {
-            return status_fail(STATUS_INPUT, "%s:%lld: a second score for %s; remove one", csv->path,
-                               (long long)csv->rows[mosi->keys[i].row].line, mosi->keys[i].id);
+            return status_fail(STATUS_INPUT, "%s:%lld: a second score for %s; remove one",
+                               csv->path, (long long)csv->rows[mosi->keys[i].row].line,
+                               mosi->keys[i].id);
         }
     }
     return STATUS_OK;
@@ -107,11 +109,12 @@ static status_t check_binary(const csv_t *csv, int64_t row, int column, double s
     return STATUS_OK;
 }
 
-static status_t find_score(const mosi_t *mosi, int64_t transcript, const char *id, double *score_out) {
+static status_t find_score(const mosi_t *mosi, int64_t transcript, const char *id,
+                           double *score_out) {
     const csv_t *csv = &mosi->transcripts;
     const score_key_t wanted = {(char *)id, 0};
-    const score_key_t *key = bsearch(&wanted, mosi->keys, (size_t)mosi->scores.row_count,
-                                     sizeof wanted, compare_keys);
+    const score_key_t *key =
+        bsearch(&wanted, mosi->keys, (size_t)mosi->scores.row_count, sizeof wanted, compare_keys);
     if (key == NULL) {
         return status_fail(STATUS_INPUT, "%s:%lld: no score for %s in %s; get the files again",
                            csv->path, (long long)csv->rows[transcript].line, id, mosi->scores.path);
@@ -124,12 +127,11 @@ static status_t add_utterance(mosi_t *mosi, int split, int64_t row) {
     int64_t transcript;
     TRY(csv_integer(order, row, 0, &transcript));
     if (transcript < 0 || transcript >= mosi->transcripts.row_count || mosi->used[transcript]) {
-        return status_fail(STATUS_INPUT,
-                           "%s:%lld: row %lld of transcripts.csv is %s; get the files again",
-                           order->path, (long long)order->rows[row].line, (long long)transcript,
-                           transcript >= 0 && transcript < mosi->transcripts.row_count
-                               ? "taken already"
-                               : "not there");
+        return status_fail(
+            STATUS_INPUT, "%s:%lld: row %lld of transcripts.csv is %s; get the files again",
+            order->path, (long long)order->rows[row].line, (long long)transcript,
+            transcript >= 0 && transcript < mosi->transcripts.row_count ? "taken already"
+                                                                        : "not there");
     }
     mosi->used[transcript] = true;
     const char *id;
@@ -138,9 +140,9 @@ static status_t add_utterance(mosi_t *mosi, int split, int64_t row) {
     char *end = NULL;
     int64_t clip = underscore == NULL ? 0 : strtoll(underscore + 1, &end, 10);
     if (end == NULL || end == underscore + 1 || *end != '\0') {
-        return status_fail(STATUS_INPUT, "%s:%lld: id \"%s\" is not VIDEO_CLIP; get the files again",
-                           mosi->transcripts.path,
-                           (long long)mosi->transcripts.rows[transcript].line, id);
+        return status_fail(
+            STATUS_INPUT, "%s:%lld: id \"%s\" is not VIDEO_CLIP; get the files again",
+            mosi->transcripts.path, (long long)mosi->transcripts.rows[transcript].line, id);
     }
     double score;
     TRY(find_score(mosi, transcript, id, &score));
@@ -173,7 +175,8 @@ static status_t join(mosi_t *mosi) {
         }
     }
     if (mosi->utterance_count != count) {
-        return status_fail(STATUS_INPUT, "%s: %lld of %lld utterances are in no split; get the files "
+        return status_fail(STATUS_INPUT,
+                           "%s: %lld of %lld utterances are in no split; get the files "
                            "again",
                            mosi->transcripts.path, (long long)(count - mosi->utterance_count),
                            (long long)count);
@@ -207,9 +210,9 @@ static status_t fill_step(const mosi_t *mosi, const utterance_t *u, int64_t step
         const csv_t *csv = &mosi->features[u->split][s];
         int64_t dim = tracks[s].dim;
         if (csv->rows[u->row].count != dim + 1) {
-            return status_fail(STATUS_INPUT, "%s:%lld: %d fields, expected %lld; get the file again",
-                               csv->path, (long long)csv->rows[u->row].line,
-                               csv->rows[u->row].count, (long long)dim + 1);
+            return status_fail(
+                STATUS_INPUT, "%s:%lld: %d fields, expected %lld; get the file again", csv->path,
+                (long long)csv->rows[u->row].line, csv->rows[u->row].count, (long long)dim + 1);
         }
         for (int d = 0; d < (int)dim; d++) {
             double value;

@@ -51,8 +51,10 @@ static const unsigned set_bits[SENSE_SETS] = {1u << SENSE_VIDEO | 1u << SENSE_AU
 
 enum { TRACK_VIDEO, TRACK_AUDIO, TRACK_NOISE, TRACK_TARGET, TRACKS = TRACK_TARGET + 2 };
 static const writer_track_t tracks[TRACKS] = {
-    {"video", false, SYNTHETIC_VIDEO_DIM}, {"audio", false, SYNTHETIC_AUDIO_DIM},
-    {"noise", false, SYNTHETIC_NOISE_DIM}, {"valence", true, 1},
+    {"video", false, SYNTHETIC_VIDEO_DIM},
+    {"audio", false, SYNTHETIC_AUDIO_DIM},
+    {"noise", false, SYNTHETIC_NOISE_DIM},
+    {"valence", true, 1},
     {"arousal", true, 1},
 };
 
@@ -132,8 +134,8 @@ static void judge_best(world_t *world, int64_t steps, int test) {
         for (int k = 0; k < SYNTHETIC_TARGETS; k++) {
             for (int64_t t = 0; t < steps; t++) {
                 if (world->valid[TRACK_TARGET + k][t] != 0) {
-                    synthetic_sums_add(&world->sums[test][set][k],
-                                       world->data[TRACK_TARGET + k][t], world->mean[k][t]);
+                    synthetic_sums_add(&world->sums[test][set][k], world->data[TRACK_TARGET + k][t],
+                                       world->mean[k][t]);
                 }
             }
         }
@@ -145,7 +147,8 @@ static status_t add_recording(world_t *world, dataset_writer_t *writer, int64_t 
     const double *v = world->values;
     int64_t least = (int64_t)v[OPTION_MIN_STEPS], most = (int64_t)v[OPTION_MAX_STEPS];
     rng_key_t key = {world->model.config.seed, rng_name("synthetic.length"), 0};
-    int64_t steps = least + (int64_t)rng_below(key, (uint64_t)recording, (uint64_t)(most - least + 1));
+    int64_t steps =
+        least + (int64_t)rng_below(key, (uint64_t)recording, (uint64_t)(most - least + 1));
     float *const features[SENSE_COUNT] = {world->data[TRACK_VIDEO], world->data[TRACK_AUDIO]};
     uint8_t *const valid[SENSE_COUNT] = {world->valid[TRACK_VIDEO], world->valid[TRACK_AUDIO]};
     synthetic_draw(&world->model, recording, steps, features, valid, &world->data[TRACK_TARGET]);
@@ -188,9 +191,9 @@ static char *facts_of(const world_t *world) {
                             options[i].integer ? json_integer((json_int_t)world->values[i])
                                                : json_real(world->values[i]));
     }
-    json_t *root = json_pack("{s:o, s:{s:s, s:I, s:o}}", "options", chosen, "optimum", "split",
-                             "test", "labels", (json_int_t)world->sums[1][0][0].count, "targets",
-                             targets);
+    json_t *root =
+        json_pack("{s:o, s:{s:s, s:I, s:o}}", "options", chosen, "optimum", "split", "test",
+                  "labels", (json_int_t)world->sums[1][0][0].count, "targets", targets);
     char *text = json_dumps(root, JSON_REAL_PRECISION(12));
     json_decref(root);
     return text;
@@ -221,7 +224,8 @@ static status_t check_options(const double *v) {
                            "most as many");
     }
     if (v[OPTION_MIN_STEPS] > v[OPTION_MAX_STEPS]) {
-        return status_fail(STATUS_INPUT, "option min_steps: above max_steps; use at most max_steps");
+        return status_fail(STATUS_INPUT,
+                           "option min_steps: above max_steps; use at most max_steps");
     }
     return STATUS_OK;
 }
@@ -243,8 +247,8 @@ static status_t import_synthetic(const import_job_t *job) {
         .salt = job->salt,
         .subjects = (const char *const *)names,
         .subject_count = subjects,
-        .recording_count = (int64_t)job->values[OPTION_RECORDINGS] +
-                           (int64_t)job->values[OPTION_TEST_RECORDINGS],
+        .recording_count =
+            (int64_t)job->values[OPTION_RECORDINGS] + (int64_t)job->values[OPTION_TEST_RECORDINGS],
         .shards = job->shards > 0 ? job->shards : DEFAULT_SHARDS,
         .tracks = tracks,
         .track_count = TRACKS,
@@ -267,7 +271,8 @@ static status_t import_synthetic(const import_job_t *job) {
 
 const importer_t importer_synthetic = {
     .name = "synthetic",
-    .summary = "generated video, audio and noise with a known best predictor of valence and arousal",
+    .summary =
+        "generated video, audio and noise with a known best predictor of valence and arousal",
     .options = options,
     .option_count = OPTION_COUNT,
     .run = import_synthetic,

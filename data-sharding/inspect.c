@@ -51,8 +51,8 @@ static status_t describe_track(const dataset_t *dataset, const shard_track_t *li
         json_decref(rates);
         return status;
     }
-    json_t *rate = json_array_size(rates) == 1 ? json_incref(json_array_get(rates, 0))
-                                               : json_incref(rates);
+    json_t *rate =
+        json_array_size(rates) == 1 ? json_incref(json_array_get(rates, 0)) : json_incref(rates);
     json_decref(rates);
     *track_out = json_pack("{s:o, s:I, s:I}", "rate_hz", rate, "steps", (json_int_t)steps, "valid",
                            (json_int_t)valid);
@@ -116,11 +116,11 @@ static void describe_windows(const dataset_config_t *config, const dataset_t *da
 static json_t *describe_splits(const dataset_t *dataset) {
     json_t *splits = json_object();
     for (int split = 0; split < SPLIT_COUNT; split++) {
-        json_object_set_new(
-            splits, split_name((split_t)split),
-            json_pack("{s:I, s:I}", "recordings",
-                      (json_int_t)dataset_recording_count(dataset, (split_t)split), "subjects",
-                      (json_int_t)dataset_subject_count(dataset, (split_t)split)));
+        json_object_set_new(splits, split_name((split_t)split),
+                            json_pack("{s:I, s:I}", "recordings",
+                                      (json_int_t)dataset_recording_count(dataset, (split_t)split),
+                                      "subjects",
+                                      (json_int_t)dataset_subject_count(dataset, (split_t)split)));
     }
     return splits;
 }
@@ -145,16 +145,32 @@ static status_t describe(const dataset_config_t *config, const manifest_t *manif
     return STATUS_OK;
 }
 
+/* Opens with nothing wanted, and deals only where there are people enough for three splits. */
+static status_t open_bare(dataset_config_t *config, dataset_t **dataset_out) {
+    dataset_config_t dealt = *config;
+    config->modality_count = config->target_count = 0;
+    config->valid_fraction = config->test_fraction = 0.0;
+    dataset_t *dataset = NULL;
+    TRY(dataset_open(config, &dataset));
+    if (dataset_subject_count(dataset, SPLIT_TRAIN) < SPLIT_COUNT) {
+        *dataset_out = dataset;
+        return STATUS_OK;
+    }
+    dataset_close(dataset);
+    config->valid_fraction = dealt.valid_fraction;
+    config->test_fraction = dealt.test_fraction;
+    return dataset_open(config, dataset_out);
+}
+
 status_t inspect_dataset(const dataset_config_t *config, char **json_out) {
     dataset_config_t bare = *config;
-    bare.modality_count = bare.target_count = 0;
     manifest_t manifest;
     TRY(manifest_read(config->path, &manifest));
     dataset_t *dataset = NULL;
-    status_t status = dataset_open(&bare, &dataset);
+    status_t status = open_bare(&bare, &dataset);
     if (status == STATUS_OK) {
         json_t *root = json_object();
-        status = describe(config, &manifest, dataset, root);
+        status = describe(&bare, &manifest, dataset, root);
         if (status == STATUS_OK) {
             *json_out = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
         }

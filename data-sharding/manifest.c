@@ -17,6 +17,7 @@ void manifest_free(manifest_t *manifest) {
     free(manifest->source);
     free(manifest->licence);
     free(manifest->terms);
+    free(manifest->key_id);
     free(manifest->facts);
     *manifest = (manifest_t){0};
 }
@@ -30,7 +31,8 @@ status_t manifest_add_shard(manifest_t *manifest, const char *dir, const char *n
         status = status_fail_errno(STATUS_FAILED, "shard %s: cannot read its length", path);
     }
     if (status == STATUS_OK) {
-        manifest->files = array_grow(manifest->files, manifest->file_count, sizeof(manifest_file_t));
+        manifest->files =
+            array_grow(manifest->files, manifest->file_count, sizeof(manifest_file_t));
         manifest_file_t *file = &manifest->files[manifest->file_count++];
         *file = (manifest_file_t){.name = text_copy(name), .bytes = (int64_t)info.st_size};
         int64_t bytes;
@@ -46,18 +48,18 @@ status_t manifest_write(const char *dir, const manifest_t *manifest) {
     json_t *files = json_array();
     for (int i = 0; i < manifest->file_count; i++) {
         const manifest_file_t *file = &manifest->files[i];
-        json_array_append_new(files, json_pack("{s:s, s:I, s:s}", "name", file->name, "bytes",
-                                               (json_int_t)file->bytes, "trailer_sha256",
-                                               file->trailer));
+        json_array_append_new(files,
+                              json_pack("{s:s, s:I, s:s}", "name", file->name, "bytes",
+                                        (json_int_t)file->bytes, "trailer_sha256", file->trailer));
     }
     json_t *facts = manifest->facts == NULL ? json_object() : json_loads(manifest->facts, 0, NULL);
     REQUIRE(facts != NULL);
     json_t *root = json_pack(
-        "{s:s, s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "format", "jmt-dataset",
+        "{s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "format", "jmt-dataset",
         "format_version", (json_int_t)SHARD_VERSION, "importer", manifest->importer, "source",
-        manifest->source, "licence", manifest->licence, "terms", manifest->terms, "recordings",
-        (json_int_t)manifest->recordings, "subjects", (json_int_t)manifest->subjects, "facts",
-        facts, "files", files);
+        manifest->source, "licence", manifest->licence, "terms", manifest->terms, "key_id",
+        manifest->key_id, "recordings", (json_int_t)manifest->recordings, "subjects",
+        (json_int_t)manifest->subjects, "facts", facts, "files", files);
     if (root == NULL) {
         return status_fail(STATUS_INPUT, "cannot write %s/%s: a text is not valid UTF-8", dir,
                            MANIFEST_NAME);
@@ -90,7 +92,8 @@ static status_t check_hash(const char *dir, const char *text, size_t bytes) {
     }
     char hash[SHA256_TEXT_BYTES];
     sha256_memory(text, bytes, hash);
-    if (status == STATUS_OK && (stored_bytes != strlen(hash) || memcmp(stored, hash, stored_bytes))) {
+    if (status == STATUS_OK &&
+        (stored_bytes != strlen(hash) || memcmp(stored, hash, stored_bytes))) {
         status = status_fail(STATUS_FAILED,
                              "%s/%s: damaged, or changed by hand: it does not match %s; restore it "
                              "or import again",
@@ -122,7 +125,8 @@ static status_t read_files(const json_t *root, const char *dir, manifest_t *mani
             return status_fail(STATUS_INPUT, "%s/%s: files[%zu] is malformed; import again", dir,
                                MANIFEST_NAME, i);
         }
-        manifest->files = array_grow(manifest->files, manifest->file_count, sizeof(manifest_file_t));
+        manifest->files =
+            array_grow(manifest->files, manifest->file_count, sizeof(manifest_file_t));
         manifest_file_t *file = &manifest->files[manifest->file_count++];
         *file = (manifest_file_t){.name = text_copy(name)};
         file->bytes = json_integer_value(json_object_get(item, "bytes"));
@@ -137,8 +141,9 @@ static status_t read_files(const json_t *root, const char *dir, manifest_t *mani
 static status_t read_root(const json_t *root, const char *dir, manifest_t *manifest) {
     const char *format = json_string_value(json_object_get(root, "format"));
     if (format == NULL || strcmp(format, "jmt-dataset") != 0) {
-        return status_fail(STATUS_INPUT, "%s/%s: not a data directory of jmt; make one by jmt shard",
-                           dir, MANIFEST_NAME);
+        return status_fail(STATUS_INPUT,
+                           "%s/%s: not a data directory of jmt; make one by jmt shard", dir,
+                           MANIFEST_NAME);
     }
     manifest->format_version = json_integer_value(json_object_get(root, "format_version"));
     if (manifest->format_version != SHARD_VERSION) {
@@ -151,6 +156,7 @@ static status_t read_root(const json_t *root, const char *dir, manifest_t *manif
     TRY(read_text(root, dir, "source", &manifest->source));
     TRY(read_text(root, dir, "licence", &manifest->licence));
     TRY(read_text(root, dir, "terms", &manifest->terms));
+    TRY(read_text(root, dir, "key_id", &manifest->key_id));
     manifest->recordings = json_integer_value(json_object_get(root, "recordings"));
     manifest->subjects = json_integer_value(json_object_get(root, "subjects"));
     char *facts = json_dumps(json_object_get(root, "facts"), JSON_REAL_PRECISION(12));

@@ -7,7 +7,7 @@
 #include "kernels/base/file.h"
 #include "kernels/base/status.h"
 
-#define MANIFEST_NAME "dataset.json"
+#define MANIFEST_NAME      "dataset.json"
 #define MANIFEST_HASH_NAME "dataset.sha256"
 
 typedef struct manifest_file {
@@ -20,7 +20,8 @@ typedef struct manifest {
     int64_t format_version;
     char *importer, *source, *licence, *terms;
     int64_t recordings, subjects;
-    char *facts; /* what the importer knows besides, a JSON object; NULL: nothing */
+    char *key_id; /* of the key file that explains the aliases */
+    char *facts;  /* what the importer knows besides, a JSON object; NULL: nothing */
     int file_count;
     manifest_file_t *files;
 } manifest_t;

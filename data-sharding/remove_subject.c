@@ -68,7 +68,8 @@ static int64_t recordings_of(const shard_content_t *content, const char *alias) 
     return count;
 }
 
-/* A shard with the person is rewritten without, one without is linked, one of the person alone goes. */
+/* A shard with the person is rewritten without, one without is linked (or rewritten, where links
+ * are not to be had), one of the person alone goes. */
 static status_t copy_shard(const char *from, const char *to, const char *alias, bool *kept_out,
                            int64_t *removed) {
     shard_t *shard;
@@ -77,11 +78,8 @@ static status_t copy_shard(const char *from, const char *to, const char *alias, 
     *removed += count;
     *kept_out = count < shard_content(shard)->recording_count;
     status_t status = STATUS_OK;
-    if (count == 0) {
-        if (link(from, to) != 0) {
-            status = status_fail_errno(STATUS_FAILED, "cannot link %s to %s", from, to);
-        }
-    } else if (*kept_out) {
+    bool linked = count == 0 && link(from, to) == 0;
+    if (*kept_out && !linked) {
         shard_content_t content = {0};
         status = shard_load(shard, &content);
         if (status == STATUS_OK) {
@@ -114,68 +112,80 @@ static status_t copy_all(const char *dir, const char *aside, const char *alias,
     return STATUS_OK;
 }
 
-static status_t swap_dirs(const char *dir, const char *aside) {
-    if (renameat2(AT_FDCWD, aside, AT_FDCWD, dir, RENAME_EXCHANGE) == 0) {
-        return dir_remove(aside);
+/* What a kill between two renames of swap_dirs left. */
+static status_t recover(const char *dir, const char *old) {
+    if (!dir_exists(dir) && dir_exists(old) && rename(old, dir) != 0) {
+        return status_fail_errno(STATUS_FAILED, "cannot put %s back to %s", old, dir);
     }
-    char *old = text_format("%s.old", dir); /* a file system that cannot exchange */
-    status_t status = dir_remove(old);
-    if (status == STATUS_OK && (rename(dir, old) != 0 || rename(aside, dir) != 0)) {
-        status = status_fail_errno(STATUS_FAILED, "cannot put %s into the place of %s", aside, dir);
-    }
-    if (status == STATUS_OK) {
-        status = dir_remove(old);
-    }
-    free(old);
-    return status;
+    return dir_remove(old);
 }
 
-static status_t rewrite(const char *alias, const char *dir, const char *aside) {
-    manifest_t old;
-    TRY(manifest_read(dir, &old));
-    manifest_t manifest = {.importer = text_copy(old.importer),
-                           .source = text_copy(old.source),
-                           .licence = text_copy(old.licence),
-                           .terms = text_copy(old.terms),
-                           .facts = old.facts == NULL ? NULL : text_copy(old.facts)};
+static status_t swap_dirs(const char *dir, const char *aside, const char *old) {
+    if (renameat2(AT_FDCWD, aside, AT_FDCWD, dir, RENAME_EXCHANGE) == 0) {
+        return STATUS_OK;
+    }
+    /* A file system that cannot exchange. */
+    if (rename(dir, old) != 0 || rename(aside, dir) != 0) {
+        return status_fail_errno(STATUS_FAILED, "cannot put %s into the place of %s", aside, dir);
+    }
+    return dir_remove(old);
+}
+
+typedef struct places {
+    char *dir, *aside, *old;
+} places_t;
+
+/* The facts are not kept: they were found with the person. */
+static status_t rewrite(const manifest_t *old, const char *alias, const places_t *at) {
+    manifest_t manifest = {.importer = text_copy(old->importer),
+                           .source = text_copy(old->source),
+                           .licence = text_copy(old->licence),
+                           .terms = text_copy(old->terms),
+                           .key_id = text_copy(old->key_id)};
     int64_t removed = 0;
-    status_t status = dir_make(aside);
+    status_t status = dir_make(at->aside);
     if (status == STATUS_OK) {
-        status = copy_all(dir, aside, alias, &old, &manifest, &removed);
+        status = copy_all(at->dir, at->aside, alias, old, &manifest, &removed);
     }
     if (status == STATUS_OK && removed > 0) {
-        manifest.recordings = old.recordings - removed;
-        manifest.subjects = old.subjects - 1;
-        status = manifest_write(aside, &manifest);
+        manifest.recordings = old->recordings - removed;
+        manifest.subjects = old->subjects - 1;
+        status = manifest_write(at->aside, &manifest);
         if (status == STATUS_OK) {
-            status = swap_dirs(dir, aside);
+            status = swap_dirs(at->dir, at->aside, at->old);
         }
     }
     manifest_free(&manifest);
-    manifest_free(&old);
     return status;
 }
 
+static status_t remove_alias(const char *name, const char *key_file, const places_t *at) {
+    manifest_t manifest;
+    char *alias = NULL;
+    TRY(recover(at->dir, at->old));
+    TRY(dir_remove(at->aside)); /* of a run that was killed; may still hold the person */
+    TRY(manifest_read(at->dir, &manifest));
+    status_t status = key_find(key_file, manifest.key_id, name, &alias);
+    if (status == STATUS_OK) {
+        status = rewrite(&manifest, alias, at);
+        if (dir_remove(at->aside) != STATUS_OK && status == STATUS_OK) {
+            status = STATUS_FAILED; /* which still holds the person: the name stays in the key */
+        }
+    }
+    free(alias);
+    manifest_free(&manifest);
+    return status == STATUS_OK ? key_remove(key_file, name) : status;
+}
+
 status_t shard_remove_subject(const char *name, const char *key_file, const char *dir) {
-    char *alias = NULL, *plain = text_copy(dir);
+    char *plain = text_copy(dir);
     for (size_t end = strlen(plain); end > 1 && plain[end - 1] == '/'; end--) {
         plain[end - 1] = '\0';
     }
-    char *aside = text_format("%s.tmp", plain);
-    status_t status = key_find(key_file, name, &alias);
-    if (status == STATUS_OK) {
-        status = dir_remove(aside); /* of a run that was killed; may still hold the person */
-    }
-    if (status == STATUS_OK) {
-        status = rewrite(alias, plain, aside);
-        status_t cleaned = status == STATUS_OK ? dir_remove(aside) : STATUS_OK;
-        status = status == STATUS_OK ? cleaned : status;
-    }
-    if (status == STATUS_OK) {
-        status = key_remove(key_file, name);
-    }
-    free(aside);
+    places_t at = {plain, text_format("%s.tmp", plain), text_format("%s.old", plain)};
+    status_t status = remove_alias(name, key_file, &at);
+    free(at.old);
+    free(at.aside);
     free(plain);
-    free(alias);
     return status;
 }

@@ -1,5 +1,5 @@
-/* sample_order.h - which sample is where in which batch: pure functions of (seed, epoch), so they do
- * not depend on ranks, timing, or where a run was resumed. */
+/* sample_order.h - which sample is where in which batch: pure functions of (seed, epoch), so they
+ * do not depend on ranks, timing, or where a run was resumed. */
 #ifndef JMT_SAMPLE_ORDER_H
 #define JMT_SAMPLE_ORDER_H
 

@@ -1,8 +1,8 @@
 /* shard.h - one shard: an HDF5 file of whole recordings with a trailer of checksums (FORMAT.md).
  *
  * A track is a modality (dim features a step) or a target (dim 1); every recording holds a run of
- * steps of every track. Missing, truncated, foreign or newer files are STATUS_INPUT; bytes that do not
- * match their checksum are STATUS_FAILED. */
+ * steps of every track. Missing, truncated, foreign or newer files are STATUS_INPUT; bytes that do
+ * not match their checksum are STATUS_FAILED. */
 #ifndef JMT_SHARD_H
 #define JMT_SHARD_H
 
@@ -22,9 +22,9 @@ typedef struct shard_track {
     char *name;
     bool is_target;
     int64_t dim, steps;
-    shard_span_t *spans; /* [recording_count] */
-    float *values;       /* [steps, dim]; NULL in a shard that was opened and not loaded */
-    uint8_t *valid;      /* [steps]; NULL likewise */
+    shard_span_t *spans;         /* [recording_count] */
+    float *values;               /* [steps, dim]; NULL in a shard that was opened and not loaded */
+    uint8_t *valid;              /* [steps]; NULL likewise */
     int64_t values_at, valid_at; /* offsets in the file */
 } shard_track_t;
 

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,16 +48,21 @@ static status_t get_recordings(h5_file_t *file, shard_content_t *content) {
                       offsetof(shard_recording_t, source_hash));
 }
 
+/* Recordings follow each other without a gap and fill the track. */
 static status_t check_spans(const shard_t *shard, const shard_track_t *track) {
-    for (int64_t i = 0; i < shard->content.recording_count; i++) {
+    int64_t recordings = shard->content.recording_count, at = 0, bad = -1;
+    for (int64_t i = 0; i < recordings && bad < 0; i++) {
         const shard_span_t *span = &track->spans[i];
-        if (span->offset < 0 || span->length < 0 || span->offset > track->steps ||
-            span->length > track->steps - span->offset || !(span->rate_hz > 0.0)) {
-            return status_fail(STATUS_INPUT,
-                               "shard %s: the index of %s is out of range at row %lld; import it "
-                               "again",
-                               shard->path, track->name, (long long)i);
-        }
+        bool fits = span->offset == at && span->length >= 0 && span->length <= track->steps - at;
+        bool timed = span->length == 0 || (isfinite(span->rate_hz) && span->rate_hz > 0.0);
+        bad = fits && timed ? -1 : i;
+        at += fits ? span->length : 0;
+    }
+    if (bad >= 0 || at != track->steps) {
+        return status_fail(STATUS_INPUT,
+                           "shard %s: the index of %s does not fit its values at row %lld; import "
+                           "it again",
+                           shard->path, track->name, (long long)(bad >= 0 ? bad : recordings));
     }
     return STATUS_OK;
 }
@@ -72,7 +78,8 @@ static status_t get_track(h5_file_t *file, shard_t *shard, const char *group,
     status = h5_get_extent(file, path, ARRAY_BYTE, &valid);
     free(path);
     TRY(status);
-    if (values.columns < 1 || values.rows != valid.rows || (track->is_target && values.columns != 1)) {
+    if (values.columns < 1 || values.rows != valid.rows ||
+        (track->is_target && values.columns != 1)) {
         return status_fail(STATUS_INPUT, "shard %s: %s/%s has unfitting shapes; import it again",
                            shard->path, group, track->name);
     }
@@ -171,9 +178,7 @@ void shard_close(shard_t *shard) {
     free(shard);
 }
 
-const shard_content_t *shard_content(const shard_t *shard) {
-    return &shard->content;
-}
+const shard_content_t *shard_content(const shard_t *shard) { return &shard->content; }
 
 const shard_track_t *shard_track(const shard_t *shard, const char *name, bool is_target) {
     for (int i = 0; i < shard->content.track_count; i++) {

@@ -133,8 +133,9 @@ static status_t no_trailer(int fd, const char *path, int64_t file_bytes) {
                            "its end; restore it or import again",
                            path);
     }
-    return status_fail(STATUS_INPUT, "shard %s: not a shard (%lld bytes); restore it or import again",
-                       path, (long long)file_bytes);
+    return status_fail(STATUS_INPUT,
+                       "shard %s: not a shard (%lld bytes); restore it or import again", path,
+                       (long long)file_bytes);
 }
 
 static status_t check_ranges(const char *path, const trailer_head_t *head,
@@ -161,8 +162,7 @@ static status_t check_trailer(const char *path, int64_t file_bytes, trailer_t *t
     int64_t foot_at = trailer->bytes - (int64_t)sizeof foot;
     memcpy(&head, trailer->data, sizeof head);
     memcpy(&foot, trailer->data + foot_at, sizeof foot);
-    uint64_t hash =
-        XXH3_64bits_withSeed(trailer->data, (size_t)foot_at, (uint64_t)trailer->bytes);
+    uint64_t hash = XXH3_64bits_withSeed(trailer->data, (size_t)foot_at, (uint64_t)trailer->bytes);
     if (hash != foot.hash || memcmp(head.magic, HEAD_MAGIC, sizeof head.magic) != 0) {
         return status_fail(STATUS_FAILED,
                            "shard %s: damaged in its checksum table at byte %lld; restore it or "
@@ -204,8 +204,8 @@ status_t trailer_read(int fd, const char *path, trailer_t *trailer_out) {
         return no_trailer(fd, path, file_bytes);
     }
     if (foot.trailer_bytes < (uint64_t)least || foot.trailer_bytes > (uint64_t)file_bytes) {
-        return status_fail(STATUS_FAILED, "shard %s: damaged at its end; restore it or import again",
-                           path);
+        return status_fail(STATUS_FAILED,
+                           "shard %s: damaged at its end; restore it or import again", path);
     }
     trailer_t trailer = {.bytes = (int64_t)foot.trailer_bytes};
     trailer.data = alloc_aligned((size_t)trailer.bytes);
@@ -259,6 +259,13 @@ status_t trailer_pread(const trailer_t *trailer, int fd, const char *path, int64
                        int64_t bytes, void *out) {
     if (bytes == 0) {
         return STATUS_OK;
+    }
+    int64_t count = trailer->range_count;
+    const trailer_range_t *last = count > 0 ? &trailer->ranges[count - 1] : NULL;
+    uint64_t covered = last == NULL ? 0 : last->offset + last->bytes;
+    if (offset < 0 || (uint64_t)offset + (uint64_t)bytes > covered) {
+        return status_fail(STATUS_INPUT, "shard %s: values lie behind HDF5's end; import again",
+                           path);
     }
     int64_t range = range_holding(trailer, (uint64_t)offset);
     char *buffer = NULL;

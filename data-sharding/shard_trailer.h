@@ -23,10 +23,12 @@ typedef struct trailer {
     const trailer_range_t *ranges; /* within data */
 } trailer_t;
 
-enum { RANGE_BYTES_MAX = 1 << 20 };
+/* Small enough that a window costs little more than its own bytes, large enough that the checksums
+ * are no burden: 32 bytes in 65,536. */
+enum { RANGE_BYTES_MAX = 1 << 16 };
 
-/* Hashes the file and appends its trailer. bulk: sorted, not overlapping, offset and bytes set; what
- * lies between becomes structure ranges. */
+/* Hashes the file and appends its trailer. bulk: sorted, not overlapping, offset and bytes set;
+ * what lies between becomes structure ranges. */
 status_t trailer_append(int fd, const char *path, const trailer_range_t *bulk,
                         int64_t bulk_count) MUST_CHECK;
 

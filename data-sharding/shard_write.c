@@ -10,9 +10,6 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
-/* Short recordings share a block up to this size: a checksum each would cost more than it saves. */
-enum { SHARED_BLOCK_BYTES = 1 << 16 };
-
 typedef struct bulk_list {
     trailer_range_t *ranges;
     int64_t count;
@@ -44,23 +41,20 @@ void shard_content_free(shard_content_t *content) {
 }
 
 static void bulk_add(bulk_list_t *list, int64_t offset, int64_t bytes) {
-    while (bytes > 0) {
-        int64_t part = min_i64(bytes, RANGE_BYTES_MAX);
+    if (bytes > 0) {
         list->ranges = array_grow(list->ranges, list->count, sizeof *list->ranges);
         list->ranges[list->count++] =
-            (trailer_range_t){(uint64_t)offset, (uint64_t)part, 0, RANGE_BULK};
-        offset += part;
-        bytes -= part;
+            (trailer_range_t){(uint64_t)offset, (uint64_t)bytes, 0, RANGE_BULK};
     }
 }
 
-/* Blocks of whole recordings; only one that is longer than a block is cut. */
+/* Short recordings share a block; one that is longer than a block begins one, and is cut. */
 static void bulk_blocks(bulk_list_t *list, const shard_track_t *track, int64_t recordings,
                         int64_t file_offset, int64_t step_bytes) {
     int64_t begin = 0, end = 0;
     for (int64_t i = 0; i < recordings; i++) {
         int64_t next = track->spans[i].offset + track->spans[i].length;
-        if (end > begin && (next - begin) * step_bytes > SHARED_BLOCK_BYTES) {
+        if (end > begin && (next - begin) * step_bytes > RANGE_BYTES_MAX) {
             bulk_add(list, file_offset + begin * step_bytes, (end - begin) * step_bytes);
             begin = end;
         }
@@ -129,8 +123,8 @@ static status_t put_content(h5_file_t *file, const shard_content_t *content) {
     return STATUS_OK;
 }
 
-static status_t add_bulk(h5_file_t *file, const shard_content_t *content, const shard_track_t *track,
-                         const char *leaf, bulk_list_t *list) {
+static status_t add_bulk(h5_file_t *file, const shard_content_t *content,
+                         const shard_track_t *track, const char *leaf, bulk_list_t *list) {
     bool values = strcmp(leaf, "values") == 0;
     char *path = track_path(track, leaf);
     h5_extent_t extent;

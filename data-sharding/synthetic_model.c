@@ -54,8 +54,8 @@ static double dot(const double *a, const double *b) {
     return sum;
 }
 
-/* The signal of a target given the latents, or given their posterior means: senses are independent a
- * posteriori, so the mean of the product is the product of the means. */
+/* The signal of a target given the latents, or given their posterior means: senses are independent
+ * a posteriori, so the mean of the product is the product of the means. */
 static double signal_of(const synthetic_model_t *model, int target, const double *video,
                         const double *audio) {
     double share = model->config.interaction;

@@ -1,17 +1,17 @@
 /* synthetic_model.h - a linear Gaussian world whose best predictor is known in closed form.
  *
  * Two independent latent vectors, one seen through video and one through audio; targets need both.
- * Features are an orthogonal mix of the latent and noise, followed by carriers: +-2 by a Walsh code of
- * the step. Carriers keep the norm of a feature vector nearly constant, so a model that divides by
- * the norm loses almost nothing, and they tell the step's place in a window of 16. */
+ * Features are an orthogonal mix of the latent and noise, followed by carriers: +-2 by a Walsh code
+ * of the step. Carriers keep the norm of a feature vector nearly constant, so a model that divides
+ * by the norm loses almost nothing, and they tell the step's place in a window of 16. */
 #ifndef JMT_SYNTHETIC_MODEL_H
 #define JMT_SYNTHETIC_MODEL_H
 
 #include <stdint.h>
 
 enum {
-    SYNTHETIC_LATENT = 4,    /* dimensions of each latent vector */
-    SYNTHETIC_INFORMED = 8,  /* features that depend on it */
+    SYNTHETIC_LATENT = 4,   /* dimensions of each latent vector */
+    SYNTHETIC_INFORMED = 8, /* features that depend on it */
     SYNTHETIC_VIDEO_DIM = 32,
     SYNTHETIC_AUDIO_DIM = 24,
     SYNTHETIC_NOISE_DIM = 8,
@@ -31,9 +31,9 @@ typedef struct synthetic_config {
 
 typedef struct synthetic_model {
     synthetic_config_t config;
-    double mix[SENSE_COUNT][SYNTHETIC_INFORMED][SYNTHETIC_INFORMED];  /* rows orthonormal */
-    double weight[SENSE_COUNT][SYNTHETIC_LATENT][SYNTHETIC_LATENT];   /* rows orthonormal: target,
-                                                                         target, product, product */
+    double mix[SENSE_COUNT][SYNTHETIC_INFORMED][SYNTHETIC_INFORMED]; /* rows orthonormal */
+    double weight[SENSE_COUNT][SYNTHETIC_LATENT][SYNTHETIC_LATENT];  /* rows orthonormal: target,
+                                                                        target, product, product */
 } synthetic_model_t;
 
 void synthetic_model_init(const synthetic_config_t *config, synthetic_model_t *model_out);
@@ -47,8 +47,7 @@ void synthetic_draw(const synthetic_model_t *model, int64_t recording, int64_t s
  * the bit mask: no predictor has a smaller expected square error. mean[t]: [steps]. */
 void synthetic_best(const synthetic_model_t *model, int64_t steps, unsigned senses,
                     const float *const features[SENSE_COUNT],
-                    const uint8_t *const valid[SENSE_COUNT],
-                    double *const mean[SYNTHETIC_TARGETS]);
+                    const uint8_t *const valid[SENSE_COUNT], double *const mean[SYNTHETIC_TARGETS]);
 
 /* Sums for judging a predictor m of y, and what follows from them. */
 typedef struct synthetic_sums {
