@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@
 /* The recipe: a row of {text,audio,video}_SPLIT0.csv belongs to the same row of text_SPLIT.csv,
  * whose first column is a row of transcripts.csv, whose id VIDEO_CLIP joins
  * OpinionLevelSentiment.csv. */
-enum { SENSES = 3, SPLITS = 2, TRACKS = SENSES + 2 };
+enum { SENSES = 3, SPLITS = 2, TRACKS = SENSES + 2, SCORE_MAX = 3 };
 
 static const writer_track_t tracks[TRACKS] = {{"text", false, 100},
                                               {"audio", false, 73},
@@ -119,7 +120,15 @@ static status_t find_score(const mosi_t *mosi, int64_t transcript, const char *i
         return status_fail(STATUS_INPUT, "%s:%lld: no score for %s in %s; get the files again",
                            csv->path, (long long)csv->rows[transcript].line, id, mosi->scores.path);
     }
-    return csv_number(&mosi->scores, key->row, 4, score_out);
+    const csv_t *scores = &mosi->scores;
+    double score;
+    TRY(csv_number(scores, key->row, 4, &score));
+    if (fabs(score) > SCORE_MAX) {
+        return status_fail(STATUS_INPUT, "%s:%lld: score %g is outside -3 to 3; get the file again",
+                           scores->path, (long long)scores->rows[key->row].line, score);
+    }
+    *score_out = score;
+    return STATUS_OK;
 }
 
 static status_t add_utterance(mosi_t *mosi, int split, int64_t row) {

@@ -135,7 +135,7 @@ static void smooth_latent(const synthetic_config_t *config, int64_t steps, const
         double m = t == 0 ? 0.0 : a * mean[t - 1];
         double v = t == 0 ? 1.0 : a * a * variance[t - 1] + 1.0 - a * a;
         double gain = seen[t] != 0 ? v / (v + r) : 0.0;
-        mean[t] = m + gain * (observed[t] - m);
+        mean[t] = seen[t] != 0 ? m + gain * (observed[t] - m) : m; /* there may be anything */
         variance[t] = (1.0 - gain) * v;
     }
     for (int64_t t = steps - 2; t >= 0 && a > 0.0; t--) {

@@ -1,0 +1,188 @@
+/* Who is in which split: whole people, by the seed, by the importer's marks; a leak has a name. */
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+#include "kernels/base/bytes.h"
+#include "unit/data_case.h"
+
+enum { PEOPLE = 10, SETS = 2 * PEOPLE };
+
+/* Recording ri is of person p(i mod 10). marks NULL: none. */
+typedef struct crowd {
+    hand_recording_t list[SETS];
+    char names[SETS][8], people[PEOPLE][8];
+} crowd_t;
+
+static char *crowd_data(const char *place, crowd_t *crowd, const char *const *marks) {
+    for (int i = 0; i < SETS; i++) {
+        snprintf(crowd->names[i], sizeof crowd->names[i], "r%d", i);
+        snprintf(crowd->people[i % PEOPLE], sizeof crowd->people[0], "p%d", i % PEOPLE);
+        crowd->list[i] = (hand_recording_t){.name = crowd->names[i],
+                                            .subject = crowd->people[i % PEOPLE],
+                                            .split = marks != NULL ? marks[i] : "",
+                                            .number = i,
+                                            .steps = 8};
+    }
+    return hand_data(place, crowd->list, SETS, 3);
+}
+
+/* Bit s of person i: has a sample in split s. */
+static void people_of(const dataset_t *dataset, int membership[PEOPLE]) {
+    memset(membership, 0, PEOPLE * sizeof *membership);
+    for (int split = 0; split < SPLIT_COUNT; split++) {
+        for (int64_t i = 0; i < dataset_sample_count(dataset, (split_t)split); i++) {
+            const char *name = dataset_sample(dataset, (split_t)split, i).recording;
+            membership[strtol(name + 1, NULL, 10) % PEOPLE] |= 1 << split;
+        }
+    }
+}
+
+static void people_are_dealt_whole_and_by_the_seed(void **state) {
+    (void)state;
+    char *place = place_make();
+    crowd_t crowd;
+    char *path = crowd_data(place, &crowd, NULL);
+    dataset_config_t config = hand_config(path, 8, 0);
+    config.valid_fraction = 0.25;
+    config.test_fraction = 0.2;
+    int first[PEOPLE], again[PEOPLE], ever[PEOPLE] = {0};
+    for (int64_t seed = 1; seed <= 20; seed++) {
+        config.split_seed = seed;
+        for (int turn = 0; turn < 2; turn++) {
+            dataset_t *dataset = NULL;
+            CHECK_OK(dataset_open(&config, &dataset));
+            assert_int_equal(dataset_subject_count(dataset, SPLIT_TEST), 2);
+            assert_int_equal(dataset_subject_count(dataset, SPLIT_VALID), 2);
+            assert_int_equal(dataset_subject_count(dataset, SPLIT_TRAIN), 6);
+            assert_int_equal(dataset_recording_count(dataset, SPLIT_TEST), 4);
+            people_of(dataset, turn == 0 ? first : again);
+            dataset_close(dataset);
+        }
+        assert_memory_equal(first, again, sizeof first);
+        for (int i = 0; i < PEOPLE; i++) {
+            assert_true(first[i] == 1 || first[i] == 2 || first[i] == 4);
+            ever[i] |= first[i];
+        }
+    }
+    for (int i = 0; i < PEOPLE; i++) { /* stays or goes every time: chance 10 x 0.6^20 < 0.0004 */
+        assert_true((ever[i] & 1) != 0 && ever[i] != 1);
+    }
+    free(path);
+    place_remove(place);
+}
+
+static void a_fraction_takes_at_least_one_and_leaves_one(void **state) {
+    (void)state;
+    char *place = place_make();
+    crowd_t crowd;
+    char *path = crowd_data(place, &crowd, NULL);
+    dataset_config_t config = hand_config(path, 8, 0);
+    config.valid_fraction = config.test_fraction = 0.001;
+    dataset_t *dataset = NULL;
+    CHECK_OK(dataset_open(&config, &dataset));
+    assert_int_equal(dataset_subject_count(dataset, SPLIT_TEST), 1);
+    assert_int_equal(dataset_subject_count(dataset, SPLIT_VALID), 1);
+    dataset_close(dataset);
+    config.test_fraction = 0.99;
+    CHECK_FAILS(dataset_open(&config, &dataset), STATUS_INPUT, "none to spare for valid");
+    free(path);
+    place_remove(place);
+}
+
+static void a_person_in_two_splits_is_refused_by_name(void **state) {
+    (void)state;
+    const char *marks[SETS];
+    for (int i = 0; i < SETS; i++) {
+        marks[i] = i % PEOPLE < 7 ? "train" : "test";
+    }
+    marks[PEOPLE + 3] = "test"; /* p3 trains with r3 */
+    char *place = place_make();
+    crowd_t crowd;
+    char *path = crowd_data(place, &crowd, marks);
+    dataset_config_t config = hand_config(path, 8, 0);
+    config.valid_fraction = 0.3;
+    dataset_t *dataset = NULL;
+    char *alias = hand_alias(crowd.list, SETS, "p3");
+    char *leak = text_format("subject %s is in both", alias);
+    config.valid_fraction = 0.0;
+    CHECK_FAILS(dataset_open(&config, &dataset), STATUS_INPUT, leak);
+    config.valid_fraction = 0.3;
+    CHECK_FAILS(dataset_open(&config, &dataset), STATUS_INPUT, leak);
+    free(leak);
+    free(alias);
+    config.allow_subject_overlap = true;
+    int validated = 0;
+    for (config.split_seed = 1; config.split_seed <= 20; config.split_seed++) {
+        CHECK_OK(dataset_open(&config, &dataset));
+        int membership[PEOPLE];
+        people_of(dataset, membership);
+        assert_true(membership[3] == 5 || membership[3] == 6); /* test, and train or valid */
+        validated += membership[3] == 6;
+        assert_int_equal(dataset_recording_count(dataset, SPLIT_TEST), 7);
+        assert_int_equal(dataset_subject_count(dataset, SPLIT_VALID), 2);
+        dataset_close(dataset);
+    }
+    assert_true(validated > 0 && validated < 20);
+    free(path);
+    place_remove(place);
+}
+
+/* What the importer marked test stays test; valid is carved from people who are trained on. */
+static void marks_are_kept(void **state) {
+    (void)state;
+    const char *marks[SETS];
+    for (int i = 0; i < SETS; i++) {
+        marks[i] = i % PEOPLE < 5 ? "train" : "test";
+    }
+    char *place = place_make();
+    crowd_t crowd;
+    char *path = crowd_data(place, &crowd, marks);
+    dataset_config_t config = hand_config(path, 8, 0);
+    config.valid_fraction = config.test_fraction = 0.4;
+    dataset_t *dataset = NULL;
+    CHECK_OK(dataset_open(&config, &dataset));
+    int membership[PEOPLE], valid = 0;
+    people_of(dataset, membership);
+    for (int i = 0; i < PEOPLE; i++) {
+        assert_true(i < 5 ? membership[i] == 1 || membership[i] == 2 : membership[i] == 4);
+        valid += membership[i] == 2;
+    }
+    assert_int_equal(valid, 2);
+    dataset_close(dataset);
+    free(path);
+    place_remove(place);
+}
+
+static void odd_marks_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *mark, *error;
+    } cases[] = {{"", "recording r4 has no split mark"},
+                 {"tset", "recording r4 is marked \"tset\""}};
+    for (int c = 0; c < ARRAY_LEN(cases); c++) {
+        const char *marks[SETS];
+        for (int i = 0; i < SETS; i++) {
+            marks[i] = i == 4 ? cases[c].mark : "train";
+        }
+        char *place = place_make();
+        crowd_t crowd;
+        char *path = crowd_data(place, &crowd, marks);
+        dataset_config_t config = hand_config(path, 8, 0);
+        dataset_t *dataset = NULL;
+        CHECK_FAILS(dataset_open(&config, &dataset), STATUS_INPUT, cases[c].error);
+        free(path);
+        place_remove(place);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(people_are_dealt_whole_and_by_the_seed),
+        cmocka_unit_test(a_fraction_takes_at_least_one_and_leaves_one),
+        cmocka_unit_test(a_person_in_two_splits_is_refused_by_name),
+        cmocka_unit_test(marks_are_kept),
+        cmocka_unit_test(odd_marks_are_refused),
+    };
+    return RUN_TESTS(tests);
+}
