@@ -121,7 +121,7 @@ static status_t find_score(const mosi_t *mosi, int64_t transcript, const char *i
                            csv->path, (long long)csv->rows[transcript].line, id, mosi->scores.path);
     }
     const csv_t *scores = &mosi->scores;
-    double score;
+    double score = 0.0;
     TRY(csv_number(scores, key->row, 4, &score));
     if (fabs(score) > SCORE_MAX) {
         return status_fail(STATUS_INPUT, "%s:%lld: score %g is outside -3 to 3; get the file again",
