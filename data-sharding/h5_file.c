@@ -30,8 +30,11 @@ static status_t h5_start(const char *path, bool create, h5_file_t **file_out) {
     H5Pset_file_locking(access, false, true); /* read-only and parallel file systems refuse locks */
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
     H5Pset_alignment(access, 4096, 64);
-    hid_t id = create ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access)
+    hid_t root = H5Pcreate(H5P_FILE_CREATE);
+    H5Pset_obj_track_times(root, false); /* equal imports give equal bytes */
+    hid_t id = create ? H5Fcreate(path, H5F_ACC_TRUNC, root, access)
                       : H5Fopen(path, H5F_ACC_RDONLY, access);
+    H5Pclose(root);
     H5Pclose(access);
     if (id < 0) {
         return status_fail(STATUS_FAILED, "shard %s: HDF5 cannot %s it; %s", path,
@@ -64,7 +67,10 @@ status_t h5_close(h5_file_t *file) {
 }
 
 status_t h5_put_group(h5_file_t *file, const char *name) {
-    hid_t group = H5Gcreate2(file->id, name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t untimed = H5Pcreate(H5P_GROUP_CREATE);
+    H5Pset_obj_track_times(untimed, false);
+    hid_t group = H5Gcreate2(file->id, name, H5P_DEFAULT, untimed, H5P_DEFAULT);
+    H5Pclose(untimed);
     if (group < 0) {
         return h5_trouble(file, "write", name);
     }
@@ -112,7 +118,7 @@ static status_t put_dataset(h5_file_t *file, const char *name, hid_t disk, hid_t
     H5Pset_layout(layout, H5D_CONTIGUOUS);
     H5Pset_alloc_time(layout, H5D_ALLOC_TIME_EARLY);
     H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER);
-    H5Pset_obj_track_times(layout, false); /* equal imports give equal bytes */
+    H5Pset_obj_track_times(layout, false);
     hid_t id = H5Dcreate2(file->id, name, disk, space, H5P_DEFAULT, layout, H5P_DEFAULT);
     herr_t result = id < 0 ? -1 : 0;
     if (id >= 0 && dims[0] > 0) {

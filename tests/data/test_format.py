@@ -1,5 +1,6 @@
 """Reads a data directory as data-sharding/FORMAT.md has it, without any of our code, and compares."""
 import ctypes
+import filecmp
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 jmt = sys.argv[1]
 number = failures = 0
@@ -159,13 +161,17 @@ def check_directory(directory, trailers):
     assert key["id"] == manifest["key_id"] == hashlib.sha256(told.encode()).hexdigest()
 
 
-work = tempfile.mkdtemp()
-try:
-    directory = os.path.join(work, "data")
+def make(directory):
     sets = ["recordings=12", "subjects=6", "test_recordings=4", "test_subjects=2", "shards=2",
             "min_steps=400", "max_steps=900"]
     subprocess.run([jmt, "shard", "synthetic", "--out", directory] +
                    [w for s in sets for w in ("--set", s)], check=True, capture_output=True)
+
+
+work = tempfile.mkdtemp()
+try:
+    directory = os.path.join(work, "data")
+    make(directory)
     trailers = {}
     for name in sorted(n for n in os.listdir(directory) if n.startswith("shard-")):
         with open(os.path.join(directory, name), "rb") as file:
@@ -183,6 +189,11 @@ try:
         skip("the checksums", "no libxxhash for Python to load")
     else:
         report(True, "the checksums are XXH3-64")
+    again = os.path.join(work, "again")
+    time.sleep(1.1)  # HDF5 would keep seconds
+    make(again)
+    report(all(filecmp.cmp(os.path.join(directory, n), os.path.join(again, n), shallow=False)
+               for n in os.listdir(directory)), "equal imports, at another time, give equal bytes")
     if len(trailers) == 2:
         attempt("dataset.json, dataset.sha256, identity, key file", check_directory, directory,
                 trailers)

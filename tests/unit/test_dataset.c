@@ -219,7 +219,7 @@ static void signals_of_other_lengths_are_padded_of_other_rates_refused(void **st
     (void)state;
     raw_t raw;
     raw_begin(&raw);
-    raw.signals[1].steps = 5;
+    raw.signals[1].steps = raw.signals[2].steps = 5;
     CHECK_OK(raw_open(&raw));
     hand_sample_t s = hand_sample(4);
     CHECK_OK(dataset_read(raw.dataset, SPLIT_TRAIN, 1, s.features, s.mask, s.target));
@@ -227,6 +227,7 @@ static void signals_of_other_lengths_are_padded_of_other_rates_refused(void **st
     assert_int_equal(s.mask[1][1], 0);
     assert_int_equal(s.mask[0][3], 1);
     assert_true(s.features[1][7] == 0.0f);
+    assert_true(s.target[0][0] == 0.0f && isnan(s.target[0][1]));
     hand_sample_free(&s);
     raw_end(&raw);
     raw_begin(&raw);

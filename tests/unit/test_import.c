@@ -223,6 +223,7 @@ static void a_removed_person_is_gone_and_the_others_stay(void **state) {
     assert_int_equal(left.steps, 9 + 12 + 6);
     assert_int_equal(bad_count(path), 0);
     expect_no_trace(path, alias);
+    expect_no_trace(path, "of everyone"); /* facts were found with the person */
     check_others(path);
     char *text = NULL;
     size_t bytes;
@@ -320,6 +321,7 @@ static void facts_are_those_of_the_data(void **state) {
         assert_non_null(json);
         for (int i = 0; i < ARRAY_LEN(want); i++) {
             int64_t expected = all ? want[i].of_all : want[i].of_one;
+            assert_non_null(strstr(text, "of everyone"));
             if (fact(json, want[i].path) != expected) {
                 fail_msg("%s is %lld, not %lld", want[i].path, (long long)fact(json, want[i].path),
                          (long long)expected);

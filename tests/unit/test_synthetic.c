@@ -328,6 +328,10 @@ static void the_imported_set_has_its_optimum(void **state) {
             assert_true(fabs(correlation(p) - r) < 4.5 * (1.0 - r * r) / sqrt(p->n));
             assert_true(fabs(noted(path, targets[k], names[set], "mse") - found) < 1e-9);
             assert_true(fabs(noted(path, targets[k], names[set], "r") - correlation(p)) < 1e-9);
+            /* Stretched to the targets' spread, and unbiased: the CCC is the correlation, up to
+             * what the spreads of training and test differ by, about 1 / sqrt(n). */
+            double ccc = noted(path, targets[k], names[set], "ccc");
+            assert_true(fabs(ccc - r) < 4.5 * (1.0 - r * r) / sqrt(p->n));
             print_message("# %s from %s: r %.3f, by the formula %.3f\n", targets[k], names[set],
                           correlation(p), r);
         }
