@@ -1,4 +1,4 @@
-"""Reads a data directory as data-sharding/FORMAT.md has it, without any of our code, and compares."""
+"""Reads a data directory by data-sharding/FORMAT.md alone, without our code, and compares."""
 import ctypes
 import filecmp
 import hashlib
@@ -168,6 +168,30 @@ def make(directory):
                    [w for s in sets for w in ("--set", s)], check=True, capture_output=True)
 
 
+def refused(directory, text):
+    done = subprocess.run([jmt, "inspect", directory, "--json"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == "" and text in done.stderr, done
+
+
+def check_versions(directory):
+    """Another version, with right hashes, is refused by name."""
+    shard, manifest = (os.path.join(directory, n) for n in ("shard-00000.h5", "dataset.json"))
+    with open(shard, "r+b") as file:
+        data = file.read()
+        length = struct.unpack("<Q", data[-16:-8])[0]
+        trailer = data[-length:-24]
+        trailer = trailer[:8] + struct.pack("<Q", 2) + trailer[16:]
+        file.seek(-length, os.SEEK_END)
+        file.write(trailer + struct.pack("<Q", xxh3(trailer, length)))
+    refused(directory, "format version 2, this program reads 1")
+    with open(manifest) as file:
+        text = file.read().replace('"format_version": 1', '"format_version": 3').encode()
+    for name, content in (("json", text), ("sha256", hashlib.sha256(text).hexdigest().encode())):
+        with open(os.path.join(directory, "dataset." + name), "wb") as file:
+            file.write(content)
+    refused(directory, "format version 3, this program reads 1")
+
+
 work = tempfile.mkdtemp()
 try:
     directory = os.path.join(work, "data")
@@ -197,6 +221,8 @@ try:
     if len(trailers) == 2:
         attempt("dataset.json, dataset.sha256, identity, key file", check_directory, directory,
                 trailers)
+    if xxh3 is not None:
+        attempt("other versions are refused", check_versions, again)
 finally:
     shutil.rmtree(work)
 print("1..%d" % number)

@@ -1,11 +1,13 @@
 /* Every bit of a data directory counts: whatever single bit flips, wherever a file is cut short,
  * both verification and a reader that reads everything notice. */
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "check.h"
+#include "data-sharding/shard.h"
 #include "data-sharding/shard_trailer.h"
 #include "data-sharding/verify.h"
 #include "kernels/base/bytes.h"
@@ -215,6 +217,53 @@ static void a_missing_swapped_or_added_file_is_noticed(void **state) {
     free_files(&files);
 }
 
+/* Two recordings of one modality, written and read as they are, with an index that fits or not. */
+static void an_index_that_does_not_fit_is_refused(void **state) {
+    (void)state;
+    static const struct {
+        shard_span_t spans[2];
+        const char *error; /* NULL: fits */
+    } cases[] = {
+        {{{0, 3, 1.0}, {3, 2, 2.0}}, NULL},
+        {{{0, 5, 1.0}, {5, 0, 0.0}}, NULL},
+        {{{0, 3, 1.0}, {2, 3, 1.0}}, "index of m does not fit its values at row 1"},
+        {{{0, 2, 1.0}, {3, 2, 1.0}}, "row 1"},
+        {{{0, 3, 1.0}, {3, 1, 1.0}}, "row 2"},
+        {{{1, 2, 1.0}, {3, 2, 1.0}}, "row 0"},
+        {{{0, 3, 0.0}, {3, 2, 1.0}}, "row 0"},
+        {{{0, 3, 1.0}, {3, 2, INFINITY}}, "row 1"},
+    };
+    char *place = place_make(), *path = place_path(place, "shard-00000.h5"), none[] = "";
+    float values[5] = {1, 2, 3, 4, 5};
+    uint8_t valid[5] = {1, 0, 1, 1, 1};
+    shard_recording_t both[2] = {{none, none, none, none, none, none},
+                                 {none, none, none, none, none, none}};
+    char name[] = "m";
+    for (int i = 0; i < ARRAY_LEN(cases); i++) {
+        shard_span_t spans[2] = {cases[i].spans[0], cases[i].spans[1]};
+        shard_track_t track = {.name = name, .dim = 1, .steps = 5, .spans = spans};
+        track.values = values;
+        track.valid = valid;
+        shard_content_t content = {none, none, none, none, 2, both, 1, &track};
+        CHECK_OK(shard_write(path, &content));
+        shard_t *shard = NULL;
+        if (cases[i].error != NULL) {
+            CHECK_FAILS(shard_open(path, &shard), STATUS_INPUT, cases[i].error);
+            continue;
+        }
+        shard_content_t loaded;
+        CHECK_OK(shard_open(path, &shard));
+        CHECK_OK(shard_load(shard, &loaded));
+        shard_close(shard);
+        assert_memory_equal(loaded.tracks[0].values, values, sizeof values);
+        assert_memory_equal(loaded.tracks[0].valid, valid, sizeof valid);
+        assert_memory_equal(loaded.tracks[0].spans, spans, sizeof spans);
+        shard_content_free(&loaded);
+    }
+    free(path);
+    place_remove(place);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(intact_is_accepted),
@@ -223,6 +272,7 @@ int main(void) {
         cmocka_unit_test(ranges_tile_the_file),
         cmocka_unit_test(a_file_of_another_length_is_noticed),
         cmocka_unit_test(a_missing_swapped_or_added_file_is_noticed),
+        cmocka_unit_test(an_index_that_does_not_fit_is_refused),
     };
     return RUN_TESTS(tests);
 }
