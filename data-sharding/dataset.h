@@ -18,7 +18,7 @@ const char *split_name(split_t split); /* "train" | "valid" | "test" */
 typedef struct dataset_config {
     const char *path;
     int64_t window; /* steps per sample, >= 1 */
-    int64_t stride; /* 0: window */
+    int64_t stride; /* 0: window; at most window, or steps would be left out */
     /* Recordings that the importer marked train or test keep that; without any mark, subjects are
      * dealt by a permutation keyed by split_seed: test_fraction of them to test. Then
      * valid_fraction of the training SUBJECTS become valid, by the same key. At least one subject

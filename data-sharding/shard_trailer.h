@@ -24,8 +24,8 @@ typedef struct trailer {
 } trailer_t;
 
 /* Small enough that a window costs little more than its own bytes, large enough that the checksums
- * are no burden: 32 bytes in 65,536. */
-enum { RANGE_BYTES_MAX = 1 << 16 };
+ * are no burden: 32 bytes in 16,384. */
+enum { RANGE_BYTES_MAX = 1 << 14 };
 
 /* Hashes the file and appends its trailer. bulk: sorted, not overlapping, offset and bytes set;
  * what lies between becomes structure ranges. */

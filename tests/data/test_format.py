@@ -57,7 +57,7 @@ def read_trailer(data):
     ranges = [struct.unpack("<QQQQ", trailer[32 + 32 * i:64 + 32 * i]) for i in range(count)]
     at = 0
     for offset, size, digest, kind in ranges:
-        assert offset == at and 1 <= size <= 65536 and kind in (0, 1)
+        assert offset == at and 1 <= size <= 16384 and kind in (0, 1)
         assert xxh3 is None or digest == xxh3(data[offset:offset + size], 0)
         at += size
     assert at == hdf5_bytes
