@@ -121,7 +121,7 @@ static status_t find_score(const mosi_t *mosi, int64_t transcript, const char *i
                            csv->path, (long long)csv->rows[transcript].line, id, mosi->scores.path);
     }
     const csv_t *scores = &mosi->scores;
-    double score = 0.0;
+    double score;
     TRY(csv_number(scores, key->row, 4, &score));
     if (fabs(score) > SCORE_MAX) {
         return status_fail(STATUS_INPUT, "%s:%lld: score %g is outside -3 to 3; get the file again",
@@ -153,7 +153,7 @@ static status_t add_utterance(mosi_t *mosi, int split, int64_t row) {
             STATUS_INPUT, "%s:%lld: id \"%s\" is not VIDEO_CLIP; get the files again",
             mosi->transcripts.path, (long long)mosi->transcripts.rows[transcript].line, id);
     }
-    double score;
+    double score = 0.0;
     TRY(find_score(mosi, transcript, id, &score));
     TRY(check_binary(&mosi->transcripts, transcript, 3, score));
     for (int s = 0; s < SENSES; s++) {

@@ -268,7 +268,7 @@ status_t trailer_pread(const trailer_t *trailer, int fd, const char *path, int64
                            path);
     }
     int64_t range = range_holding(trailer, (uint64_t)offset);
-    char *buffer = NULL;
+    char buffer[RANGE_BYTES_MAX]; /* on the stack: a step of training allocates nothing */
     status_t status = STATUS_OK;
     int64_t end = offset + bytes;
     for (; range < trailer->range_count && status == STATUS_OK; range++) {
@@ -283,15 +283,10 @@ status_t trailer_pread(const trailer_t *trailer, int fd, const char *path, int64
             status = trailer_check(trailer, fd, path, range, target);
             continue;
         }
-        if (buffer == NULL) {
-            buffer = malloc(RANGE_BYTES_MAX);
-            REQUIRE(buffer != NULL);
-        }
         status = trailer_check(trailer, fd, path, range, buffer);
         if (status == STATUS_OK) {
             memcpy(target, buffer + (from - begin), (size_t)(to - from));
         }
     }
-    free(buffer);
     return status;
 }
