@@ -114,8 +114,8 @@ static status_t mpi_gather(comm_t *comm, const void *mine, void *all, const size
     return STATUS_OK;
 }
 
-/* Straight from rank 0 to each: what is broadcast is small, and a rank that waits knows for whom.
- */
+/* Straight from rank 0 to each: what is broadcast is small, and a rank that waits knows for
+ * whom. */
 static status_t mpi_broadcast(comm_t *comm, void *data, size_t bytes, const char *operation) {
     size_t from = 0;
     do {
@@ -134,8 +134,8 @@ static status_t mpi_broadcast(comm_t *comm, void *data, size_t bytes, const char
     return STATUS_OK;
 }
 
-/* Ranks with equal `key` can map each other's memory: same kernel, same name space, same /dev/shm.
- */
+/* Ranks with equal `key` can map each other's memory: same kernel, same name space, same
+ * /dev/shm. */
 typedef struct host {
     char name[HOST_NAME_BYTES];
     uint64_t key;

@@ -1,5 +1,5 @@
-/* alias.h - aliases for people, and the key file (mode 0600, outside the data) that maps them back.
- */
+/* alias.h - aliases for people, and the key file (mode 0600, outside the data) that maps them
+ * back. */
 #ifndef JMT_ALIAS_H
 #define JMT_ALIAS_H
 

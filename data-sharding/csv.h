@@ -1,5 +1,5 @@
-/* csv.h - comma-separated values: quoted fields, doubled quotes, CRLF; errors name file and line.
- */
+/* csv.h - comma-separated values: quoted fields, doubled quotes, CRLF; errors name file and
+ * line. */
 #ifndef JMT_CSV_H
 #define JMT_CSV_H
 

@@ -122,8 +122,8 @@ static status_t find_tracks(const dataset_config_t *config, dataset_t *dataset,
     return STATUS_OK;
 }
 
-/* One time grid for all wanted tracks of a recording: equal rates, the longest decides the length.
- */
+/* One time grid for all wanted tracks of a recording: equal rates, the longest decides the
+ * length. */
 static status_t fit_recording(const dataset_config_t *config, dataset_t *dataset,
                               int64_t recording) {
     dataset_recording_t *r = &dataset->recordings[recording];

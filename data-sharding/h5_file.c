@@ -109,8 +109,8 @@ status_t h5_put_integer(h5_file_t *file, const char *name, int64_t value) {
     return put_attribute(file, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
 }
 
-/* One layout for all: contiguous, so that a reader can pread; allocated at once and never filled.
- */
+/* One layout for all: contiguous, so that a reader can pread; allocated at once and never
+ * filled. */
 static status_t put_dataset(h5_file_t *file, const char *name, hid_t disk, hid_t memory, int rank,
                             const hsize_t *dims, const void *data) {
     hid_t space = H5Screate_simple(rank, dims, NULL);

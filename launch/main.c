@@ -1,5 +1,5 @@
-/* main.c - finds the subcommand, runs it, turns its status into the exit code. Nothing else exits.
- */
+/* main.c - finds the subcommand, runs it, turns its status into the exit code. Nothing else
+ * exits. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* batch.h - samples from a dataset into the executor's inputs, standardised; their labels beside.
- */
+/* batch.h - samples from a dataset into the executor's inputs, standardised; their labels
+ * beside. */
 #ifndef JMT_BATCH_H
 #define JMT_BATCH_H
 

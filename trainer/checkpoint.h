@@ -2,14 +2,16 @@
  *
  * A directory step-NNNNNNNN with
  *   manifest.json            format, generation, step, position, seed, V, fingerprint,
- * configuration, data identity, tensors with their dims, and SHA-256 of every other file
+ *                            configuration, data identity, tensors with their dims, and SHA-256 of
+ *                            every other file
  *   manifest.sha256          64 hex digits and a newline: SHA-256 of manifest.json
  *   part-NNNNN.safetensors   one per rank that wrote it: the runs of tensors whose chunks it owned,
  *                            named TENSOR@FIRST_ELEMENT; TENSOR is weights/NAME or
- * optimizer/STATE/NAME statistics.safetensors   means and scales of the features It is written
- * beside (.writing-GENERATION-STEP), every file and the directory synced, agreed on, and renamed
- * into place once; deleting begins by renaming. Every bit of every file counts: a flipped one is
- * found before anything is used. */
+ *                            optimizer/STATE/NAME
+ *   statistics.safetensors   means and scales of the features
+ * It is written beside (.writing-GENERATION-STEP), every file and the directory synced, agreed on,
+ * and renamed into place once; deleting begins by renaming. Every bit of every file counts: a
+ * flipped one is found before anything is used. */
 #ifndef JMT_CHECKPOINT_H
 #define JMT_CHECKPOINT_H
 

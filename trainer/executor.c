@@ -6,7 +6,7 @@
 #include "kernels/base/bytes.h"
 #include "trainer/executor_internal.h"
 
-/* --- planning --------------------------------------------------------------------------------- */
+/* --- planning -------------------------------------------------------------------------------- */
 
 static int64_t local_samples(const executor_t *executor) {
     return executor->config.samples_per_shard * executor->config.shard_count;
@@ -267,8 +267,7 @@ void executor_close(executor_t *executor) {
     free(executor);
 }
 
-/* --- access
- * --------------------------------------------------------------------------------------- */
+/* --- access ---------------------------------------------------------------------------------- */
 
 void *executor_input(executor_t *executor, int input) {
     return matrix_of(executor, executor->plan->values[executor->graph->inputs[input].value]).data;

@@ -67,7 +67,7 @@ static bool expect(graph_t *graph, const char *node, bool condition, const char 
 
 int64_t graph_length(const graph_t *graph) { return graph->length; }
 
-/* --- parameters ------------------------------------------------------------------------------- */
+/* --- parameters ------------------------------------------------------------------------------ */
 
 parameter_t graph_parameter(graph_t *graph, const char *name, int64_t rows, int64_t columns,
                             init_t init) {
@@ -95,7 +95,7 @@ int64_t parameter_width(const graph_t *graph, parameter_t parameter) {
     return columns > 0 ? columns : 1;
 }
 
-/* --- values ----------------------------------------------------------------------------------- */
+/* --- values ---------------------------------------------------------------------------------- */
 
 static value_t new_value(graph_t *graph, int64_t rows, int64_t columns) {
     graph->values = array_grow(graph->values, graph->value_count, sizeof *graph->values);
@@ -311,7 +311,7 @@ void graph_output(graph_t *graph, const char *name, value_t x) {
     new_named(&graph->outputs, &graph->output_count, name)->value = x;
 }
 
-/* --- what was built --------------------------------------------------------------------------- */
+/* --- what was built -------------------------------------------------------------------------- */
 
 int graph_parameter_count(const graph_t *graph) { return graph->parameter_count; }
 

@@ -24,7 +24,7 @@ void graph_close(graph_t *graph);    /* NULL allowed */
 status_t graph_check(const graph_t *graph) MUST_CHECK;
 int64_t graph_length(const graph_t *graph);
 
-/* --- parameters ------------------------------------------------------------------------------- */
+/* --- parameters ------------------------------------------------------------------------------ */
 
 /* How PyTorch initialises (jmt.md 1.9): uniform within +-bound, a constant, or from the data. */
 typedef struct init {
@@ -43,7 +43,7 @@ typedef struct weight {
 } weight_t;
 static inline weight_t weight_of(parameter_t parameter) { return (weight_t){parameter, 0, 0}; }
 
-/* --- values ----------------------------------------------------------------------------------- */
+/* --- values ---------------------------------------------------------------------------------- */
 
 /* The feature stream of a modality: [length, dim] per sample, and its validity. */
 value_t graph_input(graph_t *graph, const char *name, int64_t dim, row_mask_t *mask_out);
@@ -78,7 +78,7 @@ row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const ro
 /* Marks x as the prediction of a target (kept until the end of the step; the loss starts there). */
 void graph_output(graph_t *graph, const char *name, value_t x);
 
-/* --- what was built --------------------------------------------------------------------------- */
+/* --- what was built -------------------------------------------------------------------------- */
 
 typedef struct parameter_info {
     const char *name;

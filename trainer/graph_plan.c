@@ -47,8 +47,7 @@ static view_t columns_of(const graph_t *graph, value_t view, view_t whole) {
     return whole;
 }
 
-/* --- forward: producers write straight into the first concatenation that takes their value
- * --------- */
+/* --- forward: producers write straight into the first concatenation that takes their value --- */
 
 static view_t place_value(graph_plan_t *plan, value_t x) {
     if (plan->values[x].buffer >= 0) {
@@ -75,8 +74,7 @@ static view_t place_value(graph_plan_t *plan, value_t x) {
     return view;
 }
 
-/* --- backward: one gradient per use, summed where there are several
- * -------------------------------- */
+/* --- backward: one gradient per use, summed where there are several -------------------------- */
 
 static bool needs_gradient(const graph_plan_t *plan, bool input_gradients, value_t x) {
     return plan->backward && (input_gradients || plan->graph->values[x].learned);
@@ -202,7 +200,7 @@ static int compare_sums(const void *a, const void *b) {
     return x->total.columns < y->total.columns ? -1 : x->total.columns > y->total.columns;
 }
 
-/* --- weights ---------------------------------------------------------------------------------- */
+/* --- weights --------------------------------------------------------------------------------- */
 
 static void add_to_units(graph_plan_t *plan, int node_index) {
     const node_t *node = &plan->graph->nodes[node_index];
@@ -272,7 +270,7 @@ static status_t plan_units(graph_plan_t *plan) {
     return STATUS_OK;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the whole ------------------------------------------------------------------------------- */
 
 static void open_tables(graph_plan_t *plan) {
     const graph_t *graph = plan->graph;

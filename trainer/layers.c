@@ -32,7 +32,7 @@ stream_t concat_streams(graph_t *graph, const char *name, const stream_t *stream
 static init_t uniform(double bound) { return (init_t){.bound = bound}; }
 static init_t constant(double value) { return (init_t){.constant = value}; }
 
-/* --- linear ----------------------------------------------------------------------------------- */
+/* --- linear ---------------------------------------------------------------------------------- */
 
 linear_t linear_make(graph_t *graph, const char *name, int64_t in, int64_t out) {
     init_t init = uniform(1.0 / sqrt((double)in));
@@ -48,7 +48,7 @@ value_t linear_apply(graph_t *graph, const char *name, linear_t linear, value_t 
                         activation);
 }
 
-/* --- attention -------------------------------------------------------------------------------- */
+/* --- attention ------------------------------------------------------------------------------- */
 
 attention_t attention_make(graph_t *graph, const char *name, int64_t dim, int64_t heads) {
     attention_t a = {.dim = dim, .heads = heads};
@@ -97,7 +97,7 @@ value_t attention_cross(graph_t *graph, const char *name, attention_t a, value_t
     return attend(graph, name, a, query, k, v, key_value.mask, groups);
 }
 
-/* --- encoder ---------------------------------------------------------------------------------- */
+/* --- encoder --------------------------------------------------------------------------------- */
 
 static encoder_layer_t encoder_layer_make(graph_t *graph, const char *name, int64_t dim, int64_t ff,
                                           int64_t heads) {
@@ -146,7 +146,7 @@ value_t encoder_apply(graph_t *graph, const char *name, const encoder_t *encoder
     return x.x;
 }
 
-/* --- head ------------------------------------------------------------------------------------- */
+/* --- head ------------------------------------------------------------------------------------ */
 
 linear_t head_hidden_make(graph_t *graph, const char *name, int64_t dim, int64_t hidden) {
     return linear_make(graph, name_of("%s.0", name).text, dim, hidden);

@@ -31,7 +31,7 @@ static void clear(scores_t *scores) {
     }
 }
 
-/* --- values ----------------------------------------------------------------------------------- */
+/* --- values ---------------------------------------------------------------------------------- */
 
 typedef struct moments {
     double n, mean_x, mean_y, xx, yy, xy; /* centred sums */
@@ -107,7 +107,7 @@ void score_values(const float *x, const float *y, const int64_t *sequence, int64
     scores->value[METRIC_ccc_per_sequence] = mean_sequence_ccc(x, y, sequence, count);
 }
 
-/* --- classes ---------------------------------------------------------------------------------- */
+/* --- classes --------------------------------------------------------------------------------- */
 
 static void derive_class_metrics(scores_t *scores) {
     double correct = 0.0, recalls = 0.0, occurring = 0.0, f1_sum = 0.0, f1_classes = 0.0,

@@ -7,8 +7,8 @@
 
 #include "kernels/base/status.h"
 
-/*  name              higher is better; meaning over valid labels. NaN: the target does not have it.
- */
+/*  name              higher is better; meaning over valid labels. NaN: the target does not have
+ * it. */
 #define METRIC_LIST(X)                                                                             \
     X(accuracy, true)    /* classes: share of correct */                                           \
     X(uar, true)         /* classes: unweighted mean of the recalls of classes that occur */       \

@@ -6,12 +6,11 @@
  *   (2)  s = Encoder_s(s)                          over time, for s in m1..mM, J      jmt.md 1.6.2
  *   (3)  t = softmax(Q_q(q) K_q(k)' / sqrt(d_h)) V_q(k), projected out                jmt.md 1.6.3
  *            for every ordered pair of streams q <- k: one token per time step; the weights are
- * those of the query's stream; no residual, normalisation or feed-forward around it (4)  z =
- * SelfAttention(Encoder(t1..tT)), last  over the T tokens of a time step   jmt.md 1.6.4
+ *            those of the query's stream; no residual, normalisation or feed-forward around it
+ *   (4)  z = SelfAttention(Encoder(t1..tT)), last  over the T tokens of a time step   jmt.md 1.6.4
  *
  * Heads follow in models.c. A masked step of a modality is 0 in (1), no key in (2) and (3), and
- * makes the tokens that query it invalid in (4); the last token is the last valid one (jmt.md 5).
- */
+ * makes the tokens that query it invalid in (4); last is the last valid one (jmt.md 5). */
 #include "trainer/models.h"
 
 #include <string.h>
@@ -55,8 +54,7 @@ typedef struct branch {
     int query, key; /* streams */
 } branch_t;
 
-/* Token order: both directions of each pair i < j of modalities, then J <- m, m <- J (jmt.md,
- * head). */
+/* Token order: both directions of each pair i < j of modalities, then J <- m, m <- J. */
 static int list_branches(int modalities, branch_t branches[OP_INPUTS_MAX]) {
     int count = 0, joint = modalities;
     for (int i = 0; i < modalities; i++) {

@@ -1,9 +1,8 @@
-/* The vanilla multimodal transformer (jmt.md 1.8), the paper's baseline: no joint stream, no
- * tokens.
+/* The vanilla multimodal transformer (jmt.md 1.8), the paper's baseline: no joint stream or tokens.
  *
- *   s = Encoder_s(s)                       over time, for each modality
- *   t = Attention_q(q, k)                  for every ordered pair q <- k, weights of the query's
- * modality z = W [t1; ...; tT] + b
+ *   s = Encoder_s(s)           over time, for each modality
+ *   t = Attention_q(q, k)      for every ordered pair q <- k, weights of the query's modality
+ *   z = W [t1; ...; tT] + b
  *
  * A pair whose query step is masked, or whose keys all are, gives 0 (jmt.md 5: the branch is
  * dropped). */

@@ -1,5 +1,5 @@
-/* resume.h - a checkpoint to go on from: found, verified, and compared with what is asked for now.
- */
+/* resume.h - a checkpoint to go on from: found, verified, and compared with what is asked for
+ * now. */
 #ifndef JMT_RESUME_H
 #define JMT_RESUME_H
 

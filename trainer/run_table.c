@@ -28,7 +28,7 @@ struct run_table {
     int row_count;
 };
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 static status_t read_json(const char *run, const char *name, json_t **object_out) {
     char *path = text_format("%s/%s", run, name), *text = NULL;
@@ -152,8 +152,7 @@ void run_table_close(run_table_t *table) {
     free(table);
 }
 
-/* --- mean and spread ----------------------------------------------------------------------------
- */
+/* --- mean and spread ------------------------------------------------------------------------- */
 
 typedef struct summary {
     int count;
@@ -189,8 +188,7 @@ static bool has_column(const run_table_t *table, int column) {
     return false;
 }
 
-/* --- JSON ---------------------------------------------------------------------------------------
- */
+/* --- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
@@ -252,8 +250,7 @@ char *run_table_json(const run_table_t *table) {
     return text;
 }
 
-/* --- text ---------------------------------------------------------------------------------------
- */
+/* --- text ------------------------------------------------------------------------------------ */
 
 typedef enum { FORMAT_MD, FORMAT_CSV, FORMAT_LATEX, FORMAT_COUNT } format_t;
 static const char *const format_names[] = {"md", "csv", "latex"};

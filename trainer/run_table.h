@@ -17,8 +17,8 @@ void run_table_close(run_table_t *table); /* NULL allowed */
  * models.NAME.METRIC.{mean,std,values[]}; std is the sample's, null for one run. Caller frees. */
 char *run_table_json(const run_table_t *table);
 
-/* The same for people: "md" | "csv" | "latex", with mean, spread and number of runs. Caller frees.
- */
+/* The same for people: "md" | "csv" | "latex", with mean, spread and number of runs. Caller
+ * frees. */
 status_t run_table_text(const run_table_t *table, const char *format, char **text_out) MUST_CHECK;
 
 #endif

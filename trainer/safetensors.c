@@ -70,7 +70,7 @@ void tensor_set_sort(tensor_set_t *set) {
     }
 }
 
-/* --- writing ---------------------------------------------------------------------------------- */
+/* --- writing --------------------------------------------------------------------------------- */
 
 static char *header_of(const tensor_set_t *set) {
     json_t *header = json_object();
@@ -122,7 +122,7 @@ status_t safetensors_write(const char *path, const tensor_set_t *set) {
     return status;
 }
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 static bool type_of(const char *name, tensor_type_t *type_out) {
     for (int i = 0; name != NULL && i < ARRAY_LEN(types); i++) {

@@ -12,8 +12,7 @@
 #include "trainer/models.h"
 #include "trainer/step_sums.h"
 
-/* --- opening
- * -------------------------------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------------------------------- */
 
 status_t trainer_kernels(const config_t *config, const kernels_t **kernels_out,
                          const device_t **device_out) {
@@ -212,8 +211,7 @@ status_t trainer_evaluate(trainer_t *t, split_t split, evaluation_t **evaluation
                           evaluation_out);
 }
 
-/* --- weights
- * -------------------------------------------------------------------------------------- */
+/* --- weights --------------------------------------------------------------------------------- */
 
 /* Log-frequencies of classes, or the mean: the best constant that training people suggest. */
 static status_t majority_constants(trainer_t *t, int target, float *bias, int64_t columns) {

@@ -1,5 +1,5 @@
-/* file.h - whole files and directories, and the durable ways to write them. Errors name the path.
- */
+/* file.h - whole files and directories, and the durable ways to write them. Errors name the
+ * path. */
 #ifndef JMT_BASE_FILE_H
 #define JMT_BASE_FILE_H
 

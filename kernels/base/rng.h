@@ -25,8 +25,8 @@ float rng_uniform(rng_key_t key, uint64_t index);
  * bound / 2^32. */
 uint64_t rng_below(rng_key_t key, uint64_t index, uint64_t bound);
 
-/* Standard normal, by Box-Muller in double from two uniforms. Host-only: libm decides the last bit.
- */
+/* Standard normal, by Box-Muller in double from two uniforms. Host-only: libm decides the last
+ * bit. */
 double rng_normal(rng_key_t key, uint64_t index);
 
 /* FNV-1a of a name: the `stream` of a key. */

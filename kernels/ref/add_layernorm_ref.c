@@ -1,5 +1,5 @@
-/* Layer normalisation of a sum (jmt.md 1.10). The sum itself is not kept: the backward adds again.
- */
+/* Layer normalisation of a sum (jmt.md 1.10). The sum itself is not kept: the backward adds
+ * again. */
 #include "kernels/ref/real.h"
 
 static const double EPSILON = 1e-5;

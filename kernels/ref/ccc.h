@@ -1,5 +1,5 @@
-/* ccc.h - the concordance correlation coefficient from its sums, for the loss and for its gradient.
- */
+/* ccc.h - the concordance correlation coefficient from its sums, for the loss and for its
+ * gradient. */
 #ifndef JMT_KERNELS_REF_CCC_H
 #define JMT_KERNELS_REF_CCC_H
 

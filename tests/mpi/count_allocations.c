@@ -23,7 +23,7 @@ static void count(atomic_llong *counter) {
     }
 }
 
-/* --- everybody's ------------------------------------------------------------------------------ */
+/* --- everybody's ----------------------------------------------------------------------------- */
 
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
@@ -57,8 +57,7 @@ void free(void *memory) {
     __libc_free(memory);
 }
 
-/* --- ours
- * ----------------------------------------------------------------------------------------- */
+/* --- ours ------------------------------------------------------------------------------------ */
 
 /* Each calls the definition that the library would have called, so ours are among all. */
 #define WRAP(type, name, parameters, arguments)                                                    \
@@ -87,8 +86,7 @@ WRAP(int, vasprintf, (char **out, const char *format, va_list list), (out, forma
 WRAP(FILE *, fopen, (const char *path, const char *mode), (path, mode))
 WRAP(FILE *, open_memstream, (char **text, size_t *bytes), (text, bytes))
 
-/* --- the window
- * --------------------------------------------------------------------------------------- */
+/* --- the window ------------------------------------------------------------------------------ */
 
 status_t __real_trainer_step(trainer_t *trainer, bool stop, step_result_t *result_out);
 status_t __wrap_trainer_step(trainer_t *trainer, bool stop, step_result_t *result_out);

@@ -11,8 +11,8 @@
 #include "check.h"
 #include "comm/comm.h"
 
-/* Runs the tests on all ranks; 0 if no rank failed. JMT_TEST_ALL_RANKS=1 shows every rank's output.
- */
+/* Runs the tests on all ranks; 0 if no rank failed. JMT_TEST_ALL_RANKS=1 shows every rank's
+ * output. */
 #define RUN_GROUP_TESTS(comm, tests) (group_quiet(comm), group_failures((comm), RUN_TESTS(tests)))
 
 static inline void group_quiet(const comm_t *comm) {

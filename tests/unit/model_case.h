@@ -57,8 +57,8 @@ void case_fill(case_run_t *run); /* the samples of its shards */
  * are missing. */
 double case_loss(case_run_t *run);
 
-/* Gradient of each of the cover's parts of the run, one after the other in memory the caller frees.
- */
+/* Gradient of each of the cover's parts of the run, one after the other in memory the caller
+ * frees. */
 typedef struct case_parts {
     int count;
     tree_node_t leaves[TREE_NODES_MAX];

@@ -10,7 +10,7 @@
 
 enum { PER_SHARD = 2 };
 
-/* --- finite differences ----------------------------------------------------------------------- */
+/* --- finite differences ---------------------------------------------------------------------- */
 
 static double loss_now(case_run_t *run) {
     executor_forward(run->executor, &run->scalars);
@@ -104,8 +104,7 @@ static void gradients_match_finite_differences(void **state) {
     }
 }
 
-/* --- ranks and trees
- * ------------------------------------------------------------------------------ */
+/* --- ranks and trees ------------------------------------------------------------------------- */
 
 /* The tree's definition, written again: value of leaves [begin, begin + count). */
 static void tree_value(const model_case_t *c, const case_parts_t *leaves, int begin, int count,
@@ -191,8 +190,7 @@ static void gradients_have_the_same_bits_for_any_division(void **state) {
     check_divisions("name: concat_encoder", "ref", 24);
 }
 
-/* --- company and slot
- * ------------------------------------------------------------------------------ */
+/* --- company and slot ------------------------------------------------------------------------ */
 
 enum { ROW_MAX = CASE_LENGTH * 4 };
 
@@ -248,8 +246,7 @@ static void predictions_depend_on_the_sample_alone(void **state) {
     }
 }
 
-/* --- memory
- * ---------------------------------------------------------------------------------------- */
+/* --- memory ---------------------------------------------------------------------------------- */
 
 /* What a step leaves: outputs, loss, gradients of weights and inputs. */
 static void step_results(const model_case_t *c, case_options_t options, char *results,

@@ -127,8 +127,7 @@ static void values_used_in_every_way_have_right_gradients(void **state) {
     close_graph(&f);
 }
 
-/* --- refused
- * ------------------------------------------------------------------------------------------ */
+/* --- refused --------------------------------------------------------------------------------- */
 
 static void refused(graph_t *graph, const char *text) {
     executor_t *executor = NULL;

@@ -70,8 +70,8 @@ static void the_real_set_has_its_numbers(void **state) {
     place_remove(place);
 }
 
-/* ---- a set of the same layout: two videos, one of them with an underscore at its name's end ----
- */
+/* ---- a set of the same layout: two videos, one of them with an underscore at its name's end
+ * ---- */
 
 static void append(char **text, const char *more) {
     char *longer = text_format("%s%s", *text, more);

@@ -84,8 +84,8 @@ static double correlation(const pairs_t *p) {
 enum { SHORT = 12, INFORMED = SYNTHETIC_INFORMED, LATENT = SYNTHETIC_LATENT };
 enum { EQUATIONS = SHORT * INFORMED };
 
-/* Solves the symmetric positive definite a x = b (n x n, row-major) by Cholesky; both are used up.
- */
+/* Solves the symmetric positive definite a x = b (n x n, row-major) by Cholesky; both are used
+ * up. */
 static void solve(int n, double *a, double *b) {
     for (int j = 0; j < n; j++) {
         for (int i = j; i < n; i++) {
