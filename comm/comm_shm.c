@@ -33,6 +33,10 @@ static status_t too_small(const comm_t *comm, size_t bytes, const char *purpose)
 
 /* posix_fallocate takes the memory now: with ftruncate alone a full /dev/shm is a SIGBUS later. */
 static status_t segment_make(comm_t *comm, const char *purpose, segment_t *segment, void **base) {
+    struct statvfs shm; /* asked first: filling what there is takes a minute on a big machine */
+    if (statvfs("/dev/shm", &shm) == 0 && segment->bytes > shm.f_bavail * shm.f_frsize) {
+        return too_small(comm, segment->bytes, purpose);
+    }
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     snprintf(segment->name, sizeof segment->name, "/jmt-%ld-%d-%llx", (long)getpid(), comm->rank,

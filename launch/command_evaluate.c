@@ -85,6 +85,14 @@ static status_t evaluate(comm_t *comm, const arguments_t *arguments, const confi
     trainer_t *t = NULL;
     evaluation_t *evaluation = NULL;
     TRY(trainer_open_checkpoint(config, comm, data_path, checkpoint, &t));
+    if (dataset_sample_count(t->dataset, split) == 0) {
+        trainer_close(t);
+        status_t empty = status_fail(STATUS_INPUT,
+                                     "the split %s has no recordings; see jmt inspect "
+                                     "%s, or choose another with --split",
+                                     split_name(split), data_path);
+        return comm_agree(comm, empty, NULL);
+    }
     status_t status = trainer_evaluate(t, split, &evaluation);
     if (status == STATUS_OK) {
         bool first = comm_rank(comm) == 0;

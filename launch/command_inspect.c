@@ -43,6 +43,10 @@ static void print_object(const json_t *object, bool json) {
 }
 
 static status_t inspect_checkpoint(const arguments_t *arguments) {
+    if (arguments_has(arguments, "--hash") && arguments_has(arguments, "--json")) {
+        return status_fail(STATUS_INPUT, "--hash prints the digits alone; leave out --json (whose "
+                                         "object has the hash too)");
+    }
     checkpoint_t checkpoint = {0};
     TRY(checkpoint_read(arguments->positional[0], &checkpoint));
     json_t *object = checkpoint_object(&checkpoint);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "kernels/base/bytes.h"
+#include "kernels/base/clock.h"
 #include "launch/command.h"
 
 static const option_t options[] = {
@@ -75,11 +76,14 @@ static void add_srun(line_t *line, const char *ranks, const char *hosts) {
     add(line, ranks);
 }
 
+static const double START_S = 1.5; /* from fork to the ranks' own handlers, with room */
+
 /* Never returns. The process group is its own, so that Ctrl-C reaches us alone and is passed on as
  * a wish to stop; nobody reads the terminal then. Should we be killed, the job ends too. */
 _Noreturn static void become(line_t *line, const sigset_t *mask) {
     int nothing = open("/dev/null", O_RDONLY);
     sigprocmask(SIG_SETMASK, mask, NULL);
+    signal(SIGUSR1, SIG_IGN); /* until mpirun, and then the ranks, have handlers of their own */
     if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && nothing >= 0 &&
         dup2(nothing, STDIN_FILENO) == STDIN_FILENO) {
         execvp(line->words[0], line->words);
@@ -88,17 +92,23 @@ _Noreturn static void become(line_t *line, const sigset_t *mask) {
 }
 
 /* The first signal asks the ranks to save and stop (mpirun and srun hand SIGUSR1 on; to SIGTERM
- * mpirun itself answers by killing them within a second); from the second on the job is ended. */
+ * mpirun itself answers by killing them within a second); from the second on the job is ended. The
+ * wish is repeated, because a job that is still starting does not hear it, and held back at first,
+ * because a rank that is still being loaded would die of it. */
 static int wait_and_forward(pid_t child, const sigset_t *signals) {
+    const struct timespec pause = {.tv_nsec = 500000000};
+    double heard_s = clock_s() + START_S;
     int state = 0;
     bool asked = false;
     while (waitpid(child, &state, WNOHANG) == 0) {
-        int number = 0;
-        sigwait(signals, &number);
-        if (number != SIGCHLD) {
-            kill(child, asked && number != SIGUSR1 ? SIGTERM : SIGUSR1);
-            asked = true;
+        int number = asked ? sigtimedwait(signals, NULL, &pause) : sigwaitinfo(signals, NULL);
+        bool wish = number > 0 && number != SIGCHLD;
+        if (wish && asked && number != SIGUSR1) {
+            kill(child, SIGTERM);
+        } else if ((wish || asked) && clock_s() > heard_s) {
+            kill(child, SIGUSR1);
         }
+        asked |= wish;
     }
     return WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
 }
@@ -135,7 +145,10 @@ static status_t supervise(line_t *line) {
 }
 
 static status_t run(comm_t *comm, const arguments_t *arguments) {
-    (void)comm;
+    if (comm_size(comm) > 1) {
+        return status_fail(STATUS_INPUT, "launch starts a job and this is one already; leave out "
+                                         "the outer mpirun or launch");
+    }
     int64_t ranks = 0;
     TRY(arguments_integer(arguments, "-n", 1, 1 << 20, 0, &ranks));
     if (ranks == 0 || arguments->positional_count == 0) {

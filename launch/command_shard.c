@@ -98,6 +98,14 @@ static status_t import(const arguments_t *arguments) {
     const char *const *sets = arguments_values(arguments, "--set", &count);
     TRY(import_run(arguments->positional[0], arguments_value(arguments, "--source"), out, sets,
                    count));
+    if (arguments_has(arguments, "--json")) {
+        json_t *object = json_pack("{s:s, s:s, s:s+}", "importer", arguments->positional[0], "out",
+                                   out, "key", out, ".key");
+        char *text = json_dumps(object, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+        printf("%s\n", text);
+        free(text);
+        json_decref(object);
+    }
     log_info("wrote %s; names of people are in %s.key only", out, out);
     return STATUS_OK;
 }

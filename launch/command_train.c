@@ -57,6 +57,11 @@ static status_t train(comm_t *comm, const arguments_t *arguments, const config_t
     TRY(comm_agree(comm, status, NULL));
     char *directory = NULL;
     TRY(comm_agree(comm, directory_of(arguments, train_options.resume, &directory), NULL));
+    if (directory[0] == '\0') {
+        status = status_fail(STATUS_INPUT, "--run is empty; give a directory");
+        free(directory);
+        return comm_agree(comm, status, NULL);
+    }
     train_options.run_directory = directory;
     status = train_run(config, comm, &train_options);
     free(directory);

@@ -7,6 +7,7 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/log.h"
 #include "launch/command.h"
+#include "trainer/train.h"
 
 static const command_t *const commands[] = {
     &command_train,  &command_evaluate, &command_shard,  &command_inspect,
@@ -49,6 +50,22 @@ static const command_t *find_command(const char *name) {
     return NULL;
 }
 
+/* Ranks that were started as different commands would wait for each other in different places. */
+static status_t same_command(comm_t *comm, const char *name) {
+    enum { NAME_BYTES = 32 };
+    char mine[NAME_BYTES] = "", *all = alloc_zero(comm_size(comm), NAME_BYTES);
+    snprintf(mine, sizeof mine, "%s", name);
+    status_t status = comm_all_gather(comm, mine, NAME_BYTES, all, "compare commands");
+    if (status == STATUS_OK && memcmp(mine, all, NAME_BYTES) != 0) {
+        status = status_fail(STATUS_INPUT,
+                             "this rank runs '%s' where rank 0 runs '%s'; start all "
+                             "ranks with the same command",
+                             mine, all);
+    }
+    free(all);
+    return comm_agree(comm, status, "start");
+}
+
 static status_t run_command(comm_t *comm, const command_t *command, int argc, char **argv) {
     arguments_t arguments;
     TRY(arguments_parse(argc, argv, command->options, command->positional_min,
@@ -60,6 +77,9 @@ static status_t run_command(comm_t *comm, const command_t *command, int argc, ch
  * group, and the others must not wait for it. */
 static int finish(comm_t *comm, status_t status) {
     status_t agreed = comm_exit_status(comm);
+    if (status == STATUS_OK && (fflush(stdout) != 0 || ferror(stdout))) {
+        status = status_fail_errno(STATUS_FAILED, "cannot write to standard output");
+    }
     bool silent = status == STATUS_PEER || status_text()[0] == '\0'; /* said by another process */
     if (status != STATUS_OK && !silent) {
         fprintf(stderr, "jmt: error: %s\n", status_text());
@@ -82,6 +102,10 @@ static int run_on_group(const command_t *command, int argc, char **argv) {
         return (int)status;
     }
     log_quiet(comm_rank(comm) != 0);
+    status = same_command(comm, command->name);
+    if (status != STATUS_OK) {
+        return finish(comm, status);
+    }
     if (command->collective || comm_size(comm) == 1) {
         status = run_command(comm, command, argc, argv);
     } else {
@@ -89,6 +113,30 @@ static int run_on_group(const command_t *command, int argc, char **argv) {
         status = comm_agree(comm, status, command->name);
     }
     return finish(comm, status);
+}
+
+static status_t refuse_command(comm_t *comm, const arguments_t *arguments) {
+    (void)comm;
+    return status_fail(STATUS_INPUT, "unknown command '%s'; jmt --help lists them",
+                       arguments->positional[0]);
+}
+
+static const option_t no_options[] = {OPTION_END};
+static const command_t unknown_command = {
+    .name = "start",
+    .options = no_options,
+    .positional_max = POSITIONALS_MAX,
+    .rest = true,
+    .run = refuse_command,
+};
+
+/* For what is printed without a group. */
+static int printed(void) {
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "jmt: error: cannot write to standard output\n");
+        return (int)STATUS_FAILED;
+    }
+    return 0;
 }
 
 static int print_version(bool json) {
@@ -99,7 +147,7 @@ static int print_version(bool json) {
         printf("jmt %s\n", JMT_VERSION);
     }
     free(text);
-    return 0;
+    return printed();
 }
 
 int main(int argc, char **argv) {
@@ -113,17 +161,19 @@ int main(int argc, char **argv) {
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         print_usage(stdout);
-        return 0;
+        return printed();
     }
     const command_t *command = find_command(argv[1]);
     if (command == NULL) {
-        fprintf(stderr, "jmt: error: unknown command '%s'; jmt --help lists them\n", argv[1]);
-        return (int)STATUS_INPUT;
+        return run_on_group(&unknown_command, argc - 1, argv + 1);
+    }
+    if (command == &command_train) {
+        train_catch_signals();
     }
     for (int i = 2; i < (command->rest && argc > 3 ? 3 : argc); i++) {
         if (strcmp(argv[i], "--help") == 0) {
             print_help(command);
-            return 0;
+            return printed();
         }
     }
     return run_on_group(command, argc - 2, argv + 2);

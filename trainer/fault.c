@@ -7,7 +7,7 @@
 
 static const char *const kinds[] = {"", "kill", "stop", "nan", "enospc"};
 
-status_t fault_parse(int rank, fault_t *fault_out) {
+status_t fault_parse(int rank, int ranks, fault_t *fault_out) {
     *fault_out = (fault_t){FAULT_NONE, 0};
     const char *text = getenv("JMT_FAULT");
     if (text == NULL || text[0] == '\0') {
@@ -20,6 +20,9 @@ status_t fault_parse(int rank, fault_t *fault_out) {
         text[used] != '\0') {
         return status_fail(STATUS_INPUT, "JMT_FAULT=%s: kill|stop|nan|enospc:RANK:STEP is expected",
                            text);
+    }
+    if (for_rank < 0 || for_rank >= ranks) {
+        return status_fail(STATUS_INPUT, "JMT_FAULT=%s: there are ranks 0 to %d", text, ranks - 1);
     }
     for (int i = 1; i < 5; i++) {
         if (strcmp(kind, kinds[i]) == 0) {

@@ -15,7 +15,7 @@ typedef struct fault {
     int64_t step;
 } fault_t;
 
-status_t fault_parse(int rank, fault_t *fault_out) MUST_CHECK;
+status_t fault_parse(int rank, int ranks, fault_t *fault_out) MUST_CHECK;
 /* Before step `step` (1 is the first): kill and stop happen here. */
 void fault_strike(const fault_t *fault, int64_t step);
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "data-sharding/sample_order.h"
 #include "kernels/base/bytes.h"
@@ -32,6 +33,33 @@ static int64_t state_count(const config_t *config) {
 
 enum { PROCESS_BYTES = 24 << 20 }; /* program, libraries and HDF5, measured on an empty model */
 
+/* A device that has address space and no memory: planning needs places, not room. */
+enum { PLANNING_PAGE = 4096 };
+
+static status_t planning_alloc(size_t bytes, const char *what, void **memory_out) {
+    size_t length = bytes + PLANNING_PAGE;
+    char *memory = mmap(NULL, length, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        return status_fail_errno(STATUS_FAILED, "cannot plan %zu bytes for %s", bytes, what);
+    }
+    memcpy(memory, &length, sizeof length);
+    *memory_out = memory + PLANNING_PAGE;
+    return STATUS_OK;
+}
+
+static void planning_release(void *memory) {
+    if (memory != NULL) {
+        char *begin = (char *)memory - PLANNING_PAGE;
+        size_t length;
+        memcpy(&length, begin, sizeof length);
+        munmap(begin, length);
+    }
+}
+
+static const device_t planning_device = {
+    .name = "planning", .alloc = planning_alloc, .release = planning_release};
+
 typedef struct planned {
     const config_t *config;
     graph_t *graph;
@@ -45,7 +73,7 @@ static status_t open_executor(const planned_t *plan, int shards, executor_t **ex
     TRY(trainer_kernels(plan->config, &kernels, &device));
     executor_config_t config = {
         .kernels = kernels,
-        .device = device,
+        .device = &planning_device,
         .samples_per_shard = plan->config->batch / shards,
         .shard_count = shards,
         .backward = true,
@@ -62,7 +90,8 @@ static json_t *price(const planned_t *plan) {
     int64_t shards = plan->config->virtual_shards;
     int64_t additions = (shards - 1) * graph_parameter_elements(plan->graph);
     int64_t traffic = 4 * (int64_t)sizeof(float) * additions; /* a leaf, two terms, a result */
-    int64_t memory = (int64_t)bytes_of(plan->executor) - (int64_t)bytes_of(plan->unsharded);
+    int64_t memory =
+        max_i64(0, (int64_t)bytes_of(plan->executor) - (int64_t)bytes_of(plan->unsharded));
     return json_pack("{s:I, s:I, s:I, s:I}", "samples", (json_int_t)(plan->config->batch / shards),
                      "fold_additions", (json_int_t)additions, "fold_bytes", (json_int_t)traffic,
                      "memory_bytes", (json_int_t)memory);

@@ -18,6 +18,7 @@
 #include "trainer/resume.h"
 #include "trainer/run_directory.h"
 #include "trainer/run_log.h"
+#include "trainer/same_on_ranks.h"
 
 typedef struct run {
     const config_t *config;
@@ -46,9 +47,8 @@ static void request_stop(int signal_number) {
     stop_requested_ = 1;
 }
 
-static void catch_signals(void) {
+void train_catch_signals(void) {
     struct sigaction action = {.sa_handler = request_stop, .sa_flags = SA_RESTART};
-    stop_requested_ = 0;
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
@@ -200,6 +200,32 @@ static status_t loop(run_t *run) {
     return comm_agree(run->comm, run_log_sync(run->log), "write metrics");
 }
 
+static status_t same_options(const run_t *run) {
+    const train_options_t *o = run->options;
+    char *text = text_format("--run %s\n--steps %lld\n--overfit %lld\n--resume %s\n--dry-run %d",
+                             o->run_directory, (long long)o->steps, (long long)o->overfit,
+                             o->resume != NULL ? o->resume : "", o->dry_run);
+    status_t status = same_on_ranks(run->comm, text);
+    free(text);
+    return status;
+}
+
+/* Rank 0 has made the run directory: who does not see it would fail at the first save. A network
+ * file system may need a moment. */
+static status_t sees_directory(const run_t *run) {
+    double end_s = clock_s() + 10.0;
+    while (!dir_exists(run->checkpoints)) {
+        if (clock_s() > end_s) {
+            return status_fail(STATUS_INPUT,
+                               "%s, which rank 0 has made, is not here; give --run a folder that "
+                               "all ranks share, and start them in one working directory",
+                               run->checkpoints);
+        }
+        clock_sleep_us(10000);
+    }
+    return STATUS_OK;
+}
+
 /* --- the whole ------------------------------------------------------------------------------- */
 
 static int64_t step_total(const run_t *run) {
@@ -210,7 +236,8 @@ static int64_t step_total(const run_t *run) {
 static status_t open_run(run_t *run) {
     const kernels_t *kernels = NULL;
     const device_t *device = NULL;
-    status_t status = fault_parse(comm_rank(run->comm), &run->fault);
+    TRY(same_options(run));
+    status_t status = fault_parse(comm_rank(run->comm), comm_size(run->comm), &run->fault);
     if (status == STATUS_OK) {
         status = trainer_kernels(run->config, &kernels, &device);
     }
@@ -255,6 +282,7 @@ static status_t open_files(run_t *run) {
 static status_t open_directory(run_t *run) {
     status_t status = run->first ? open_files(run) : open_log(run);
     TRY(comm_agree(run->comm, status, "open run directory"));
+    TRY(comm_agree(run->comm, sees_directory(run), "open run directory"));
     return comm_broadcast(run->comm, &run->generation, sizeof run->generation,
                           "open run directory");
 }
@@ -262,7 +290,7 @@ static status_t open_directory(run_t *run) {
 status_t train_run(const config_t *config, comm_t *comm, const train_options_t *options) {
     run_t run = {.config = config, .comm = comm, .options = options, .first = comm_rank(comm) == 0};
     run.checkpoints = text_format("%s/checkpoints", options->run_directory);
-    catch_signals();
+    train_catch_signals();
     status_t status = open_run(&run);
     if (status == STATUS_OK && !options->dry_run) {
         status = open_directory(&run);

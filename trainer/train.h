@@ -13,6 +13,10 @@ typedef struct train_options {
     bool dry_run;       /* open everything, run nothing */
 } train_options_t;
 
+/* From here on SIGTERM, SIGINT and SIGUSR1 ask a run to stop, also one that begins later. train_run
+ * does it too; a program does it first of all, for signals that come while it starts. */
+void train_catch_signals(void);
+
 /* Collective. STATUS_STOPPED after SIGTERM, SIGINT or SIGUSR1 (a checkpoint was written). */
 status_t train_run(const config_t *config, comm_t *comm, const train_options_t *options) MUST_CHECK;
 

@@ -10,6 +10,7 @@
 #include "kernels/base/rng.h"
 #include "trainer/model_data.h"
 #include "trainer/models.h"
+#include "trainer/same_on_ranks.h"
 #include "trainer/step_sums.h"
 
 /* --- opening --------------------------------------------------------------------------------- */
@@ -132,8 +133,20 @@ static status_t open_orders(trainer_t *t) {
     return comm_agree(t->comm, status, "read labels");
 }
 
+static status_t same_settings(const trainer_t *t) {
+    char *fingerprint = NULL;
+    TRY(comm_agree(t->comm, trainer_fingerprint(t->config, &fingerprint), "open device"));
+    char *yaml = config_yaml(t->config), *text = text_format("%snumerics: %s", yaml, fingerprint);
+    status_t status = same_on_ranks(t->comm, text);
+    free(text);
+    free(yaml);
+    free(fingerprint);
+    return status;
+}
+
 static status_t open_all(trainer_t *t, const char *data_path, const standardize_t *standardize,
                          bool for_training) {
+    TRY(same_settings(t));
     name_streams(t);
     status_t status = trainer_kernels(t->config, &t->kernels, &t->device);
     if (status == STATUS_OK) {
@@ -143,6 +156,7 @@ static status_t open_all(trainer_t *t, const char *data_path, const standardize_
         status = check_sizes(t, for_training);
     }
     TRY(comm_agree(t->comm, status, "open data"));
+    TRY(same_on_ranks(t->comm, dataset_identity(t->dataset)));
     if (standardize != NULL) {
         t->standardize = *standardize;
     } else if (strcmp(t->config->data.standardize, "train") == 0) {

@@ -4,25 +4,28 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Does not return; a pointer for the sake of conditional expressions. */
+static void *out_of_memory(double bytes) { panic_memory(bytes); }
+
 void *alloc_zero(int64_t count, size_t element_bytes) {
     REQUIRE(count >= 0);
     void *memory = calloc(count > 0 ? (size_t)count : 1, element_bytes);
-    REQUIRE(memory != NULL && "out of memory");
-    return memory;
+    return memory != NULL ? memory : out_of_memory((double)count * (double)element_bytes);
 }
 
 void *alloc_aligned(size_t bytes) {
     size_t rounded = (bytes + 64) / 64 * 64;
     void *memory = aligned_alloc(64, rounded);
-    REQUIRE(memory != NULL && "out of memory");
+    if (memory == NULL) {
+        out_of_memory((double)rounded);
+    }
     memset(memory, 0, rounded);
     return memory;
 }
 
 char *text_copy(const char *text) {
     char *copy = strdup(text);
-    REQUIRE(copy != NULL && "out of memory");
-    return copy;
+    return copy != NULL ? copy : out_of_memory((double)strlen(text));
 }
 
 char *text_format(const char *format, ...) {
@@ -31,8 +34,7 @@ char *text_format(const char *format, ...) {
     char *text = NULL;
     int length = vasprintf(&text, format, arguments);
     va_end(arguments);
-    REQUIRE(length >= 0 && "out of memory");
-    return text;
+    return length >= 0 ? text : out_of_memory((double)strlen(format));
 }
 
 void *array_grow(void *items, int64_t count, size_t element_bytes) {
@@ -41,6 +43,5 @@ void *array_grow(void *items, int64_t count, size_t element_bytes) {
     }
     int64_t capacity = count == 0 ? 1 : 2 * count;
     void *grown = realloc(items, (size_t)capacity * element_bytes);
-    REQUIRE(grown != NULL && "out of memory");
-    return grown;
+    return grown != NULL ? grown : out_of_memory((double)capacity * (double)element_bytes);
 }

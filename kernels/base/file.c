@@ -80,7 +80,7 @@ static char *parent_of(const char *path) {
     return parent;
 }
 
-status_t file_write_durable(const char *path, const void *data, size_t bytes) {
+static status_t replace_file(const char *path, const void *data, size_t bytes) {
     char *aside = text_format("%s.tmp", path);
     status_t status = write_synced(aside, data, bytes);
     if (status == STATUS_OK && rename(aside, path) != 0) {
@@ -94,6 +94,25 @@ status_t file_write_durable(const char *path, const void *data, size_t bytes) {
         free(parent);
     }
     free(aside);
+    return status;
+}
+
+/* A pipe or a device: nothing to rename over, and nothing to keep. */
+static status_t write_special(const char *path, const void *data, size_t bytes) {
+    FILE *file = fopen(path, "wb");
+    bool written = file != NULL && fwrite(data, 1, bytes, file) == bytes;
+    written = file != NULL && fclose(file) == 0 && written;
+    return written ? STATUS_OK : status_fail_errno(STATUS_FAILED, "cannot write %s", path);
+}
+
+status_t file_write_durable(const char *path, const void *data, size_t bytes) {
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) {
+        return write_special(path, data, bytes);
+    }
+    char *target = realpath(path, NULL); /* what a symbolic link stands for; NULL: a new file */
+    status_t status = replace_file(target != NULL ? target : path, data, bytes);
+    free(target);
     return status;
 }
 

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { TEXT_BYTES = 2048 };
 
 static _Thread_local char text_[TEXT_BYTES];
-static void (*panic_hook_)(void);
 
 /* vsnprintf into a second buffer first: the arguments may point into text_. */
 static void keep(const char *prefix_separator, const char *suffix, const char *format,
@@ -53,13 +53,16 @@ status_t status_prefix(status_t status, const char *format, ...) {
 
 const char *status_text(void) { return text_; }
 
-void panic_set_hook(void (*hook)(void)) { panic_hook_ = hook; }
+_Noreturn void panic_memory(double bytes) {
+    fprintf(stderr,
+            "jmt: error: out of memory: %.0f bytes are not to be had; use a smaller model, "
+            "window or batch, or more machines\n",
+            bytes);
+    _exit((int)STATUS_FAILED);
+}
 
 _Noreturn void panic(const char *file, int line, const char *condition) {
     fprintf(stderr, "jmt: error: %s:%d: internal check failed: %s; please report this\n", file,
             line, condition);
-    if (panic_hook_ != NULL) {
-        panic_hook_();
-    }
     abort();
 }

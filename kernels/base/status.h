@@ -61,7 +61,7 @@ const char *status_text(void);
     } while (0)
 _Noreturn void panic(const char *file, int line, const char *condition);
 
-/* Called by panic() before it aborts, so that a lost rank ends its whole job. NULL: none. */
-void panic_set_hook(void (*hook)(void));
+/* Ends the program (exit 1) with the line that says how much was asked for. */
+_Noreturn void panic_memory(double bytes);
 
 #endif

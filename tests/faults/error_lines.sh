@@ -138,4 +138,35 @@ for ranks in 1 3; do
         check "$kind, R=$ranks: goes on to the same bits" same "$(hash_of "$work/$kind$ranks")" "$there"
     done
 done
+# Ranks that were started differently: found before they compute.
+apart() { # apart TEXT PATTERN RANK-1-COMMAND...: rank 0 trains as usual
+    local text=$1 pattern=$2
+    shift 2
+    timeout 120 mpirun -q -n 1 "$jmt" train "${tiny[@]}" --run "$work/apart" --steps 4 : -n 1 "$@" \
+        >"$work/stdout" 2>"$work/stderr" </dev/null
+    [ $? = 2 ] && [ "$(error_lines)" = 1 ] && grep -q -- "$pattern" "$work/stderr"
+    report $? "$text: exit 2, one line"
+}
+usual=("$jmt" train "${tiny[@]}" --run "$work/apart" --steps 4)
+apart "another seed on rank 1" "rank 1: .*'seed: 77'" "${usual[@]}" --set seed=77
+apart "another limit on rank 1" "rank 1: .*'--steps 5'" "${usual[@]}" --steps 5
+apart "another instruction set on rank 1" 'rank 1: .*"isa":"generic"' env JMT_ISA=generic "${usual[@]}"
+apart "another command on rank 1" "runs 'evaluate' where rank 0 runs 'train'" "$jmt" evaluate "$work/run"
+fails "launch within a job" 2 'one already' 2 launch -n 2 train "${tiny[@]}"
+JMT_FAULT=kill:9:5 fails "a fault for a rank that is not there" 2 'ranks 0 to 0' 1 train "${tiny[@]}" \
+    --run "$work/new-fault"
+
+# What is written where nothing can be kept, or through a link.
+"$jmt" config --json >/dev/full 2>"$work/stderr"
+[ $? = 1 ] && [ "$(error_lines)" = 1 ]
+report $? "standard output that cannot be written: exit 1, one line"
+echo old >"$work/kept" && ln -s kept "$work/link" && mkfifo "$work/pipe"
+run 1 export "${tiny[@]}" --out "$work/link"
+[ -L "$work/link" ] && [ "$(wc -c <"$work/kept")" -gt 1000 ]
+report $? "a link stays and its target is written"
+cat "$work/pipe" >"$work/through" &
+run 1 export "${tiny[@]}" --out "$work/pipe"
+wait
+[ -p "$work/pipe" ] && cmp -s "$work/through" "$work/kept"
+report $? "a pipe stays and is written into"
 finish
