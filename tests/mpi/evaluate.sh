@@ -40,6 +40,14 @@ done
 cmp -s "$work/kept-ref.csv" "$work/fewer-ref.csv" &&
     [ "$(wc -l <"$work/fewer-ref.csv")" -lt "$(wc -l <"$work/test.csv")" ]
 report $? "without one person, ref: the others' predictions are the same bytes"
+# Nor does a prediction depend on who else is in the data now: statistics are those of training.
+cp -r "$work/data" "$work/less" && cp "$work/data.key" "$work/less.key"
+alias=$(sed -n 2p "$work/train.csv" | cut -d, -f2)
+person=$(grep -o "\"$alias\": \"[^\"]*\"" "$work/less.key" | cut -d'"' -f4)
+"$jmt" shard --remove-subject "$person" --key "$work/less.key" "$work/less" >/dev/null 2>"$work/stderr" &&
+    evaluate less 1 --data "$work/less" --set backend=ref
+check "without a training person, ref: the same predictions for test people" \
+    cmp "$work/all-ref.csv" "$work/less.csv"
 same_within() { # columns 1 to 5 equal, column 6 within float rounding
     paste -d, "$1" "$2" | awk -F, 'NR > 1 { d = $6 - $12; if (d < 0) d = -d
         if ($1 $2 $3 $4 $5 != $7 $8 $9 $10 $11 || d > 1e-5) exit 1 } END { if (NR < 100) exit 1 }'

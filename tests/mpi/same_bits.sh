@@ -22,10 +22,10 @@ train other-seed 2 6 --set batch=48 --set seed=2
 [ "$(hash_of "$work/other-seed")" != "$reference" ]
 report $? "another seed has another hash"
 
-# Another optimiser and dropout; and a stop in the middle of an epoch that goes on elsewhere.
+# Another optimiser, dropout and clipping; and a stop in the middle of an epoch that goes on elsewhere.
 for optimizer in sgd adamw; do
     options=(--set optimizer.name=$optimizer --set model.head_dropout=0.3 --set virtual_shards=6
-             --set batch=18)
+             --set batch=18 --set optimizer.clip_norm=0.1)
     train $optimizer-1 1 11 "${options[@]}"
     train $optimizer-4 4 11 "${options[@]}"
     check "$optimizer, dropout, V=6: R=1 and R=4" \
@@ -38,7 +38,8 @@ for optimizer in sgd adamw; do
         same "$(hash_of "$work/$optimizer-1")" "$(hash_of "$work/$optimizer-x")"
 done
 
-train no-dropout 1 11 --set optimizer.name=sgd --set virtual_shards=6 --set batch=18
+train no-dropout 1 11 --set optimizer.name=sgd --set virtual_shards=6 --set batch=18 \
+    --set optimizer.clip_norm=0.1
 [ "$(hash_of "$work/no-dropout")" != "$(hash_of "$work/sgd-1")" ]
 report $? "dropout takes part in the hash"
 train short 1 6 --set epochs=1

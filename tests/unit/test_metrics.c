@@ -42,6 +42,12 @@ static void each_sequence_has_its_own_ccc(void **state) {
     scores_t *s = calloc(1, sizeof *s);
     score_values(x, y, sequence, 6, s);
     assert_true(fabs(s->value[METRIC_ccc_per_sequence]) < 1e-7);
+    /* sequences at levels of their own: 0 inside them still, 2 * 150 / (154 + 154) over all */
+    const float far_x[] = {1.f, 2.f, 3.f, 11.f, 12.f, 13.f},
+                far_y[] = {1.f, 2.f, 3.f, 13.f, 12.f, 11.f};
+    score_values(far_x, far_y, sequence, 6, s);
+    assert_true(fabs(s->value[METRIC_ccc_per_sequence]) < 1e-7);
+    assert_true(fabs(s->value[METRIC_ccc] - 150.0 / 154.0) < 1e-8);
     free(s);
 }
 
