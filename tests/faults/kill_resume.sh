@@ -6,7 +6,7 @@ seed=${JMT_TEST_SEED:-$$}
 RANDOM=$seed
 echo "# JMT_TEST_SEED=$seed"
 
-options=(--set model.head_dropout=0.2 --set checkpoint.every_steps=3)
+options=(--set model.head_dropout=0.2 --set checkpoint.every_steps=3 --set schedule.warmup_steps=15)
 steps=20
 run 1 train "${tiny[@]}" "${options[@]}" --run "$work/whole" --steps $steps
 whole=$(hash_of "$work/whole")
@@ -73,7 +73,7 @@ check "--resume of a finished run's checkpoint changes nothing" \
 report $? "... and leaves the checkpoint intact"
 
 # kill -9 from outside at random times, every step saved, until the run gets through.
-options=(--set model.head_dropout=0.2 --set checkpoint.every_steps=1)
+options=(--set model.head_dropout=0.2 --set checkpoint.every_steps=1 --set schedule.warmup_steps=15)
 ranks_of() { # process ids of the ranks that train in DIR
     local pid
     for pid in $(pgrep -f -- "--run $1 "); do
