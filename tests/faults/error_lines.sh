@@ -92,17 +92,6 @@ for ranks in 1 3; do
     fails "evaluation of nothing" 2 'no checkpoint at' $ranks evaluate "$work/void"
 done
 keep "refused starts"
-cp -r "$work/there" "$work/damaged"
-part=$(ls "$work"/damaged/checkpoints/last/part-*.safetensors)
-printf 'x' | dd of="$part" bs=1 seek=5000 conv=notrunc 2>"$work/stderr"
-for ranks in 1 3; do
-    fails "resume from a damaged checkpoint" 1 'is damaged: part-00000' $ranks train "${tiny[@]}" \
-        --run "$work/damaged" --resume auto
-    fails "evaluation of a damaged checkpoint" 1 'is damaged: part-00000' $ranks evaluate "$work/damaged"
-done
-older=$(ls -d "$work"/damaged/checkpoints/step-* | tail -n 2 | head -n 1)
-run 2 train "${tiny[@]}" --resume "$older" --steps 6 --set checkpoint.every_steps=2
-check "an older checkpoint goes on, over the damaged one" same "$(hash_of "$work/damaged")" "$there"
 
 # Other numerics at resume: one warning, no error.
 cp -r "$work/there" "$work/numerics"
@@ -120,24 +109,6 @@ else
         same "$(grep -c 'warning: .*bits are no longer promised' "$work/stderr")" 1
 fi
 
-# While training: what is not finite, a disk that is full.
-for ranks in 1 3; do
-    export JMT_FAULT=nan:$((ranks - 1)):6
-    fails "a number that is not finite" 1 'not finite at step 6' $ranks train "${tiny[@]}" \
-        --set checkpoint.every_steps=2 --run "$work/nan$ranks" --steps 9
-    export JMT_FAULT=enospc:$((ranks - 1)):6
-    fails "a full disk (planted)" 1 'No space left' $ranks train "${tiny[@]}" \
-        --set checkpoint.every_steps=2 --run "$work/full$ranks" --steps 9
-    unset JMT_FAULT
-    for kind in nan full; do
-        step=$("$jmt" inspect "$work/$kind$ranks" --json | grep -o '"step": [0-9]*')
-        check "$kind, R=$ranks: the last checkpoint is kept" same "$step" '"step": 4'
-        left=$(find "$work/$kind$ranks/checkpoints" -name '.writing*' | wc -l)
-        check "$kind, R=$ranks: nothing half-written is left" same "$left" 0
-        run 2 train "${tiny[@]}" --resume "$work/$kind$ranks" --steps 6 --set checkpoint.every_steps=2
-        check "$kind, R=$ranks: goes on to the same bits" same "$(hash_of "$work/$kind$ranks")" "$there"
-    done
-done
 # Ranks that were started differently: found before they compute.
 apart() { # apart TEXT PATTERN RANK-1-COMMAND...: rank 0 trains as usual
     local text=$1 pattern=$2

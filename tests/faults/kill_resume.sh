@@ -103,16 +103,4 @@ check "killed over and over: same hash" same "$(hash_of "$work/outside")" "$whol
 check "killed over and over: each step once" each_step_once "$work/outside"
 left=$(find "$work/outside/checkpoints" -name '.*' ! -name . | wc -l)
 check "no leftovers of killed writers" same "$left" 0
-
-# Early stopping counts on over a kill. With a learning rate of 0 nothing improves after epoch 0.
-options=(--set optimizer.learning_rate=0 --set early_stopping.patience=3 --set epochs=30)
-run 1 train "${tiny[@]}" "${options[@]}" --run "$work/patient"
-JMT_FAULT=kill:0:9 run 2 train "${tiny[@]}" "${options[@]}" --set checkpoint.every_steps=8 \
-    --run "$work/patient-killed"
-run 3 train "${tiny[@]}" "${options[@]}" --set checkpoint.every_steps=8 --run "$work/patient-killed" \
-    --resume auto
-check "early stopping ends at the same step" same "$(state_of "$work/patient-killed")" \
-    "$(state_of "$work/patient")"
-check "early stopping ended it" same "$(grep -c '"bad_epochs": 3' \
-    "$work/patient-killed/checkpoints/last/manifest.json")" 1
 finish
