@@ -28,7 +28,7 @@ plant_build() { # plant_build LOG TARGET...
 plant_parse() {
     local group=${1%%/*} name=${1#*/} ranks=""
     [ "$name" = "${name% on *}" ] || ranks=${name##* on } name=${name% on *}
-    if [ -f "tests/$group/$name.c" ]; then
+    if [[ $name = test_* ]] && [ -f "tests/$group/$name.c" ]; then
         plant_targets=("$name")
         plant_command=("build/tests/$group/$name")
         [ -z "$ranks" ] || plant_command=(mpirun -q -n "$ranks" "${plant_command[@]}")
