@@ -36,6 +36,7 @@ typedef struct config {
     } model;
     struct {
         char *path;
+        double rate_hz;
         int64_t window, stride;
         char *standardize; /* train | none */
         bool permute_labels;

@@ -60,6 +60,8 @@ static const config_field_t main_rows[] = {
      "which modalities the model uses, in this order; []: all"},
     TEXT_ROW("data.path", data.path, "",
              "directory of shards; empty: default synthetic data, written first"),
+    REAL_ROW("data.rate_hz", data.rate_hz, "0", 0, 1e6, "Hz",
+             "of the steps of samples, which signals are resampled to; 0: that of the targets"),
     INT_ROW("data.window", data.window, "16", 1, 65536, "steps", "length of a sample"),
     INT_ROW("data.stride", data.stride, "0", 0, 65536, "steps",
             "from one window to the next; 0: data.window"),

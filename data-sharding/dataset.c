@@ -16,6 +16,10 @@ static status_t check_config(const dataset_config_t *config) {
             "out; use 1 <= stride <= window (stride 0: window)",
             (long long)config->window, (long long)config->stride);
     }
+    if (!(config->rate_hz >= 0.0 && isfinite(config->rate_hz))) {
+        return status_fail(STATUS_INPUT, "data.rate_hz %g is no rate; use 0 or more",
+                           config->rate_hz);
+    }
     return STATUS_OK;
 }
 
@@ -122,53 +126,6 @@ static status_t find_tracks(const dataset_config_t *config, dataset_t *dataset,
     return STATUS_OK;
 }
 
-/* One time grid for all wanted tracks of a recording: equal rates, the longest decides the
- * length. */
-static status_t fit_recording(const dataset_config_t *config, dataset_t *dataset,
-                              int64_t recording) {
-    dataset_recording_t *r = &dataset->recordings[recording];
-    const shard_track_t *first = NULL;
-    for (int i = 0; i < dataset->modality_count + dataset->target_count; i++) {
-        int t = i - dataset->modality_count;
-        const shard_track_t *track =
-            t < 0 ? dataset->modalities[(int64_t)i * dataset->shard_count + r->shard]
-                  : dataset->targets[(int64_t)t * dataset->shard_count + r->shard];
-        const shard_span_t *span = &track->spans[r->row];
-        if (span->length == 0) {
-            continue; /* this recording lacks the track */
-        }
-        r->length = max_i64(r->length, span->length);
-        if (first == NULL) {
-            first = track;
-        } else if (first->spans[r->row].rate_hz != span->rate_hz) {
-            return status_fail(STATUS_INPUT,
-                               "%s: recording %s has %s at %g Hz and %s at %g Hz; resample to one "
-                               "rate before importing",
-                               config->path, dataset_origin(dataset, recording)->name, first->name,
-                               first->spans[r->row].rate_hz, track->name, span->rate_hz);
-        }
-    }
-    return STATUS_OK;
-}
-
-static void cut_samples(dataset_t *dataset) {
-    for (int split = 0; split < SPLIT_COUNT; split++) {
-        for (int64_t i = 0; i < dataset->split_recording_count[split]; i++) {
-            int64_t recording = dataset->split_recordings[split][i];
-            int64_t length = dataset->recordings[recording].length, scored = 0;
-            for (int64_t begin = 0; scored < length; begin += dataset->stride) {
-                int64_t first = max_i64(min_i64(begin, length - dataset->window), 0);
-                dataset_sample_t sample = {recording, first, min_i64(dataset->window, length),
-                                           scored};
-                int64_t count = dataset->sample_count[split]++;
-                dataset->samples[split] = array_grow(dataset->samples[split], count, sizeof sample);
-                dataset->samples[split][count] = sample;
-                scored = first + sample.steps;
-            }
-        }
-    }
-}
-
 static const char *recording_at(const shard_t *shard, const shard_track_t *track, int64_t step,
                                 int64_t *step_out) {
     const shard_content_t *content = shard_content(shard);
@@ -245,12 +202,11 @@ static status_t open_all(const dataset_config_t *config, dataset_t *dataset) {
     for (int i = 0; i < config->modality_count; i++) {
         dataset->dims[i] = dataset->modalities[(int64_t)i * dataset->shard_count]->dim;
     }
-    for (int64_t i = 0; i < dataset->recording_count; i++) {
-        TRY(fit_recording(config, dataset, i));
-    }
+    TRY(load_small(config, dataset));
+    TRY(dataset_set_clocks(config, dataset));
     TRY(dataset_deal(config, dataset));
-    cut_samples(dataset);
-    return load_small(config, dataset);
+    dataset_cut(dataset);
+    return STATUS_OK;
 }
 
 status_t dataset_open(const dataset_config_t *config, dataset_t **dataset_out) {

@@ -2,8 +2,12 @@
  *
  * A sample is a window of `window` steps of one recording: shorter is padded and masked, longer is
  * cut every `stride` steps (the last window is moved back so that it ends with the recording; a
- * step that two windows cover is scored once, in the earlier one). Knows no ranks: who reads which
- * sample is the caller's affair (sample_order.h). Every read checks the block's checksum. */
+ * step that two windows cover is scored once, in the earlier one). Steps are those of a clock of
+ * `rate_hz` that runs while there are targets; at time t every signal shows its sample
+ * floor((t - start) * rate), the last one known, and none before its first, after its last or in
+ * a gap. Windows in which nothing is scored are left out and counted, if targets are wanted. Knows
+ * no ranks: who reads which sample is the caller's affair (sample_order.h). Every read checks the
+ * block's checksum. */
 #ifndef JMT_DATASET_H
 #define JMT_DATASET_H
 
@@ -18,6 +22,7 @@ const char *split_name(split_t split); /* "train" | "valid" | "test" */
 typedef struct dataset_config {
     const char *path;
     int64_t window; /* steps per sample, >= 1 */
+    double rate_hz; /* of the steps of samples; 0: that of the targets */
     int64_t stride; /* 0: window; at most window, or steps would be left out */
     /* Recordings that the importer marked train or test keep that; without any mark, subjects are
      * dealt by a permutation keyed by split_seed: test_fraction of them to test. Then
@@ -40,12 +45,14 @@ void dataset_close(dataset_t *dataset);
 int64_t dataset_window(const dataset_t *dataset);
 int64_t dataset_modality_dim(const dataset_t *dataset, int modality);
 int64_t dataset_sample_count(const dataset_t *dataset, split_t split);
+/* Windows left out because no wanted target has a label in them. */
+int64_t dataset_unlabelled_count(const dataset_t *dataset, split_t split);
 int64_t dataset_subject_count(const dataset_t *dataset, split_t split);
 
 typedef struct sample_info {
     const char *recording; /* name as imported (an alias carries no person's name) */
     const char *subject;   /* alias */
-    int64_t first_step;    /* of the recording */
+    int64_t first_step;    /* of the recording's clock */
     int64_t steps;         /* valid length, <= window; the rest is padding */
 } sample_info_t;
 sample_info_t dataset_sample(const dataset_t *dataset, split_t split, int64_t sample);

@@ -10,7 +10,10 @@ typedef struct dataset_recording {
     int shard;
     int64_t row; /* within the shard */
     int64_t subject;
-    int64_t length; /* the longest of the wanted modalities and targets */
+    /* Its clock, which the wanted targets set, or the modalities where it has no target: steps
+     * 0..length-1 at start_s + step / rate_hz. */
+    double start_s, rate_hz;
+    int64_t length;
     split_t split;
 } dataset_recording_t;
 
@@ -36,7 +39,7 @@ struct dataset {
     int64_t split_recording_count[SPLIT_COUNT];
     int64_t split_subject_count[SPLIT_COUNT];
     dataset_sample_t *samples[SPLIT_COUNT];
-    int64_t sample_count[SPLIT_COUNT];
+    int64_t sample_count[SPLIT_COUNT], unlabelled_count[SPLIT_COUNT];
     char identity[SHA256_TEXT_BYTES];
 };
 
@@ -44,6 +47,22 @@ static inline const shard_recording_t *dataset_origin(const dataset_t *dataset, 
     const dataset_recording_t *r = &dataset->recordings[recording];
     return &shard_content(dataset->shards[r->shard])->recordings[r->row];
 }
+
+/* A signal's sample at each step of its recording's clock. */
+typedef struct signal_line {
+    double offset, ratio; /* sample = floor(offset + step * ratio) */
+    int64_t samples;
+} signal_line_t;
+signal_line_t signal_line(const dataset_recording_t *recording, const shard_span_t *span);
+int64_t signal_sample(const signal_line_t *line, int64_t step); /* -1: none there */
+
+/* The label at a step of the recording's clock; NaN where there is no valid one. */
+float dataset_label(const dataset_t *dataset, const dataset_recording_t *recording, int target,
+                    int64_t step);
+
+/* Gives every recording its clock; cuts windows of it into samples. */
+status_t dataset_set_clocks(const dataset_config_t *config, dataset_t *dataset) MUST_CHECK;
+void dataset_cut(dataset_t *dataset);
 
 /* Gives every recording its split. */
 status_t dataset_deal(const dataset_config_t *config, dataset_t *dataset) MUST_CHECK;

@@ -16,6 +16,10 @@ int64_t dataset_sample_count(const dataset_t *dataset, split_t split) {
     return dataset->sample_count[split];
 }
 
+int64_t dataset_unlabelled_count(const dataset_t *dataset, split_t split) {
+    return dataset->unlabelled_count[split];
+}
+
 int64_t dataset_subject_count(const dataset_t *dataset, split_t split) {
     return dataset->split_subject_count[split];
 }
@@ -33,21 +37,74 @@ sample_info_t dataset_sample(const dataset_t *dataset, split_t split, int64_t sa
     return (sample_info_t){origin->name, origin->subject, s->first, s->steps};
 }
 
-/* Steps first..first+steps-1 of a recording; features are zero where the mask is. */
+/* What reading one signal for some steps needs to know. */
+typedef struct signal_reader {
+    const shard_t *shard;
+    const shard_track_t *track;
+    const shard_span_t *span;
+    signal_line_t line;
+    int64_t first, steps;
+} signal_reader_t;
+
+/* Samples of the track's own rate from the block in `buffer`, which is filled as steps need it.
+ * Nothing is allocated: what does not fit is read sample by sample. */
+static status_t resample(const signal_reader_t *reader, float *features) {
+    enum { BUFFER = 4096 };
+    float buffer[BUFFER];
+    int64_t dim = reader->track->dim, begin = 0, count = 0, room = max_i64(BUFFER / dim, 1);
+    for (int64_t t = 0; t < reader->steps; t++) {
+        int64_t sample = signal_sample(&reader->line, reader->first + t);
+        if (sample < 0) {
+            continue;
+        }
+        float *row = features + t * dim;
+        if (dim > BUFFER) {
+            TRY(shard_read_values(reader->shard, reader->track, reader->span->offset + sample, 1,
+                                  row));
+            continue;
+        }
+        if (sample < begin || sample >= begin + count) {
+            double last = floor((double)sample + reader->line.ratio * (double)(reader->steps - t));
+            int64_t wanted = (int64_t)fmin(last, (double)reader->span->length) - sample;
+            begin = sample;
+            count = min_i64(max_i64(wanted, 1), room);
+            TRY(shard_read_values(reader->shard, reader->track, reader->span->offset + begin, count,
+                                  buffer));
+        }
+        memcpy(row, buffer + (sample - begin) * dim, (size_t)dim * sizeof(float));
+    }
+    return STATUS_OK;
+}
+
+/* Equal rates: the samples of a window follow each other, and lie in it as they lie in the file. */
+static status_t read_run(const signal_reader_t *reader, float *features) {
+    int64_t t = 0, end = reader->steps;
+    while (t < end && signal_sample(&reader->line, reader->first + t) < 0) {
+        t++;
+    }
+    while (end > t && signal_sample(&reader->line, reader->first + end - 1) < 0) {
+        end--;
+    }
+    int64_t sample = t < end ? signal_sample(&reader->line, reader->first + t) : 0;
+    return shard_read_values(reader->shard, reader->track, reader->span->offset + sample, end - t,
+                             features + t * reader->track->dim);
+}
+
+/* Steps first..first+steps-1 of a recording's clock; features are zero where the mask is. */
 static status_t read_modality(const dataset_t *dataset, int64_t recording, int modality,
                               int64_t first, int64_t steps, float *features, uint8_t *mask) {
     const dataset_recording_t *r = &dataset->recordings[recording];
     int64_t at = (int64_t)modality * dataset->shard_count + r->shard;
     const shard_track_t *track = dataset->modalities[at];
     const shard_span_t *span = &track->spans[r->row];
-    int64_t there = max_i64(min_i64(span->length - first, steps), 0), dim = track->dim;
-    TRY(shard_read_values(dataset->shards[r->shard], track,
-                          span->offset + min_i64(first, span->length), there, features));
-    memset(features + there * dim, 0, (size_t)((steps - there) * dim) * sizeof(float));
-    memset(mask + there, 0, (size_t)(steps - there));
-    for (int64_t t = 0; t < there; t++) {
+    signal_reader_t reader = {dataset->shards[r->shard], track, span,
+                              signal_line(r, span),      first, steps};
+    int64_t dim = track->dim;
+    TRY(reader.line.ratio == 1.0 ? read_run(&reader, features) : resample(&reader, features));
+    for (int64_t t = 0; t < steps; t++) {
         float *row = features + t * dim;
-        mask[t] = dataset->masks[at][span->offset + first + t] != 0;
+        int64_t sample = signal_sample(&reader.line, first + t);
+        mask[t] = sample >= 0 && dataset->masks[at][span->offset + sample] != 0;
         if (mask[t] == 0) {
             memset(row, 0, (size_t)dim * sizeof(float));
             continue;
@@ -59,7 +116,7 @@ static status_t read_modality(const dataset_t *dataset, int64_t recording, int m
                                    "finite though the step is marked valid; mark it invalid in the "
                                    "source",
                                    dataset_origin(dataset, recording)->name, track->name,
-                                   (long long)(first + t), (long long)d);
+                                   (long long)sample, (long long)d);
             }
         }
     }
@@ -69,12 +126,10 @@ static status_t read_modality(const dataset_t *dataset, int64_t recording, int m
 static void read_target(const dataset_t *dataset, const dataset_sample_t *s, int target,
                         float *values) {
     const dataset_recording_t *r = &dataset->recordings[s->recording];
-    int64_t at = (int64_t)target * dataset->shard_count + r->shard;
-    const shard_span_t *span = &dataset->targets[at]->spans[r->row];
     for (int64_t t = 0; t < dataset->window; t++) {
         int64_t step = s->first + t;
-        bool scored = t < s->steps && step >= s->scored_from && step < span->length;
-        values[t] = scored ? dataset->labels[at][span->offset + step] : NAN;
+        bool scored = t < s->steps && step >= s->scored_from;
+        values[t] = scored ? dataset_label(dataset, r, target, step) : NAN;
     }
 }
 
@@ -130,10 +185,8 @@ status_t dataset_target_values(const dataset_t *dataset, split_t split, int targ
     int64_t count = 0;
     for (int64_t i = 0; i < dataset->split_recording_count[split]; i++) {
         const dataset_recording_t *r = &dataset->recordings[dataset->split_recordings[split][i]];
-        int64_t at = (int64_t)target * dataset->shard_count + r->shard;
-        const shard_span_t *span = &dataset->targets[at]->spans[r->row];
-        for (int64_t t = 0; t < span->length; t++) {
-            float value = dataset->labels[at][span->offset + t];
+        for (int64_t t = 0; t < r->length; t++) {
+            float value = dataset_label(dataset, r, target, t);
             if (!isnan(value)) {
                 values = array_grow(values, count, sizeof *values);
                 values[count++] = value;

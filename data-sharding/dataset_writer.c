@@ -128,7 +128,8 @@ static status_t flush(dataset_writer_t *writer) {
 static void append_signal(shard_track_t *track, int64_t recording, const writer_signal_t *signal) {
     int64_t steps = track->steps + signal->steps;
     track->spans = array_grow(track->spans, recording, sizeof *track->spans);
-    track->spans[recording] = (shard_span_t){track->steps, signal->steps, signal->rate_hz};
+    track->spans[recording] =
+        (shard_span_t){track->steps, signal->steps, signal->rate_hz, signal->start_s};
     size_t row = (size_t)track->dim * sizeof(float);
     track->values = realloc(track->values, (size_t)max_i64(steps, 1) * row);
     track->valid = realloc(track->valid, (size_t)max_i64(steps, 1));
@@ -217,6 +218,7 @@ status_t dataset_writer_publish(dataset_writer_t *writer, const char *facts) {
     if (manifest->file_count == 0) {
         return status_fail(STATUS_INPUT, "nothing to import: the source has no recordings");
     }
+    manifest->window = writer->config.window;
     manifest->importer = text_copy(writer->config.importer);
     manifest->source = text_copy(writer->config.source);
     manifest->licence = text_copy(writer->config.licence);

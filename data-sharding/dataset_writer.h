@@ -19,6 +19,7 @@ typedef struct writer_config {
     const char *out, *importer, *source, *licence, *terms, *salt;
     const char *const *subjects; /* names, in the order of their first recording */
     int64_t subject_count, recording_count;
+    int64_t window; /* that the data is meant to be cut by, in steps; 0: any */
     int64_t shards; /* 0: as many as keep each near 256 MiB */
     const writer_track_t *tracks;
     int track_count;
@@ -29,6 +30,7 @@ typedef struct writer_signal {
     const uint8_t *valid; /* [steps]; NULL: all */
     int64_t steps;
     double rate_hz;
+    double start_s; /* of step 0, on a clock that all signals of the recording share */
 } writer_signal_t;
 
 typedef struct writer_recording {

@@ -159,6 +159,7 @@ static hid_t span_type(hid_t integer, hid_t real) {
     H5Tinsert(type, "offset", HOFFSET(shard_span_t, offset), integer);
     H5Tinsert(type, "length", HOFFSET(shard_span_t, length), integer);
     H5Tinsert(type, "rate_hz", HOFFSET(shard_span_t, rate_hz), real);
+    H5Tinsert(type, "start_s", HOFFSET(shard_span_t, start_s), real);
     return type;
 }
 

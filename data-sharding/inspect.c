@@ -9,7 +9,7 @@
 
 dataset_config_t inspect_defaults(const char *dir) {
     return (dataset_config_t){
-        .path = dir, .window = 16, .valid_fraction = 0.2, .test_fraction = 0.2, .split_seed = 1};
+        .path = dir, .valid_fraction = 0.2, .test_fraction = 0.2, .split_seed = 1};
 }
 
 static void add_rate(json_t *rates, double rate) {
@@ -95,14 +95,16 @@ static void describe_windows(const dataset_config_t *config, const dataset_t *da
     all.targets = targets;
     dataset_t *whole = NULL;
     if (dataset_open(&all, &whole) == STATUS_OK) {
-        int64_t windows = 0;
+        int64_t windows = 0, unlabelled = 0;
         for (int split = 0; split < SPLIT_COUNT; split++) {
             json_int_t count = dataset_sample_count(whole, (split_t)split);
             windows += count;
+            unlabelled += dataset_unlabelled_count(whole, (split_t)split);
             json_object_set_new(json_object_get(splits, split_name((split_t)split)), "windows",
                                 json_integer(count));
         }
         json_object_set_new(root, "windows", json_integer((json_int_t)windows));
+        json_object_set_new(root, "windows_unlabelled", json_integer((json_int_t)unlabelled));
     } else {
         json_object_set_new(root, "windows", json_null());
         json_object_set_new(root, "windows_note", json_string(status_text()));
@@ -166,6 +168,9 @@ status_t inspect_dataset(const dataset_config_t *config, char **json_out) {
     dataset_config_t bare = *config;
     manifest_t manifest;
     TRY(manifest_read(config->path, &manifest));
+    if (bare.window == 0) {
+        bare.window = manifest.window > 0 ? manifest.window : 16;
+    }
     dataset_t *dataset = NULL;
     status_t status = open_bare(&bare, &dataset);
     if (status == STATUS_OK) {

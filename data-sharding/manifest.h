@@ -20,8 +20,9 @@ typedef struct manifest {
     int64_t format_version;
     char *importer, *source, *licence, *terms;
     int64_t recordings, subjects;
-    char *key_id; /* of the key file that explains the aliases */
-    char *facts;  /* what the importer knows besides, a JSON object; NULL: nothing */
+    int64_t window; /* the data is meant to be cut by it, in steps; 0: any */
+    char *key_id;   /* of the key file that explains the aliases */
+    char *facts;    /* what the importer knows besides, a JSON object; NULL: nothing */
     int file_count;
     manifest_file_t *files;
 } manifest_t;

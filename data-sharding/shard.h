@@ -11,11 +11,12 @@
 
 #include "kernels/base/status.h"
 
-enum { SHARD_VERSION = 1 };
+enum { SHARD_VERSION = 2 };
 
 typedef struct shard_span {
     int64_t offset, length; /* steps of the track */
     double rate_hz;         /* of this recording; utterances count as 1 */
+    double start_s;         /* of step 0, on the recording's own clock */
 } shard_span_t;
 
 typedef struct shard_track {

@@ -54,7 +54,8 @@ static status_t check_spans(const shard_t *shard, const shard_track_t *track) {
     for (int64_t i = 0; i < recordings && bad < 0; i++) {
         const shard_span_t *span = &track->spans[i];
         bool fits = span->offset == at && span->length >= 0 && span->length <= track->steps - at;
-        bool timed = span->length == 0 || (isfinite(span->rate_hz) && span->rate_hz > 0.0);
+        bool timed = span->length == 0 ||
+                     (isfinite(span->start_s) && isfinite(span->rate_hz) && span->rate_hz > 0.0);
         bad = fits && timed ? -1 : i;
         at += fits ? span->length : 0;
     }

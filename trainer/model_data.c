@@ -18,6 +18,7 @@ status_t model_data_open(const config_t *config, const char *path, dataset_t **d
     }
     dataset_config_t data = {
         .path = path,
+        .rate_hz = config->data.rate_hz,
         .window = config->data.window,
         .stride = config->data.stride,
         .valid_fraction = config->split.valid_fraction,

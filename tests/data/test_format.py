@@ -52,7 +52,7 @@ def read_trailer(data):
     assert magic == b"JMTSHARD"
     trailer = data[-length:]
     head_magic, version, hdf5_bytes, count = struct.unpack("<8sQQQ", trailer[:32])
-    assert (head_magic, version) == (b"JMTRANGE", 1)
+    assert (head_magic, version) == (b"JMTRANGE", 2)
     assert length == 32 + 32 * count + 24 and hdf5_bytes + length == len(data)
     ranges = [struct.unpack("<QQQQ", trailer[32 + 32 * i:64 + 32 * i]) for i in range(count)]
     at = 0
@@ -111,8 +111,8 @@ def check_h5(path, data, ranges, work):
             assert data[begin:begin + size] == dumped(path, track + "/" + leaf, work)
         d, at = found[track + "/index"], 0
         rows = data[int(d["OFFSET"]):int(d["OFFSET"]) + int(d["SIZE"])]
-        for offset, length, rate in struct.iter_unpack("<qqd", rows):
-            assert offset == at and length >= 16 and rate == 5.0
+        for offset, length, rate, start in struct.iter_unpack("<qqdd", rows):
+            assert offset == at and length >= 16 and rate == 5.0 and start == 0.0
             at += length
         shape = re.match(r"SIMPLE \{ \( (\d+), (\d+) \)", found[track + "/values"]["DATASPACE"])
         assert int(shape.group(1)) == at
@@ -139,7 +139,7 @@ def check_directory(directory, trailers):
     with open(os.path.join(directory, "dataset.sha256"), "rb") as file:
         assert file.read() == hashlib.sha256(text).hexdigest().encode()
     manifest = json.loads(text)
-    assert manifest["format"] == "jmt-dataset" and manifest["format_version"] == 1
+    assert manifest["format"] == "jmt-dataset" and manifest["format_version"] == 2
     names = sorted(n for n in os.listdir(directory) if n.startswith("shard-"))
     assert [f["name"] for f in manifest["files"]] == names
     for f in manifest["files"]:
@@ -180,16 +180,16 @@ def check_versions(directory):
         data = file.read()
         length = struct.unpack("<Q", data[-16:-8])[0]
         trailer = data[-length:-24]
-        trailer = trailer[:8] + struct.pack("<Q", 2) + trailer[16:]
+        trailer = trailer[:8] + struct.pack("<Q", 3) + trailer[16:]
         file.seek(-length, os.SEEK_END)
         file.write(trailer + struct.pack("<Q", xxh3(trailer, length)))
-    refused(directory, "format version 2, this program reads 1")
+    refused(directory, "format version 3, this program reads 2")
     with open(manifest) as file:
-        text = file.read().replace('"format_version": 1', '"format_version": 3').encode()
+        text = file.read().replace('"format_version": 2', '"format_version": 1').encode()
     for name, content in (("json", text), ("sha256", hashlib.sha256(text).hexdigest().encode())):
         with open(os.path.join(directory, "dataset." + name), "wb") as file:
             file.write(content)
-    refused(directory, "format version 3, this program reads 1")
+    refused(directory, "format version 1, this program reads 2")
 
 
 work = tempfile.mkdtemp()

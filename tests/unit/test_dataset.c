@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "data-sharding/dataset_internal.h"
 #include "data-sharding/sample_order.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/clock.h"
@@ -214,30 +215,183 @@ static void what_is_not_finite_is_named(void **state) {
     raw_end(&raw);
 }
 
-/* A signal that stops early is masked from there on; one of another rate has no common windows. */
-static void signals_of_other_lengths_are_padded_of_other_rates_refused(void **state) {
+/* A signal that stops early is masked from there on; windows are cut where there are labels. */
+static void signals_of_other_lengths_are_padded(void **state) {
     (void)state;
     raw_t raw;
     raw_begin(&raw);
-    raw.signals[1].steps = raw.signals[2].steps = 5;
+    raw.signals[0].steps = raw.signals[1].steps = 5;
     CHECK_OK(raw_open(&raw));
     hand_sample_t s = hand_sample(4);
     CHECK_OK(dataset_read(raw.dataset, SPLIT_TRAIN, 1, s.features, s.mask, s.target));
     assert_int_equal(s.mask[1][0], 1);
     assert_int_equal(s.mask[1][1], 0);
-    assert_int_equal(s.mask[0][3], 1);
+    assert_int_equal(s.mask[0][3], 0);
     assert_true(s.features[1][7] == 0.0f);
-    assert_true(s.target[0][0] == 0.0f && isnan(s.target[0][1]));
+    assert_true(s.target[0][0] == 0.0f && s.target[0][3] == 0.0f);
     hand_sample_free(&s);
     raw_end(&raw);
     raw_begin(&raw);
-    raw.signals[0] = (writer_signal_t){raw.a, NULL, 0, 0.0}; /* not there at all */
+    raw.signals[2].steps = 5;
+    CHECK_OK(raw_open(&raw));
+    assert_int_equal(dataset_sample_count(raw.dataset, SPLIT_TRAIN), 2);
+    assert_int_equal(dataset_sample(raw.dataset, SPLIT_TRAIN, 1).first_step, 1);
+    raw_end(&raw);
+    raw_begin(&raw);
+    raw.signals[0] = (writer_signal_t){.values = raw.a}; /* not there at all */
     CHECK_OK(raw_open(&raw));
     assert_int_equal(dataset_sample_count(raw.dataset, SPLIT_TRAIN), 2);
     raw_end(&raw);
+}
+
+/* What three signals of their own rates and starts show, worked out by hand: the sample at time t
+ * is floor((t - start) * rate). Targets "y" 2 Hz from 10 s to 14 s; "a" 4 Hz from 9.5 s, without
+ * sample 4; "b" 0.8 Hz from 11 s. -1: nothing there. */
+static void every_signal_keeps_its_own_time(void **state) {
+    (void)state;
+    enum { MOST = 16 };
+    static const struct {
+        double rate_hz;
+        int steps, a[MOST], b[MOST], y[MOST];
+    } cases[] = {
+        {0.0,
+         8,
+         {2, -1, 6, -1, -1, -1, -1, -1},
+         {-1, -1, 0, 0, 0, 1, 1, 2},
+         {0, 1, 2, 3, 4, 5, 6, 7}},
+        {1.0, 4, {2, 6, -1, -1}, {-1, 0, 0, 1}, {0, 2, 4, 6}},
+        {4.0,
+         16,
+         {2, 3, -1, 5, 6, 7, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1},
+         {-1, -1, -1, -1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2},
+         {0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7}},
+    };
+    raw_t raw;
+    raw_begin(&raw);
+    for (int i = 0; i < RAW_STEPS; i++) {
+        raw.a[i * 3 + 2] = (float)(100 + i);
+        raw.b[i * 2 + 1] = (float)(200 + i);
+        raw.y[i] = (float)i;
+    }
+    raw.valid[4] = 0;
+    raw.signals[0] = (writer_signal_t){raw.a, raw.valid, RAW_STEPS, 4.0, 9.5};
+    raw.signals[1] = (writer_signal_t){raw.b, NULL, RAW_STEPS, 0.8, 11.0};
+    raw.signals[2] = (writer_signal_t){raw.y, NULL, RAW_STEPS, 2.0, 10.0};
+    raw.path = raw_data(raw.place, raw.signals, "train");
+    for (int c = 0; c < ARRAY_LEN(cases); c++) {
+        dataset_config_t config = hand_config(raw.path, cases[c].steps, 0);
+        config.rate_hz = cases[c].rate_hz;
+        CHECK_OK(dataset_open(&config, &raw.dataset));
+        assert_int_equal(dataset_sample_count(raw.dataset, SPLIT_TRAIN), 1);
+        assert_int_equal(dataset_sample(raw.dataset, SPLIT_TRAIN, 0).steps, cases[c].steps);
+        hand_sample_t s = hand_sample(cases[c].steps);
+        CHECK_OK(dataset_read(raw.dataset, SPLIT_TRAIN, 0, s.features, s.mask, s.target));
+        for (int t = 0; t < cases[c].steps; t++) {
+            int a = cases[c].a[t], b = cases[c].b[t];
+            assert_int_equal(s.mask[0][t], a >= 0);
+            assert_int_equal(s.mask[1][t], b >= 0);
+            assert_true(s.features[0][t * 3 + 2] == (a >= 0 ? (float)(100 + a) : 0.0f));
+            assert_true(s.features[1][t * 2 + 1] == (b >= 0 ? (float)(200 + b) : 0.0f));
+            assert_true(s.target[0][t] == (float)cases[c].y[t]);
+        }
+        int64_t count = 0;
+        double sum[3], squares[3], want = 0.0;
+        CHECK_OK(dataset_recording_sums(raw.dataset, SPLIT_TRAIN, 0, 0, &count, sum, squares));
+        for (int t = 0; t < cases[c].steps; t++) {
+            want += cases[c].a[t] >= 0 ? 100 + cases[c].a[t] : 0;
+        }
+        assert_true(sum[2] == want);
+        hand_sample_free(&s);
+        dataset_close(raw.dataset);
+        raw.dataset = NULL;
+    }
+    raw_end(&raw);
+}
+
+/* 25 and 30 Hz, 5 Hz as 1 / 0.2: steps that meet a sample exactly show it, also far from 0. */
+static void equal_times_meet_in_any_rates(void **state) {
+    (void)state;
+    static const double rates[] = {0.1, 1.0 / 3.0, 1.0 / 0.2, 25.0, 30.0, 59.94};
+    for (int i = 0; i < ARRAY_LEN(rates); i++) {
+        for (int factor = 1; factor <= 7; factor++) {
+            dataset_recording_t recording = {.start_s = 1644227583.0, .rate_hz = rates[i]};
+            shard_span_t span = {0, INT32_MAX, rates[i] * factor, 1644227583.0};
+            signal_line_t line = signal_line(&recording, &span);
+            for (int64_t step = 0; step < 100000; step += 7) {
+                assert_int_equal(signal_sample(&line, step), step * factor);
+            }
+            span.rate_hz = rates[i] / factor;
+            line = signal_line(&recording, &span);
+            for (int64_t step = 0; step < 100000; step += 7) {
+                assert_int_equal(signal_sample(&line, step), step / factor);
+            }
+        }
+    }
+}
+
+/* Far more samples than fit the reader's buffer, from before the labels begin. */
+static void a_fast_signal_is_picked_from(void **state) {
+    (void)state;
+    enum { SAMPLES = 6000 };
+    raw_t raw;
+    raw_begin(&raw);
+    float *fast = alloc_zero((int64_t)SAMPLES * 3, sizeof *fast);
+    for (int i = 0; i < SAMPLES * 3; i++) {
+        fast[i] = (float)i;
+    }
+    raw.signals[0] = (writer_signal_t){fast, NULL, SAMPLES, 1000.0, -1.0};
+    CHECK_OK(raw_open(&raw));
+    for (int64_t i = 0; i < 2; i++) {
+        hand_sample_t s = hand_sample(4);
+        CHECK_OK(dataset_read(raw.dataset, SPLIT_TRAIN, i, s.features, s.mask, s.target));
+        for (int64_t t = 0; t < 4; t++) {
+            assert_int_equal(s.mask[0][t], 1);
+            for (int64_t d = 0; d < 3; d++) {
+                assert_true(s.features[0][t * 3 + d] ==
+                            (float)((1000 + 500 * (4 * i + t)) * 3 + d));
+            }
+        }
+        hand_sample_free(&s);
+    }
+    free(fast);
+    raw_end(&raw);
+}
+
+static void unclear_clocks_are_refused(void **state) {
+    (void)state;
+    raw_t raw;
     raw_begin(&raw);
     raw.signals[1].rate_hz = 1.0;
-    CHECK_FAILS(raw_open(&raw), STATUS_INPUT, "recording raw has a at 2 Hz and b at 1 Hz");
+    raw.path = raw_data(raw.place, raw.signals, "train");
+    dataset_config_t config = hand_config(raw.path, 4, 0);
+    config.target_count = 0; /* nothing says which of the two rates */
+    CHECK_FAILS(dataset_open(&config, &raw.dataset), STATUS_INPUT,
+                "recording raw has a at 2 Hz and b at 1 Hz; set data.rate_hz");
+    config.rate_hz = 1e300;
+    CHECK_FAILS(dataset_open(&config, &raw.dataset), STATUS_INPUT, "too long at 1e+300 Hz");
+    config.rate_hz = -1.0;
+    CHECK_FAILS(dataset_open(&config, &raw.dataset), STATUS_INPUT, "data.rate_hz -1 is no rate");
+    config.rate_hz = 1.0;
+    CHECK_OK(dataset_open(&config, &raw.dataset));
+    assert_int_equal(dataset_sample(raw.dataset, SPLIT_TRAIN, 1).steps, 4); /* b: 8 s */
+    raw_end(&raw);
+}
+
+static void windows_without_a_label_are_left_out_and_counted(void **state) {
+    (void)state;
+    raw_t raw;
+    raw_begin(&raw);
+    raw.valid[4] = raw.valid[5] = raw.valid[6] = raw.valid[7] = 0;
+    raw.signals[2].valid = raw.valid;
+    CHECK_OK(raw_open(&raw));
+    assert_int_equal(dataset_sample_count(raw.dataset, SPLIT_TRAIN), 1);
+    assert_int_equal(dataset_unlabelled_count(raw.dataset, SPLIT_TRAIN), 1);
+    dataset_close(raw.dataset);
+    dataset_config_t config = hand_config(raw.path, 4, 0);
+    config.target_count = 0; /* all are wanted where no labels are */
+    CHECK_OK(dataset_open(&config, &raw.dataset));
+    assert_int_equal(dataset_sample_count(raw.dataset, SPLIT_TRAIN), 2);
+    assert_int_equal(dataset_unlabelled_count(raw.dataset, SPLIT_TRAIN), 0);
     raw_end(&raw);
 }
 
@@ -361,7 +515,12 @@ int main(void) {
         cmocka_unit_test(sums_and_labels_cover_the_valid_steps),
         cmocka_unit_test(what_is_missing_is_named_with_what_is_there),
         cmocka_unit_test(what_is_not_finite_is_named),
-        cmocka_unit_test(signals_of_other_lengths_are_padded_of_other_rates_refused),
+        cmocka_unit_test(signals_of_other_lengths_are_padded),
+        cmocka_unit_test(every_signal_keeps_its_own_time),
+        cmocka_unit_test(equal_times_meet_in_any_rates),
+        cmocka_unit_test(a_fast_signal_is_picked_from),
+        cmocka_unit_test(unclear_clocks_are_refused),
+        cmocka_unit_test(windows_without_a_label_are_left_out_and_counted),
         cmocka_unit_test(long_recordings_are_read_across_blocks),
         cmocka_unit_test(threads_read_what_one_reads),
         cmocka_unit_test(the_identity_is_that_of_the_content),
