@@ -38,7 +38,7 @@ typedef struct config {
         char *path;
         double rate_hz;
         int64_t window, stride;
-        char *standardize; /* train | none */
+        char *standardize; /* train | person | none */
         bool permute_labels;
     } data;
     struct {

@@ -65,8 +65,9 @@ static const config_field_t main_rows[] = {
     INT_ROW("data.window", data.window, "16", 1, 65536, "steps", "length of a sample"),
     INT_ROW("data.stride", data.stride, "0", 0, 65536, "steps",
             "from one window to the next; 0: data.window"),
-    CHOICE_ROW("data.standardize", data.standardize, "train", "train none", "",
-               "features to mean 0 and deviation 1 of the training split"),
+    CHOICE_ROW("data.standardize", data.standardize, "train", "train person none", "",
+               "features to mean 0 and deviation 1: of the training split, or of each person's own"
+               " unlabelled data (transductive)"),
     BOOL_ROW("data.permute_labels", data.permute_labels, "false",
              "control: labels of random other samples, so nothing can be learnt"),
     INT_ROW("split.seed", split.seed, "0", 0, INT_LIMIT, "", "of which subject is in which split"),

@@ -206,7 +206,7 @@ static status_t open_all(const dataset_config_t *config, dataset_t *dataset) {
     TRY(dataset_set_clocks(config, dataset));
     TRY(dataset_deal(config, dataset));
     dataset_cut(dataset);
-    return STATUS_OK;
+    return config->standardize_person ? dataset_fit_people(dataset) : STATUS_OK;
 }
 
 status_t dataset_open(const dataset_config_t *config, dataset_t **dataset_out) {
@@ -232,6 +232,9 @@ void dataset_close(dataset_t *dataset) {
          i++) {
         free(dataset->labels[i]);
     }
+    for (int i = 0; dataset->person_scales != NULL && i < dataset->modality_count; i++) {
+        free(dataset->person_scales[i]);
+    }
     for (int i = 0; i < dataset->shard_count; i++) {
         shard_close(dataset->shards[i]);
     }
@@ -239,6 +242,7 @@ void dataset_close(dataset_t *dataset) {
         free(dataset->split_recordings[split]);
         free(dataset->samples[split]);
     }
+    free(dataset->person_scales);
     free(dataset->masks);
     free(dataset->labels);
     free(dataset->modalities);

@@ -30,6 +30,9 @@ typedef struct dataset_config {
      * each where the fraction is positive. */
     double valid_fraction, test_fraction;
     int64_t split_seed;
+    /* Each feature to mean 0 and deviation 1 over all of a person's valid samples, which need no
+     * labels but all of the person's data, also of a test person: transductive. */
+    bool standardize_person;
     bool allow_subject_overlap; /* else a subject in two splits is STATUS_INPUT, naming the alias */
     const char *const *modalities; /* wanted, in this order; a missing one is STATUS_INPUT */
     int modality_count;

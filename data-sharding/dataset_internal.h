@@ -22,12 +22,18 @@ typedef struct dataset_sample {
     int64_t scored_from; /* steps before it are scored by an earlier window */
 } dataset_sample_t;
 
+typedef struct person_scale {
+    double mean, factor; /* of one feature of one person */
+    int64_t count;
+} person_scale_t;
+
 struct dataset {
     int64_t window, stride;
     int modality_count, target_count;
     int64_t *dims;                               /* by modality */
     const shard_track_t **modalities, **targets; /* [count * shard_count + shard] */
     uint8_t **masks;                             /* like modalities: validity in memory */
+    person_scale_t **person_scales;              /* by modality: [subject, dim]; NULL: none */
     float **labels;                              /* like targets: NaN where not valid */
     shard_t **shards;
     int shard_count;
@@ -63,6 +69,10 @@ float dataset_label(const dataset_t *dataset, const dataset_recording_t *recordi
 /* Gives every recording its clock; cuts windows of it into samples. */
 status_t dataset_set_clocks(const dataset_config_t *config, dataset_t *dataset) MUST_CHECK;
 void dataset_cut(dataset_t *dataset);
+
+/* Reads all samples of the wanted modalities; then scales a step's features in place. */
+status_t dataset_fit_people(dataset_t *dataset) MUST_CHECK;
+void dataset_scale_person(const dataset_t *dataset, int64_t subject, int modality, float *row);
 
 /* Gives every recording its split. */
 status_t dataset_deal(const dataset_config_t *config, dataset_t *dataset) MUST_CHECK;

@@ -119,6 +119,9 @@ static status_t read_modality(const dataset_t *dataset, int64_t recording, int m
                                    (long long)sample, (long long)d);
             }
         }
+        if (dataset->person_scales != NULL) {
+            dataset_scale_person(dataset, r->subject, modality, row);
+        }
     }
     return STATUS_OK;
 }

@@ -4,6 +4,6 @@
 
 #include "data-sharding/import.h"
 
-extern const importer_t importer_synthetic, importer_mosi;
+extern const importer_t importer_synthetic, importer_mosi, importer_stress_predict;
 
 #endif

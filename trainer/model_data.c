@@ -1,5 +1,7 @@
 #include "trainer/model_data.h"
 
+#include <string.h>
+
 #include "trainer/models.h"
 
 status_t model_data_open(const config_t *config, const char *path, dataset_t **dataset_out) {
@@ -24,6 +26,7 @@ status_t model_data_open(const config_t *config, const char *path, dataset_t **d
         .valid_fraction = config->split.valid_fraction,
         .test_fraction = config->split.test_fraction,
         .split_seed = config->split.seed,
+        .standardize_person = strcmp(config->data.standardize, "person") == 0,
         .allow_subject_overlap = config->split.allow_subject_overlap,
         .modalities = modalities,
         .modality_count = modality_count,

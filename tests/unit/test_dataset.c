@@ -395,6 +395,52 @@ static void windows_without_a_label_are_left_out_and_counted(void **state) {
     raw_end(&raw);
 }
 
+/* Two recordings of p0 and one of p1: over all its valid samples, whatever the split or the labels,
+ * each person's feature has mean 0 and deviation 1, a constant one is 0, masked steps stay 0. */
+static void people_are_standardized_by_their_own_samples(void **state) {
+    (void)state;
+    static const hand_recording_t list[] = {{"one", "p0", "train", 1, 8, 2, 4, 0, 8},
+                                            {"two", "p0", "train", 9, 6, 0, 0, 0, 0},
+                                            {"other", "p1", "test", 3, 5, 0, 0, 0, 0},
+                                            {"still", "p2", "train", 4, 1, 0, 0, 0, 0}};
+    char *place = place_make(), *path = hand_data(place, list, ARRAY_LEN(list), 2);
+    dataset_config_t config = hand_config(path, 8, 0);
+    config.standardize_person = true;
+    dataset_t *dataset = NULL;
+    CHECK_OK(dataset_open(&config, &dataset));
+    double sum = 0.0, squares = 0.0;
+    int count = 0;
+    for (int i = 0; i < 2; i++) {
+        for (int64_t t = 0; t < list[i].steps; t++) {
+            bool valid = t < list[i].gap_begin || t >= list[i].gap_end;
+            double x = hand_feature(list[i].number, t, 1);
+            sum += valid ? x : 0.0;
+            squares += valid ? x * x : 0.0;
+            count += valid;
+        }
+    }
+    assert_int_equal(count, 12);
+    double mean = sum / count, deviation = sqrt(squares / count - mean * mean);
+    hand_sample_t s = hand_sample(8);
+    /* "one" has no label: the first training window is that of "two" */
+    CHECK_OK(dataset_read(dataset, SPLIT_TRAIN, 0, s.features, s.mask, s.target));
+    for (int64_t t = 0; t < 8; t++) {
+        double want = t < 6 ? (hand_feature(9, t, 1) - mean) / deviation : 0.0;
+        assert_true(fabs(s.features[0][t * 3 + 1] - want) < 1e-6);
+    }
+    CHECK_OK(dataset_read(dataset, SPLIT_TRAIN, 1, s.features, s.mask, s.target));
+    assert_true(s.mask[0][0] == 1 && s.features[0][0] == 0.0f); /* one sample: constant */
+    CHECK_OK(dataset_read(dataset, SPLIT_TEST, 0, s.features, s.mask, s.target));
+    for (int64_t t = 0; t < 5; t++) { /* 0..4: mean 2, deviation sqrt(2) */
+        assert_true(fabs(s.features[0][t * 3 + 1] - (double)(t - 2) / sqrt(2.0)) < 1e-6);
+        assert_true(fabs(s.features[1][t * 2] + (double)(t - 2) / sqrt(2.0)) < 1e-6);
+    }
+    hand_sample_free(&s);
+    dataset_close(dataset);
+    free(path);
+    place_remove(place);
+}
+
 static void the_identity_is_that_of_the_content(void **state) {
     (void)state;
     char identities[3][SHA256_TEXT_BYTES];
@@ -523,6 +569,7 @@ int main(void) {
         cmocka_unit_test(windows_without_a_label_are_left_out_and_counted),
         cmocka_unit_test(long_recordings_are_read_across_blocks),
         cmocka_unit_test(threads_read_what_one_reads),
+        cmocka_unit_test(people_are_standardized_by_their_own_samples),
         cmocka_unit_test(the_identity_is_that_of_the_content),
         cmocka_unit_test(the_sample_order_is_a_pure_permutation),
     };

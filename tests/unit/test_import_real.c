@@ -1,0 +1,253 @@
+/* Data sets as they are: the numbers of their descriptions; and what is refused, on small files of
+ * their layout. */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+#include "data-sharding/import.h"
+#include "data-sharding/inspect.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
+#include "unit/data_case.h"
+
+static void write_text(const char *place, const char *name, const char *text) {
+    place_write(place, name, text, strlen(text));
+}
+
+static void make_dir(const char *place, const char *name) {
+    char *path = place_path(place, name);
+    CHECK_OK(dir_make(path));
+    free(path);
+}
+
+static void skip_without(const char *source) {
+    if (!dir_exists(source)) {
+        print_message("# skipped: the data set is not at %s\n", source);
+        skip();
+    }
+}
+
+/* The number at "a/b/c"; -1 if there is none. */
+static int64_t fact(const json_t *root, const char *path) {
+    char *copy = text_copy(path), *rest = NULL;
+    const json_t *at = root;
+    for (char *key = strtok_r(copy, "/", &rest); key != NULL; key = strtok_r(NULL, "/", &rest)) {
+        at = json_object_get(at, key);
+    }
+    free(copy);
+    return at == NULL ? -1 : (int64_t)json_number_value(at);
+}
+
+typedef struct want {
+    const char *path;
+    int64_t number;
+} want_t;
+
+static void check_facts(const char *path, const want_t *want, int count) {
+    dataset_config_t config = inspect_defaults(path);
+    char *text = NULL;
+    CHECK_OK(inspect_dataset(&config, &text));
+    json_t *json = json_loads(text, 0, NULL);
+    for (int i = 0; i < count; i++) {
+        if (fact(json, want[i].path) != want[i].number) {
+            fail_msg("%s is %lld, not %lld", want[i].path, (long long)fact(json, want[i].path),
+                     (long long)want[i].number);
+        }
+    }
+    json_decref(json);
+    free(text);
+}
+
+/* ---- Stress-Predict ---- */
+
+static const char *const stress_senses[] = {"hr", "rr", "eda", "temp"};
+static const char *const stress_target[] = {"stress"};
+
+static dataset_config_t stress_config(const char *path) {
+    return (dataset_config_t){.path = path,
+                              .window = 60,
+                              .modalities = stress_senses,
+                              .modality_count = 4,
+                              .targets = stress_target,
+                              .target_count = 1};
+}
+
+typedef struct stress_sample {
+    float values[4][60], labels[60];
+    uint8_t masks[4][60];
+} stress_sample_t;
+
+static void stress_read(const dataset_t *dataset, int64_t index, stress_sample_t *s) {
+    float *const features[] = {s->values[0], s->values[1], s->values[2], s->values[3]};
+    uint8_t *const mask[] = {s->masks[0], s->masks[1], s->masks[2], s->masks[3]};
+    float *const target[] = {s->labels};
+    CHECK_OK(dataset_read(dataset, SPLIT_TRAIN, index, features, mask, target));
+}
+
+static void stress_predict_has_its_numbers(void **state) {
+    (void)state;
+    static const char source[] = SHARED_DATA "/stress_predict";
+    skip_without(source);
+    assert_string_equal(import_recognise(source), "stress-predict");
+    char *place = place_make(), *path = place_path(place, "data");
+    CHECK_OK(import_run("stress-predict", source, path, NULL, 0));
+    static const want_t want[] = {
+        {"windows", 1704},
+        {"window", 60},
+        {"subjects", 34},
+        {"recordings", 34},
+        {"modalities/hr/steps", 112516},
+        {"modalities/hr/valid", 112472},
+        {"modalities/hr/rate_hz", 1},
+        {"modalities/rr/valid", 112516},
+        {"modalities/eda/rate_hz", 4},
+        {"modalities/temp/rate_hz", 4},
+        {"targets/stress/steps", 112516},
+        {"targets/stress/valid", 1704 * 60},
+        {"facts/empty_hr", 44},
+        {"facts/reference_windows", 1704},
+    };
+    check_facts(path, want, ARRAY_LEN(want));
+    dataset_config_t config = stress_config(path);
+    dataset_t *dataset = NULL;
+    CHECK_OK(dataset_open(&config, &dataset));
+    assert_int_equal(dataset_sample_count(dataset, SPLIT_TRAIN), 1704);
+    int64_t stressed = 0, masked = 0;
+    stress_sample_t s;
+    for (int64_t i = 0; i < 1704; i++) {
+        stress_read(dataset, i, &s);
+        stressed += s.labels[0] == 1.0f;
+        for (int t = 0; t < 60; t++) {
+            assert_true(s.labels[t] == s.labels[0]); /* one label a window */
+            masked += !s.masks[0][t] + !s.masks[1][t] + !s.masks[2][t] + !s.masks[3][t];
+        }
+    }
+    assert_int_equal(llround(1000.0 * (double)stressed / 1704.0), 318); /* 31.8 % */
+    assert_int_equal(masked, 0);
+    stress_read(dataset, 0, &s); /* S02 from 1644227583 on; the band began at 1644227574 */
+    assert_true(s.values[0][0] == 118.0f && s.values[0][1] == 113.5f);
+    char *file = text_format("%s/Raw_data/S02/EDA.csv", source), *text = NULL;
+    size_t bytes;
+    CHECK_OK(file_read(file, &text, &bytes));
+    char *line = text;
+    for (int number = 1; number < 3 + 4 * 9; number++) { /* sample 36 is on line 39 */
+        line = strchr(line, '\n') + 1;
+    }
+    for (int t = 0; t < 60; t++) {
+        assert_true(s.values[2][t] == strtof(line, NULL));
+        for (int k = 0; k < 4; k++) {
+            line = strchr(line, '\n') + 1;
+        }
+    }
+    free(text);
+    free(file);
+    dataset_close(dataset);
+    free(path);
+    place_remove(place);
+}
+
+/* 130 seconds of S07: stress from second `from` on; HR of second 3 is empty. */
+static void write_small_stress(const char *place, int from, const char *broken) {
+    make_dir(place, "Processed_data");
+    make_dir(place, "Raw_data/S07");
+    char *text = text_copy("Participant,HR,respr,Time(sec),Label\r\n");
+    for (int i = 0; i < 130; i++) {
+        char *hr = i == 3 ? text_copy("") : text_format("%d", 60 + i);
+        char *longer = text_format("%s7,%s,%d.5,%d,%d\r\n", text, hr, i, 1000 + i, i >= from);
+        free(text);
+        free(hr);
+        text = longer;
+    }
+    if (broken != NULL) {
+        char *longer = text_format("%s%s", text, broken);
+        free(text);
+        text = longer;
+    }
+    write_text(place, "Processed_data/Improved_All_Combined_hr_rsp_binary.csv", text);
+    free(text);
+    write_text(place, "Raw_data/S07/EDA.csv", "998.5\n4.0\n0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n");
+    write_text(place, "Raw_data/S07/TEMP.csv", "1001\n4.0\n30\n31\n32\n33\n34\n");
+}
+
+static void small_stress_windows_are_cut_by_the_rule(void **state) {
+    (void)state;
+    static const struct {
+        int from, windows;
+        float last; /* label of the last window */
+    } cases[] = {{200, 2, 0}, {60, 2, 1}, {114, 2, 0}, {113, 1, 0}, {66, 2, 1}, {67, 1, 0}};
+    for (int i = 0; i < ARRAY_LEN(cases); i++) {
+        char *place = place_make(), *path = place_path(place, "data");
+        write_small_stress(place, cases[i].from, NULL);
+        CHECK_OK(import_run("stress-predict", place, path, NULL, 0));
+        dataset_config_t config = stress_config(path);
+        dataset_t *dataset = NULL;
+        CHECK_OK(dataset_open(&config, &dataset));
+        assert_int_equal(dataset_sample_count(dataset, SPLIT_TRAIN), cases[i].windows);
+        stress_sample_t s;
+        stress_read(dataset, cases[i].windows - 1, &s);
+        assert_true(s.labels[0] == cases[i].last && s.labels[59] == cases[i].last);
+        stress_read(dataset, 0, &s);
+        assert_int_equal(s.masks[0][3], 0); /* the empty cell */
+        assert_true(s.values[0][4] == 64.0f && s.values[1][4] == 4.5f);
+        /* eda from 998.5 s: second 1000 shows sample 6, 1001 sample 10, 1002 nothing */
+        assert_true(s.values[2][0] == 6.0f && s.values[2][1] == 10.0f && !s.masks[2][2]);
+        assert_true(!s.masks[3][0] && s.values[3][1] == 30.0f && s.values[3][2] == 34.0f);
+        dataset_close(dataset);
+        free(path);
+        place_remove(place);
+    }
+    char *place = place_make(), *path = place_path(place, "data");
+    static const char *const sets[] = {"all_labels=1"};
+    write_small_stress(place, 67, NULL);
+    CHECK_OK(import_run("stress-predict", place, path, sets, 1));
+    dataset_config_t config = stress_config(path);
+    dataset_t *dataset = NULL;
+    stress_sample_t s;
+    CHECK_OK(dataset_open(&config, &dataset));
+    assert_int_equal(dataset_sample_count(dataset, SPLIT_TRAIN), 3);
+    stress_read(dataset, 1, &s);
+    assert_true(s.labels[6] == 0.0f && s.labels[7] == 1.0f);
+    dataset_close(dataset);
+    free(path);
+    place_remove(place);
+}
+
+static void broken_stress_files_are_named(void **state) {
+    (void)state;
+    static const struct {
+        const char *rows, *error;
+    } cases[] = {
+        {"7,1,1,1131,0\r\n", ".csv:132: time 1131 does not follow 1129 by one second"},
+        {"8,1,1,5,0\r\n7,1,1,1130,0\r\n", ".csv:133: participant 7 again after another one"},
+        {"7,1,1,1130,2\r\n", ".csv:132: label 2 is neither 0 nor 1"},
+        {"7,x,1,1130,0\r\n", ".csv:132: column 2 is \"x\", not a finite number"},
+        {"8,1,1,5,0\r\n", "Raw_data/S08/EDA.csv"},
+    };
+    for (int i = 0; i < ARRAY_LEN(cases); i++) {
+        char *place = place_make(), *path = place_path(place, "data");
+        write_small_stress(place, 200, cases[i].rows);
+        CHECK_FAILS(import_run("stress-predict", place, path, NULL, 0), STATUS_INPUT,
+                    cases[i].error);
+        assert_false(dir_exists(path));
+        free(path);
+        place_remove(place);
+    }
+    char *place = place_make(), *path = place_path(place, "data");
+    write_small_stress(place, 200, NULL);
+    write_text(place, "Raw_data/S07/EDA.csv", "998\n0\n1\n");
+    CHECK_FAILS(import_run("stress-predict", place, path, NULL, 0), STATUS_INPUT,
+                "EDA.csv:2: rate 0 is not above 0");
+    free(path);
+    place_remove(place);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stress_predict_has_its_numbers),
+        cmocka_unit_test(small_stress_windows_are_cut_by_the_rule),
+        cmocka_unit_test(broken_stress_files_are_named),
+    };
+    return RUN_TESTS(tests);
+}
