@@ -75,10 +75,14 @@ static status_t take_row(csv_t *csv, cursor_t *at) {
 }
 
 status_t csv_open(const char *path, csv_t *csv_out) {
-    csv_t csv = {0};
+    char *text;
     size_t bytes;
-    TRY(file_read(path, &csv.text, &bytes));
-    csv.path = text_copy(path);
+    TRY(file_read(path, &text, &bytes));
+    return csv_parse(path, text, bytes, csv_out);
+}
+
+status_t csv_parse(const char *path, char *text, size_t bytes, csv_t *csv_out) {
+    csv_t csv = {.path = text_copy(path), .text = text};
     status_t status = STATUS_OK;
     if (strlen(csv.text) != bytes) {
         status = status_fail(STATUS_INPUT, "%s: holds NUL bytes; it is no CSV file", path);

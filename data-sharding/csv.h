@@ -3,6 +3,7 @@
 #ifndef JMT_CSV_H
 #define JMT_CSV_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kernels/base/status.h"
@@ -21,6 +22,8 @@ typedef struct csv {
 
 /* Empty lines are skipped. */
 status_t csv_open(const char *path, csv_t *csv_out) MUST_CHECK;
+/* The same from text in memory, which the table owns from now on, also where this fails. */
+status_t csv_parse(const char *path, char *text, size_t bytes, csv_t *csv_out) MUST_CHECK;
 void csv_close(csv_t *csv);
 
 /* Field values, refused with FILE:LINE unless there and finite. */

@@ -219,6 +219,7 @@ status_t dataset_writer_publish(dataset_writer_t *writer, const char *facts) {
         return status_fail(STATUS_INPUT, "nothing to import: the source has no recordings");
     }
     manifest->window = writer->config.window;
+    manifest->rate_hz = writer->config.rate_hz;
     manifest->importer = text_copy(writer->config.importer);
     manifest->source = text_copy(writer->config.source);
     manifest->licence = text_copy(writer->config.licence);

@@ -20,6 +20,7 @@ typedef struct writer_config {
     const char *const *subjects; /* names, in the order of their first recording */
     int64_t subject_count, recording_count;
     int64_t window; /* that the data is meant to be cut by, in steps; 0: any */
+    double rate_hz; /* of those steps; 0: that of the targets */
     int64_t shards; /* 0: as many as keep each near 256 MiB */
     const writer_track_t *tracks;
     int track_count;

@@ -4,6 +4,7 @@
 
 #include "data-sharding/import.h"
 
-extern const importer_t importer_synthetic, importer_mosi, importer_stress_predict;
+extern const importer_t importer_synthetic, importer_mosi, importer_stress_predict,
+    importer_ceap360;
 
 #endif

@@ -170,6 +170,7 @@ status_t inspect_dataset(const dataset_config_t *config, char **json_out) {
     TRY(manifest_read(config->path, &manifest));
     if (bare.window == 0) {
         bare.window = manifest.window > 0 ? manifest.window : 16;
+        bare.rate_hz = manifest.rate_hz;
     }
     dataset_t *dataset = NULL;
     status_t status = open_bare(&bare, &dataset);

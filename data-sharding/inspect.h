@@ -12,8 +12,8 @@
  * rates differ, and windows_note says so. The caller frees. */
 status_t inspect_dataset(const dataset_config_t *config, char **json_out) MUST_CHECK;
 
-/* Fills path, window 0 (that of the data, else 16), valid_fraction and test_fraction 0.2,
- * seed 1. */
+/* Fills path, window 0 (window and rate of the data, else 16 steps), valid_fraction and
+ * test_fraction 0.2, seed 1. */
 dataset_config_t inspect_defaults(const char *dir);
 
 #endif

@@ -54,13 +54,13 @@ status_t manifest_write(const char *dir, const manifest_t *manifest) {
     }
     json_t *facts = manifest->facts == NULL ? json_object() : json_loads(manifest->facts, 0, NULL);
     REQUIRE(facts != NULL);
-    json_t *root =
-        json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "format",
-                  "jmt-dataset", "format_version", (json_int_t)SHARD_VERSION, "importer",
-                  manifest->importer, "source", manifest->source, "licence", manifest->licence,
-                  "terms", manifest->terms, "key_id", manifest->key_id, "recordings",
-                  (json_int_t)manifest->recordings, "subjects", (json_int_t)manifest->subjects,
-                  "window", (json_int_t)manifest->window, "facts", facts, "files", files);
+    json_t *root = json_pack(
+        "{s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:o, s:o}", "format",
+        "jmt-dataset", "format_version", (json_int_t)SHARD_VERSION, "importer", manifest->importer,
+        "source", manifest->source, "licence", manifest->licence, "terms", manifest->terms,
+        "key_id", manifest->key_id, "recordings", (json_int_t)manifest->recordings, "subjects",
+        (json_int_t)manifest->subjects, "window", (json_int_t)manifest->window, "rate_hz",
+        manifest->rate_hz, "facts", facts, "files", files);
     if (root == NULL) {
         return status_fail(STATUS_INPUT, "cannot write %s/%s: a text is not valid UTF-8", dir,
                            MANIFEST_NAME);
@@ -161,6 +161,7 @@ static status_t read_root(const json_t *root, const char *dir, manifest_t *manif
     manifest->recordings = json_integer_value(json_object_get(root, "recordings"));
     manifest->subjects = json_integer_value(json_object_get(root, "subjects"));
     manifest->window = json_integer_value(json_object_get(root, "window"));
+    manifest->rate_hz = json_number_value(json_object_get(root, "rate_hz"));
     char *facts = json_dumps(json_object_get(root, "facts"), JSON_REAL_PRECISION(12));
     if (facts != NULL) {
         manifest->facts = text_copy(facts);

@@ -21,6 +21,7 @@ typedef struct manifest {
     char *importer, *source, *licence, *terms;
     int64_t recordings, subjects;
     int64_t window; /* the data is meant to be cut by it, in steps; 0: any */
+    double rate_hz; /* of those steps; 0: that of the targets */
     char *key_id;   /* of the key file that explains the aliases */
     char *facts;    /* what the importer knows besides, a JSON object; NULL: nothing */
     int file_count;

@@ -142,7 +142,8 @@ static status_t rewrite(const manifest_t *old, const char *alias, const places_t
                            .licence = text_copy(old->licence),
                            .terms = text_copy(old->terms),
                            .key_id = text_copy(old->key_id),
-                           .window = old->window};
+                           .window = old->window,
+                           .rate_hz = old->rate_hz};
     int64_t removed = 0;
     status_t status = dir_make(at->aside);
     if (status == STATUS_OK) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "data-sharding/gzip.h"
 #include "data-sharding/import.h"
 #include "data-sharding/inspect.h"
 #include "kernels/base/bytes.h"
@@ -243,11 +244,225 @@ static void broken_stress_files_are_named(void **state) {
     place_remove(place);
 }
 
+/* ---- CEAP-360VR ---- */
+
+static json_t *ceap_videos(const char *source, const char *name, const char *outer,
+                           const char *videos) {
+    char *path = text_format("%s/%s", source, name), *text = NULL;
+    size_t bytes;
+    CHECK_OK(gzip_read(path, &text, &bytes));
+    json_t *root = json_loadb(text, bytes, 0, NULL);
+    json_t *list = json_object_get(json_array_get(json_object_get(root, outer), 0), videos);
+    assert_int_equal(json_array_size(list), 8);
+    json_incref(list);
+    json_decref(root);
+    free(text);
+    free(path);
+    return list;
+}
+
+static double number_of(const json_t *item, const char *key) {
+    return json_number_value(json_object_get(item, key));
+}
+
+/* Person 1, video 1, as one window on the common grid. */
+typedef struct ceap_sample {
+    float head[300 * 2], gaze[300 * 3], luminance[300], valence[300], arousal[300];
+    uint8_t masks[3][300];
+} ceap_sample_t;
+
+static dataset_t *ceap_open(const char *path, ceap_sample_t *s) {
+    static const char *const senses[] = {"pose", "gaze", "luminance"};
+    static const char *const targets[] = {"valence", "arousal"};
+    dataset_config_t config = {.path = path,
+                               .window = 300,
+                               .rate_hz = 5.0,
+                               .modalities = senses,
+                               .modality_count = 3,
+                               .targets = targets,
+                               .target_count = 2};
+    dataset_t *dataset = NULL;
+    CHECK_OK(dataset_open(&config, &dataset));
+    float *const features[] = {s->head, s->gaze, s->luminance};
+    uint8_t *const mask[] = {s->masks[0], s->masks[1], s->masks[2]};
+    float *const target[] = {s->valence, s->arousal};
+    CHECK_OK(dataset_read(dataset, SPLIT_TRAIN, 0, features, mask, target));
+    return dataset;
+}
+
+/* The grid shows the last label and the last head sample whose own stamp is not after the time. */
+static void check_ceap_sample(const char *source, const ceap_sample_t *s) {
+    json_t *videos = ceap_videos(source, "3_AnnotationData/Frame/P1_Annotation_FrameData.json.gz",
+                                 "ContinuousAnnotation_FrameData", "Video_Annotation_FrameData");
+    const json_t *frames = json_object_get(json_array_get(videos, 0), "TimeStamp_Valence_Arousal");
+    size_t at = 0;
+    int near = 0;
+    for (int t = 0; t < 300; t++) {
+        while (number_of(json_array_get(frames, at + 1), "TimeStamp") <= t / 5.0 - 0.01) {
+            at++;
+        }
+        const json_t *frame = json_array_get(frames, at), *next = json_array_get(frames, at + 1);
+        float want = (float)((number_of(frame, "Valence") - 5.0) / 4.0);
+        float then = (float)((number_of(next, "Valence") - 5.0) / 4.0);
+        bool close = number_of(next, "TimeStamp") <= t / 5.0 + 0.01; /* stamps are rounded */
+        near += close;
+        assert_true(s->valence[t] == want || (close && s->valence[t] == then));
+    }
+    assert_in_range(near, 0, 200);
+    json_decref(videos);
+    videos = ceap_videos(source, "4_BehaviorData/HM_ScanPath/P1_Behavior_HeadScanPathData.json.gz",
+                         "Behavior_HeadScanPath_Data", "Video_Behavior_ScanPath_Data");
+    const json_t *path = json_object_get(json_array_get(videos, 0), "ID_Pitch_Yaw");
+    for (int t = 0; t < 299; t++) {
+        const json_t *item = json_array_get(path, (size_t)t);
+        assert_true(s->head[2 * t] == (float)number_of(item, "Pitch"));
+        double turns = (s->head[2 * t + 1] - number_of(item, "Yaw")) / 360.0;
+        assert_true(fabs(turns - round(turns)) < 1e-6);
+        assert_true(t == 0 || fabsf(s->head[2 * t + 1] - s->head[2 * t - 1]) <= 180.0f);
+    }
+    assert_true(s->masks[0][298] && !s->masks[0][299]);
+    json_decref(videos);
+    /* P1, V1 fixates frames 0-9 at (0.775, -0.121) and 22-28 at (2.051, 3.422), 25 a second */
+    assert_true(s->gaze[0] == 0.775f && s->gaze[1] == -0.121f && s->gaze[2] == 1.0f);
+    assert_true(s->gaze[3 * 2] == 0.775f && s->gaze[3 * 2 + 2] == 0.0f);
+    assert_true(s->gaze[3 * 5] == 2.051f && s->gaze[3 * 5 + 1] == 3.422f && s->gaze[17] == 1.0f);
+    /* V1 has 1501 frames in 60 s: at 20 s, frame floor(20 * 1501 / 60) = 500 */
+    char *file = text_format("%s/1_Stimuli/VideoLuminance.csv.gz", source), *text = NULL;
+    size_t bytes;
+    CHECK_OK(gzip_read(file, &text, &bytes));
+    const char *row = strstr(text, "\n500,") + strlen("\n500,");
+    float want = strtof(strchr(row, ',') + 1, NULL); /* behind V0 */
+    assert_true(want > 0.0f && s->luminance[100] == want);
+    free(text);
+    free(file);
+}
+
+static void ceap360_has_its_numbers(void **state) {
+    (void)state;
+    static const char source[] = SHARED_DATA "/ceap360vr_behaviour";
+    skip_without(source);
+    assert_string_equal(import_recognise(source), "ceap360");
+    char *place = place_make(), *path = place_path(place, "data");
+    CHECK_OK(import_run("ceap360", source, path, NULL, 0));
+    static const want_t want[] = {
+        {"windows", 256},
+        {"windows_unlabelled", 0},
+        {"window", 300},
+        {"subjects", 32},
+        {"recordings", 256},
+        {"modalities/pose/dim", 2},
+        {"modalities/pose/rate_hz", 5},
+        {"modalities/pose/steps", 256 * 299},
+        {"modalities/gaze/dim", 3},
+        {"modalities/gaze/steps", 32 * (1500 + 7 * 1800)},
+        {"modalities/luminance/dim", 1},
+        {"targets/valence/steps", 32 * (1499 + 7 * 1799)},
+    };
+    check_facts(path, want, ARRAY_LEN(want));
+    ceap_sample_t s;
+    dataset_t *dataset = ceap_open(path, &s);
+    assert_int_equal(dataset_sample_count(dataset, SPLIT_TRAIN), 256);
+    check_ceap_sample(source, &s);
+    dataset_close(dataset);
+    free(path);
+    place_remove(place);
+}
+
+/* P1 alone, with two items a list; the first of V1 is `first`. */
+static void write_small_ceap(const char *place, int broken, const char *first, const char *id) {
+    static const struct {
+        const char *dir, *file, *outer, *videos, *items, *item[2];
+    } lists[] = {
+        {"3_AnnotationData/Frame",
+         "P1_Annotation_FrameData.json.gz",
+         "ContinuousAnnotation_FrameData",
+         "Video_Annotation_FrameData",
+         "TimeStamp_Valence_Arousal",
+         {"{\"TimeStamp\":0,\"Valence\":5,\"Arousal\":9}",
+          "{\"TimeStamp\":60,\"Valence\":5,\"Arousal\":9}"}},
+        {"4_BehaviorData/HM_ScanPath",
+         "P1_Behavior_HeadScanPathData.json.gz",
+         "Behavior_HeadScanPath_Data",
+         "Video_Behavior_ScanPath_Data",
+         "ID_Pitch_Yaw",
+         {"{\"ID\":1,\"Pitch\":1,\"Yaw\":2}", "{\"ID\":2,\"Pitch\":1,\"Yaw\":2}"}},
+        {"4_BehaviorData/EM_Fixation",
+         "P1_Behavior_FixationData.json.gz",
+         "Behavior_FixationData",
+         "Video_Behavior_FixationData",
+         "Fixation",
+         {"{\"StartFrame\":0,\"EndFrame\":4,\"Pitch\":1,\"Yaw\":2}",
+          "{\"StartFrame\":8,\"EndFrame\":9,\"Pitch\":1,\"Yaw\":2}"}},
+    };
+    make_dir(place, "1_Stimuli");
+    write_text(place, "1_Stimuli/VideoLuminance.csv.gz",
+               "Frame,V0,V1,V2,V3,V4,V5,V6,V7,V8\n0,1,1,1,1,1,1,1,1,1\n");
+    for (int f = 0; f < ARRAY_LEN(lists); f++) {
+        char *text = text_format("{\"%s\":[{\"%s\":[", lists[f].outer, lists[f].videos);
+        for (int v = 0; v < 8; v++) {
+            bool here = f == broken && v == 0;
+            char *video = text_format("V%d", v + 1);
+            char *longer = text_format("%s%s{\"VideoID\":\"%s\",\"%s\":[%s,%s]}", text,
+                                       v == 0 ? "" : ",", here ? id : video, lists[f].items,
+                                       here ? first : lists[f].item[0], lists[f].item[1]);
+            free(video);
+            free(text);
+            text = longer;
+        }
+        char *whole = text_format("%s]}]}", text);
+        char *name = text_format("%s/%s", lists[f].dir, lists[f].file);
+        make_dir(place, lists[f].dir);
+        write_text(place, name, whole);
+        free(name);
+        free(whole);
+        free(text);
+    }
+}
+
+static void broken_ceap_files_are_named(void **state) {
+    (void)state;
+    static const struct {
+        int file;
+        const char *first, *id, *error;
+    } cases[] = {
+        {0, "{\"TimeStamp\":40,\"Valence\":5,\"Arousal\":9}", "V1", "V1: frame 0 at 40 s"},
+        {0, "{\"TimeStamp\":0,\"Valence\":null,\"Arousal\":9}", "V1",
+         "P1_Annotation_FrameData.json.gz: video V1, item 0: Valence is no number"},
+        {0, "{}", "V2", "VideoID \"V2\" is unknown or there twice"},
+        {1, "{}", "V9", "P1_Behavior_HeadScanPathData.json.gz: VideoID \"V9\" is unknown"},
+        {1, "{\"ID\":2,\"Pitch\":1,\"Yaw\":2}", "V1", "video V1: ID 2 where 1 should be"},
+        {2, "{\"StartFrame\":3,\"EndFrame\":2,\"Pitch\":1,\"Yaw\":2}", "V1",
+         "fixation 0 from frame 3 to 2"},
+        {2, "{\"StartFrame\":3,\"EndFrame\":8,\"Pitch\":1,\"Yaw\":2}", "V1",
+         "fixation 1 from frame 8 to 9"},
+        {2, "{\"StartFrame\":", "V1", "P1_Behavior_FixationData.json.gz:1: "},
+        {3, "", "", "P2_Annotation_FrameData.json.gz: missing or not readable"},
+    };
+    for (int i = 0; i < ARRAY_LEN(cases); i++) {
+        char *place = place_make(), *path = place_path(place, "data");
+        write_small_ceap(place, cases[i].file, cases[i].first, cases[i].id);
+        CHECK_FAILS(import_run("ceap360", place, path, NULL, 0), STATUS_INPUT, cases[i].error);
+        assert_false(dir_exists(path));
+        free(path);
+        place_remove(place);
+    }
+    char *place = place_make(), *path = place_path(place, "data");
+    static const char cut[] = {0x1f, (char)0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b};
+    write_small_ceap(place, 3, "", "");
+    place_write(place, "1_Stimuli/VideoLuminance.csv.gz", cut, sizeof cut);
+    CHECK_FAILS(import_run("ceap360", place, path, NULL, 0), STATUS_INPUT,
+                "VideoLuminance.csv.gz: cut off or damaged");
+    free(path);
+    place_remove(place);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stress_predict_has_its_numbers),
         cmocka_unit_test(small_stress_windows_are_cut_by_the_rule),
         cmocka_unit_test(broken_stress_files_are_named),
+        cmocka_unit_test(ceap360_has_its_numbers),
+        cmocka_unit_test(broken_ceap_files_are_named),
     };
     return RUN_TESTS(tests);
 }
