@@ -329,6 +329,51 @@ status_t h5_get_extent(h5_file_t *file, const char *name, array_type_t type,
     return STATUS_OK;
 }
 
+static status_t read_numbers(hid_t file, const char *path, const char *name, float **values_out,
+                             int64_t *rows_out, int64_t *columns_out) {
+    hid_t id = H5Dopen2(file, name, H5P_DEFAULT);
+    if (id < 0) {
+        return status_fail(STATUS_INPUT, "%s: no dataset %s; repair the manifest", path, name);
+    }
+    hid_t type = H5Dget_type(id), space = H5Dget_space(id);
+    H5T_class_t kind = H5Tget_class(type);
+    int rank = H5Sget_simple_extent_ndims(space);
+    hsize_t dims[2] = {0, 1};
+    bool plain = (kind == H5T_FLOAT || kind == H5T_INTEGER) && (rank == 1 || rank == 2);
+    if (plain) {
+        H5Sget_simple_extent_dims(space, dims, NULL);
+        plain = dims[0] > 0 && dims[1] > 0 && dims[0] < (1U << 28) && dims[1] < (1U << 20);
+    }
+    float *values = plain ? alloc_zero((int64_t)(dims[0] * dims[1]), sizeof *values) : NULL;
+    herr_t result =
+        plain ? H5Dread(id, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) : -1;
+    H5Sclose(space);
+    H5Tclose(type);
+    H5Dclose(id);
+    if (result < 0) {
+        free(values);
+        return status_fail(STATUS_INPUT,
+                           "%s: dataset %s is damaged or not one or two dimensions of numbers",
+                           path, name);
+    }
+    *values_out = values;
+    *rows_out = (int64_t)dims[0];
+    *columns_out = (int64_t)dims[1];
+    return STATUS_OK;
+}
+
+status_t h5_read_numbers(const char *path, const char *name, float **values_out, int64_t *rows_out,
+                         int64_t *columns_out) {
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    if (file < 0) {
+        return status_fail(STATUS_INPUT, "%s: not an HDF5 file, or damaged", path);
+    }
+    status_t status = read_numbers(file, path, name, values_out, rows_out, columns_out);
+    H5Fclose(file);
+    return status;
+}
+
 void h5_strings_free(char **texts, int64_t count) {
     for (int64_t i = 0; texts != NULL && i < count; i++) {
         free(texts[i]);

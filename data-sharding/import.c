@@ -12,7 +12,8 @@
 enum { OPTIONS_MAX = 32, SHARDS_MAX = 100000 };
 
 static const importer_t *const importers[] = {&importer_synthetic, &importer_mosi,
-                                              &importer_stress_predict, &importer_ceap360};
+                                              &importer_stress_predict, &importer_ceap360,
+                                              &importer_features};
 
 const importer_t *const *import_list(int *count_out) {
     *count_out = ARRAY_LEN(importers);

@@ -1,0 +1,224 @@
+#include "data-sharding/matrix_file.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data-sharding/csv.h"
+#include "data-sharding/h5_file.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
+
+enum { ROWS_MAX = 1 << 28, COLUMNS_MAX = 1 << 20 };
+
+void matrix_free(matrix_t *matrix) {
+    free(matrix->values);
+    free(matrix->valid);
+    *matrix = (matrix_t){0};
+}
+
+static status_t allocate(const char *path, int64_t rows, int64_t columns, matrix_t *m) {
+    if (rows < 1 || columns < 1 || rows > ROWS_MAX || columns > COLUMNS_MAX ||
+        rows * columns > INT64_C(1) << 30) {
+        return status_fail(STATUS_INPUT, "%s: %lld rows of %lld numbers cannot be imported", path,
+                           (long long)rows, (long long)columns);
+    }
+    *m = (matrix_t){rows, columns, alloc_zero(rows * columns, sizeof(float)), alloc_zero(rows, 1)};
+    return STATUS_OK;
+}
+
+static void mark_finite(matrix_t *m) {
+    for (int64_t i = 0; i < m->rows; i++) {
+        m->valid[i] = 1;
+        for (int64_t d = 0; d < m->columns; d++) {
+            m->valid[i] = m->valid[i] && isfinite(m->values[i * m->columns + d]);
+        }
+    }
+}
+
+static bool is_number(const char *text) {
+    char *end;
+    strtod(text, &end);
+    return text[0] == '\0' || (end != text && *end == '\0');
+}
+
+static status_t fill_csv(const csv_t *csv, int64_t first, bool frames, matrix_t *m) {
+    int64_t frame = -1;
+    for (int64_t r = first; r < csv->row_count; r++) {
+        const csv_row_t *row = &csv->rows[r];
+        if (row->count != m->columns + frames) {
+            return status_fail(STATUS_INPUT, "%s:%lld: %d fields, expected %lld", csv->path,
+                               (long long)row->line, row->count, (long long)m->columns + frames);
+        }
+        int64_t before = frame++;
+        if (frames) {
+            TRY(csv_integer(csv, r, 0, &frame));
+        }
+        if (frame <= before || frame >= m->rows) {
+            return status_fail(STATUS_INPUT, "%s:%lld: frame %lld does not follow %lld; sort them",
+                               csv->path, (long long)row->line, (long long)frame,
+                               (long long)before);
+        }
+        m->valid[frame] = 1;
+        for (int d = 0; d < (int)m->columns; d++) {
+            double value = 0.0;
+            const char *text = row->fields[d + frames];
+            bool gap = text[0] == '\0' || strcmp(text, "nan") == 0 || strcmp(text, "NaN") == 0;
+            if (!gap) {
+                TRY(csv_number(csv, r, d + frames, &value));
+            }
+            m->values[frame * m->columns + d] = (float)value;
+            m->valid[frame] = m->valid[frame] && !gap;
+        }
+    }
+    return STATUS_OK;
+}
+
+static status_t read_csv(const char *path, matrix_t *m) {
+    csv_t csv;
+    TRY(csv_open(path, &csv));
+    bool header = csv.row_count > 0 && !is_number(csv.rows[0].fields[0]);
+    bool frames = header && strcmp(csv.rows[0].fields[0], "frame") == 0;
+    int64_t rows = csv.row_count - header;
+    status_t status = STATUS_OK;
+    if (frames && rows > 0) {
+        status = csv_integer(&csv, csv.row_count - 1, 0, &rows);
+        rows++;
+    }
+    if (status == STATUS_OK) {
+        status = allocate(path, rows, csv.row_count > 0 ? csv.rows[0].count - frames : 0, m);
+    }
+    if (status == STATUS_OK) {
+        status = fill_csv(&csv, header, frames, m);
+    }
+    csv_close(&csv);
+    return status;
+}
+
+/* One number of an .npy file by the kind and size of its type. */
+static float npy_value(const char *at, const char *type) {
+    union {
+        float f;
+        double d;
+        int8_t i1;
+        int16_t i2;
+        int32_t i4;
+        int64_t i8;
+        uint8_t u1;
+    } x;
+    memcpy(&x, at, (size_t)(type[1] - '0'));
+    if (type[0] == 'f') {
+        return type[1] == '4' ? x.f : (float)x.d;
+    }
+    if (type[0] == 'u') {
+        return (float)x.u1;
+    }
+    return type[1] == '1'   ? (float)x.i1
+           : type[1] == '2' ? (float)x.i2
+           : type[1] == '4' ? (float)x.i4
+                            : (float)x.i8;
+}
+
+static status_t npy_refuse(const char *path, const char *why) {
+    return status_fail(STATUS_INPUT,
+                       "%s: %s; save one or two dimensions of float32, float64 or integers in C "
+                       "order by numpy.save",
+                       path, why);
+}
+
+/* The header is a Python dictionary, which numpy writes in one way. */
+static status_t parse_npy(const char *path, const char *data, size_t bytes, matrix_t *m) {
+    if (bytes < 12 || memcmp(data, "\x93NUMPY", 6) != 0 || data[6] < 1 || data[6] > 3) {
+        return npy_refuse(path, "not an .npy file");
+    }
+    const unsigned char *u = (const unsigned char *)data;
+    size_t begin = data[6] == 1 ? 10 : 12, length = u[8] + 256u * u[9];
+    length += data[6] == 1 ? 0 : 65536u * u[10] + 16777216u * u[11];
+    if (length > bytes - begin) {
+        return npy_refuse(path, "cut off");
+    }
+    char *header = text_format("%.*s", (int)length, data + begin), order = 0, type[3] = {0};
+    long long rows = 0, columns = 1;
+    const char *descr = strstr(header, "'descr': '"), *shape = strstr(header, "'shape': (");
+    bool plain = strstr(header, "'fortran_order': False") != NULL && descr != NULL &&
+                 sscanf(descr, "'descr': '%c%2[a-z0-9]'", &order, type) == 2 &&
+                 (order == '<' || order == '|') && strstr("f4 f8 i1 i2 i4 i8 u1", type) != NULL &&
+                 strlen(type) == 2;
+    int dims = shape == NULL ? 0 : sscanf(shape, "'shape': (%lld, %lld", &rows, &columns);
+    char end = ')';
+    bool flat = dims == 1 && sscanf(shape, "'shape': (%lld,%c", &rows, &end) == 2 && end == ')';
+    bool two = dims == 2 && sscanf(shape, "'shape': (%lld, %lld%c", &rows, &columns, &end) == 3 &&
+               end == ')';
+    free(header);
+    if (!plain || !(flat || two)) {
+        return npy_refuse(path, "unknown type, order or shape");
+    }
+    int64_t size = type[1] - '0', there = (int64_t)(bytes - begin - length);
+    if (rows < 1 || columns < 1 || rows > ROWS_MAX || columns > COLUMNS_MAX ||
+        there != rows * columns * size) {
+        return npy_refuse(path, "its length does not fit its shape");
+    }
+    TRY(allocate(path, rows, columns, m));
+    int64_t count = m->rows * m->columns;
+    for (int64_t i = 0; i < count; i++) {
+        m->values[i] = npy_value(data + begin + length + (size_t)(i * size), type);
+    }
+    mark_finite(m);
+    return STATUS_OK;
+}
+
+static status_t read_npy(const char *path, matrix_t *m) {
+    char *data;
+    size_t bytes;
+    TRY(file_read(path, &data, &bytes));
+    status_t status = parse_npy(path, data, bytes, m);
+    free(data);
+    return status;
+}
+
+static status_t read_h5(const char *path, const char *dataset, matrix_t *m) {
+    if (dataset[0] == '\0') {
+        return status_fail(STATUS_INPUT, "%s: which dataset? name it in the column \"dataset\"",
+                           path);
+    }
+    if (!file_exists(path)) {
+        return status_fail(STATUS_INPUT, "%s: no such file; repair the manifest", path);
+    }
+    float *values = NULL;
+    int64_t rows = 0, columns = 0;
+    TRY(h5_read_numbers(path, dataset, &values, &rows, &columns));
+    status_t status = allocate(path, rows, columns, m);
+    if (status == STATUS_OK) {
+        memcpy(m->values, values, (size_t)(rows * columns) * sizeof(float));
+        mark_finite(m);
+    }
+    free(values);
+    return status;
+}
+
+status_t matrix_read(const char *path, const char *dataset, matrix_t *matrix_out) {
+    const char *dot = strrchr(path, '.'), *kind = dot == NULL ? "" : dot;
+    bool h5 = strcmp(kind, ".h5") == 0 || strcmp(kind, ".hdf5") == 0;
+    matrix_t m = {0};
+    status_t status;
+    if (!h5 && dataset[0] != '\0') {
+        status = status_fail(STATUS_INPUT, "%s: has no datasets; leave the column empty", path);
+    } else if (strcmp(kind, ".csv") == 0) {
+        status = read_csv(path, &m);
+    } else if (strcmp(kind, ".npy") == 0) {
+        status = read_npy(path, &m);
+    } else if (h5) {
+        status = read_h5(path, dataset, &m);
+    } else {
+        status = status_fail(STATUS_INPUT, "%s: unknown kind of file; use .csv, .npy, .h5 or .hdf5",
+                             path);
+    }
+    if (status != STATUS_OK) {
+        matrix_free(&m);
+        return status;
+    }
+    *matrix_out = m;
+    return STATUS_OK;
+}
