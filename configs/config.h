@@ -42,7 +42,7 @@ typedef struct config {
         bool permute_labels;
     } data;
     struct {
-        int64_t seed;
+        int64_t seed, folds, fold;
         double valid_fraction, test_fraction;
         bool allow_subject_overlap;
     } split;

@@ -228,6 +228,22 @@ static status_t check_select_on(const checker_t *checker) {
     return STATUS_OK;
 }
 
+static status_t check_folds(const checker_t *checker) {
+    long long folds = checker->config->split.folds, fold = checker->config->split.fold;
+    if (folds == 0 && fold != 0) {
+        return REFUSE("split.fold", "split.folds",
+                      "split.fold %lld has no effect with split.folds 0; remove it, or set "
+                      "split.folds",
+                      fold);
+    }
+    if (folds > 0 && fold >= folds) {
+        return REFUSE("split.fold", "split.folds",
+                      "split.fold %lld, but split.folds is %lld; use 0 to %lld", fold, folds,
+                      folds - 1);
+    }
+    return STATUS_OK;
+}
+
 static status_t check_data(const checker_t *checker) {
     const config_t *config = checker->config;
     if (config->data.stride > config->data.window) {
@@ -243,6 +259,7 @@ static status_t check_data(const checker_t *checker) {
                       "left to train on; keep the sum below 1",
                       sum);
     }
+    TRY(check_folds(checker));
     if (config->early_stopping.patience > 0 && config->split.valid_fraction == 0.0) {
         return REFUSE("early_stopping.patience", "split.valid_fraction",
                       "early_stopping.patience needs a validation split; set "

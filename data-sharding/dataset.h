@@ -33,6 +33,10 @@ typedef struct dataset_config {
     /* Each feature to mean 0 and deviation 1 over all of a person's valid samples, which need no
      * labels but all of the person's data, also of a test person: transductive. */
     bool standardize_person;
+    /* Not 0: marks and test_fraction play no part. All subjects are dealt to `folds` folds (-1: as
+     * many as there are subjects) by a permutation keyed by split_seed, sizes differing by at most
+     * one; those of `fold` are the test. */
+    int64_t folds, fold;
     bool allow_subject_overlap; /* else a subject in two splits is STATUS_INPUT, naming the alias */
     const char *const *modalities; /* wanted, in this order; a missing one is STATUS_INPUT */
     int modality_count;
@@ -51,6 +55,7 @@ int64_t dataset_sample_count(const dataset_t *dataset, split_t split);
 /* Windows left out because no wanted target has a label in them. */
 int64_t dataset_unlabelled_count(const dataset_t *dataset, split_t split);
 int64_t dataset_subject_count(const dataset_t *dataset, split_t split);
+int64_t dataset_fold_count(const dataset_t *dataset); /* 0: not dealt to folds */
 
 typedef struct sample_info {
     const char *recording; /* name as imported (an alias carries no person's name) */

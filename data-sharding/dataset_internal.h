@@ -41,6 +41,7 @@ struct dataset {
     int64_t recording_count;
     const char **subjects; /* aliases in the order of their first recording */
     int64_t subject_count;
+    int64_t fold_count; /* 0: none */
     int64_t *split_recordings[SPLIT_COUNT];
     int64_t split_recording_count[SPLIT_COUNT];
     int64_t split_subject_count[SPLIT_COUNT];

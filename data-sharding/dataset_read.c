@@ -19,6 +19,7 @@ int64_t dataset_sample_count(const dataset_t *dataset, split_t split) {
 int64_t dataset_unlabelled_count(const dataset_t *dataset, split_t split) {
     return dataset->unlabelled_count[split];
 }
+int64_t dataset_fold_count(const dataset_t *dataset) { return dataset->fold_count; }
 
 int64_t dataset_subject_count(const dataset_t *dataset, split_t split) {
     return dataset->split_subject_count[split];

@@ -91,6 +91,39 @@ static status_t take_marks(const dataset_config_t *config, dataset_t *dataset, b
     return STATUS_OK;
 }
 
+/* Subjects are numbered by their first recording, which no alias influences; the permutation says
+ * at which place a subject stands, and every folds-th place is of one fold. */
+static status_t take_fold(const dataset_config_t *config, dataset_t *dataset) {
+    int64_t people = dataset->subject_count;
+    int64_t folds = config->folds < 0 ? people : config->folds;
+    if (folds < 2 || folds > people) {
+        return status_fail(STATUS_INPUT,
+                           "%s: %lld fold(s) of %lld subject(s); set split.folds to 2 or more and "
+                           "at most the number of subjects",
+                           config->path, (long long)folds, (long long)people);
+    }
+    if (config->fold < 0 || config->fold >= folds) {
+        return status_fail(STATUS_INPUT,
+                           "%s: split.fold %lld, but there are %lld folds; use 0 to "
+                           "%lld",
+                           config->path, (long long)config->fold, (long long)folds,
+                           (long long)folds - 1);
+    }
+    int64_t *order = alloc_zero(people, sizeof *order), *place = alloc_zero(people, sizeof *place);
+    rng_permutation((rng_key_t){(uint64_t)config->split_seed, rng_name("folds"), 0}, people, order);
+    for (int64_t i = 0; i < people; i++) {
+        place[order[i]] = i;
+    }
+    for (int64_t i = 0; i < dataset->recording_count; i++) {
+        dataset_recording_t *r = &dataset->recordings[i];
+        r->split = place[r->subject] % folds == config->fold ? SPLIT_TEST : SPLIT_TRAIN;
+    }
+    free(place);
+    free(order);
+    dataset->fold_count = folds;
+    return STATUS_OK;
+}
+
 static status_t check_overlap(const dataset_config_t *config, dataset_t *dataset) {
     unsigned *held = alloc_zero(max_i64(dataset->subject_count, 1), sizeof *held);
     for (int64_t i = 0; i < dataset->recording_count; i++) {
@@ -121,8 +154,12 @@ static status_t check_overlap(const dataset_config_t *config, dataset_t *dataset
 
 status_t dataset_deal(const dataset_config_t *config, dataset_t *dataset) {
     bool marked = false;
-    TRY(take_marks(config, dataset, &marked));
-    if (!marked) {
+    if (config->folds != 0) {
+        TRY(take_fold(config, dataset));
+    } else {
+        TRY(take_marks(config, dataset, &marked));
+    }
+    if (config->folds == 0 && !marked) {
         TRY(deal_subjects(config, dataset, SPLIT_TEST, config->test_fraction));
     }
     TRY(deal_subjects(config, dataset, SPLIT_VALID, config->valid_fraction));

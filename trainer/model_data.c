@@ -27,6 +27,8 @@ status_t model_data_open(const config_t *config, const char *path, dataset_t **d
         .test_fraction = config->split.test_fraction,
         .split_seed = config->split.seed,
         .standardize_person = strcmp(config->data.standardize, "person") == 0,
+        .folds = config->split.folds,
+        .fold = config->split.fold,
         .allow_subject_overlap = config->split.allow_subject_overlap,
         .modalities = modalities,
         .modality_count = modality_count,

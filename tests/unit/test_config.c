@@ -55,7 +55,8 @@ static const char every_key[] =
     "model: {name: mt, dim: 24, ff: 9, heads: 3, layers: 2, head_hidden: 5,\n"
     "  head_dropout: 0.25, token: mean, modalities: [b, a]}\n"
     "data: {path: /data/x, window: 6, stride: 4, standardize: none, permute_labels: true}\n"
-    "split: {seed: 11, valid_fraction: .125, test_fraction: 0.5, allow_subject_overlap: true}\n"
+    "split: {seed: 11, folds: 9, fold: 8, valid_fraction: .125, test_fraction: 0.5, "
+    "allow_subject_overlap: true}\n"
     "optimizer: {name: sgd, learning_rate: 2e-3, momentum: 0.75, nesterov: false,\n"
     "  weight_decay: 1e-5, clip_norm: 2}\n"
     "schedule: {name: step, step_epochs: 3, warmup_steps: 13, gamma: 0.5,\n"
@@ -73,6 +74,8 @@ static void check_sections(const config_t *config) {
     assert_string_equal(config->data.standardize, "none");
     assert_true(config->data.permute_labels);
     assert_int_equal(config->split.seed, 11);
+    assert_int_equal(config->split.folds, 9);
+    assert_int_equal(config->split.fold, 8);
     assert_true(config->split.valid_fraction == 0.125 && config->split.test_fraction == 0.5);
     assert_true(config->split.allow_subject_overlap);
     assert_true(config->optimizer.learning_rate == 2e-3 && config->optimizer.momentum == 0.75);
@@ -180,6 +183,7 @@ static const struct {
     {"schedule.gamma", "schedule.name=step"},
     {"schedule.min_learning_rate", "schedule.name=cosine"},
     {"data.stride", "data.window=2"},
+    {"split.fold", "split.folds=2"},
     {"schedule.min_learning_rate", "optimizer.learning_rate=1"},
     {"targets.x.classes", "targets.x.loss=cross_entropy"},
 };

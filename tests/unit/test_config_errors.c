@@ -205,6 +205,9 @@ static void rules_across_keys(void **state) {
         {"split: {valid_fraction: 0.5, test_fraction: 0.5}\n",
          ":1:45: split.valid_fraction and split.test_fraction add up to 1, so nothing is left to "
          "train on; keep the sum below 1"},
+        {"split: {fold: 1}\n",
+         ":1:15: split.fold 1 has no effect with split.folds 0; remove it, or set split.folds"},
+        {"split: {folds: 5, fold: 5}\n", ":1:25: split.fold 5, but split.folds is 5; use 0 to 4"},
         {"split.valid_fraction: 0\nearly_stopping.patience: 1\n",
          ":2:26: early_stopping.patience needs a validation split; set split.valid_fraction above "
          "0, or the patience to 0"},

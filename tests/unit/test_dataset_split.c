@@ -176,6 +176,87 @@ static void odd_marks_are_refused(void **state) {
     }
 }
 
+/* Folds partition the people whatever the marks say: each is tested in exactly one, is otherwise
+ * trained on or validated, and never both; sizes differ by at most one. */
+static void every_person_is_tested_in_one_fold(void **state) {
+    (void)state;
+    const char *marks[SETS];
+    for (int i = 0; i < SETS; i++) {
+        marks[i] = i % 3 == 0 ? "test" : "train"; /* would leak, were they read */
+    }
+    char *place = place_make();
+    crowd_t crowd;
+    char *path = crowd_data(place, &crowd, marks);
+    dataset_config_t config = hand_config(path, 8, 0);
+    config.valid_fraction = 0.25;
+    config.test_fraction = 0.9;
+    config.split_seed = 3;
+    const int64_t counts[] = {2, 3, 7, PEOPLE, -1};
+    for (int c = 0; c < ARRAY_LEN(counts); c++) {
+        int64_t folds = counts[c] < 0 ? PEOPLE : counts[c];
+        int tested[PEOPLE] = {0};
+        config.folds = counts[c];
+        for (config.fold = 0; config.fold < folds; config.fold++) {
+            dataset_t *dataset = NULL;
+            CHECK_OK(dataset_open(&config, &dataset));
+            assert_int_equal(dataset_fold_count(dataset), folds);
+            int64_t test = dataset_subject_count(dataset, SPLIT_TEST);
+            int64_t valid = dataset_subject_count(dataset, SPLIT_VALID);
+            assert_true(test == PEOPLE / folds || test == (PEOPLE + folds - 1) / folds);
+            assert_int_equal(valid, (PEOPLE - test + 2) / 4); /* the nearest to a quarter */
+            assert_int_equal(dataset_subject_count(dataset, SPLIT_TRAIN), PEOPLE - test - valid);
+            int membership[PEOPLE];
+            people_of(dataset, membership);
+            for (int i = 0; i < PEOPLE; i++) {
+                assert_true(membership[i] == 1 || membership[i] == 2 || membership[i] == 4);
+                tested[i] += membership[i] == 4;
+            }
+            assert_int_equal(dataset_recording_count(dataset, SPLIT_TEST), 2 * test);
+            dataset_close(dataset);
+        }
+        for (int i = 0; i < PEOPLE; i++) {
+            assert_int_equal(tested[i], 1);
+        }
+    }
+    free(path);
+    place_remove(place);
+}
+
+/* Who is tested with whom depends on split.seed alone. */
+static void folds_follow_the_split_seed(void **state) {
+    (void)state;
+    char *place = place_make();
+    crowd_t crowd;
+    char *path = crowd_data(place, &crowd, NULL);
+    dataset_config_t config = hand_config(path, 8, 0);
+    config.folds = 2;
+    int last[PEOPLE] = {0}, differing = 0;
+    for (config.split_seed = 1; config.split_seed <= 20; config.split_seed++) {
+        int now[PEOPLE], again[PEOPLE];
+        dataset_t *dataset = NULL;
+        CHECK_OK(dataset_open(&config, &dataset));
+        people_of(dataset, now);
+        dataset_close(dataset);
+        CHECK_OK(dataset_open(&config, &dataset));
+        people_of(dataset, again);
+        dataset_close(dataset);
+        assert_memory_equal(now, again, sizeof now);
+        differing += memcmp(last, now, sizeof now) != 0; /* equal by chance: 1 in 252 */
+        memcpy(last, now, sizeof now);
+    }
+    assert_true(differing >= 17);
+    config.folds = 11;
+    dataset_t *dataset = NULL;
+    CHECK_FAILS(dataset_open(&config, &dataset), STATUS_INPUT, "11 fold(s) of 10 subject(s)");
+    config.folds = 1;
+    CHECK_FAILS(dataset_open(&config, &dataset), STATUS_INPUT, "1 fold(s) of 10 subject(s)");
+    config.folds = -1;
+    config.fold = PEOPLE;
+    CHECK_FAILS(dataset_open(&config, &dataset), STATUS_INPUT, "split.fold 10, but there are 10");
+    free(path);
+    place_remove(place);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(people_are_dealt_whole_and_by_the_seed),
@@ -183,6 +264,8 @@ int main(void) {
         cmocka_unit_test(a_person_in_two_splits_is_refused_by_name),
         cmocka_unit_test(marks_are_kept),
         cmocka_unit_test(odd_marks_are_refused),
+        cmocka_unit_test(every_person_is_tested_in_one_fold),
+        cmocka_unit_test(folds_follow_the_split_seed),
     };
     return RUN_TESTS(tests);
 }
