@@ -95,6 +95,33 @@ status_t comm_open(const comm_config_t *config, comm_t **comm_out) {
     return STATUS_OK;
 }
 
+status_t comm_split(comm_t *comm, int group, comm_t **group_out) {
+    REQUIRE(group >= 0);
+    int32_t own = group, *all = comm->votes;
+    TRY(comm_all_gather(comm, &own, sizeof own, all, "split the group")); /* all are there now */
+    bool all_alone = true;
+    for (int a = 0; a < comm->size; a++) {
+        for (int b = 0; b < a; b++) {
+            all_alone = all_alone && all[a] != all[b];
+        }
+    }
+    comm_t *part = alloc_zero(1, sizeof *part);
+    part->timeout_s = comm->timeout_s;
+    if (all_alone) {
+        open_self(part);
+        *group_out = part;
+        return STATUS_OK;
+    }
+    part->transport = &comm_transport_mpi;
+    status_t status = comm_mpi_split(comm, group, part);
+    if (status != STATUS_OK) {
+        comm_close(part);
+        return status;
+    }
+    *group_out = part;
+    return STATUS_OK;
+}
+
 void comm_close(comm_t *comm) {
     if (comm == NULL) {
         return;

@@ -65,15 +65,14 @@ static int round_bytes(size_t length, size_t from) {
 
 static status_t post_receive(comm_t *comm, void *to, int bytes, int rank, const char *operation) {
     return comm_mpi_check(
-        comm,
-        MPI_Irecv(to, bytes, MPI_BYTE, rank, TAG_GROUP, MPI_COMM_WORLD, &comm->requests[rank]),
+        comm, MPI_Irecv(to, bytes, MPI_BYTE, rank, TAG_GROUP, comm->mpi, &comm->requests[rank]),
         operation);
 }
 
 static status_t post_send(comm_t *comm, const void *from, int bytes, int rank,
                           const char *operation) {
     return comm_mpi_check(comm,
-                          MPI_Isend(from, bytes, MPI_BYTE, rank, TAG_GROUP, MPI_COMM_WORLD,
+                          MPI_Isend(from, bytes, MPI_BYTE, rank, TAG_GROUP, comm->mpi,
                                     &comm->requests[comm->size + rank]),
                           operation);
 }
@@ -211,20 +210,8 @@ static status_t find_hosts(comm_t *comm) {
     return status;
 }
 
-status_t comm_mpi_open(comm_t *comm) {
-    int running = 0, finalized = 0, level = 0;
-    MPI_Initialized(&running);
-    MPI_Finalized(&finalized);
-    REQUIRE(!running && !finalized && "one group per process");
-    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS ||
-        level < MPI_THREAD_FUNNELED) {
-        return status_fail(STATUS_UNAVAILABLE,
-                           "MPI did not start; start the job with the mpirun of "
-                           "the MPI this program was built with");
-    }
-    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &comm->size);
+/* comm->mpi, rank and size are known. */
+static status_t open_group(comm_t *comm) {
     comm->requests = alloc_zero(2 * comm->size, sizeof(MPI_Request));
     comm->lengths = alloc_zero(comm->size, sizeof *comm->lengths);
     comm->offsets = alloc_zero(comm->size, sizeof *comm->offsets);
@@ -239,11 +226,46 @@ status_t comm_mpi_open(comm_t *comm) {
     return STATUS_OK;
 }
 
+status_t comm_mpi_open(comm_t *comm) {
+    int running = 0, finalized = 0, level = 0;
+    MPI_Initialized(&running);
+    MPI_Finalized(&finalized);
+    REQUIRE(!running && !finalized && "one group per process");
+    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS ||
+        level < MPI_THREAD_FUNNELED) {
+        return status_fail(STATUS_UNAVAILABLE,
+                           "MPI did not start; start the job with the mpirun of "
+                           "the MPI this program was built with");
+    }
+    comm->mpi = MPI_COMM_WORLD;
+    MPI_Comm_set_errhandler(comm->mpi, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(comm->mpi, &comm->rank);
+    MPI_Comm_size(comm->mpi, &comm->size);
+    return open_group(comm);
+}
+
+status_t comm_mpi_split(comm_t *whole, int group, comm_t *comm) {
+    int code = MPI_Comm_split(whole->mpi, group, whole->rank, &comm->mpi);
+    if (code != MPI_SUCCESS) {
+        comm->broken = STATUS_FAILED; /* there is nothing to close */
+        return comm_mpi_check(whole, code, "split the group");
+    }
+    MPI_Comm_set_errhandler(comm->mpi, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(comm->mpi, &comm->rank);
+    MPI_Comm_size(comm->mpi, &comm->size);
+    TRY(open_group(comm));
+    comm->crowded |= whole->crowded;
+    return STATUS_OK;
+}
+
 static void mpi_close(comm_t *comm) {
     int running = 0, finalized = 0;
     MPI_Initialized(&running);
     MPI_Finalized(&finalized);
-    if (running && !finalized && comm->broken == STATUS_OK) {
+    bool usable = running && !finalized && comm->broken == STATUS_OK;
+    if (usable && comm->mpi != MPI_COMM_WORLD) {
+        MPI_Comm_free(&comm->mpi);
+    } else if (usable) {
         MPI_Finalize();
     }
 }

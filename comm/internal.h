@@ -40,6 +40,7 @@ typedef struct transport {
 
 struct comm {
     const transport_t *transport;
+    MPI_Comm mpi; /* over MPI only */
     int rank, size;
     double timeout_s, deadline_s; /* the deadline is of the operation now running */
     double wait_s, wait_cpu_s;
@@ -64,6 +65,7 @@ extern const transport_t comm_transport_self, comm_transport_mpi;
 
 /* comm_mpi.c: start MPI, learn who is on which host. */
 status_t comm_mpi_open(comm_t *comm) MUST_CHECK;
+status_t comm_mpi_split(comm_t *whole, int group, comm_t *comm) MUST_CHECK;
 status_t comm_mpi_check(comm_t *comm, int code, const char *operation) MUST_CHECK;
 
 /* comm_wait.c: the frame of every operation, and the only loop that waits. */

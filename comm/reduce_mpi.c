@@ -43,7 +43,7 @@ static status_t plan_parts(reduce_t *reduce, int bucket) {
         if (from->remote) {
             int code =
                 MPI_Recv_init((float *)from->base + reduce->slice_at[bucket], count, MPI_FLOAT,
-                              from->rank, part_tag(bucket, from->part), MPI_COMM_WORLD, &request);
+                              from->rank, part_tag(bucket, from->part), comm->mpi, &request);
             TRY(comm_mpi_check(comm, code, "prepare messages"));
             keep_request(reduce->messages, from->rank, request);
         }
@@ -55,7 +55,7 @@ static status_t plan_parts(reduce_t *reduce, int bucket) {
         for (int part = 0; is_remote(reduce, rank) && count > 0 && part < reduce->part_count;
              part++) {
             int code = MPI_Send_init(reduce_part(reduce, part) + slice.begin, count, MPI_FLOAT,
-                                     rank, part_tag(bucket, part), MPI_COMM_WORLD, &request);
+                                     rank, part_tag(bucket, part), comm->mpi, &request);
             TRY(comm_mpi_check(comm, code, "prepare messages"));
             keep_request(reduce->messages, rank, request);
         }
@@ -71,16 +71,16 @@ static status_t plan_weights(reduce_t *reduce, int bucket) {
         int rank = (comm->rank + step) % comm->size;
         range_t theirs = reduce_slice_range(reduce, bucket, rank);
         if (is_remote(reduce, rank) && count_between(theirs) > 0) {
-            int code = MPI_Recv_init(reduce_weights(reduce) + theirs.begin, count_between(theirs),
-                                     MPI_FLOAT, rank, weights_tag(reduce, bucket), MPI_COMM_WORLD,
-                                     &request);
+            int code =
+                MPI_Recv_init(reduce_weights(reduce) + theirs.begin, count_between(theirs),
+                              MPI_FLOAT, rank, weights_tag(reduce, bucket), comm->mpi, &request);
             TRY(comm_mpi_check(comm, code, "prepare messages"));
             keep_request(reduce->messages, rank, request);
         }
         if (is_remote(reduce, rank) && count_between(mine) > 0) {
             int code =
                 MPI_Send_init(reduce_weights(reduce) + mine.begin, count_between(mine), MPI_FLOAT,
-                              rank, weights_tag(reduce, bucket), MPI_COMM_WORLD, &request);
+                              rank, weights_tag(reduce, bucket), comm->mpi, &request);
             TRY(comm_mpi_check(comm, code, "prepare messages"));
             keep_request(reduce->messages, rank, request);
         }
@@ -159,7 +159,7 @@ static status_t start_all_reduce(reduce_t *reduce, int bucket) {
     range_t range = reduce_range(&reduce->layout, reduce->layout.buckets[bucket]);
     int code =
         MPI_Iallreduce(MPI_IN_PLACE, reduce_part(reduce, 0) + range.begin, count_between(range),
-                       MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &reduce->messages->requests[bucket]);
+                       MPI_FLOAT, MPI_SUM, reduce->comm->mpi, &reduce->messages->requests[bucket]);
     return comm_mpi_check(reduce->comm, code, "reduce_publish");
 }
 

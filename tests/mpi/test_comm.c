@@ -96,6 +96,49 @@ static void lowest_rank_reports_equal_errors(void **state) {
     assert_int_equal(comm_exit_status(comm), STATUS_INPUT);
 }
 
+/* Groups by remainder: ranks in order, their own gathers and broadcasts at the same time as the
+ * others', and often, as many trainings in a row need it. */
+static void groups_talk_among_themselves(void **state) {
+    (void)state;
+    int rank = comm_rank(comm), size = comm_size(comm);
+    for (int turn = 0; turn < 60; turn++) {
+        int groups = 1 + turn % 3, mine = rank % groups;
+        comm_t *group = NULL;
+        CHECK_OK(comm_split(comm, mine, &group));
+        assert_int_equal(comm_size(group), (size - mine + groups - 1) / groups);
+        assert_int_equal(comm_rank(group), rank / groups);
+        int all[64] = {0}, told = 1000 * turn + mine;
+        CHECK_OK(comm_all_gather(group, &rank, sizeof rank, all, "gather in a group"));
+        for (int i = 0; i < comm_size(group); i++) {
+            assert_int_equal(all[i], mine + i * groups);
+        }
+        told = comm_rank(group) == 0 ? told : -1;
+        CHECK_OK(comm_broadcast(group, &told, sizeof told, "broadcast in a group"));
+        assert_int_equal(told, 1000 * turn + mine);
+        comm_close(group);
+    }
+    CHECK_OK(comm_barrier(comm, "together again"));
+}
+
+/* An error in one group is none of the others until it is brought to the whole. */
+static void a_group_keeps_its_errors(void **state) {
+    (void)state;
+    comm_t *group = NULL, *single = NULL;
+    int rank = comm_rank(comm);
+    CHECK_OK(comm_split(comm, rank == 0 ? 1 : 0, &group));
+    status_t mine = rank == 0 ? status_fail(STATUS_FAILED, "fold 3; look") : STATUS_OK;
+    mine = comm_agree(group, mine, "group");
+    assert_int_equal(mine, rank == 0 ? STATUS_FAILED : STATUS_OK);
+    assert_int_equal(comm_exit_status(group), rank == 0 ? STATUS_FAILED : STATUS_OK);
+    mine = comm_agree(comm, mine, "fold");
+    assert_int_equal(mine, rank == 0 ? STATUS_FAILED : STATUS_PEER);
+    comm_close(group);
+    CHECK_OK(comm_split(comm, rank, &single));
+    assert_int_equal(comm_size(single), 1);
+    CHECK_OK(comm_barrier(single, "alone"));
+    comm_close(single);
+}
+
 /* Waits are counted, and waiting is sleeping. */
 static void waiting_is_cheap(void **state) {
     (void)state;
@@ -207,6 +250,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(all_well_is_agreed),
         cmocka_unit_test(one_rank_reports),
         cmocka_unit_test(lowest_rank_reports_equal_errors),
+        cmocka_unit_test(groups_talk_among_themselves),
+        cmocka_unit_test(a_group_keeps_its_errors),
         cmocka_unit_test(waiting_is_cheap),
         cmocka_unit_test(time_out_names_the_late_rank),
         cmocka_unit_test(separate_slurm_tasks_are_refused),
