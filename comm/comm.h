@@ -25,7 +25,7 @@ status_t comm_open(const comm_config_t *config, comm_t **comm_out) MUST_CHECK;
 void comm_close(comm_t *comm); /* collective if all is well; NULL allowed */
 
 /* Collective over `comm`. Ranks that name the same group (>= 0) become a process group of their
- * own, in the order of their ranks; a rank that is alone in it needs MPI no more. What goes wrong in
+ * own, in the order of their ranks; ranks that are all alone need MPI no more. What goes wrong in
  * a group stays there until its ranks bring it to comm_agree(comm). Close it before `comm`. */
 status_t comm_split(comm_t *comm, int group, comm_t **group_out) MUST_CHECK;
 

@@ -72,7 +72,7 @@ static const config_field_t main_rows[] = {
              "control: labels of random other samples, so nothing can be learnt"),
     INT_ROW("split.seed", split.seed, "0", 0, INT_LIMIT, "", "of which subject is in which split"),
     INT_ROW("split.folds", split.folds, "0", -1, 100000, "folds",
-            "parts that all subjects are dealt to, marks aside; 0: none; -1: leave one subject out"),
+            "that all subjects are dealt to, marks aside; 0: none; -1: leave one subject out"),
     INT_ROW("split.fold", split.fold, "0", 0, 100000, "",
             "which of the split.folds is tested, from 0"),
     REAL_ROW("split.valid_fraction", split.valid_fraction, "0.2", 0, 1, "",

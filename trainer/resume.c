@@ -8,13 +8,16 @@
 
 /* Keys that decide how long, where and how safely a run goes on, and those of the fingerprint,
  * whose change is a warning of its own. */
-static bool may_differ(const char *line) {
-    static const char *const keys[] = {
-        "epochs:",  "every_steps:", "keep:",   "timeout_s:",      "patience:",  "path:",
-        "threads:", "backend:",     "device:", "virtual_shards:", "precision:", "reduce:"};
+static const char *const loose_keys[] = {
+    "epochs:",  "every_steps:", "keep:",           "timeout_s:", "patience:", "path:", "threads:",
+    "backend:", "device:",      "virtual_shards:", "precision:", "reduce:",   NULL};
+/* And those that decide no result: where the data lies is checked by its identity. */
+static const char *const neutral_keys[] = {"keep:", "timeout_s:", "path:", NULL};
+
+static bool is_one_of(const char *line, const char *const *keys) {
     line += strspn(line, " ");
-    for (int i = 0; i < ARRAY_LEN(keys); i++) {
-        if (strncmp(line, keys[i], strlen(keys[i])) == 0) {
+    for (; *keys != NULL; keys++) {
+        if (strncmp(line, *keys, strlen(*keys)) == 0) {
             return true;
         }
     }
@@ -22,13 +25,14 @@ static bool may_differ(const char *line) {
 }
 
 /* Both texts come from config_yaml: the same keys in the same order. */
-static status_t same_config(const char *old_yaml, const char *new_yaml) {
+static status_t same_config(const char *old_yaml, const char *new_yaml,
+                            const char *const *may_differ) {
     char *old_text = text_copy(old_yaml), *new_text = text_copy(new_yaml);
     char *old_save = NULL, *new_save = NULL;
     char *a = strtok_r(old_text, "\n", &old_save), *b = strtok_r(new_text, "\n", &new_save);
     status_t status = STATUS_OK;
     while (status == STATUS_OK && (a != NULL || b != NULL)) {
-        if (a == NULL || b == NULL || (strcmp(a, b) != 0 && !may_differ(a))) {
+        if (a == NULL || b == NULL || (strcmp(a, b) != 0 && !is_one_of(a, may_differ))) {
             a = a != NULL ? a + strspn(a, " ") : NULL;
             b = b != NULL ? b + strspn(b, " ") : NULL;
             status = status_fail(STATUS_INPUT,
@@ -45,6 +49,10 @@ static status_t same_config(const char *old_yaml, const char *new_yaml) {
     return status;
 }
 
+status_t resume_same_results(const char *old_yaml, const char *new_yaml) {
+    return same_config(old_yaml, new_yaml, neutral_keys);
+}
+
 status_t resume_read(const char *resume, const char *run_directory, const config_t *config,
                      checkpoint_t *checkpoint_out, bool *found_out) {
     bool automatic = strcmp(resume, "auto") == 0;
@@ -59,7 +67,7 @@ status_t resume_read(const char *resume, const char *run_directory, const config
     free(directory);
     TRY(status);
     char *yaml = config_yaml(config);
-    status = same_config(checkpoint.config_yaml, yaml);
+    status = same_config(checkpoint.config_yaml, yaml, loose_keys);
     free(yaml);
     if (status != STATUS_OK) {
         checkpoint_free(&checkpoint);

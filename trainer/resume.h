@@ -10,6 +10,9 @@
 status_t resume_read(const char *resume, const char *run_directory, const config_t *config,
                      checkpoint_t *checkpoint_out, bool *found_out) MUST_CHECK;
 
+/* STATUS_INPUT unless two texts of config_yaml stand for the same results on the same data. */
+status_t resume_same_results(const char *old_yaml, const char *new_yaml) MUST_CHECK;
+
 /* Local. The checkpoint's state into the trainer. STATUS_INPUT: other data, or another part of it.
  * A fingerprint that differs is one warning. */
 status_t resume_restore(const checkpoint_t *checkpoint, trainer_t *trainer) MUST_CHECK;

@@ -9,6 +9,7 @@
 #include "kernels/base/file.h"
 #include "trainer/checkpoint.h"
 #include "trainer/generation.h"
+#include "trainer/models.h"
 
 status_t run_directory_of(const char *resume, char **directory_out) {
     char *checkpoint = NULL, *path;
@@ -84,10 +85,16 @@ static status_t write_text(const char *directory, const char *name, const char *
     return status;
 }
 
-/* What `jmt table` calls the run. */
-static const char *row_name(const trainer_t *t) {
-    bool unimodal = strcmp(t->config->model.name, "unimodal") == 0;
-    return unimodal ? t->modality_names[0] : t->config->model.name;
+char *run_row_name(const config_t *config) {
+    int indices[CONFIG_MODALITIES_MAX];
+    model_modalities(config, indices);
+    bool unimodal = strcmp(config->model.name, "unimodal") == 0;
+    return text_format("%s%s", unimodal ? config->modalities[indices[0]].name : config->model.name,
+                       config->data.permute_labels ? ", labels permuted" : "");
+}
+
+const char *run_selected_on(const config_t *config) {
+    return config->split.valid_fraction > 0.0 ? select_on_name(config) : "last";
 }
 
 status_t run_directory_describe(const char *directory, const char *data_path, const trainer_t *t) {
@@ -95,19 +102,21 @@ status_t run_directory_describe(const char *directory, const char *data_path, co
     TRY(trainer_fingerprint(t->config, &fingerprint));
     char host[256] = "";
     gethostname(host, sizeof host - 1);
+    char *row = run_row_name(t->config);
     json_t *manifest =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:I}", "program", "jmt",
-                  "version", JMT_VERSION, "model", t->config->model.name, "row", row_name(t),
-                  "selected_on", select_on_name(t->config), "seed", (json_int_t)t->config->seed,
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:I, s:s}", "program",
+                  "jmt", "version", JMT_VERSION, "model", t->config->model.name, "row", row,
+                  "selected_on", run_selected_on(t->config), "seed", (json_int_t)t->config->seed,
                   "ranks", (json_int_t)comm_size(t->comm), "host", host, "fingerprint", fingerprint,
                   "data", dataset_identity(t->dataset), "data_path", data_path, "parameters",
-                  (json_int_t)graph_parameter_elements(t->graph));
+                  (json_int_t)graph_parameter_elements(t->graph), "initial_hash", t->initial_hash);
     char *text = json_dumps(manifest, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     char *yaml = config_yaml(t->config);
     status_t status = write_text(directory, "config.yaml", yaml);
     status = status == STATUS_OK ? write_text(directory, "manifest.json", text) : status;
     free(yaml);
     free(text);
+    free(row);
     json_decref(manifest);
     free(fingerprint);
     return status;

@@ -20,4 +20,10 @@ status_t run_directory_claim(const char *directory, int64_t *generation_out) MUS
 status_t run_directory_describe(const char *directory, const char *data_path,
                                 const trainer_t *trainer) MUST_CHECK;
 
+/* What a table calls runs of this configuration: the model, or the modality of a unimodal one, and
+ * what was done to the labels. Caller frees. */
+char *run_row_name(const config_t *config);
+/* What chose the checkpoint called best: a metric of held-out training people; "last": nothing. */
+const char *run_selected_on(const config_t *config);
+
 #endif

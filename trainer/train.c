@@ -38,7 +38,8 @@ typedef struct run {
     bool stopped;
 } run_t;
 
-/* --- signals: a flag that travels with the loss sums, so that all ranks stop at the same step  */
+/* --- signals: a flag that travels with the loss sums, so that all ranks stop at the same step. It
+ * is never taken back: a process that trains several models stops at the next one too. */
 
 static volatile sig_atomic_t stop_requested_;
 
@@ -258,7 +259,15 @@ static status_t open_run(run_t *run) {
         run->trainer->train_count = min_i64(run->trainer->train_count, run->options->overfit);
     }
     TRY(trainer_init_weights(run->trainer));
-    status = run->resuming ? resume_restore(&run->resumed, run->trainer) : STATUS_OK;
+    if (run->options->initial_hash != NULL &&
+        strcmp(run->options->initial_hash, run->trainer->initial_hash) != 0) {
+        status = status_fail(STATUS_FAILED,
+                             "the initial weights are not those of seed %lld (%s); report this",
+                             (long long)run->config->seed, run->trainer->initial_hash);
+    }
+    if (status == STATUS_OK && run->resuming) {
+        status = resume_restore(&run->resumed, run->trainer);
+    }
     return comm_agree(run->comm, status, "resume");
 }
 

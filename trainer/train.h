@@ -11,6 +11,7 @@ typedef struct train_options {
     int64_t steps;      /* stop after this many in total, whatever epochs says; 0: no limit */
     int64_t overfit;    /* train on the first N samples only; 0: all */
     bool dry_run;       /* open everything, run nothing */
+    const char *initial_hash; /* NULL, or what trainer_t's must be, else STATUS_FAILED */
 } train_options_t;
 
 /* From here on SIGTERM, SIGINT and SIGUSR1 ask a run to stop, also one that begins later. train_run

@@ -8,6 +8,7 @@
 #include "data-sharding/sample_order.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
+#include "trainer/export.h"
 #include "trainer/model_data.h"
 #include "trainer/models.h"
 #include "trainer/same_on_ranks.h"
@@ -252,6 +253,10 @@ static status_t majority_constants(trainer_t *t, int target, float *bias, int64_
 status_t trainer_init_weights(trainer_t *t) {
     float *weights = t->weights;
     flat_state_init(&t->flat, t->graph, (uint64_t)t->config->seed, weights);
+    tensor_set_t initial = {0};
+    export_parameters(t->graph, t->flat.offsets, weights, &initial);
+    tensor_set_hash(&initial, t->initial_hash);
+    tensor_set_free(&initial);
     status_t status = STATUS_OK;
     if (strcmp(t->config->model.name, "majority") == 0) {
         for (int i = 0; i < t->config->target_count && status == STATUS_OK; i++) {

@@ -46,6 +46,8 @@ typedef struct trainer {
     int64_t order_epoch; /* -1: none */
     struct step_sums *sums;
     progress_t progress;
+    char
+        initial_hash[65]; /* of the weights that the seed made, as `jmt export CONFIG` names them */
 } trainer_t;
 
 /* for_training false: forward only, no optimiser, no reduction; the

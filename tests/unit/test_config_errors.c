@@ -205,9 +205,6 @@ static void rules_across_keys(void **state) {
         {"split: {valid_fraction: 0.5, test_fraction: 0.5}\n",
          ":1:45: split.valid_fraction and split.test_fraction add up to 1, so nothing is left to "
          "train on; keep the sum below 1"},
-        {"split: {fold: 1}\n",
-         ":1:15: split.fold 1 has no effect with split.folds 0; remove it, or set split.folds"},
-        {"split: {folds: 5, fold: 5}\n", ":1:25: split.fold 5, but split.folds is 5; use 0 to 4"},
         {"split.valid_fraction: 0\nearly_stopping.patience: 1\n",
          ":2:26: early_stopping.patience needs a validation split; set split.valid_fraction above "
          "0, or the patience to 0"},
@@ -232,6 +229,16 @@ static void rules_across_keys(void **state) {
         {"shuffle: block\n", ":1:10: shuffle block is not in this build; use shuffle: global"},
     };
     CHECK_ALL(unavailable, STATUS_UNAVAILABLE);
+}
+
+static void rules_of_folds(void **state) {
+    (void)state;
+    const wrong_t cases[] = {
+        {"split: {fold: 1}\n",
+         ":1:15: split.fold 1 has no effect with split.folds 0; remove it, or set split.folds"},
+        {"split: {folds: 5, fold: 5}\n", ":1:25: split.fold 5, but split.folds is 5; use 0 to 4"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
 }
 
 static void distances(void **state) {
@@ -312,6 +319,7 @@ int main(void) {
         cmocka_unit_test(values),
         cmocka_unit_test(documents),
         cmocka_unit_test(rules_across_keys),
+        cmocka_unit_test(rules_of_folds),
         cmocka_unit_test(distances),
         cmocka_unit_test(nothing_crashes),
         cmocka_unit_test(nul_bytes_and_big_files_are_refused),

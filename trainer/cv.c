@@ -1,0 +1,258 @@
+#include "trainer/cv.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data-sharding/import.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
+#include "kernels/base/log.h"
+#include "trainer/checkpoint.h"
+#include "trainer/cv_summary.h"
+#include "trainer/export.h"
+#include "trainer/model_data.h"
+#include "trainer/resume.h"
+#include "trainer/run_directory.h"
+#include "trainer/train.h"
+
+/* How long the whole waits for its groups: as long as they train. Within a group comm.timeout_s
+ * holds, and a rank that dies ends the job. */
+static const double PATIENCE_S = 1e9;
+
+typedef struct cv {
+    config_t config; /* the caller's, with data.path filled in */
+    cv_plan_t plan;
+    comm_t *whole, *group;
+    int group_count, group_index;
+    bool first; /* rank 0 of its group */
+} cv_t;
+
+/* --- before the folds ------------------------------------------------------------------------ */
+
+static status_t keep_config(const cv_t *cv) {
+    config_t common = cv->config;
+    common.split.fold = 0;
+    char *path = text_format("%s/config.yaml", cv->plan.out), *old = NULL;
+    char *yaml = config_yaml(&common);
+    status_t status = STATUS_OK;
+    if (file_exists(path)) {
+        status = file_read(path, &old, NULL);
+        status = status == STATUS_OK ? resume_same_results(old, yaml) : status;
+    } else {
+        status = file_write_durable(path, yaml, strlen(yaml));
+    }
+    free(old);
+    free(yaml);
+    free(path);
+    return status;
+}
+
+static status_t make_synthetic(const char *path) {
+    char *manifest = text_format("%s/dataset.json", path);
+    bool there = file_exists(manifest);
+    free(manifest);
+    if (there) {
+        return STATUS_OK;
+    }
+    log_info("data.path is not set: writing synthetic data to %s", path);
+    return import_run("synthetic", NULL, path, NULL, 0);
+}
+
+/* Rank 0. */
+static status_t open_directory(const cv_t *cv, bool own_data) {
+    if (cv->config.split.folds == 0) {
+        return status_fail(STATUS_INPUT, "split.folds is 0, so there are no folds; set it to their "
+                                         "number, or to -1 to leave one subject out");
+    }
+    TRY(run_directory_check(cv->plan.out, NULL));
+    TRY(dir_make(cv->plan.out));
+    TRY(keep_config(cv));
+    return own_data ? make_synthetic(cv->config.data.path) : STATUS_OK;
+}
+
+static status_t choose_folds(cv_t *cv, const cv_options_t *options) {
+    cv_plan_t *plan = &cv->plan;
+    config_t config = cv->config;
+    config.split.fold = 0;
+    dataset_t *dataset = NULL;
+    TRY(model_data_open(&config, config.data.path, &dataset));
+    plan->fold_total = dataset_fold_count(dataset);
+    plan->data_identity = text_copy(dataset_identity(dataset));
+    dataset_close(dataset);
+    plan->fold_count = options->fold_count > 0 ? options->fold_count : (int)plan->fold_total;
+    plan->folds = alloc_zero(plan->fold_count, sizeof *plan->folds);
+    for (int i = 0; i < plan->fold_count; i++) {
+        plan->folds[i] = options->fold_count > 0 ? options->folds[i] : i;
+        if (plan->folds[i] >= plan->fold_total) {
+            return status_fail(STATUS_INPUT, "there is no fold %lld; there are 0 to %lld",
+                               (long long)plan->folds[i], (long long)plan->fold_total - 1);
+        }
+    }
+    return STATUS_OK;
+}
+
+/* Rank r goes to group r * groups / ranks: as many groups as there is work for. */
+static status_t make_groups(cv_t *cv) {
+    int ranks = comm_size(cv->whole);
+    int jobs = cv->plan.fold_count * cv->plan.seed_count;
+    cv->group_count = (int)min_i64(ranks, jobs);
+    cv->group_index = (int)((int64_t)comm_rank(cv->whole) * cv->group_count / ranks);
+    TRY(comm_split(cv->whole, cv->group_index, &cv->group));
+    cv->first = comm_rank(cv->group) == 0;
+    return STATUS_OK;
+}
+
+/* --- one fold -------------------------------------------------------------------------------- */
+
+static status_t check_done(const cv_t *cv, const char *directory, bool *done_out) {
+    char *path = text_format("%s/evaluation.json", directory), *text = NULL;
+    status_t status = STATUS_OK;
+    *done_out = file_exists(path);
+    if (*done_out) {
+        status = file_read(path, &text, NULL);
+    }
+    if (*done_out && status == STATUS_OK) {
+        json_t *root = json_loads(text, 0, NULL);
+        const char *data = json_string_value(json_object_get(root, "data"));
+        if (data == NULL || strcmp(data, cv->plan.data_identity) != 0) {
+            status = status_fail(STATUS_INPUT, "%s was made from other data; choose another --out",
+                                 directory);
+        }
+        json_decref(root);
+    }
+    free(text);
+    free(path);
+    return status;
+}
+
+static status_t initial_hash(const config_t *config, char hash_out[SHA256_TEXT_BYTES]) {
+    tensor_set_t initial = {0};
+    TRY(export_initial(config, &initial));
+    tensor_set_hash(&initial, hash_out);
+    tensor_set_free(&initial);
+    return STATUS_OK;
+}
+
+/* evaluation.json last: it says that the fold is done. */
+static status_t write_results(const cv_t *cv, const trainer_t *t, const checkpoint_t *checkpoint,
+                              const evaluation_t *evaluation, const char *directory,
+                              const char *hash) {
+    char *csv = text_format("%s/predictions.csv", directory);
+    status_t status = evaluation_write_csv(evaluation, t->config, t->dataset, SPLIT_TEST, csv);
+    free(csv);
+    TRY(status);
+    char *text = evaluation_json(evaluation, t->config, split_name(SPLIT_TEST));
+    json_t *root = json_loads(text, 0, NULL);
+    free(text);
+    json_object_set_new(root, "fold", json_integer(t->config->split.fold));
+    json_object_set_new(root, "seed", json_integer(t->config->seed));
+    json_object_set_new(root, "step", json_integer(checkpoint->progress.step));
+    json_object_set_new(root, "initial_hash", json_string(hash));
+    json_object_set_new(root, "data", json_string(cv->plan.data_identity));
+    text = json_dumps(root, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    json_decref(root);
+    char *path = text_format("%s/evaluation.json", directory);
+    status = file_write_durable(path, text, strlen(text));
+    free(path);
+    free(text);
+    return status;
+}
+
+static status_t evaluate_fold(const cv_t *cv, const config_t *config, const char *directory,
+                              const char *hash) {
+    checkpoint_t checkpoint = {0};
+    trainer_t *t = NULL;
+    evaluation_t *evaluation = NULL;
+    char *best = text_format("%s/checkpoints/best-%s", directory, select_on_name(config));
+    status_t status = comm_agree(cv->group, checkpoint_read(best, &checkpoint), "read checkpoint");
+    free(best);
+    if (status == STATUS_OK) {
+        status = trainer_open_checkpoint(config, cv->group, config->data.path, &checkpoint, &t);
+    }
+    if (status == STATUS_OK) {
+        status = trainer_evaluate(t, SPLIT_TEST, &evaluation);
+    }
+    if (status == STATUS_OK) {
+        if (cv->first) {
+            status = write_results(cv, t, &checkpoint, evaluation, directory, hash);
+        }
+        status = comm_agree(cv->group, status, "write results");
+    }
+    evaluation_free(evaluation);
+    trainer_close(t);
+    checkpoint_free(&checkpoint);
+    return status;
+}
+
+static status_t train_fold(const cv_t *cv, const config_t *config, const char *directory) {
+    char hash[SHA256_TEXT_BYTES] = "";
+    TRY(comm_agree(cv->group, initial_hash(config, hash), "initial weights"));
+    train_options_t options = {.run_directory = directory, .resume = "auto", .initial_hash = hash};
+    TRY(train_run(config, cv->group, &options));
+    return evaluate_fold(cv, config, directory, hash);
+}
+
+static status_t run_fold(const cv_t *cv, int64_t fold, int64_t seed) {
+    config_t config = cv->config;
+    config.split.fold = fold;
+    config.seed = seed;
+    char *directory = cv_fold_directory(&cv->plan, fold, seed);
+    bool done = false;
+    status_t status = cv->first ? check_done(cv, directory, &done) : STATUS_OK;
+    status = comm_agree(cv->group, status, "look for results");
+    if (status == STATUS_OK) {
+        status = comm_broadcast(cv->group, &done, sizeof done, "look for results");
+    }
+    if (status == STATUS_OK && !done) {
+        log_info("fold %lld of %lld, seed %lld", (long long)fold, (long long)cv->plan.fold_total,
+                 (long long)seed);
+        status = train_fold(cv, &config, directory);
+    }
+    free(directory);
+    return status;
+}
+
+static status_t run_folds(const cv_t *cv) {
+    int jobs = cv->plan.fold_count * cv->plan.seed_count;
+    for (int job = cv->group_index; job < jobs; job += cv->group_count) {
+        TRY(run_fold(cv, cv->plan.folds[job % cv->plan.fold_count],
+                     cv->plan.seeds[job / cv->plan.fold_count]));
+    }
+    return STATUS_OK;
+}
+
+/* --- the whole ------------------------------------------------------------------------------- */
+
+static status_t run_all(cv_t *cv, const cv_options_t *options, bool own_data) {
+    bool first = comm_rank(cv->whole) == 0;
+    status_t status = first ? open_directory(cv, own_data) : STATUS_OK;
+    TRY(comm_agree(cv->whole, status, NULL));
+    TRY(comm_agree(cv->whole, choose_folds(cv, options), "open data"));
+    TRY(make_groups(cv));
+    comm_set_timeout(cv->whole, PATIENCE_S);
+    TRY(comm_agree(cv->whole, run_folds(cv), "fold"));
+    comm_set_timeout(cv->whole, cv->config.comm.timeout_s);
+    status = first ? cv_summarize(&cv->config, &cv->plan) : STATUS_OK;
+    return comm_agree(cv->whole, status, "write summary");
+}
+
+status_t cv_run(const config_t *config, comm_t *comm, const cv_options_t *options) {
+    REQUIRE(options->seed_count > 0);
+    cv_t cv = {.config = *config, .whole = comm};
+    cv.plan.out = text_copy(options->out);
+    cv.plan.seeds = options->seeds;
+    cv.plan.seed_count = options->seed_count;
+    bool own_data = config->data.path[0] == '\0';
+    char *data = text_format("%s/data", options->out);
+    if (own_data) {
+        cv.config.data.path = data;
+    }
+    status_t status = run_all(&cv, options, own_data);
+    comm_close(cv.group);
+    free(cv.plan.out);
+    free(cv.plan.folds);
+    free(cv.plan.data_identity);
+    free(data);
+    return status;
+}

@@ -1,0 +1,305 @@
+#include "trainer/cv_summary.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data-sharding/csv.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
+#include "trainer/evaluate.h"
+#include "trainer/models.h"
+#include "trainer/run_directory.h"
+
+enum { COLUMN_RECORDING, COLUMN_SUBJECT, COLUMN_STEP, COLUMN_NAME, COLUMN_TARGET, COLUMN_VALUE };
+
+/* Predictions of one target by all folds of a seed, fold after fold, each in sample order. */
+typedef struct pool {
+    float *x, *y; /* x of classes: the predicted one */
+    int64_t *sequence;
+    int64_t count, sequences, n_invalid;
+} pool_t;
+
+typedef struct summary {
+    const config_t *config;
+    const cv_plan_t *plan;
+    pool_t pools[CONFIG_TARGETS_MAX]; /* of the seed at hand */
+    int64_t n, n_invalid;
+    json_t *folds, *by_seed;
+    FILE *csv;
+} summary_t;
+
+char *cv_fold_directory(const cv_plan_t *plan, int64_t fold, int64_t seed) {
+    return text_format("%s/fold-%lld-seed-%lld", plan->out, (long long)fold, (long long)seed);
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+static status_t read_evaluation(const char *directory, json_t **root_out) {
+    char *path = text_format("%s/evaluation.json", directory), *text = NULL;
+    status_t status = file_read(path, &text, NULL);
+    if (status == STATUS_OK) {
+        *root_out = json_loads(text, 0, NULL);
+        if (!json_is_object(json_object_get(*root_out, "targets"))) {
+            json_decref(*root_out);
+            status = status_fail(STATUS_INPUT,
+                                 "%s is damaged; remove it, and the fold is evaluated again", path);
+        }
+    }
+    free(text);
+    free(path);
+    return status;
+}
+
+static int target_of(const config_t *config, const char *name) {
+    for (int t = 0; t < config->target_count; t++) {
+        if (strcmp(config->targets[t].name, name) == 0) {
+            return t;
+        }
+    }
+    return -1;
+}
+
+static void pool_add(pool_t *pool, double target, double prediction, bool same_recording) {
+    pool->x = array_grow(pool->x, pool->count, sizeof *pool->x);
+    pool->y = array_grow(pool->y, pool->count, sizeof *pool->y);
+    pool->sequence = array_grow(pool->sequence, pool->count, sizeof *pool->sequence);
+    pool->sequences += !same_recording;
+    pool->x[pool->count] = (float)prediction;
+    pool->y[pool->count] = (float)target;
+    pool->sequence[pool->count++] = pool->sequences;
+}
+
+static void add_subject(json_t *subjects, const char *alias) {
+    for (size_t i = json_array_size(subjects); i > 0; i--) {
+        if (strcmp(json_string_value(json_array_get(subjects, i - 1)), alias) == 0) {
+            return;
+        }
+    }
+    json_array_append_new(subjects, json_string(alias));
+}
+
+static status_t add_predictions(summary_t *s, const csv_t *csv, int64_t fold, int64_t seed,
+                                json_t *subjects) {
+    const char *last[CONFIG_TARGETS_MAX] = {NULL};
+    for (int64_t i = 1; i < csv->row_count; i++) {
+        const char *text[COLUMN_VALUE + 1];
+        double target = 0.0, prediction = 0.0;
+        for (int c = 0; c <= COLUMN_VALUE; c++) {
+            TRY(csv_text(csv, i, c, &text[c]));
+        }
+        TRY(csv_number(csv, i, COLUMN_TARGET, &target));
+        TRY(csv_number(csv, i, COLUMN_VALUE, &prediction));
+        int t = target_of(s->config, text[COLUMN_NAME]);
+        if (t < 0) {
+            return status_fail(STATUS_INPUT, "%s: there is no target %s; choose another --out",
+                               csv->path, text[COLUMN_NAME]);
+        }
+        bool same = last[t] != NULL && strcmp(last[t], text[COLUMN_RECORDING]) == 0;
+        last[t] = text[COLUMN_RECORDING];
+        pool_add(&s->pools[t], target, prediction, same);
+        add_subject(subjects, text[COLUMN_SUBJECT]);
+        fprintf(s->csv, "%lld,%lld,%s,%s,%s,%s,%s,%s\n", (long long)fold, (long long)seed, text[0],
+                text[1], text[2], text[3], text[4], text[5]);
+    }
+    return STATUS_OK;
+}
+
+static status_t add_fold(summary_t *s, int64_t fold, int64_t seed) {
+    char *directory = cv_fold_directory(s->plan, fold, seed);
+    char *path = text_format("%s/predictions.csv", directory);
+    json_t *root = NULL, *subjects = json_array();
+    csv_t csv = {0};
+    status_t status = read_evaluation(directory, &root);
+    if (status == STATUS_OK) {
+        status = csv_open(path, &csv);
+    }
+    if (status == STATUS_OK) {
+        status = add_predictions(s, &csv, fold, seed, subjects);
+        csv_close(&csv);
+        json_t *targets = json_object_get(root, "targets");
+        for (int t = 0; t < s->config->target_count; t++) {
+            json_t *target = json_object_get(targets, s->config->targets[t].name);
+            s->pools[t].n_invalid += json_integer_value(json_object_get(target, "n_invalid"));
+        }
+        s->n += json_integer_value(json_object_get(root, "n"));
+        s->n_invalid += json_integer_value(json_object_get(root, "n_invalid"));
+        json_object_del(root, "data"); /* the same for all */
+        json_object_set(root, "subjects", subjects);
+        json_array_append(s->folds, root);
+    }
+    json_decref(subjects);
+    json_decref(root);
+    free(path);
+    free(directory);
+    return status;
+}
+
+/* --- scoring --------------------------------------------------------------------------------- */
+
+static void score_pool(const pool_t *pool, const target_config_t *target, scores_t *scores) {
+    int64_t classes = target_columns(target);
+    if (classes == 1) {
+        score_values(pool->x, pool->y, pool->sequence, pool->count, scores);
+    } else {
+        float *votes = alloc_zero(max_i64(pool->count * classes, 1), sizeof *votes);
+        for (int64_t i = 0; i < pool->count; i++) {
+            votes[i * classes + (int64_t)pool->x[i]] = 1.0f;
+        }
+        score_classes(votes, pool->y, pool->count, classes, scores);
+        free(votes);
+    }
+    scores->n_invalid = pool->n_invalid;
+}
+
+/* The folds of one seed as if they were one test part. */
+static void close_seed(summary_t *s, int64_t seed) {
+    evaluation_t all = {.target_count = s->config->target_count};
+    all.scores = alloc_zero(max_i64(all.target_count, 1), sizeof *all.scores);
+    for (int t = 0; t < all.target_count; t++) {
+        score_pool(&s->pools[t], &s->config->targets[t], &all.scores[t]);
+        free(s->pools[t].x);
+        free(s->pools[t].y);
+        free(s->pools[t].sequence);
+        s->pools[t] = (pool_t){0};
+    }
+    char *text = evaluation_json(&all, s->config, split_name(SPLIT_TEST));
+    json_t *root = json_loads(text, 0, NULL);
+    free(text);
+    free(all.scores);
+    json_object_del(root, "loss"); /* is not one of pooled predictions */
+    json_object_set_new(root, "n", json_integer(s->n));
+    json_object_set_new(root, "n_invalid", json_integer(s->n_invalid));
+    json_object_set_new(root, "seed", json_integer(seed));
+    json_array_append_new(s->by_seed, root);
+    s->n = s->n_invalid = 0;
+}
+
+/* {mean, std, n} of METRIC over rows[].metrics, or over rows[].targets.TARGET; NULL: no row has
+ * it. */
+static json_t *spread(json_t *rows, const char *target, const char *metric) {
+    double sum = 0.0, squares = 0.0, mean = 0.0;
+    int count = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < json_array_size(rows); i++) {
+            json_t *row = json_array_get(rows, i);
+            json_t *from = json_object_get(row, target != NULL ? "targets" : "metrics");
+            json_t *value =
+                json_object_get(target != NULL ? json_object_get(from, target) : from, metric);
+            double distance = json_number_value(value) - mean;
+            sum += pass == 0 && value != NULL ? json_number_value(value) : 0.0;
+            count += pass == 0 && value != NULL;
+            squares += pass == 1 && value != NULL ? distance * distance : 0.0;
+        }
+        mean = count > 0 ? sum / count : 0.0;
+    }
+    json_t *std = count > 1 ? json_real(sqrt(squares / (count - 1))) : json_null();
+    json_t *result = json_pack("{s:f, s:o, s:i}", "mean", mean, "std", std, "n", count);
+    if (count == 0) {
+        json_decref(result);
+        return NULL;
+    }
+    return result;
+}
+
+/* By metric: its spread, or one part of it. */
+static json_t *spreads(json_t *rows, const char *target, const char *part) {
+    json_t *object = json_object();
+    for (int m = 0; m < METRIC_COUNT; m++) {
+        json_t *value = spread(rows, target, metric_name((metric_t)m));
+        if (value != NULL) {
+            json_object_set(object, metric_name((metric_t)m),
+                            part != NULL ? json_object_get(value, part) : value);
+            json_decref(value);
+        }
+    }
+    return object;
+}
+
+static json_t *pooled(const summary_t *s) {
+    json_t *targets = json_object(), *first = json_array_get(s->by_seed, 0);
+    for (int t = 0; t < s->config->target_count; t++) {
+        const char *name = s->config->targets[t].name;
+        json_object_set_new(targets, name, spreads(s->by_seed, name, "mean"));
+    }
+    return json_pack("{s:O, s:O, s:o, s:o, s:o}", "n", json_object_get(first, "n"), "n_invalid",
+                     json_object_get(first, "n_invalid"), "metrics",
+                     spreads(s->by_seed, NULL, "mean"), "std", spreads(s->by_seed, NULL, "std"),
+                     "targets", targets);
+}
+
+/* --- writing --------------------------------------------------------------------------------- */
+
+static status_t write_text(const cv_plan_t *plan, const char *name, const char *text) {
+    char *path = text_format("%s/%s", plan->out, name);
+    status_t status = file_write_durable(path, text, strlen(text));
+    free(path);
+    return status;
+}
+
+static status_t write_summary(const summary_t *s) {
+    const config_t *config = s->config;
+    const cv_plan_t *plan = s->plan;
+    char *row = run_row_name(config);
+    json_t *seeds = json_array();
+    for (int i = 0; i < plan->seed_count; i++) {
+        json_array_append_new(seeds, json_integer(plan->seeds[i]));
+    }
+    bool all = plan->fold_count == plan->fold_total;
+    char *split =
+        all ? text_format("test of %d folds", plan->fold_count)
+            : text_format("test of %d of %d folds", plan->fold_count, (int)plan->fold_total);
+    json_t *root =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:O, s:o, s:O}", "program", "jmt",
+                  "model", config->model.name, "row", row, "selected_on", run_selected_on(config),
+                  "split", split, "data", plan->data_identity, "fold_total",
+                  (json_int_t)plan->fold_total, "seeds", seeds, "pooled", pooled(s), "by_seed",
+                  s->by_seed, "over_folds", spreads(s->folds, NULL, NULL), "folds", s->folds);
+    char *text = json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
+    status_t status = write_text(plan, "summary.json", text);
+    free(text);
+    json_decref(root);
+    free(split);
+    free(row);
+    return status;
+}
+
+static status_t add_all(summary_t *s) {
+    fprintf(s->csv, "fold,seed,recording,subject,step,name,target,prediction\n");
+    for (int i = 0; i < s->plan->seed_count; i++) {
+        for (int f = 0; f < s->plan->fold_count; f++) {
+            TRY(add_fold(s, s->plan->folds[f], s->plan->seeds[i]));
+        }
+        close_seed(s, s->plan->seeds[i]);
+    }
+    return STATUS_OK;
+}
+
+status_t cv_summarize(const config_t *config, const cv_plan_t *plan) {
+    summary_t s = {.config = config, .plan = plan};
+    char *csv = NULL;
+    size_t bytes = 0;
+    s.folds = json_array();
+    s.by_seed = json_array();
+    s.csv = open_memstream(&csv, &bytes);
+    REQUIRE(s.csv != NULL);
+    status_t status = add_all(&s);
+    fclose(s.csv);
+    if (status == STATUS_OK) {
+        status = write_text(plan, "predictions.csv", csv);
+    }
+    if (status == STATUS_OK) {
+        status = write_summary(&s);
+    }
+    for (int t = 0; t < CONFIG_TARGETS_MAX; t++) { /* left over after an error */
+        free(s.pools[t].x);
+        free(s.pools[t].y);
+        free(s.pools[t].sequence);
+    }
+    json_decref(s.folds);
+    json_decref(s.by_seed);
+    free(csv);
+    return status;
+}
