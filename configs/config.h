@@ -40,6 +40,7 @@ typedef struct config {
         int64_t window, stride;
         char *standardize; /* train | person | none */
         bool permute_labels;
+        char *permute_within; /* all | person */
     } data;
     struct {
         int64_t seed, folds, fold;

@@ -260,6 +260,11 @@ static status_t check_data(const checker_t *checker) {
                       sum);
     }
     TRY(check_folds(checker));
+    if (!config->data.permute_labels && !is(config->data.permute_within, "all")) {
+        return REFUSE("data.permute_within", "data.permute_labels",
+                      "data.permute_within has no effect without data.permute_labels: true; set "
+                      "that, or remove it");
+    }
     if (config->early_stopping.patience > 0 && config->split.valid_fraction == 0.0) {
         return REFUSE("early_stopping.patience", "split.valid_fraction",
                       "early_stopping.patience needs a validation split; set "

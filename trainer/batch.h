@@ -25,8 +25,10 @@ void batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dat
 void batch_close(batch_t *batch);
 
 /* Control row: from here on the valid labels of this split are dealt out in a keyed order, all
- * targets of a step together. Reads the whole split. */
-status_t batch_permute_labels(batch_t *batch, split_t split, uint64_t seed) MUST_CHECK;
+ * targets of a step together. within_person: among the labels of each person alone, so that what
+ * can be learnt of people stays. Reads the whole split. */
+status_t batch_permute_labels(batch_t *batch, split_t split, bool within_person,
+                              uint64_t seed) MUST_CHECK;
 
 /* sample < 0: an empty slot, masked and without labels. */
 status_t batch_fill(batch_t *batch, split_t split, int64_t slot, int64_t sample) MUST_CHECK;

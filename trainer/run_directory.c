@@ -89,8 +89,10 @@ char *run_row_name(const config_t *config) {
     int indices[CONFIG_MODALITIES_MAX];
     model_modalities(config, indices);
     bool unimodal = strcmp(config->model.name, "unimodal") == 0;
+    bool within = strcmp(config->data.permute_within, "person") == 0;
+    const char *control = within ? " (labels permuted within person)" : " (labels permuted)";
     return text_format("%s%s", unimodal ? config->modalities[indices[0]].name : config->model.name,
-                       config->data.permute_labels ? ", labels permuted" : "");
+                       config->data.permute_labels ? control : "");
 }
 
 const char *run_selected_on(const config_t *config) {

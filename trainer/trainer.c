@@ -125,10 +125,12 @@ static status_t open_orders(trainer_t *t) {
     t->train_count = dataset_sample_count(t->dataset, SPLIT_TRAIN);
     t->order = alloc_zero(t->train_count, sizeof *t->order);
     t->order_epoch = -1;
+    bool within = strcmp(t->config->data.permute_within, "person") == 0;
     status_t status = STATUS_OK;
     for (int split = SPLIT_TRAIN; t->config->data.permute_labels && split <= SPLIT_VALID; split++) {
         if (status == STATUS_OK) {
-            status = batch_permute_labels(&t->batch, (split_t)split, (uint64_t)t->config->seed);
+            status =
+                batch_permute_labels(&t->batch, (split_t)split, within, (uint64_t)t->config->seed);
         }
     }
     return comm_agree(t->comm, status, "read labels");

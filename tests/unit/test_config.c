@@ -54,7 +54,8 @@ static const char every_key[] =
     "precision: f32\nreduce: fast\nshuffle: global\nselect_on: y.uar\n"
     "model: {name: mt, dim: 24, ff: 9, heads: 3, layers: 2, head_hidden: 5,\n"
     "  head_dropout: 0.25, token: mean, modalities: [b, a]}\n"
-    "data: {path: /data/x, window: 6, stride: 4, standardize: none, permute_labels: true}\n"
+    "data: {path: /data/x, window: 6, stride: 4, standardize: none, permute_labels: true,\n"
+    "  permute_within: person}\n"
     "split: {seed: 11, folds: 9, fold: 8, valid_fraction: .125, test_fraction: 0.5, "
     "allow_subject_overlap: true}\n"
     "optimizer: {name: sgd, learning_rate: 2e-3, momentum: 0.75, nesterov: false,\n"
@@ -73,6 +74,7 @@ static void check_sections(const config_t *config) {
     assert_int_equal(config->data.stride, 4);
     assert_string_equal(config->data.standardize, "none");
     assert_true(config->data.permute_labels);
+    assert_string_equal(config->data.permute_within, "person");
     assert_int_equal(config->split.seed, 11);
     assert_int_equal(config->split.folds, 9);
     assert_int_equal(config->split.fold, 8);
@@ -184,6 +186,7 @@ static const struct {
     {"schedule.min_learning_rate", "schedule.name=cosine"},
     {"data.stride", "data.window=2"},
     {"split.fold", "split.folds=2"},
+    {"data.permute_within", "data.permute_labels=true"},
     {"schedule.min_learning_rate", "optimizer.learning_rate=1"},
     {"targets.x.classes", "targets.x.loss=cross_entropy"},
 };

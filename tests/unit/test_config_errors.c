@@ -234,6 +234,9 @@ static void rules_across_keys(void **state) {
 static void rules_of_folds(void **state) {
     (void)state;
     const wrong_t cases[] = {
+        {"data: {permute_within: person}\n",
+         ":1:24: data.permute_within has no effect without data.permute_labels: true; set that, "
+         "or remove it"},
         {"split: {fold: 1}\n",
          ":1:15: split.fold 1 has no effect with split.folds 0; remove it, or set split.folds"},
         {"split: {folds: 5, fold: 5}\n", ":1:25: split.fold 5, but split.folds is 5; use 0 to 4"},
