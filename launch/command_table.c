@@ -35,7 +35,11 @@ const command_t command_table = {
     .name = "table",
     .synopsis = "RUN... [--format md|csv|latex|json]",
     .summary = "runs side by side: a row for each model, mean and spread over seeds",
-    .help = "RUN: a directory of jmt train that holds evaluation.json (jmt evaluate ... --out).",
+    .help =
+        "RUN: a directory of jmt train that holds evaluation.json (jmt evaluate ... --out), or "
+        "one\n"
+        "of jmt cv (a run is then a seed, pooled over its folds). \"selected on\": what chose the\n"
+        "checkpoint, on held-out training people; n: labels scored.",
     .options = options,
     .positional_min = 1,
     .positional_max = POSITIONALS_MAX,

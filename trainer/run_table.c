@@ -11,15 +11,15 @@
 #include "kernels/base/file.h"
 
 /* What is shown of an evaluation, in this order, where it has it. */
-static const char *const columns[] = {"accuracy", "uar", "f1_macro", "mae",
+static const char *const columns[] = {"accuracy", "uar", "f1_macro", "f1_weighted",     "mae",
                                       "rmse",     "r",   "ccc",      "ccc_per_sequence"};
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
 typedef struct row {
     char *name;
     int run_count;
-    json_int_t *seeds;
-    double (*values)[COLUMNS]; /* NaN: this evaluation does not have it */
+    json_int_t *seeds, *counts; /* labels scored */
+    double (*values)[COLUMNS];  /* NaN: this evaluation does not have it */
 } row_t;
 
 struct run_table {
@@ -76,7 +76,8 @@ static status_t same(const char *run, const char *what, char **kept, const char 
     return STATUS_OK;
 }
 
-static status_t add_values(row_t *row, const char *run, json_int_t seed, const json_t *metrics) {
+static status_t add_values(row_t *row, const char *run, json_int_t seed, const json_t *evaluation) {
+    const json_t *metrics = json_object_get(evaluation, "metrics");
     for (int i = 0; i < row->run_count; i++) {
         if (row->seeds[i] == seed) {
             return status_fail(STATUS_INPUT,
@@ -85,6 +86,8 @@ static status_t add_values(row_t *row, const char *run, json_int_t seed, const j
         }
     }
     row->seeds = array_grow(row->seeds, row->run_count, sizeof *row->seeds);
+    row->counts = array_grow(row->counts, row->run_count, sizeof *row->counts);
+    row->counts[row->run_count] = json_integer_value(json_object_get(evaluation, "n"));
     row->values = array_grow(row->values, row->run_count, sizeof *row->values);
     row->seeds[row->run_count] = seed;
     for (int c = 0; c < COLUMNS; c++) {
@@ -109,23 +112,53 @@ static status_t add_run(run_table_t *table, const char *run, const json_t *manif
     if (table->data == NULL) {
         table->data = text_copy(text_of(manifest, "data_path"));
     }
-    return add_values(find_row(table, name), run, json_integer_value(seed), metrics);
+    return add_values(find_row(table, name), run, json_integer_value(seed), evaluation);
+}
+
+/* A directory of jmt cv: the pooled scores of each seed are a run. */
+static status_t add_cv(run_table_t *table, const char *run, const json_t *summary) {
+    const char *name = text_of(summary, "row");
+    json_t *by_seed = json_object_get(summary, "by_seed");
+    if (name[0] == '\0' || json_array_size(by_seed) == 0) {
+        return status_fail(STATUS_INPUT, "%s/summary.json is not of jmt cv; give its directory",
+                           run);
+    }
+    TRY(same(run, "data", &table->identity, text_of(summary, "data")));
+    TRY(same(run, "split", &table->split, text_of(summary, "split")));
+    TRY(same(run, "select_on", &table->selected_on, text_of(summary, "selected_on")));
+    if (table->data == NULL) {
+        table->data = text_copy(run);
+    }
+    for (size_t i = 0; i < json_array_size(by_seed); i++) {
+        json_t *evaluation = json_array_get(by_seed, i);
+        json_int_t seed = json_integer_value(json_object_get(evaluation, "seed"));
+        TRY(add_values(find_row(table, name), run, seed, evaluation));
+    }
+    return STATUS_OK;
+}
+
+static status_t add_directory(run_table_t *table, const char *run) {
+    json_t *first = NULL, *evaluation = NULL;
+    char *path = text_format("%s/summary.json", run);
+    bool cv = file_exists(path);
+    free(path);
+    status_t status = read_json(run, cv ? "summary.json" : "manifest.json", &first);
+    if (status == STATUS_OK && !cv) {
+        status = read_json(run, "evaluation.json", &evaluation);
+    }
+    if (status == STATUS_OK) {
+        status = cv ? add_cv(table, run, first) : add_run(table, run, first, evaluation);
+    }
+    json_decref(first);
+    json_decref(evaluation);
+    return status;
 }
 
 status_t run_table_open(const char *const *runs, int run_count, run_table_t **table_out) {
     run_table_t *table = alloc_zero(1, sizeof *table);
     status_t status = STATUS_OK;
     for (int i = 0; i < run_count && status == STATUS_OK; i++) {
-        json_t *manifest = NULL, *evaluation = NULL;
-        status = read_json(runs[i], "manifest.json", &manifest);
-        if (status == STATUS_OK) {
-            status = read_json(runs[i], "evaluation.json", &evaluation);
-        }
-        if (status == STATUS_OK) {
-            status = add_run(table, runs[i], manifest, evaluation);
-        }
-        json_decref(manifest);
-        json_decref(evaluation);
+        status = add_directory(table, runs[i]);
     }
     if (status != STATUS_OK) {
         run_table_close(table);
@@ -142,6 +175,7 @@ void run_table_close(run_table_t *table) {
     for (int i = 0; i < table->row_count; i++) {
         free(table->rows[i].name);
         free(table->rows[i].seeds);
+        free(table->rows[i].counts);
         free(table->rows[i].values);
     }
     free(table->rows);
@@ -257,7 +291,12 @@ static const char *const format_names[] = {"md", "csv", "latex"};
 static const char *const separator[] = {" | ", ",", " & "};
 static const char *const line_end[] = {" |\n", "\n", " \\\\\n"};
 static const char *const plus_minus[] = {" \u00b1 ", ",", " $\\pm$ "};
-enum { NAME_WIDTH = 14, CELL_WIDTH = 13 }; /* "0.123 +- 0.456" lines up in md */
+enum {
+    NAME_WIDTH = 14,
+    SELECTED_WIDTH = 14,
+    COUNT_WIDTH = 7,
+    CELL_WIDTH = 13
+}; /* "0.123 +- 0.456" lines up in md */
 
 /* Appends to a text that grows; md pads to width columns (the sign of the spread is two bytes). */
 static void append(char **text, format_t format, const char *more, int width) {
@@ -268,23 +307,27 @@ static void append(char **text, format_t format, const char *more, int width) {
     *text = longer;
 }
 
-static void append_name(char **text, format_t format, const char *name) {
+static void append_name(char **text, format_t format, const char *name, int width) {
     for (const char *c = name; format == FORMAT_LATEX && *c != '\0'; c++) {
         char letter[3] = {*c == '_' ? '\\' : *c, *c == '_' ? '_' : '\0', '\0'};
         append(text, format, letter, 0);
     }
-    append(text, format, format == FORMAT_LATEX ? "" : name, CELL_WIDTH);
+    append(text, format, format == FORMAT_LATEX ? "" : name, width);
 }
 
 static void append_head(char **text, format_t format, const run_table_t *table) {
     append(text, format, format == FORMAT_MD ? "| " : "", 0);
     append(text, format, "model", NAME_WIDTH);
     append(text, format, separator[format], 0);
+    append(text, format, format == FORMAT_CSV ? "selected_on" : "selected on", SELECTED_WIDTH);
+    append(text, format, separator[format], 0);
     append(text, format, "runs", 0);
+    append(text, format, separator[format], 0);
+    append(text, format, "n", COUNT_WIDTH);
     for (int c = 0; c < COLUMNS; c++) {
         if (has_column(table, c)) {
             append(text, format, separator[format], 0);
-            append_name(text, format, columns[c]);
+            append_name(text, format, columns[c], CELL_WIDTH);
             append(text, format, format == FORMAT_CSV ? "," : "", 0);
             append(text, format, format == FORMAT_CSV ? columns[c] : "", 0);
             append(text, format, format == FORMAT_CSV ? "_std" : "", 0);
@@ -294,7 +337,7 @@ static void append_head(char **text, format_t format, const run_table_t *table) 
 }
 
 static void append_rule(char **text, const run_table_t *table) {
-    append(text, FORMAT_MD, "|---|---:", 0);
+    append(text, FORMAT_MD, "|---|---|---:|---:", 0);
     for (int c = 0; c < COLUMNS; c++) {
         append(text, FORMAT_MD, has_column(table, c) ? "|---:" : "", 0);
     }
@@ -315,13 +358,38 @@ static void append_cell(char **text, format_t format, summary_t s) {
     append(text, format, cell, CELL_WIDTH);
 }
 
+/* What chose the checkpoint: never a test person. */
+static void append_selected(char **text, format_t format, const run_table_t *table) {
+    bool chosen = strcmp(table->selected_on, "last") != 0;
+    append(text, format, chosen ? "valid " : "", 0);
+    append_name(text, format, table->selected_on,
+                SELECTED_WIDTH - (chosen ? (int)strlen("valid ") : 0));
+}
+
+/* Labels scored, of one run; a range if runs differ. */
+static void append_count(char **text, format_t format, const row_t *row) {
+    json_int_t least = row->counts[0], most = row->counts[0];
+    for (int i = 1; i < row->run_count; i++) {
+        least = row->counts[i] < least ? row->counts[i] : least;
+        most = row->counts[i] > most ? row->counts[i] : most;
+    }
+    char *count = least == most ? text_format("%lld", (long long)least)
+                                : text_format("%lld-%lld", (long long)least, (long long)most);
+    append(text, format, count, COUNT_WIDTH);
+    free(count);
+}
+
 static void append_row(char **text, format_t format, const run_table_t *table, const row_t *row) {
     char runs[16];
     snprintf(runs, sizeof runs, "%d", row->run_count);
     append(text, format, format == FORMAT_MD ? "| " : "", 0);
-    append(text, format, row->name, NAME_WIDTH);
+    append_name(text, format, row->name, NAME_WIDTH);
+    append(text, format, separator[format], 0);
+    append_selected(text, format, table);
     append(text, format, separator[format], 0);
     append(text, format, runs, 4);
+    append(text, format, separator[format], 0);
+    append_count(text, format, row);
     for (int c = 0; c < COLUMNS; c++) {
         if (has_column(table, c)) {
             append(text, format, separator[format], 0);
@@ -332,7 +400,7 @@ static void append_row(char **text, format_t format, const run_table_t *table, c
 }
 
 static void append_tabular(char **text, const run_table_t *table) {
-    append(text, FORMAT_LATEX, "\\begin{tabular}{lr", 0);
+    append(text, FORMAT_LATEX, "\\begin{tabular}{llrr", 0);
     for (int c = 0; c < COLUMNS; c++) {
         append(text, FORMAT_LATEX, has_column(table, c) ? "r" : "", 0);
     }

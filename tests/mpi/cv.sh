@@ -147,4 +147,33 @@ report $? "memory is flat"
 run 2 cv "${settings[@]}" --set model.name=majority --out "$work/majority" --json
 grep -q '"row": "majority"' "$work/stdout" && grep -q '"r": 0.0' "$work/majority/fold-0-seed-1/evaluation.json"
 report $? "majority goes the same way"
+
+mosi=../shared/data/cmu_mosi_utt
+if [ -d $mosi ]; then
+    "$jmt" shard mosi --source $mosi --out "$work/mosi" >"$work/stdout" 2>"$work/stderr"
+    run 2 cv configs/mosi/concat.yaml --set data.path="$work/mosi" --set model.dim=16 --set epochs=1 \
+        --set model.head_hidden=8 --set split.folds=3 --out "$work/classes"
+    cat >"$work/classes.py" <<'PY'
+import csv, json, sys
+told = json.load(open(sys.argv[1] + "/summary.json"))
+rows = [r for r in csv.DictReader(open(sys.argv[1] + "/predictions.csv")) if r["name"] == "binary"]
+pairs = [(int(float(r["target"])), int(r["prediction"])) for r in rows]
+n, t = len(pairs), told["pooled"]["targets"]["binary"]
+table = [[sum(p == (a, b) for p in pairs) for b in (0, 1)] for a in (0, 1)]
+assert n == told["by_seed"][0]["targets"]["binary"]["n"] and n == int(sys.argv[2]), n
+assert told["by_seed"][0]["confusion"]["binary"] == table, "confusion"
+recall = [table[c][c] / sum(table[c]) for c in (0, 1)]
+f1 = [2 * table[c][c] / (sum(table[c]) + table[0][c] + table[1][c]) for c in (0, 1)]
+mine = dict(accuracy=(table[0][0] + table[1][1]) / n, uar=sum(recall) / 2, f1_macro=sum(f1) / 2,
+            f1_weighted=sum(f1[c] * sum(table[c]) for c in (0, 1)) / n)
+for metric, value in mine.items():
+    assert abs(t[metric] - value) < 1e-12 and abs(told["pooled"]["metrics"][metric] - value) < 1e-12, metric
+PY
+    labelled=$("$jmt" inspect "$work/mosi" --json | python3 -c \
+        'import json, sys; print(json.load(sys.stdin)["targets"]["binary"]["valid"])')
+    check "MOSI: all metrics of classes, pooled, agree with plain code" \
+        python3 "$work/classes.py" "$work/classes" "$labelled"
+else
+    skip_one "pooled metrics of classes" "no $mosi"
+fi
 finish

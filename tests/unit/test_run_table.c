@@ -36,7 +36,9 @@ static char *make_run(const char *run, const char *row, int seed, const char *da
     char *manifest = text_format("{\"row\": \"%s\", \"seed\": %d, \"data\": \"%s\", \"data_path\": "
                                  "\"d\", \"selected_on\": \"ccc\"}",
                                  row, seed, data);
-    char *evaluation = text_format("{\"split\": \"test\", \"metrics\": {%s}}", metrics);
+    int n = strcmp(run, "a1") == 0 ? 90 : strcmp(run, "a2") == 0 ? 70 : 80;
+    char *evaluation =
+        text_format("{\"split\": \"test\", \"n\": %d, \"metrics\": {%s}}", n, metrics);
     write_file(run, "manifest.json", manifest);
     write_file(run, "evaluation.json", evaluation);
     free(manifest);
@@ -79,9 +81,9 @@ static void mean_and_sample_spread(void **state) {
     json_decref(root);
     free(text);
     CHECK_OK(run_table_text(table, "csv", &text));
-    assert_string_equal(text, "model,runs,accuracy,accuracy_std,ccc,ccc_std\n"
-                              "jmt,3,0.750000,0.353553,0.500000,0.250000\n"
-                              "mt,1,,,0.125000,\n");
+    assert_string_equal(text, "model,selected_on,runs,n,accuracy,accuracy_std,ccc,ccc_std\n"
+                              "jmt,valid ccc,3,70-90,0.750000,0.353553,0.500000,0.250000\n"
+                              "mt,valid ccc,1,80,,,0.125000,\n");
     free(text);
     CHECK_FAILS(run_table_text(table, "html", &text), STATUS_INPUT, "--format html");
     run_table_close(table);
@@ -108,11 +110,39 @@ static void what_does_not_belong_together_is_refused(void **state) {
     }
 }
 
+/* Each seed of a cross-validation is a run, by its pooled scores; not beside runs on one split. */
+static void cross_validations_are_rows(void **state) {
+    (void)state;
+    char *run = make_run("d0", "jmt", 1, "x", "\"ccc\": 0.5");
+    char *directory = text_format("%s/cv", root_);
+    CHECK_OK(dir_make(directory));
+    write_file("cv", "summary.json",
+               "{\"row\": \"mt\", \"selected_on\": \"last\", \"split\": \"test of 5 folds\", "
+               "\"data\": \"x\", \"by_seed\": ["
+               "{\"seed\": 4, \"n\": 33, \"metrics\": {\"uar\": 0.5, \"f1_weighted\": 0.25}}, "
+               "{\"seed\": 5, \"n\": 33, \"metrics\": {\"uar\": 1.0, \"f1_weighted\": 0.75}}]}");
+    run_table_t *table = NULL;
+    char *text = NULL;
+    const char *both[] = {directory, run};
+    CHECK_OK(run_table_open(both, 1, &table));
+    CHECK_OK(run_table_text(table, "csv", &text));
+    assert_string_equal(text, "model,selected_on,runs,n,uar,uar_std,f1_weighted,f1_weighted_std\n"
+                              "mt,last,2,33,0.750000,0.353553,0.500000,0.353553\n");
+    free(text);
+    run_table_close(table);
+    CHECK_FAILS(run_table_open(both, 2, &table), STATUS_INPUT, "its split is 'test'");
+    write_file("cv", "summary.json", "{\"row\": \"mt\"}");
+    CHECK_FAILS(run_table_open(both, 1, &table), STATUS_INPUT, "is not of jmt cv");
+    free(directory);
+    free(run);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(mean_and_sample_spread, make_root, remove_root),
         cmocka_unit_test_setup_teardown(what_does_not_belong_together_is_refused, make_root,
                                         remove_root),
+        cmocka_unit_test_setup_teardown(cross_validations_are_rows, make_root, remove_root),
     };
     return RUN_TESTS(tests);
 }
