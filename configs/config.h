@@ -28,10 +28,17 @@ typedef struct config {
     int64_t seed, epochs, batch, threads, virtual_shards;
     char *device, *backend, *precision, *reduce, *shuffle, *select_on;
     struct {
-        char *name; /* jmt | mt | concat | concat_encoder | unimodal | majority */
+        /* jmt | jmt_no_joint | mt | concat | concat_att | concat_encoder | decision | unimodal |
+         * majority */
+        char *name;
         int64_t dim, ff, heads, layers, head_hidden;
-        double head_dropout;
-        char *token;      /* last | mean */
+        double head_dropout, dropout, modality_dropout;
+        char *output;        /* self_attention | fc | concat_encoder */
+        char *token;         /* last | mean | max | concat */
+        char *cross_weights; /* shared_by_query | separate */
+        char *position;      /* none | sinusoidal | learned */
+        char *branches;      /* space-separated QUERY<-KEY, or each with a - before; "" all */
+        bool cross_residual, cross_ffn, token_type, causal;
         char *modalities; /* space-separated subset in order; "" all */
     } model;
     struct {

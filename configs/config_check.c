@@ -113,11 +113,11 @@ static status_t check_model(const checker_t *checker) {
     if (config->modality_count == 0) {
         return STATUS_OK;
     }
-    if (is(config->model.name, "mt") && count < 2) {
+    if (words_have("mt jmt_no_joint", config->model.name) && count < 2) {
         return REFUSE("model.name", "model.modalities",
-                      "model mt needs at least 2 modalities and has %d; use model.name: jmt or "
+                      "model %s needs at least 2 modalities and has %d; use model.name: jmt or "
                       "unimodal, or add a modality",
-                      count);
+                      config->model.name, count);
     }
     if (is(config->model.name, "unimodal") && count != 1) {
         return REFUSE("model.name", "model.modalities",
@@ -326,6 +326,7 @@ status_t config_check(const config_t *config, const config_origins_t *origins, c
     TRY(check_batch(&checker));
     TRY(check_targets(&checker));
     TRY(check_model(&checker));
+    TRY(config_check_fusion(config, origins, name));
     TRY(check_select_on(&checker));
     TRY(check_data(&checker));
     return check_optimizer(&checker);

@@ -38,13 +38,14 @@ typedef struct mask {
 } mask_t;
 
 typedef enum { ACTIVATION_NONE, ACTIVATION_RELU } activation_t;
-typedef enum { TOKEN_LAST, TOKEN_MEAN } token_rule_t;
+typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } token_rule_t;
 
 /*  name           inputs   what it computes, per shard
  *  linear         x        y = act(x W' + b); W [out,in], b [out]; y has out columns
  *  attention      q,k,v    multi-head scaled dot-product attention in `groups` independent groups:
  *                          q [groups*query_len, d], k and v [groups*key_len, d], heads divide d;
- *                          mask: groups*key_len keys; a query whose keys are all masked yields 0.
+ *                          mask: groups*key_len keys; causal: query i sees keys 0..i alone
+ *                          (query_len is key_len); a query that sees no valid key yields 0.
  *                          saved: the probabilities [groups, heads, query_len, key_len]
  *  add_layernorm  x[,y]    z = LN(x + y) * gain + bias, population variance, epsilon inside the
  *                          root; weights gain [d], bias [d]; saved: mean and 1/sd of each row
@@ -53,11 +54,18 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN } token_rule_t;
  *  mask_rows      x        x, with rows masked out set to 0; so is their gradient
  *  concat         x...     columns side by side (a part whose storage lies in out is skipped)
  *  select_token   x        x [rows*tokens, d] -> [rows, d]: the last valid token of each row, or
- *                          the mean over its valid tokens; mask: rows*tokens; none valid: the last
+ *                          the mean, sum or largest elements (the first of equal ones) of its valid
+ *                          tokens; mask: rows*tokens; none valid: the last. concat: -> [rows,
+ *                          tokens*d], side by side, 0 for a token that is not valid
  *  dropout        x        training: x * (u >= p) / (1 - p) with u = uniform(seed, node, step,
  *                          element), element counted over the GLOBAL batch (shard_first + s);
  *                          else the identity
  *  sum            x...     x0 + x1 + ... in this order (1 to 64 terms; out may be one of them)
+ *  tanh           x        tanh x
+ *  softmax_gate   x,s      x * softmax(s), over the columns of each row; saved: the weights
+ *  add_rows       x        row r plus row r % period of the weight [period, d]
+ *  add_waves      x        row r plus the sinusoidal encoding of position t = r % period over
+ *                          sqrt(d): columns 2i and 2i+1 are sin and cos of t / 10000^(2i/d)
  */
 #define OP_LIST(X)                                                                                 \
     X(linear)                                                                                      \
@@ -69,7 +77,11 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN } token_rule_t;
     X(concat)                                                                                      \
     X(select_token)                                                                                \
     X(dropout)                                                                                     \
-    X(sum)
+    X(sum)                                                                                         \
+    X(tanh)                                                                                        \
+    X(softmax_gate)                                                                                \
+    X(add_rows)                                                                                    \
+    X(add_waves)
 
 #define OP_ENUM_(name) OP_##name,
 typedef enum { OP_LIST(OP_ENUM_) OP_COUNT } op_kind_t;
@@ -79,6 +91,8 @@ enum { OP_INPUTS_MAX = 64, OP_WEIGHTS_MAX = 2 };
 typedef struct op_attributes {
     activation_t activation;                   /* linear */
     int64_t groups, heads, query_len, key_len; /* attention */
+    bool causal;                               /* attention */
+    int64_t period;                            /* add_rows, add_waves */
     int64_t tokens;                            /* select_token */
     token_rule_t token_rule;                   /* select_token */
     double probability;                        /* dropout */
@@ -198,10 +212,10 @@ typedef struct kernels {
 /* Masks are bytes on every backend. */
 /* out[r] = any of in[i][r]; */
 void mask_any(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end);
-/* Token k of row r is valid if query[k][r] is valid and any key[k] of r's group is.
- * out: rows*tokens per shard; rows = groups * length. */
+/* Token k of row r is valid if query[k][r] is valid and any key[k] of r's group is (causal: any up
+ * to r). out: rows*tokens per shard; rows = groups * length. */
 void mask_tokens(mask_t out, const mask_t *query, const mask_t *key, int tokens, int64_t groups,
-                 int shard_begin, int shard_end);
+                 bool causal, int shard_begin, int shard_end);
 
 /* backend "ref" or "cpu"; STATUS_UNAVAILABLE (exit 3) names what is missing and the remedy. "cpu"
  * has float only. The table is constant for the process; JMT_ISA is read here, once. */

@@ -17,18 +17,20 @@ void mask_any(mask_t out, const mask_t *in, int count, int shard_begin, int shar
 }
 
 void mask_tokens(mask_t out, const mask_t *query, const mask_t *key, int tokens, int64_t groups,
-                 int shard_begin, int shard_end) {
+                 bool causal, int shard_begin, int shard_end) {
     int64_t length = out.count / tokens / groups;
     for (int s = shard_begin; s < shard_end; s++) {
         uint8_t *token_valid = out.data + s * out.shard_stride;
         for (int64_t g = 0; g < groups; g++) {
             for (int k = 0; k < tokens; k++) {
-                int64_t key_len = key[k].data == NULL ? 1 : key[k].count / groups;
+                int64_t key_len = key[k].data == NULL ? 1 : key[k].count / groups, seen = 0;
                 bool any = false;
-                for (int64_t j = 0; j < key_len && !any; j++) {
-                    any = valid(&key[k], s, g * key_len + j);
-                }
-                for (int64_t r = g * length; r < (g + 1) * length; r++) {
+                for (int64_t i = 0; i < length; i++) {
+                    int64_t last = causal && i < key_len ? i + 1 : key_len;
+                    for (; seen < last && !any; seen++) {
+                        any = valid(&key[k], s, g * key_len + seen);
+                    }
+                    int64_t r = g * length + i;
                     token_valid[r * tokens + k] = any && valid(&query[k], s, r);
                 }
             }

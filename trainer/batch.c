@@ -80,6 +80,34 @@ status_t batch_fill(batch_t *batch, split_t split, int64_t slot, int64_t sample)
     return STATUS_OK;
 }
 
+static void hide(batch_t *batch, int m, int64_t slot) {
+    int64_t elements = batch->length * batch->dims[m];
+    memset((float *)executor_input(batch->executor, m) + slot * elements, 0,
+           (size_t)elements * sizeof(float));
+    memset(executor_mask(batch->executor, m) + slot * batch->length, 0, (size_t)batch->length);
+}
+
+void batch_drop_modalities(batch_t *batch, int64_t slot, int64_t sample, uint64_t seed,
+                           uint64_t step, double probability) {
+    const rng_key_t key = {seed, rng_name("modality_dropout"), step};
+    int count = batch->modality_count, stays = -1;
+    double drawn[MODALITIES_MAX], largest = -1.0;
+    for (int m = 0; m < count; m++) {
+        const uint8_t *mask = executor_mask(batch->executor, m) + slot * batch->length;
+        bool there = memchr(mask, 1, (size_t)batch->length) != NULL;
+        drawn[m] = (double)rng_uniform(key, (uint64_t)(sample * count + m));
+        if (there && drawn[m] > largest) {
+            largest = drawn[m];
+            stays = m;
+        }
+    }
+    for (int m = 0; m < count; m++) {
+        if (drawn[m] < probability && m != stays) {
+            hide(batch, m, slot);
+        }
+    }
+}
+
 static bool has_label(const batch_t *batch, float *const *labels, int64_t at) {
     bool any = false;
     for (int t = 0; t < batch->target_count; t++) {

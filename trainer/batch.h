@@ -33,4 +33,9 @@ status_t batch_permute_labels(batch_t *batch, split_t split, bool within_person,
 /* sample < 0: an empty slot, masked and without labels. */
 status_t batch_fill(batch_t *batch, split_t split, int64_t slot, int64_t sample) MUST_CHECK;
 
+/* Hides each modality of the sample in this slot with this probability, keyed by (seed, step,
+ * sample); of those that have a valid step one always stays. */
+void batch_drop_modalities(batch_t *batch, int64_t slot, int64_t sample, uint64_t seed,
+                           uint64_t step, double probability);
+
 #endif

@@ -16,7 +16,7 @@ static void run_masks(executor_t *executor) {
             mask_any(executor->masks[m], a, node->count, 0, shards);
         } else if (node->kind == MASK_TOKENS) {
             mask_tokens(executor->masks[m], a, b, node->count, executor->config.samples_per_shard,
-                        0, shards);
+                        node->causal, 0, shards);
         }
     }
 }

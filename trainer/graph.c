@@ -181,7 +181,7 @@ value_t graph_linear(graph_t *graph, const char *name, value_t x, weight_t weigh
 }
 
 value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, value_t v,
-                        row_mask_t keys, int64_t groups, int64_t heads) {
+                        row_mask_t keys, int64_t groups, int64_t heads, bool causal) {
     const value_info_t *query = info(graph, q), *key = info(graph, k), *value = info(graph, v);
     expect(graph, name, query->columns == key->columns && key->columns == value->columns,
            "q, k and v differ in width");
@@ -191,12 +191,15 @@ value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, 
     expect(graph, name, query->columns % heads == 0, "heads do not divide the width");
     expect(graph, name, keys == NO_MASK || graph->masks[keys].rows == key->rows,
            "mask and keys differ in length");
+    expect(graph, name, !causal || query->rows == key->rows,
+           "causal attention needs a key per row");
     int64_t query_len = query->rows / groups, key_len = key->rows / groups;
     value_t in[] = {q, k, v};
     node_t *node = new_node(graph, OP_attention, name, in, 3, query->rows, query->columns);
     node->mask = keys;
     node->attributes.groups = groups;
     node->attributes.heads = heads;
+    node->attributes.causal = causal;
     node->attributes.query_len = query_len;
     node->attributes.key_len = key_len;
     return node->out;
@@ -237,6 +240,37 @@ value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probab
     return out;
 }
 
+value_t graph_tanh(graph_t *graph, const char *name, value_t x) {
+    return unary(graph, OP_tanh, name, x, NO_MASK);
+}
+
+value_t graph_softmax_gate(graph_t *graph, const char *name, value_t x, value_t scores) {
+    const value_info_t *a = info(graph, x), *b = info(graph, scores);
+    expect(graph, name, a->rows == b->rows && a->columns == b->columns, "gate and input differ");
+    value_t in[] = {x, scores};
+    return new_node(graph, OP_softmax_gate, name, in, 2, a->rows, a->columns)->out;
+}
+
+value_t graph_add_rows(graph_t *graph, const char *name, value_t x, parameter_t table) {
+    const parameter_node_t *rows = &graph->parameters[table];
+    expect(graph, name, rows->columns == info(graph, x)->columns, "table and rows differ in width");
+    expect(graph, name, info(graph, x)->rows % rows->rows == 0, "rows do not divide into tables");
+    value_t out = unary(graph, OP_add_rows, name, x, NO_MASK);
+    node_t *node = &graph->nodes[graph->values[out].producer];
+    node->attributes.period = rows->rows;
+    node->weight[0] = weight_of(table);
+    node->weight_count = 1;
+    graph->values[out].learned = true;
+    return out;
+}
+
+value_t graph_add_waves(graph_t *graph, const char *name, value_t x, int64_t period) {
+    expect(graph, name, info(graph, x)->rows % period == 0, "rows do not divide into periods");
+    value_t out = unary(graph, OP_add_waves, name, x, NO_MASK);
+    graph->nodes[graph->values[out].producer].attributes.period = period;
+    return out;
+}
+
 value_t graph_concat(graph_t *graph, const char *name, const value_t *parts, int count) {
     int64_t columns = 0;
     for (int i = 0; i < count; i++) {
@@ -268,12 +302,15 @@ value_t graph_select_token(graph_t *graph, const char *name, value_t tokens, int
     expect(graph, name, x->rows % count == 0, "rows do not divide into tokens");
     expect(graph, name, mask == NO_MASK || graph->masks[mask].rows == x->rows,
            "mask and tokens differ in length");
-    node_t *node = new_node(graph, OP_select_token, name, &tokens, 1, x->rows / count, x->columns);
+    int64_t columns = rule == TOKEN_CONCAT ? count * x->columns : x->columns;
+    node_t *node = new_node(graph, OP_select_token, name, &tokens, 1, x->rows / count, columns);
     node->mask = mask;
     node->attributes.tokens = count;
     node->attributes.token_rule = rule;
     return node->out;
 }
+
+int64_t graph_columns_of(const graph_t *graph, value_t x) { return info(graph, x)->columns; }
 
 value_t graph_columns(graph_t *graph, value_t x, int64_t begin, int64_t count) {
     REQUIRE(begin >= 0 && begin + count <= info(graph, x)->columns);
@@ -295,9 +332,11 @@ row_mask_t graph_mask_any(graph_t *graph, const row_mask_t *masks, int count) {
 }
 
 row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const row_mask_t *keys,
-                             int count) {
-    mask_node_t mask = {
-        .kind = MASK_TOKENS, .count = count, .rows = graph->masks[queries[0]].rows * count};
+                             int count, bool causal) {
+    mask_node_t mask = {.kind = MASK_TOKENS,
+                        .count = count,
+                        .causal = causal,
+                        .rows = graph->masks[queries[0]].rows * count};
     REQUIRE(count <= OP_INPUTS_MAX);
     memcpy(mask.a, queries, (size_t)count * sizeof *queries);
     memcpy(mask.b, keys, (size_t)count * sizeof *keys);

@@ -50,30 +50,42 @@ value_t graph_input(graph_t *graph, const char *name, int64_t dim, row_mask_t *m
 
 value_t graph_linear(graph_t *graph, const char *name, value_t x, weight_t weight, weight_t bias,
                      activation_t activation);
-/* Attention of `groups` per sample: queries q [groups*query_len], keys and values k, v. */
+/* Attention of `groups` per sample: queries q [groups*query_len], keys and values k, v. causal: row
+ * i of a group sees the keys 0..i. */
 value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, value_t v,
-                        row_mask_t keys, int64_t groups, int64_t heads);
+                        row_mask_t keys, int64_t groups, int64_t heads, bool causal);
 value_t graph_add_layernorm(graph_t *graph, const char *name, value_t x, value_t y, weight_t gain,
                             weight_t bias);
 value_t graph_l2_normalize(graph_t *graph, const char *name, value_t x, row_mask_t mask);
 value_t graph_mask_rows(graph_t *graph, const char *name, value_t x, row_mask_t mask);
 value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probability);
 
+value_t graph_tanh(graph_t *graph, const char *name, value_t x);
+/* x * softmax(scores) over the columns of each row. */
+value_t graph_softmax_gate(graph_t *graph, const char *name, value_t x, value_t scores);
+/* A learned table [period, columns] added to every run of `period` rows. */
+value_t graph_add_rows(graph_t *graph, const char *name, value_t x, parameter_t table);
+/* The sinusoidal encoding of row % period, over sqrt(columns). */
+value_t graph_add_waves(graph_t *graph, const char *name, value_t x, int64_t period);
+
 /* Side by side: [rows, sum of columns]. */
 value_t graph_concat(graph_t *graph, const char *name, const value_t *parts, int count);
 /* Tokens of each row one below the other: parts [rows, d] become [rows * count, d]. */
 value_t graph_tokens(graph_t *graph, const char *name, const value_t *parts, int count);
-/* One of `count` tokens per row: the last valid, or the mean of the valid. */
+/* One row from `count` tokens per row: the last valid; mean, sum or largest of the valid; or all of
+ * them side by side, the others 0. */
 value_t graph_select_token(graph_t *graph, const char *name, value_t tokens, int count,
                            row_mask_t mask, token_rule_t rule);
+int64_t graph_columns_of(const graph_t *graph, value_t x);
 /* A view of columns; no copy. The views of one value must not overlap and together cover it; there
  * are none of a view. */
 value_t graph_columns(graph_t *graph, value_t x, int64_t begin, int64_t count);
 
 row_mask_t graph_mask_any(graph_t *graph, const row_mask_t *masks, int count);
-/* Validity of tokens (query k <- key k), jmt.md 5: the query's row and any key of the sample. */
+/* Validity of tokens (query k <- key k), jmt.md 5: the query's row and any key of the sample;
+ * causal: any key up to that row. */
 row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const row_mask_t *keys,
-                             int count);
+                             int count, bool causal);
 
 /* Marks x as the prediction of a target (kept until the end of the step; the loss starts there). */
 void graph_output(graph_t *graph, const char *name, value_t x);

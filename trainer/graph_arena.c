@@ -22,12 +22,17 @@ static void touch_inputs(graph_plan_t *plan, const node_t *node, int time) {
 }
 
 /* What kernels.h lets a backward read again: the inputs ... */
-static bool backward_data_reads_in(op_kind_t kind) {
-    return kind == OP_attention || kind == OP_add_layernorm || kind == OP_l2_normalize;
+static bool is_largest(const node_t *node) {
+    return node->kind == OP_select_token && node->attributes.token_rule == TOKEN_MAX;
 }
-/* ... and, because relu's derivative is seen in its result, the output. */
+static bool backward_data_reads_in(const node_t *node) {
+    return node->kind == OP_attention || node->kind == OP_add_layernorm ||
+           node->kind == OP_l2_normalize || node->kind == OP_softmax_gate || is_largest(node);
+}
+/* ... and, where the derivative is seen in the result, the output. */
 static bool backward_reads_out(const node_t *node) {
-    return node->kind == OP_relu || node->attributes.activation == ACTIVATION_RELU;
+    return node->kind == OP_relu || node->kind == OP_tanh || is_largest(node) ||
+           node->attributes.activation == ACTIVATION_RELU;
 }
 
 static void touch_forward(graph_plan_t *plan, int i, int saved, int time) {
@@ -56,7 +61,7 @@ static void touch_backward_data(graph_plan_t *plan, int i, int saved, int time) 
     for (int k = 0; k < node->input_count; k++) {
         touch(plan, plan->d_in[i][k].buffer, time);
     }
-    if (backward_data_reads_in(node->kind)) {
+    if (backward_data_reads_in(node)) {
         touch_inputs(plan, node, time);
     }
 }

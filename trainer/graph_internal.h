@@ -34,6 +34,7 @@ typedef struct mask_node {
     int64_t rows; /* per sample */
     row_mask_t a[OP_INPUTS_MAX], b[OP_INPUTS_MAX];
     int count;
+    bool causal; /* MASK_TOKENS */
 } mask_node_t;
 
 typedef struct named_value {

@@ -50,14 +50,22 @@ value_t linear_apply(graph_t *graph, const char *name, linear_t linear, value_t 
 
 /* --- attention ------------------------------------------------------------------------------- */
 
-attention_t attention_make(graph_t *graph, const char *name, int64_t dim, int64_t heads) {
-    attention_t a = {.dim = dim, .heads = heads};
+attention_t attention_make(graph_t *graph, const char *name, const block_spec_t *spec) {
+    int64_t dim = spec->dim;
+    attention_t a = {
+        .dim = dim, .heads = spec->heads, .causal = spec->causal, .dropout = spec->dropout};
     double xavier = sqrt(6.0 / (double)(4 * dim));
     a.in_weight = make(graph, name, "in_proj_weight", 3 * dim, dim, uniform(xavier));
     a.in_bias = make(graph, name, "in_proj_bias", 3 * dim, 0, constant(0.0));
     a.out_weight = make(graph, name, "out_proj.weight", dim, dim, uniform(1.0 / sqrt((double)dim)));
     a.out_bias = make(graph, name, "out_proj.bias", dim, 0, constant(0.0));
     return a;
+}
+
+static value_t drop(graph_t *graph, const char *name, value_t x, double probability) {
+    return probability > 0.0
+               ? graph_dropout(graph, name_of("%s.dropout", name).text, x, probability)
+               : x;
 }
 
 /* Rows [begin, begin + count) of the packed projection, applied to x. */
@@ -70,10 +78,11 @@ static value_t project(graph_t *graph, const char *name, const char *suffix, att
 
 static value_t attend(graph_t *graph, const char *name, attention_t a, value_t q, value_t k,
                       value_t v, row_mask_t keys, int64_t groups) {
-    value_t mixed =
-        graph_attention(graph, name_of("%s.attention", name).text, q, k, v, keys, groups, a.heads);
+    value_t mixed = graph_attention(graph, name_of("%s.attention", name).text, q, k, v, keys,
+                                    groups, a.heads, a.causal);
     linear_t out = {a.out_weight, a.out_bias};
-    return linear_apply(graph, name_of("%s.out_proj", name).text, out, mixed, ACTIVATION_NONE);
+    value_t y = linear_apply(graph, name_of("%s.out_proj", name).text, out, mixed, ACTIVATION_NONE);
+    return drop(graph, name, y, a.dropout);
 }
 
 value_t attention_self(graph_t *graph, const char *name, attention_t a, stream_t x,
@@ -99,51 +108,111 @@ value_t attention_cross(graph_t *graph, const char *name, attention_t a, value_t
 
 /* --- encoder --------------------------------------------------------------------------------- */
 
-static encoder_layer_t encoder_layer_make(graph_t *graph, const char *name, int64_t dim, int64_t ff,
-                                          int64_t heads) {
+static norm_t norm_make(graph_t *graph, const char *name, int64_t dim) {
+    return (norm_t){make(graph, name, "weight", dim, 0, constant(1.0)),
+                    make(graph, name, "bias", dim, 0, constant(0.0))};
+}
+
+static value_t norm_apply(graph_t *graph, const char *name, norm_t norm, value_t x, value_t y) {
+    return graph_add_layernorm(graph, name, x, y, weight_of(norm.gain), weight_of(norm.bias));
+}
+
+static encoder_layer_t encoder_layer_make(graph_t *graph, const char *name,
+                                          const block_spec_t *spec) {
     encoder_layer_t layer;
-    layer.attention = attention_make(graph, name_of("%s.attention", name).text, dim, heads);
-    layer.linear1 = linear_make(graph, name_of("%s.linear1", name).text, dim, ff);
-    layer.linear2 = linear_make(graph, name_of("%s.linear2", name).text, ff, dim);
-    layer.gain1 = make(graph, name, "norm1.weight", dim, 0, constant(1.0));
-    layer.bias1 = make(graph, name, "norm1.bias", dim, 0, constant(0.0));
-    layer.gain2 = make(graph, name, "norm2.weight", dim, 0, constant(1.0));
-    layer.bias2 = make(graph, name, "norm2.bias", dim, 0, constant(0.0));
+    layer.attention = attention_make(graph, name_of("%s.attention", name).text, spec);
+    layer.linear1 = linear_make(graph, name_of("%s.linear1", name).text, spec->dim, spec->ff);
+    layer.linear2 = linear_make(graph, name_of("%s.linear2", name).text, spec->ff, spec->dim);
+    layer.norm1 = norm_make(graph, name_of("%s.norm1", name).text, spec->dim);
+    layer.norm2 = norm_make(graph, name_of("%s.norm2", name).text, spec->dim);
     return layer;
 }
 
-encoder_t encoder_make(graph_t *graph, const char *name, int64_t layers, int64_t dim, int64_t ff,
-                       int64_t heads) {
-    REQUIRE(layers <= ENCODER_LAYERS_MAX);
-    encoder_t encoder = {.layers = layers};
-    for (int64_t i = 0; i < layers; i++) {
+parameter_t table_make(graph_t *graph, const char *name, int64_t rows, int64_t dim) {
+    return make(graph, name, "weight", rows, dim, uniform(1.0 / sqrt((double)dim)));
+}
+
+encoder_t encoder_make(graph_t *graph, const char *name, const block_spec_t *spec) {
+    REQUIRE(spec->layers <= ENCODER_LAYERS_MAX);
+    encoder_t encoder = {.layers = spec->layers, .position = spec->position};
+    if (spec->position == POSITION_LEARNED) {
+        encoder.positions =
+            table_make(graph, name_of("%s.position", name).text, graph_length(graph), spec->dim);
+    }
+    for (int64_t i = 0; i < spec->layers; i++) {
         encoder.layer[i] =
-            encoder_layer_make(graph, name_of("%s.encoder.%d", name, (int)i).text, dim, ff, heads);
+            encoder_layer_make(graph, name_of("%s.encoder.%d", name, (int)i).text, spec);
     }
     return encoder;
+}
+
+/* LN(x + W2 relu(W1 x + b1) + b2) */
+static value_t feed_forward(graph_t *graph, const char *name, const encoder_layer_t *layer,
+                            value_t x) {
+    double dropout = layer->attention.dropout;
+    name_t second = name_of("%s.linear2", name);
+    value_t hidden =
+        linear_apply(graph, name_of("%s.linear1", name).text, layer->linear1, x, ACTIVATION_RELU);
+    hidden = drop(graph, name, hidden, dropout);
+    value_t y = linear_apply(graph, second.text, layer->linear2, hidden, ACTIVATION_NONE);
+    y = drop(graph, second.text, y, dropout);
+    return norm_apply(graph, name_of("%s.norm2", name).text, layer->norm2, x, y);
 }
 
 static value_t encoder_layer_apply(graph_t *graph, const char *name, const encoder_layer_t *layer,
                                    stream_t x, int64_t groups) {
     value_t attended =
         attention_self(graph, name_of("%s.attention", name).text, layer->attention, x, groups);
-    value_t y = graph_add_layernorm(graph, name_of("%s.norm1", name).text, x.x, attended,
-                                    weight_of(layer->gain1), weight_of(layer->bias1));
-    value_t hidden =
-        linear_apply(graph, name_of("%s.linear1", name).text, layer->linear1, y, ACTIVATION_RELU);
-    value_t fed = linear_apply(graph, name_of("%s.linear2", name).text, layer->linear2, hidden,
-                               ACTIVATION_NONE);
-    return graph_add_layernorm(graph, name_of("%s.norm2", name).text, y, fed,
-                               weight_of(layer->gain2), weight_of(layer->bias2));
+    value_t y = norm_apply(graph, name_of("%s.norm1", name).text, layer->norm1, x.x, attended);
+    return feed_forward(graph, name, layer, y);
 }
 
 value_t encoder_apply(graph_t *graph, const char *name, const encoder_t *encoder, stream_t x,
                       int64_t groups) {
+    name_t position = name_of("%s.position", name);
+    if (encoder->position == POSITION_LEARNED) {
+        x.x = graph_add_rows(graph, position.text, x.x, encoder->positions);
+    } else if (encoder->position == POSITION_SINUSOIDAL) {
+        x.x = graph_add_waves(graph, position.text, x.x, graph_length(graph));
+    }
     for (int64_t i = 0; i < encoder->layers; i++) {
         x.x = encoder_layer_apply(graph, name_of("%s.encoder.%d", name, (int)i).text,
                                   &encoder->layer[i], x, groups);
     }
     return x.x;
+}
+
+/* --- cross-attention ------------------------------------------------------------------------- */
+
+cross_t cross_make(graph_t *graph, const char *name, const block_spec_t *spec, bool residual,
+                   bool feed_forward_too) {
+    cross_t cross = {.residual = residual, .feed_forward = feed_forward_too};
+    encoder_layer_t *layer = &cross.layer;
+    layer->attention = attention_make(graph, name, spec);
+    if (feed_forward_too) {
+        layer->linear1 = linear_make(graph, name_of("%s.linear1", name).text, spec->dim, spec->ff);
+        layer->linear2 = linear_make(graph, name_of("%s.linear2", name).text, spec->ff, spec->dim);
+    }
+    if (residual) {
+        layer->norm1 = norm_make(graph, name_of("%s.norm1", name).text, spec->dim);
+    }
+    if (feed_forward_too) {
+        layer->norm2 = norm_make(graph, name_of("%s.norm2", name).text, spec->dim);
+    }
+    return cross;
+}
+
+value_t cross_apply(graph_t *graph, const char *name, const cross_t *cross, value_t query,
+                    value_t projected, stream_t key_value) {
+    const encoder_layer_t *layer = &cross->layer;
+    value_t t = attention_cross(graph, name, layer->attention, projected, key_value, 1);
+    if (cross->residual) {
+        t = norm_apply(graph, name_of("%s.norm1", name).text, layer->norm1, query, t);
+    }
+    if (cross->feed_forward) {
+        t = feed_forward(graph, name_of("%s.ffn", name).text, layer, t);
+    }
+    return t;
 }
 
 /* --- head ------------------------------------------------------------------------------------ */

@@ -28,12 +28,28 @@ linear_t linear_make(graph_t *graph, const char *name, int64_t in, int64_t out);
 value_t linear_apply(graph_t *graph, const char *name, linear_t linear, value_t x,
                      activation_t activation);
 
+/* What the blocks of a model have in common. */
+typedef enum { POSITION_NONE, POSITION_SINUSOIDAL, POSITION_LEARNED } position_t;
+typedef struct block_spec {
+    int64_t layers, dim, ff, heads;
+    bool causal;         /* a row sees no later row */
+    double dropout;      /* of what attention and feed-forward parts hand on */
+    position_t position; /* added to what an encoder takes, relative to the window */
+} block_spec_t;
+
+/* Layer normalisation of a sum: LN(x + y). */
+typedef struct norm {
+    parameter_t gain, bias;
+} norm_t;
+
 /* Multi-head attention, packed projections: in_proj_weight [3d, d] rows Q, K, V (jmt.md 1.6.2). */
 typedef struct attention {
     int64_t dim, heads;
+    bool causal;
+    double dropout;
     parameter_t in_weight, in_bias, out_weight, out_bias;
 } attention_t;
-attention_t attention_make(graph_t *graph, const char *name, int64_t dim, int64_t heads);
+attention_t attention_make(graph_t *graph, const char *name, const block_spec_t *spec);
 /* Self-attention of `groups` independent sequences per sample. */
 value_t attention_self(graph_t *graph, const char *name, attention_t attention, stream_t x,
                        int64_t groups);
@@ -47,17 +63,33 @@ value_t attention_cross(graph_t *graph, const char *name, attention_t attention,
 typedef struct encoder_layer {
     attention_t attention;
     linear_t linear1, linear2;
-    parameter_t gain1, bias1, gain2, bias2;
+    norm_t norm1, norm2;
 } encoder_layer_t;
 enum { ENCODER_LAYERS_MAX = 32 };
 typedef struct encoder {
     int64_t layers;
+    position_t position;
+    parameter_t positions; /* learned: [length, dim] */
     encoder_layer_t layer[ENCODER_LAYERS_MAX];
 } encoder_t;
-encoder_t encoder_make(graph_t *graph, const char *name, int64_t layers, int64_t dim, int64_t ff,
-                       int64_t heads);
+encoder_t encoder_make(graph_t *graph, const char *name, const block_spec_t *spec);
 value_t encoder_apply(graph_t *graph, const char *name, const encoder_t *encoder, stream_t x,
                       int64_t groups);
+
+/* A learned table of `rows` rows for graph_add_rows. */
+parameter_t table_make(graph_t *graph, const char *name, int64_t rows, int64_t dim);
+
+/* Cross-attention of streams (jmt.md 1.6.3) with what may stand around it (1.6.6):
+ * t = MHA(q, k); residual: t = LN(q + t); feed_forward: t = LN(t + W2 relu(W1 t + b1) + b2). */
+typedef struct cross {
+    encoder_layer_t layer; /* only the parts that are there */
+    bool residual, feed_forward;
+} cross_t;
+cross_t cross_make(graph_t *graph, const char *name, const block_spec_t *spec, bool residual,
+                   bool feed_forward);
+/* projected: attention_query of `query`. */
+value_t cross_apply(graph_t *graph, const char *name, const cross_t *cross, value_t query,
+                    value_t projected, stream_t key_value);
 
 /* Heads, Linear -> ReLU -> Dropout -> Linear (jmt.md 1.6.5), in two halves, because targets may
  * share the first: NAME.0 (and .2, the dropout), and TARGET.head.3, which is the graph's output

@@ -10,36 +10,80 @@
  *   (4)  z = SelfAttention(Encoder(t1..tT)), last  over the T tokens of a time step   jmt.md 1.6.4
  *
  * Heads follow in models.c. A masked step of a modality is 0 in (1), no key in (2) and (3), and
- * makes the tokens that query it invalid in (4); last is the last valid one (jmt.md 5). */
-#include "trainer/models.h"
-
+ * makes the tokens that query it invalid in (4); last is the last valid one (jmt.md 5).
+ *
+ * Settings may leave branches out of (3), give each its own weights and put the usual blocks around
+ * it, and choose another (4); `jmt_no_joint` has no J, and `mt`, the vanilla multimodal transformer
+ * (jmt.md 1.8), neither J nor (4) but z = W [t1; ...; tT] + b. */
 #include <string.h>
+
+#include "trainer/branches.h"
 
 /* Order of creation is that of jmt.md, appendix A. */
 typedef struct jmt {
-    int modalities, streams; /* the last stream is J */
+    int modalities, streams, branches; /* J, if there, is the last stream */
     const char *name[STREAMS_MAX];
+    branch_t branch[OP_INPUTS_MAX];
+    bool separate;
     linear_t projection;            /* (1) */
     encoder_t encoder[STREAMS_MAX]; /* (2) */
-    attention_t cross[STREAMS_MAX]; /* (3), by query */
-    encoder_t token_encoder;        /* (4) */
-    attention_t token_attention;
+    cross_t cross[OP_INPUTS_MAX];   /* (3), by branch */
 } jmt_t;
 
-static jmt_t make_parameters(graph_t *graph, const config_t *config, const model_input_t *input) {
-    int64_t dim = config->model.dim, ff = config->model.ff, heads = config->model.heads;
-    jmt_t jmt = {.modalities = input->count, .streams = input->count + 1};
+static bool in_use(const jmt_t *jmt, int stream) {
+    return branches_have(jmt->branch, jmt->branches, stream);
+}
+
+/* The parameters of branch b: its own, or those of its query's stream. */
+static name_t cross_name(const jmt_t *jmt, int b) {
+    const char *query = jmt->name[jmt->branch[b].query], *key = jmt->name[jmt->branch[b].key];
+    return jmt->separate ? name_of("%s.cross.%s", query, key) : name_of("%s.cross", query);
+}
+
+/* The first branch with the weights of branch b. */
+static int first_of(const jmt_t *jmt, int b) {
+    int first = 0;
+    while (!jmt->separate && jmt->branch[first].query != jmt->branch[b].query) {
+        first++;
+    }
+    return jmt->separate ? b : first;
+}
+
+/* Shared sets in the order of their streams, separate ones in the order of the branches. */
+static void make_cross(graph_t *graph, const config_t *config, const block_spec_t *spec,
+                       jmt_t *jmt) {
+    for (int s = 0; s < (jmt->separate ? 1 : jmt->streams); s++) {
+        for (int b = 0; b < jmt->branches; b++) {
+            int first = first_of(jmt, b);
+            if (!jmt->separate && jmt->branch[b].query != s) {
+                continue;
+            }
+            jmt->cross[b] = first < b
+                                ? jmt->cross[first]
+                                : cross_make(graph, cross_name(jmt, b).text, spec,
+                                             config->model.cross_residual, config->model.cross_ffn);
+        }
+    }
+}
+
+static jmt_t make_parameters(graph_t *graph, const config_t *config, const model_input_t *input,
+                             bool joint) {
+    block_spec_t spec = spec_of(config);
+    jmt_t jmt = {.modalities = input->count, .streams = input->count + joint};
     memcpy(jmt.name, input->name, sizeof jmt.name);
     jmt.name[jmt.modalities] = JOINT_NAME;
-    jmt.projection = linear_make(graph, "joint.projection", jmt.modalities * dim, dim);
-    for (int s = 0; s < jmt.streams; s++) {
-        jmt.encoder[s] = encoder_make(graph, jmt.name[s], config->model.layers, dim, ff, heads);
+    jmt.separate = strcmp(config->model.cross_weights, "separate") == 0;
+    jmt.branches = list_branches(config, jmt.name, jmt.modalities, joint, jmt.branch);
+    if (joint && in_use(&jmt, jmt.modalities)) {
+        jmt.projection =
+            linear_make(graph, "joint.projection", jmt.modalities * spec.dim, spec.dim);
     }
     for (int s = 0; s < jmt.streams; s++) {
-        jmt.cross[s] = attention_make(graph, name_of("%s.cross", jmt.name[s]).text, dim, heads);
+        if (in_use(&jmt, s)) {
+            jmt.encoder[s] = encoder_make(graph, jmt.name[s], &spec);
+        }
     }
-    jmt.token_encoder = encoder_make(graph, TOKEN_NAME, 1, dim, ff, heads);
-    jmt.token_attention = attention_make(graph, "token.attention", dim, heads);
+    make_cross(graph, config, &spec, &jmt);
     return jmt;
 }
 
@@ -50,76 +94,75 @@ static stream_t joint_stream(graph_t *graph, const jmt_t *jmt, const model_input
     return all;
 }
 
-typedef struct branch {
-    int query, key; /* streams */
-} branch_t;
-
-/* Token order: both directions of each pair i < j of modalities, then J <- m, m <- J. */
-static int list_branches(int modalities, branch_t branches[OP_INPUTS_MAX]) {
-    int count = 0, joint = modalities;
-    for (int i = 0; i < modalities; i++) {
-        for (int j = i + 1; j < modalities; j++) {
-            branches[count++] = (branch_t){i, j};
-            branches[count++] = (branch_t){j, i};
+/* (3) */
+static void cross_attend(graph_t *graph, const jmt_t *jmt, const stream_t *stream,
+                         tokens_t *tokens_out) {
+    value_t query[OP_INPUTS_MAX]; /* once for all branches with the same weights (jmt.md 7.3) */
+    for (int s = 0; s < (jmt->separate ? 1 : jmt->streams); s++) {
+        for (int b = 0; b < jmt->branches; b++) {
+            if (jmt->separate || jmt->branch[b].query == s) {
+                int first = first_of(jmt, b);
+                query[b] = first < b ? query[first]
+                                     : attention_query(graph, cross_name(jmt, b).text,
+                                                       jmt->cross[b].layer.attention,
+                                                       stream[jmt->branch[b].query].x);
+            }
         }
     }
-    for (int m = 0; m < modalities; m++) {
-        branches[count++] = (branch_t){joint, m};
-        branches[count++] = (branch_t){m, joint};
+    tokens_out->count = jmt->branches;
+    for (int b = 0; b < jmt->branches; b++) {
+        int q = jmt->branch[b].query, k = jmt->branch[b].key;
+        tokens_out->name[b] = name_of("%s.cross.%s", jmt->name[q], jmt->name[k]);
+        tokens_out->x[b] = cross_apply(graph, tokens_out->name[b].text, &jmt->cross[b], stream[q].x,
+                                       query[b], stream[k]);
+        tokens_out->query[b] = stream[q].mask;
+        tokens_out->key[b] = stream[k].mask;
     }
-    return count;
 }
 
-/* (3): all tokens of a time step below one another, [length * tokens, dim]. */
-static stream_t cross_attend(graph_t *graph, const jmt_t *jmt, const stream_t *stream,
-                             int *tokens_out) {
-    value_t query[STREAMS_MAX]; /* projected once for all branches of the stream (jmt.md 7.3) */
-    for (int s = 0; s < jmt->streams; s++) {
-        query[s] = attention_query(graph, name_of("%s.cross", jmt->name[s]).text, jmt->cross[s],
-                                   stream[s].x);
+/* (1) to (3) */
+static void make_tokens(graph_t *graph, const config_t *config, const model_input_t *input,
+                        bool joint, tokens_t *tokens_out) {
+    jmt_t jmt = make_parameters(graph, config, input, joint);
+    stream_t stream[STREAMS_MAX];
+    memcpy(stream, input->stream, sizeof stream);
+    if (joint && in_use(&jmt, jmt.modalities)) {
+        stream[jmt.modalities] = joint_stream(graph, &jmt, input);
     }
-    branch_t branches[OP_INPUTS_MAX];
-    value_t token[OP_INPUTS_MAX];
-    row_mask_t query_mask[OP_INPUTS_MAX], key_mask[OP_INPUTS_MAX];
-    int tokens = list_branches(jmt->modalities, branches);
-    for (int t = 0; t < tokens; t++) {
-        int q = branches[t].query, k = branches[t].key;
-        name_t name = name_of("%s.cross.%s", jmt->name[q], jmt->name[k]);
-        token[t] = attention_cross(graph, name.text, jmt->cross[q], query[q], stream[k], 1);
-        query_mask[t] = stream[q].mask;
-        key_mask[t] = stream[k].mask;
+    for (int s = 0; s < jmt.streams; s++) {
+        if (in_use(&jmt, s)) { /* (2) */
+            stream[s].x = encoder_apply(graph, jmt.name[s], &jmt.encoder[s], stream[s], 1);
+        }
     }
-    *tokens_out = tokens;
-    return (stream_t){graph_tokens(graph, "token.stack", token, tokens),
-                      graph_mask_tokens(graph, query_mask, key_mask, tokens)};
+    cross_attend(graph, &jmt, stream, tokens_out);
 }
 
 /* (4) */
-static value_t fuse_tokens(graph_t *graph, const jmt_t *jmt, stream_t stack, int tokens,
-                           token_rule_t rule) {
-    int64_t length = graph_length(graph);
-    const attention_t *attention = &jmt->token_attention;
-    stack.x = encoder_apply(graph, TOKEN_NAME, &jmt->token_encoder, stack, length);
-    if (rule == TOKEN_MEAN) {
-        value_t all = attention_self(graph, "token.attention", *attention, stack, length);
-        return graph_select_token(graph, "token.mean", all, tokens, stack.mask, rule);
+static value_t fuse_tokens(graph_t *graph, const config_t *config, const tokens_t *tokens,
+                           int64_t fc_width) {
+    if (strcmp(config->model.output, "fc") == 0) {
+        return output_fc(graph, config, tokens, fc_width);
     }
-    /* Of the last attention one row is read: the query of the selected token is enough. */
-    value_t last = graph_select_token(graph, "token.last", stack.x, tokens, stack.mask, rule);
-    value_t query = attention_query(graph, "token.attention", *attention, last);
-    return attention_cross(graph, "token.attention", *attention, query, stack, length);
+    if (strcmp(config->model.output, "concat_encoder") == 0) {
+        return output_concat_encoder(graph, config, tokens);
+    }
+    return output_self_attention(graph, config, tokens);
 }
 
 value_t model_jmt(graph_t *graph, const config_t *config, const model_input_t *input) {
-    jmt_t jmt = make_parameters(graph, config, input);
-    stream_t stream[STREAMS_MAX];
-    memcpy(stream, input->stream, sizeof stream);
-    stream[jmt.modalities] = joint_stream(graph, &jmt, input);
-    for (int s = 0; s < jmt.streams; s++) { /* (2) */
-        stream[s].x = encoder_apply(graph, jmt.name[s], &jmt.encoder[s], stream[s], 1);
-    }
-    int tokens = 0;
-    stream_t stack = cross_attend(graph, &jmt, stream, &tokens);
-    bool mean = strcmp(config->model.token, "mean") == 0;
-    return fuse_tokens(graph, &jmt, stack, tokens, mean ? TOKEN_MEAN : TOKEN_LAST);
+    tokens_t tokens;
+    make_tokens(graph, config, input, true, &tokens);
+    return fuse_tokens(graph, config, &tokens, 2 * config->model.dim);
+}
+
+value_t model_jmt_no_joint(graph_t *graph, const config_t *config, const model_input_t *input) {
+    tokens_t tokens;
+    make_tokens(graph, config, input, false, &tokens);
+    return fuse_tokens(graph, config, &tokens, config->model.dim);
+}
+
+value_t model_mt(graph_t *graph, const config_t *config, const model_input_t *input) {
+    tokens_t tokens;
+    make_tokens(graph, config, input, false, &tokens);
+    return output_fc(graph, config, &tokens, config->model.dim);
 }

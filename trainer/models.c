@@ -8,20 +8,39 @@
 typedef struct model_row {
     const char *name;
     int modalities_min, modalities_max;
-    bool plain; /* no L2-normalisation; targets share the hidden layer of the head */
+    bool plain;     /* no L2-normalisation; targets share the hidden layer of the head */
+    bool own_heads; /* the outputs are made by `build` */
     value_t (*build)(graph_t *graph, const config_t *config, const model_input_t *input);
 } model_row_t;
 
 /* `majority` sees nothing: its output is a constant, set from training labels. The most modalities
  * are those whose M (M + 1) tokens or M (M - 1) pairs are at most OP_INPUTS_MAX. */
 static const model_row_t models[] = {
-    {"jmt", 1, 7, false, model_jmt},
-    {"mt", 2, 8, false, model_mt},
-    {"concat", 1, CONFIG_MODALITIES_MAX, false, model_concat},
-    {"concat_encoder", 1, CONFIG_MODALITIES_MAX, false, model_concat_encoder},
-    {"unimodal", 1, 1, true, model_unimodal},
-    {"majority", 1, CONFIG_MODALITIES_MAX, true, NULL},
+    {"jmt", 1, 7, false, false, model_jmt},
+    {"jmt_no_joint", 2, 8, false, false, model_jmt_no_joint},
+    {"mt", 2, 8, false, false, model_mt},
+    {"concat", 1, CONFIG_MODALITIES_MAX, false, false, model_concat},
+    {"concat_att", 1, CONFIG_MODALITIES_MAX, false, false, model_concat_att},
+    {"concat_encoder", 1, CONFIG_MODALITIES_MAX, false, false, model_concat_encoder},
+    {"decision", 1, CONFIG_MODALITIES_MAX, true, true, model_decision},
+    {"unimodal", 1, 1, true, false, model_unimodal},
+    {"majority", 1, CONFIG_MODALITIES_MAX, true, true, NULL},
 };
+
+block_spec_t spec_of(const config_t *config) {
+    const char *position = config->model.position;
+    return (block_spec_t){
+        .layers = config->model.layers,
+        .dim = config->model.dim,
+        .ff = config->model.ff,
+        .heads = config->model.heads,
+        .causal = config->model.causal,
+        .dropout = config->model.dropout,
+        .position = strcmp(position, "learned") == 0      ? POSITION_LEARNED
+                    : strcmp(position, "sinusoidal") == 0 ? POSITION_SINUSOIDAL
+                                                          : POSITION_NONE,
+    };
+}
 
 int64_t target_columns(const target_config_t *target) {
     return strcmp(target->loss, "cross_entropy") == 0 ? target->classes : 1;
@@ -123,7 +142,7 @@ static name_t hidden_name(const config_t *config, int target, bool shared) {
 }
 
 static void build_heads(graph_t *graph, const config_t *config, bool shared, value_t x) {
-    int64_t dim = config->model.dim, width = config->model.head_hidden;
+    int64_t dim = graph_columns_of(graph, x), width = config->model.head_hidden;
     linear_t hidden[CONFIG_TARGETS_MAX], out[CONFIG_TARGETS_MAX];
     for (int t = 0; t < config->target_count; t++) {
         hidden[t] = shared && t > 0
@@ -195,7 +214,10 @@ status_t model_build(const config_t *config, const int64_t *dims, graph_t **grap
         model_input_t input = {0};
         status = build_inputs(graph, config, dims, !row->plain, &input);
         if (status == STATUS_OK) {
-            build_heads(graph, config, row->plain, row->build(graph, config, &input));
+            value_t x = row->build(graph, config, &input);
+            if (!row->own_heads) {
+                build_heads(graph, config, row->plain, x);
+            }
         }
     }
     if (status == STATUS_OK) {

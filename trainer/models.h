@@ -28,15 +28,35 @@ status_t model_build(const config_t *config, const int64_t *dims, graph_t **grap
 /* Indices into config->modalities of those the model uses, in order; the number of them. */
 int model_modalities(const config_t *config, int indices[CONFIG_MODALITIES_MAX]);
 
+/* What all blocks of the model have in common, from the configuration. */
+block_spec_t spec_of(const config_t *config);
+
+/* One token per branch and time step, each [length, model.dim], and the masks of the streams that
+ * ask (query) and are asked (key). */
+typedef struct tokens {
+    int count;
+    value_t x[OP_INPUTS_MAX];
+    row_mask_t query[OP_INPUTS_MAX], key[OP_INPUTS_MAX];
+    name_t name[OP_INPUTS_MAX];
+} tokens_t;
+
+/* The forms of model.output (model_output.c), parameters included: tokens to [length, width]. */
+value_t output_self_attention(graph_t *graph, const config_t *config, const tokens_t *tokens);
+value_t output_fc(graph_t *graph, const config_t *config, const tokens_t *tokens, int64_t width);
+value_t output_concat_encoder(graph_t *graph, const config_t *config, const tokens_t *tokens);
+
 /* Output columns of a target: its classes, or 1. */
 int64_t target_columns(const target_config_t *target);
 
 /* One function per model: its parameters in the order of jmt.md appendix A, then the computation.
- * It returns [length, model.dim] per sample; model_build puts the heads on it: one per target, or,
- * for `unimodal`, one hidden layer for all targets (512-128-2, jmt.md 1.8). */
+ * It returns [length, width] per sample; model_build puts the heads on it: one per target, or, for
+ * `unimodal`, one hidden layer for all targets (512-128-2, jmt.md 1.8). `decision` has its own. */
 value_t model_jmt(graph_t *graph, const config_t *config, const model_input_t *input);
+value_t model_jmt_no_joint(graph_t *graph, const config_t *config, const model_input_t *input);
 value_t model_mt(graph_t *graph, const config_t *config, const model_input_t *input);
 value_t model_concat(graph_t *graph, const config_t *config, const model_input_t *input);
+value_t model_concat_att(graph_t *graph, const config_t *config, const model_input_t *input);
+value_t model_decision(graph_t *graph, const config_t *config, const model_input_t *input);
 value_t model_concat_encoder(graph_t *graph, const config_t *config, const model_input_t *input);
 value_t model_unimodal(graph_t *graph, const config_t *config, const model_input_t *input);
 

@@ -20,7 +20,12 @@ static status_t fill(trainer_t *t, double *samples_out) {
     *samples_out = 0.0;
     for (int64_t slot = 0; slot < t->batch.slots; slot++) {
         bool real = first + slot < t->train_count;
-        TRY(batch_fill(&t->batch, SPLIT_TRAIN, slot, real ? t->order[first + slot] : -1));
+        int64_t sample = real ? t->order[first + slot] : -1;
+        TRY(batch_fill(&t->batch, SPLIT_TRAIN, slot, sample));
+        if (real && t->config->model.modality_dropout > 0.0) {
+            batch_drop_modalities(&t->batch, slot, sample, (uint64_t)t->config->seed,
+                                  (uint64_t)t->progress.step, t->config->model.modality_dropout);
+        }
         *samples_out += real ? 1.0 : 0.0;
     }
     return STATUS_OK;

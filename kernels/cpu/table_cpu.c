@@ -13,6 +13,10 @@
     OP_PROTOTYPES(select_token, isa_suffix)                                                        \
     OP_PROTOTYPES(dropout, isa_suffix)                                                             \
     OP_PROTOTYPES(sum, isa_suffix)                                                                 \
+    OP_PROTOTYPES(tanh, isa_suffix)                                                                \
+    OP_PROTOTYPES(softmax_gate, isa_suffix)                                                        \
+    OP_PROTOTYPES(add_rows, isa_suffix)                                                            \
+    OP_PROTOTYPES(add_waves, isa_suffix)                                                           \
     TABLE_PROTOTYPES(isa_suffix)
 
 #define CPU_TABLE(isa_suffix)                                                                      \
@@ -25,7 +29,9 @@
                     OP_ROW(relu, isa_suffix) OP_ROW(l2_normalize, isa_suffix)                      \
                         OP_ROW(mask_rows, isa_suffix) OP_ROW(concat, isa_suffix)                   \
                             OP_ROW(select_token, isa_suffix) OP_ROW(dropout, isa_suffix)           \
-                                OP_ROW(sum, isa_suffix)},                                          \
+                                OP_ROW(sum, isa_suffix) OP_ROW(tanh, isa_suffix)                   \
+                                    OP_ROW(softmax_gate, isa_suffix) OP_ROW(add_rows, isa_suffix)  \
+                                        OP_ROW(add_waves, isa_suffix)},                            \
         TABLE_REST(isa_suffix),                                                                    \
     }
 

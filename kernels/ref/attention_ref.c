@@ -3,6 +3,7 @@
 #include "kernels/ref/real.h"
 
 typedef struct head {
+    bool causal;
     int64_t queries, keys, cols; /* cols: of one head */
     int64_t group, first_col;
     real_t *probability; /* [queries, keys] */
@@ -14,6 +15,7 @@ status_t REAL(attention_plan)(const op_description_t *description, op_plan_t **p
     REQUIRE(description->input_count == 3);
     REQUIRE(a->heads > 0 && description->out.cols % a->heads == 0);
     REQUIRE(description->out.rows == a->groups * a->query_len);
+    REQUIRE(!a->causal || a->query_len == a->key_len);
     REQUIRE(description->in[0].rows == a->groups * a->query_len);
     REQUIRE(description->in[1].rows == a->groups * a->key_len);
     REQUIRE(description->in[2].rows == a->groups * a->key_len);
@@ -33,6 +35,7 @@ static head_t head_at(const op_plan_t *plan, const op_call_t *call, int shard, i
     const op_attributes_t *a = &plan->description.attributes;
     int64_t cols = plan->description.out.cols / a->heads;
     return (head_t){
+        .causal = a->causal,
         .queries = a->query_len,
         .keys = a->key_len,
         .cols = cols,
@@ -83,7 +86,10 @@ static void head_forward(const head_t *h, const op_call_t *call, int shard) {
     }
     real_t scale = 1 / real_sqrt((real_t)h->cols);
     for (int64_t i = 0; i < h->queries; i++) {
-        softmax_row(h->probability + i * h->keys, valid, h->keys, scale);
+        int64_t seen = h->causal ? i + 1 : h->keys;
+        real_t *row = h->probability + i * h->keys;
+        softmax_row(row, valid, seen, scale);
+        memset(row + seen, 0, (size_t)(h->keys - seen) * sizeof(real_t));
     }
     REAL(matmul)
     (h->queries, h->cols, h->keys, h->probability, h->keys, 1, block(v, shard, h, h->keys),

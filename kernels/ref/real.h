@@ -25,11 +25,13 @@ typedef double real_t;
 #define REAL_DTYPE DTYPE_F64
 static inline real_t real_exp(real_t x) { return exp(x); }
 static inline real_t real_sqrt(real_t x) { return sqrt(x); }
+static inline real_t real_tanh(real_t x) { return tanh(x); }
 #else
 typedef float real_t;
 #define REAL_DTYPE DTYPE_F32
 static inline real_t real_exp(real_t x) { return expf(x); }
 static inline real_t real_sqrt(real_t x) { return sqrtf(x); }
+static inline real_t real_tanh(real_t x) { return tanhf(x); }
 #endif
 
 struct op_plan {

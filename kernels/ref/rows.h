@@ -18,6 +18,10 @@
 #define WEIGHTS_select_token(function)  NULL
 #define WEIGHTS_dropout(function)       NULL
 #define WEIGHTS_sum(function)           NULL
+#define WEIGHTS_tanh(function)          NULL
+#define WEIGHTS_softmax_gate(function)  NULL
+#define WEIGHTS_add_rows(function)      function
+#define WEIGHTS_add_waves(function)     NULL
 
 #define OP_PROTOTYPES(name, suffix)                                                                \
     status_t ROW_NAME(name##_plan, suffix)(const op_description_t *description,                    \

@@ -85,11 +85,12 @@ NAMES = ("video", "audio", "text", "pulse")
 DIMS = (12, 9, 12, 4) # where they differ from model.dim a linear front stands before
 
 
-def _masked_config(model, count, token, layers):
+def _masked_config(model, count, token, layers, options=(), window=LENGTH + 4):
     lines = [f"batch: {BATCH}", "virtual_shards: 1",
              "model:", f"  name: {model}", f"  dim: {DIM}", f"  ff: {FF}", f"  heads: {HEADS}",
              f"  layers: {layers}", f"  head_hidden: {HIDDEN}", f"  token: {token}",
-             "data:", f"  window: {LENGTH + 4}", "  standardize: none", "modalities:"]
+             *(f"  {key}: {value}" for key, value in options),
+             "data:", f"  window: {window}", "  standardize: none", "modalities:"]
     lines += [f"  {NAMES[m]}: {{dim: {DIMS[m]}}}" for m in range(count)]
     lines += ["targets:", "  valence: {loss: ccc}",
               "  kind: {loss: cross_entropy, classes: 3, weight: 0.7}",
@@ -140,4 +141,66 @@ def masked():
         name = f"masked_{model}_{count}_{token}_{layers}"
         cases.append(Case(name, _masked_config(model, count, token, layers), [], _masked_weight,
                           _masked_batch(count, number % 2 == 1), 12))
+    return cases
+
+
+# --- every form of the fusion ---------------------------------------------------------------------
+
+EVERYTHING = "cross_weights: separate, cross_residual: true, cross_ffn: true, position: learned, " \
+             "token_type: true, causal: true, token: max, branches: [-video<-text, -joint<-audio]"
+VARIANTS = (
+    ("no_joint_2", "jmt_no_joint", 2, 1, ""),
+    ("no_joint_3_mean", "jmt_no_joint", 3, 1, "token: mean"),
+    ("concat_att_1", "concat_att", 1, 1, ""),
+    ("concat_att_3", "concat_att", 3, 1, ""),
+    ("decision_1", "decision", 1, 1, ""),
+    ("decision_3", "decision", 3, 1, ""),
+    ("separate_3", "jmt", 3, 1, "cross_weights: separate"),
+    ("separate_mt_3", "mt", 3, 1, "cross_weights: separate"),
+    ("keep_3", "jmt", 3, 1, "branches: [text<-joint, video<-audio, joint<-text]"),
+    ("drop_3", "jmt", 3, 1, "branches: [-joint<-text, -audio<-text]"),
+    ("keep_two_streams", "jmt", 2, 1, "branches: [video<-audio, audio<-video]"),
+    ("keep_one", "mt", 2, 1, "branches: [audio<-video]"),
+    ("fc_2", "jmt", 2, 1, "output: fc"),
+    ("fc_no_joint_3", "jmt_no_joint", 3, 1, "output: fc"),
+    ("concat_encoder_2", "jmt", 2, 1, "output: concat_encoder"),
+    ("max_3", "jmt", 3, 1, "token: max"),
+    ("concat_2", "jmt", 2, 1, "token: concat"),
+    ("residual_2", "jmt", 2, 1, "cross_residual: true"),
+    ("residual_separate_mt_3", "mt", 3, 1, "cross_residual: true, cross_weights: separate"),
+    ("ffn_2", "jmt", 2, 1, "cross_ffn: true"),
+    ("residual_ffn_3", "jmt", 3, 2, "cross_residual: true, cross_ffn: true"),
+    ("sinusoidal_2", "jmt", 2, 2, "position: sinusoidal"),
+    ("learned_3", "jmt", 3, 1, "position: learned"),
+    ("learned_encoder_2", "concat_encoder", 2, 1, "position: learned"),
+    ("type_2", "jmt", 2, 1, "token_type: true"),
+    ("causal_2", "jmt", 2, 1, "causal: true"),
+    ("causal_mt_3", "mt", 3, 1, "causal: true"),
+    ("causal_concat_encoder_2", "concat_encoder", 2, 2, "causal: true"),
+    ("causal_output_encoder_2", "jmt", 2, 1, "causal: true, output: concat_encoder"),
+    ("everything_3", "jmt", 3, 2, EVERYTHING),
+)
+
+
+def _options(text):
+    """"a: b, c: [d, e]" -> [(a, b), (c, "[d, e]")]"""
+    pairs = []
+    for part in text.split(", ") if text else []:
+        if ": " in part:
+            pairs.append(part.split(": ", 1))
+        else:
+            pairs[-1][1] += ", " + part
+    return pairs
+
+
+def variants():
+    """The odd sizes and masks above, with what can be set about the fusion."""
+    cases = []
+    for number, (name, model, count, layers, text) in enumerate(VARIANTS):
+        options = dict(_options(text))
+        token = options.pop("token", "last")
+        cases.append(Case("variant_" + name,
+                          _masked_config(model, count, token, layers, options.items(),
+                                         LENGTH), [],
+                          _masked_weight, _masked_batch(count, number % 2 == 1), 12))
     return cases

@@ -21,11 +21,19 @@ class Spec:
         self.heads, self.layers = model["heads"], model["layers"]
         self.head_hidden, self.token = model["head_hidden"], model["token"]
         self.head_dropout = model["head_dropout"]
+        self.output, self.position = model["output"], model["position"]
+        self.separate = model["cross_weights"] == "separate"
+        self.residual, self.cross_ffn = model["cross_residual"], model["cross_ffn"]
+        self.token_type, self.causal = model["token_type"], model["causal"]
+        self.length = config["data"]["window"]
+        branches = model["branches"]
+        self.branch_words = branches.split() if isinstance(branches, str) else list(branches)
         chosen = model["modalities"]
         if isinstance(chosen, str):
             chosen = chosen.split()
         self.modalities = list(chosen) or list(config["modalities"])
         self.dims = [config["modalities"][name]["dim"] for name in self.modalities]
+        self.streams = self.modalities + (["joint"] if self.model == "jmt" else [])
         self.fronts = []
         for name, dim in zip(self.modalities, self.dims):
             front = config["modalities"][name]["front"]
@@ -38,6 +46,26 @@ class Spec:
         return t["classes"] if t["loss"] == "cross_entropy" else 1
 
 
+def branches(spec):
+    """[(query, key)] by stream: both directions of each pair of modalities, then with J."""
+    count = len(spec.modalities)
+    out = [pair for i in range(count) for j in range(i + 1, count) for pair in ((i, j), (j, i))]
+    if spec.model == "jmt":
+        out += [pair for m in range(count) for pair in ((count, m), (m, count))]
+    words = spec.branch_words
+    if not words:
+        return out
+    names = [spec.streams[q] + "<-" + spec.streams[k] for q, k in out]
+    if words[0].startswith("-"):
+        return [b for b, name in zip(out, names) if "-" + name not in words]
+    return [b for b, name in zip(out, names) if name in words]
+
+
+def cross_name(spec, q, k):
+    name = spec.streams[q] + ".cross"
+    return name + "." + spec.streams[k] if spec.separate else name
+
+
 def shapes(spec):
     """[(name, shape)] in order of creation."""
     out, d = [], spec.dim
@@ -46,50 +74,91 @@ def shapes(spec):
         out.append((name + ".weight", (outputs, inputs)))
         out.append((name + ".bias", (outputs,)))
 
-    def attention(name):
+    def norm(name, d):
+        out.append((name + ".weight", (d,)))
+        out.append((name + ".bias", (d,)))
+
+    def attention(name, d=d):
         out.append((name + ".in_proj_weight", (3 * d, d)))
         out.append((name + ".in_proj_bias", (3 * d,)))
         out.append((name + ".out_proj.weight", (d, d)))
         out.append((name + ".out_proj.bias", (d,)))
 
-    def encoder(name, layers):
+    def encoder(name, layers, d=d, over_time=True):
+        if over_time and spec.position == "learned":
+            out.append((name + ".position.weight", (spec.length, d)))
         for i in range(layers):
             layer = f"{name}.encoder.{i}"
-            attention(layer + ".attention")
+            attention(layer + ".attention", d)
             linear(layer + ".linear1", d, spec.ff)
             linear(layer + ".linear2", spec.ff, d)
-            for norm in (".norm1", ".norm2"):
-                out.append((layer + norm + ".weight", (d,)))
-                out.append((layer + norm + ".bias", (d,)))
+            norm(layer + ".norm1", d)
+            norm(layer + ".norm2", d)
+
+    def cross(name):
+        attention(name)
+        if spec.cross_ffn:
+            linear(name + ".linear1", d, spec.ff)
+            linear(name + ".linear2", spec.ff, d)
+        if spec.residual:
+            norm(name + ".norm1", d)
+        if spec.cross_ffn:
+            norm(name + ".norm2", d)
+
+    def transformer():
+        """Returns how wide the heads are."""
+        chosen = branches(spec)
+        used = {stream for branch in chosen for stream in branch}
+        if spec.model == "jmt" and count in used:
+            linear("joint.projection", count * d, d)
+        for s, name in enumerate(spec.streams):
+            if s in used:
+                encoder(name, spec.layers)
+        if spec.separate:
+            for q, k in chosen:
+                cross(cross_name(spec, q, k))
+        else:
+            for s in sorted({q for q, _ in chosen}):
+                cross(spec.streams[s] + ".cross")
+        tokens = len(chosen)
+        if spec.model == "mt" or spec.output == "fc":
+            wide = 2 * d if spec.model == "jmt" else d
+            linear("fusion", tokens * d, wide)
+            return wide
+        if spec.output == "concat_encoder":
+            encoder("fusion", 1, tokens * d, False)
+            return tokens * d
+        if spec.token_type:
+            out.append(("token.type.weight", (tokens, d)))
+        encoder("token", 1, d, False)
+        attention("token.attention")
+        return tokens * d if spec.token == "concat" else d
 
     count = len(spec.modalities)
     for name, dim, front in zip(spec.modalities, spec.dims, spec.fronts):
         if front:
             linear(name + ".front", dim, d)
-    if spec.model == "jmt":
-        linear("joint.projection", count * d, d)
-        for name in spec.modalities + ["joint"]:
-            encoder(name, spec.layers)
-        for name in spec.modalities + ["joint"]:
-            attention(name + ".cross")
-        encoder("token", 1)
-        attention("token.attention")
-    elif spec.model == "mt":
-        for name in spec.modalities:
-            encoder(name, spec.layers)
-        for name in spec.modalities:
-            attention(name + ".cross")
-        linear("fusion", count * (count - 1) * d, d)
-    elif spec.model in ("concat", "concat_encoder"):
+    width = d
+    if spec.model in ("jmt", "jmt_no_joint", "mt"):
+        width = transformer()
+    elif spec.model in ("concat", "concat_att", "concat_encoder"):
+        if spec.model == "concat_att":
+            linear("fusion.attention", count * d, count * d)
         linear("fusion", count * d, d)
         if spec.model == "concat_encoder":
             encoder("fusion", spec.layers)
+    elif spec.model == "decision":
+        for name in spec.modalities:
+            linear(name + ".head.0", d, spec.head_hidden)
+            for target in spec.targets:
+                linear(f"{name}.{target}.head.3", spec.head_hidden, spec.columns(target))
+        return out
     elif spec.model != "unimodal":
         raise ValueError(f"no reference for model {spec.model}")
     shared = spec.model == "unimodal"
     for number, name in enumerate(spec.targets):
         if not shared or number == 0:
-            linear("head.0" if shared else name + ".head.0", d, spec.head_hidden)
+            linear("head.0" if shared else name + ".head.0", width, spec.head_hidden)
         linear(name + ".head.3", spec.head_hidden, spec.columns(name))
     return out
 
@@ -100,9 +169,15 @@ def linear(p, name, x):
     return F.linear(x, p[name + ".weight"], p[name + ".bias"])
 
 
-def attention(p, name, heads, query, key_value, valid):
-    """Multi-head attention of query [N,Q,d] over key_value [N,K,d], valid [N,K]; where no key is
-    valid the attended value is 0 (the output projection's bias remains)."""
+def keep(name, x):
+    """Stands where dropout may stand."""
+    return x
+
+
+def attention(p, name, heads, query, key_value, valid, causal=False, dropout=keep, label=None):
+    """Multi-head attention of query [N,Q,d] over key_value [N,K,d], valid [N,K]; causal: query i sees
+    keys up to i; where no key is seen the attended value is 0 (the output projection's bias
+    remains)."""
     weight, bias = p[name + ".in_proj_weight"], p[name + ".in_proj_bias"]
     n, length, d = query.shape
 
@@ -113,113 +188,175 @@ def attention(p, name, heads, query, key_value, valid):
 
     q, k, v = project(query, 0), project(key_value, 1), project(key_value, 2)
     scores = q @ k.transpose(2, 3) / math.sqrt(d // heads)
-    some = valid.any(dim=1)[:, None, None, None]
-    scores = scores.masked_fill(~valid[:, None, None, :] & some, -math.inf)
+    seen = valid[:, None, None, :].expand(scores.shape)
+    if causal:
+        seen = seen & torch.ones(scores.shape[2:], dtype=torch.bool).tril()
+    some = seen.any(dim=3, keepdim=True)
+    scores = scores.masked_fill(~seen & some, -math.inf)
     weights = torch.softmax(scores, dim=3) * some
     attended = (weights @ v).transpose(1, 2).reshape(n, length, d)
-    return F.linear(attended, p[name + ".out_proj.weight"], p[name + ".out_proj.bias"])
+    out = F.linear(attended, p[name + ".out_proj.weight"], p[name + ".out_proj.bias"])
+    return dropout((label or name) + ".dropout", out)
 
 
 def layer_norm(p, name, x):
     return F.layer_norm(x, x.shape[-1:], p[name + ".weight"], p[name + ".bias"], 1e-5)
 
 
-def encoder(p, name, layers, heads, x, valid):
+def feed_forward(p, name, x, dropout, label):
+    inner = dropout(label + ".dropout", torch.relu(linear(p, name + ".linear1", x)))
+    inner = dropout(label + ".linear2.dropout", linear(p, name + ".linear2", inner))
+    return layer_norm(p, name + ".norm2", x + inner)
+
+
+def encoder(p, name, layers, heads, x, valid, causal=False, dropout=keep):
     for i in range(layers):
         layer = f"{name}.encoder.{i}"
         x = layer_norm(p, layer + ".norm1",
-                       x + attention(p, layer + ".attention", heads, x, x, valid))
-        inner = linear(p, layer + ".linear2", torch.relu(linear(p, layer + ".linear1", x)))
-        x = layer_norm(p, layer + ".norm2", x + inner)
+                       x + attention(p, layer + ".attention", heads, x, x, valid, causal, dropout))
+        x = feed_forward(p, layer, x, dropout, layer)
     return x
+
+
+def waves(length, d, dtype):
+    """The sinusoidal encoding (Vaswani et al., 2017) over sqrt(d)."""
+    table = torch.zeros(length, d, dtype=dtype)
+    for t in range(length):
+        for c in range(d):
+            angle = t / 10000 ** ((c - c % 2) / d)
+            table[t, c] = (math.cos(angle) if c % 2 else math.sin(angle)) / math.sqrt(d)
+    return table
+
+
+def encoder_over_time(p, spec, name, x, valid, dropout):
+    if spec.position == "learned":
+        x = x + p[name + ".position.weight"]
+    elif spec.position == "sinusoidal":
+        x = x + waves(x.shape[1], x.shape[2], x.dtype)
+    return encoder(p, name, spec.layers, spec.heads, x, valid, spec.causal, dropout)
 
 
 # --- models ---------------------------------------------------------------------------------------
 
-def pairs(count):
-    """Both directions of each pair i < j: i <- j, then j <- i."""
-    return [pair for i in range(count) for j in range(i + 1, count) for pair in ((i, j), (j, i))]
-
-
 def select(tokens, valid, rule):
-    """tokens [N,T,d] -> [N,d]: the last valid one or the mean of the valid; none valid: the
-    last."""
+    """tokens [N,T,d] -> [N,d]: the last valid one, or mean, sum or largest of the valid; none valid:
+    the last. concat: [N,T*d], 0 where not valid."""
     some = valid.any(dim=1)
+    if rule == "concat":
+        return torch.where(valid[:, :, None], tokens, torch.zeros_like(tokens)).flatten(1)
     last_only = torch.zeros_like(valid)
     last_only[:, -1] = True
     valid = torch.where(some[:, None], valid, last_only)
     if rule == "mean":
         weights = valid.to(tokens.dtype)
         return (tokens * weights[:, :, None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)
+    if rule == "sum":
+        return (tokens * valid[:, :, None]).sum(dim=1)
+    if rule == "max":
+        return tokens.masked_fill(~valid[:, :, None], -math.inf).max(dim=1).values
     numbers = torch.arange(valid.shape[1])
     last = torch.where(valid, numbers, -1).max(dim=1).values
     return tokens[torch.arange(len(tokens)), last]
 
 
-def joint_multimodal_transformer(p, spec, streams, masks):
-    count, heads = len(streams), spec.heads
+def cross_attention(p, spec, q, k, streams, mask, dropout):
+    name, label = cross_name(spec, q, k), f"{spec.streams[q]}.cross.{spec.streams[k]}"
+    t = attention(p, name, spec.heads, streams[q], streams[k], mask, spec.causal, dropout, label)
+    if spec.residual:
+        t = layer_norm(p, name + ".norm1", streams[q] + t)
+    if spec.cross_ffn:
+        t = feed_forward(p, name, t, dropout, label + ".ffn")
+    return t
+
+
+def transformer(p, spec, streams, masks, dropout):
+    """The joint multimodal transformer, without J, and the vanilla one."""
     batch, length, d = streams[0].shape
-    names = spec.modalities + ["joint"]
-    joint = linear(p, "joint.projection", torch.cat(streams, dim=2))
-    streams = streams + [joint]
-    masks = masks + [torch.stack(masks).any(dim=0)]
-    streams = [encoder(p, name, spec.layers, heads, x, mask)
-               for name, x, mask in zip(names, streams, masks)]
-    branches = pairs(count)
-    for m in range(count):
-        branches += [(count, m), (m, count)]
-    tokens, valid = [], []
-    for q, k in branches:
-        tokens.append(attention(p, names[q] + ".cross", heads, streams[q], streams[k], masks[k]))
-        valid.append(masks[q] & masks[k].any(dim=1, keepdim=True))
-    stack = torch.stack(tokens, dim=2).reshape(batch * length, len(branches), d)
-    valid = torch.stack(valid, dim=2).reshape(batch * length, len(branches))
-    stack = encoder(p, "token", 1, heads, stack, valid)
-    stack = attention(p, "token.attention", heads, stack, stack, valid)
-    return select(stack, valid, spec.token).reshape(batch, length, d)
-
-
-def multimodal_transformer(p, spec, streams, masks):
-    streams = [encoder(p, name, spec.layers, spec.heads, x, mask)
-               for name, x, mask in zip(spec.modalities, streams, masks)]
-    crossed = []
-    for q, k in pairs(len(streams)):
-        y = attention(p, spec.modalities[q] + ".cross", spec.heads, streams[q], streams[k], masks[k])
-        crossed.append(y * (masks[q] & masks[k].any(dim=1, keepdim=True))[:, :, None])
-    return linear(p, "fusion", torch.cat(crossed, dim=2))
-
-
-def fuse(p, spec, streams, masks):
+    chosen = branches(spec)
+    used = {stream for branch in chosen for stream in branch}
     if spec.model == "jmt":
-        return joint_multimodal_transformer(p, spec, streams, masks)
-    if spec.model == "mt":
-        return multimodal_transformer(p, spec, streams, masks)
+        masks = masks + [torch.stack(masks).any(dim=0)]
+        joint = torch.cat(streams, dim=2)
+        streams = streams + [linear(p, "joint.projection", joint) if len(streams) in used else None]
+    streams = [encoder_over_time(p, spec, name, streams[s], masks[s], dropout) if s in used else None
+               for s, name in enumerate(spec.streams)]
+    tokens, valid = [], []
+    for q, k in chosen:
+        tokens.append(cross_attention(p, spec, q, k, streams, masks[k], dropout))
+        some = masks[k].cummax(dim=1).values if spec.causal else masks[k].any(dim=1, keepdim=True)
+        valid.append(masks[q] & some)
+    if spec.model == "mt" or spec.output != "self_attention":
+        beside = torch.cat([t * v[:, :, None] for t, v in zip(tokens, valid)], dim=2)
+        if spec.model == "mt" or spec.output == "fc":
+            return linear(p, "fusion", beside)
+        some = torch.stack(valid).any(dim=0)
+        return encoder(p, "fusion", 1, spec.heads, beside, some, spec.causal, dropout)
+    stack = torch.stack(tokens, dim=2)
+    if spec.token_type:
+        stack = stack + p["token.type.weight"]
+    stack = stack.reshape(batch * length, len(chosen), d)
+    valid = torch.stack(valid, dim=2).reshape(batch * length, len(chosen))
+    stack = encoder(p, "token", 1, spec.heads, stack, valid, False, dropout)
+    if spec.token == "last": # dropout's numbers are those of the token that is kept
+        last = select(stack, valid, "last")[:, None]
+        fused = attention(p, "token.attention", spec.heads, last, stack, valid, False, dropout)
+        return fused.reshape(batch, length, d)
+    stack = attention(p, "token.attention", spec.heads, stack, stack, valid, False, dropout)
+    return select(stack, valid, spec.token).reshape(batch, length, -1)
+
+
+def fuse(p, spec, streams, masks, dropout):
+    if spec.model in ("jmt", "jmt_no_joint", "mt"):
+        return transformer(p, spec, streams, masks, dropout)
     if spec.model == "unimodal":
         return streams[0]
-    fused = linear(p, "fusion", torch.cat(streams, dim=2))
-    if spec.model == "concat":
+    beside = torch.cat(streams, dim=2)
+    if spec.model == "concat_att":
+        scores = linear(p, "fusion.attention", torch.tanh(beside))
+        beside = beside * torch.softmax(scores, dim=2)
+    fused = linear(p, "fusion", beside)
+    if spec.model != "concat_encoder":
         return fused
     valid = torch.stack(masks).any(dim=0)
-    return encoder(p, "fusion", spec.layers, spec.heads, fused, valid)
+    return encoder_over_time(p, spec, "fusion", fused, valid, dropout)
+
+
+def decide(p, spec, streams, masks, dropout):
+    """Decision fusion: mean of predictions, sum of logits, over the modalities that are there."""
+    hidden = [dropout(name + ".head.2", torch.relu(linear(p, name + ".head.0", x)))
+              for name, x in zip(spec.modalities, streams)]
+    valid = torch.stack(masks, dim=2).flatten(0, 1)
+    outputs = {}
+    for target in spec.targets:
+        each = torch.stack([linear(p, f"{name}.{target}.head.3", x)
+                            for name, x in zip(spec.modalities, hidden)], dim=2)
+        columns = spec.columns(target)
+        y = select(each.flatten(0, 1), valid, "sum" if columns > 1 else "mean")
+        y = y.reshape(each.shape[0], each.shape[1], columns)
+        outputs[target] = y if columns > 1 else y[:, :, 0]
+    return outputs
 
 
 def forward(p, spec, inputs, masks, dropout=None):
     """inputs [B,L,D] and masks [B,L] (bool) by modality, in the order of spec.modalities -> outputs
-    by target, [B,L] or [B,L,C]. dropout(name, x): what stands between the head's layers."""
+    by target, [B,L] or [B,L,C]. dropout(name, x): what stands where dropout may stand."""
     streams = []
     for name, x, mask, front in zip(spec.modalities, inputs, masks, spec.fronts):
         x = torch.where(mask[:, :, None], x, torch.zeros((), dtype=x.dtype))
         if front:
             x = linear(p, name + ".front", x)
-        if spec.model != "unimodal":
+        if spec.model not in ("unimodal", "decision"):
             x = x / x.norm(dim=2, keepdim=True).clamp_min(1e-12)
         streams.append(torch.where(mask[:, :, None], x, torch.zeros((), dtype=x.dtype)))
-    fused = fuse(p, spec, streams, list(masks))
+    keep_or_drop = keep if dropout is None else dropout
+    if spec.model == "decision":
+        return decide(p, spec, streams, list(masks), keep_or_drop)
+    fused = fuse(p, spec, streams, list(masks), keep_or_drop)
     outputs = {}
     for name in spec.targets:
         head = "head" if spec.model == "unimodal" else name + ".head"
         hidden = torch.relu(linear(p, head + ".0", fused))
-        hidden = hidden if dropout is None else dropout(head, hidden)
+        hidden = keep_or_drop(head + ".2", hidden)
         y = linear(p, name + ".head.3", hidden)
         outputs[name] = y if spec.columns(name) > 1 else y[:, :, 0]
     return outputs

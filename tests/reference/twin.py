@@ -134,14 +134,28 @@ class Twin:
         return inputs, masks, {name: stack(2, name, self.dtype) for name in self.spec.targets}
 
     def dropout(self, name, x):
-        p = self.spec.head_dropout
+        p = self.config["model"]["dropout" if name.endswith(".dropout") else "head_dropout"]
         if p == 0:
             return x
-        u = uniforms(self.config["seed"], name + ".2", self.step, x.numel()).reshape(x.shape)
+        u = uniforms(self.config["seed"], name, self.step, x.numel()).reshape(x.shape)
         return x * torch.tensor(np.where(u >= p, 1 / (1 - p), 0.0), dtype=self.dtype)
+
+    def drop_modalities(self, inputs, masks, numbers):
+        """Hides modalities of samples; of those that are there the one with the largest number stays."""
+        p, count = self.config["model"]["modality_dropout"], len(inputs)
+        for row, number in enumerate(numbers if p > 0 else []):
+            u = uniforms(self.config["seed"], "modality_dropout", self.step,
+                         (number + 1) * count)[number * count:]
+            there = [m for m in range(count) if bool(masks[m][row].any())]
+            stays = max(there, key=lambda m: u[m]) if there else -1
+            for m in range(count):
+                if u[m] < p and m != stays:
+                    inputs[m][row] = 0
+                    masks[m][row] = False
 
     def train_step(self, epoch, numbers):
         inputs, masks, targets = self.batch("train", numbers)
+        self.drop_modalities(inputs, masks, numbers)
         self.optimizer.zero_grad()
         outputs = models.forward(self.p, self.spec, inputs, masks, self.dropout)
         loss = models.loss_of(self.spec, outputs, targets)

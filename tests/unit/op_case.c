@@ -96,6 +96,10 @@ static void weights_open(op_case_t *test) {
     }
     test->weight_count[0] = d->kind == OP_linear ? d->out.cols * d->in[0].cols : d->out.cols;
     test->weight_count[1] = d->out.cols;
+    if (d->kind == OP_add_rows) {
+        test->weight_count[0] = d->attributes.period * d->out.cols;
+        test->weight_count[1] = 0;
+    }
     for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
         int64_t count = test->weight_count[w];
         void *weight = own(test, count);

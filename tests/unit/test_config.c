@@ -53,7 +53,9 @@ static const char every_key[] =
     "seed: 3\nepochs: 7\nbatch: 36\nthreads: 2\nvirtual_shards: 12\ndevice: cpu\nbackend: ref\n"
     "precision: f32\nreduce: fast\nshuffle: global\nselect_on: y.uar\n"
     "model: {name: mt, dim: 24, ff: 9, heads: 3, layers: 2, head_hidden: 5,\n"
-    "  head_dropout: 0.25, token: mean, modalities: [b, a]}\n"
+    "  head_dropout: 0.25, modalities: [b, a], dropout: 0.125, modality_dropout: 0.5,\n"
+    "  cross_weights: separate, branches: [b<-a], cross_residual: true, cross_ffn: true,\n"
+    "  position: learned, causal: true}\n"
     "data: {path: /data/x, window: 6, stride: 4, standardize: none, permute_labels: true,\n"
     "  permute_within: person}\n"
     "split: {seed: 11, folds: 9, fold: 8, valid_fraction: .125, test_fraction: 0.5, "
@@ -123,9 +125,20 @@ static void every_member_gets_its_own_key(void **state) {
     assert_int_equal(config->model.layers, 2);
     assert_int_equal(config->model.head_hidden, 5);
     assert_true(config->model.head_dropout == 0.25);
-    assert_string_equal(config->model.token, "mean");
     assert_string_equal(config->model.modalities, "b a");
+    assert_true(config->model.dropout == 0.125 && config->model.modality_dropout == 0.5);
+    assert_string_equal(config->model.cross_weights, "separate");
+    assert_string_equal(config->model.branches, "b<-a");
+    assert_string_equal(config->model.position, "learned");
+    assert_true(config->model.cross_residual && config->model.cross_ffn && config->model.causal);
     check_sections(config);
+    config_free(config);
+    config = parse("model: {output: self_attention, token: mean, token_type: true}\n");
+    assert_string_equal(config->model.token, "mean");
+    assert_true(config->model.token_type);
+    config_free(config);
+    config = parse("model.output: fc\n");
+    assert_string_equal(config->model.output, "fc");
     config_free(config);
     config = parse("optimizer: {name: adam, beta1: 0.5, beta2: 0.75, epsilon: 1e-6}\n");
     assert_true(config->optimizer.beta1 == 0.5 && config->optimizer.beta2 == 0.75 &&
@@ -208,7 +221,9 @@ static void every_row_is_settable_and_comes_back(void **state) {
             memmove(name + 2, name + 5, strlen(name + 5) + 1);
             name[1] = strncmp(key, "targets", 7) == 0 ? 'x' : 'a';
         }
-        char *value = strcmp(key, "targets.x.classes") == 0 ? text_copy("3") : other_value(row);
+        char *value = strcmp(key, "targets.x.classes") == 0 ? text_copy("3")
+                      : strcmp(key, "model.branches") == 0  ? text_copy("[a<-b]")
+                                                            : other_value(row);
         char *set = text_format("%s=%s", key, value);
         const char *sets[8] = {"modalities.a.front=auto", "modalities.b.front=auto",
                                "targets.x.loss=ccc", "targets.x.weight=2", set};
@@ -224,8 +239,9 @@ static void every_row_is_settable_and_comes_back(void **state) {
         assert_non_null(object);
         char *shown_value = json_dumps(value_at(object, key), JSON_ENCODE_ANY | JSON_COMPACT);
         json_t *wanted = json_loads(value, JSON_DECODE_ANY, NULL); /* NULL for words */
-        char *wanted_value = strcmp(value, "[a]") == 0 ? text_copy("[\"a\"]")
-                             : wanted == NULL          ? text_format("\"%s\"", value)
+        char *wanted_value = strcmp(value, "[a]") == 0      ? text_copy("[\"a\"]")
+                             : strcmp(value, "[a<-b]") == 0 ? text_copy("[\"a<-b\"]")
+                             : wanted == NULL               ? text_format("\"%s\"", value)
                                               : json_dumps(wanted, JSON_ENCODE_ANY | JSON_COMPACT);
         assert_string_equal(shown_value, wanted_value);
         free(wanted_value);

@@ -64,6 +64,7 @@ static void check_inputs(case_run_t *run) {
         }
         case_fill(run);
         for (int64_t i = 0; i < rows * d.cols; i += 4) {
+            case_fill(run);
             if (executor_mask(run->executor, m)[i / d.cols]) {
                 double kept = x[i];
                 check_element(run, x + i, gradient[i], graph_input_name(c->graph, m), i, case_fill);

@@ -31,8 +31,8 @@ static graph_t *build(void) {
     value_t tokens[] = {again, a};
     row_mask_t masks[] = {mask, mask};
     value_t stack = graph_tokens(g, "stack", tokens, 2);
-    value_t mean =
-        graph_select_token(g, "mean", stack, 2, graph_mask_tokens(g, masks, masks, 2), TOKEN_MEAN);
+    value_t mean = graph_select_token(g, "mean", stack, 2,
+                                      graph_mask_tokens(g, masks, masks, 2, false), TOKEN_MEAN);
     graph_output(g, "again", again);
     graph_output(g, "wide", linear_apply(g, "wide", wide, c, ACTIVATION_NONE));
     value_t n = linear_apply(g, "narrow", narrow, d, ACTIVATION_NONE);
@@ -173,7 +173,7 @@ static void mistakes_are_named(void **state) {
 
     g = graph_open(LENGTH);
     x = linear_apply(g, "h", linear_make(g, "l", 4, 4), graph_input(g, "x", 4, &mask), 0);
-    graph_output(g, "y", graph_attention(g, "y", x, x, x, NO_MASK, 1, 3));
+    graph_output(g, "y", graph_attention(g, "y", x, x, x, NO_MASK, 1, 3, false));
     refused(g, "y: heads do not divide the width");
 }
 

@@ -13,7 +13,7 @@ static void check_full(const kernels_t *kernels, const char *backend, dtype_t dt
         const op_row_t *row = &kernels->ops[i];
         assert_true(row->plan != NULL && row->plan_close != NULL);
         assert_true(row->forward != NULL && row->backward_data != NULL);
-        bool weights = i == OP_linear || i == OP_add_layernorm;
+        bool weights = i == OP_linear || i == OP_add_layernorm || i == OP_add_rows;
         assert_int_equal(row->backward_weights != NULL, weights);
         row->plan_close(NULL);
     }
@@ -137,13 +137,17 @@ static void token_mask(void **state) {
     uint8_t a[4] = {1, 0, 1, 1}, b[4] = {1, 1, 0, 1}, few[6] = {0, 0, 1, 0, 0, 0}, out[12];
     mask_t query[3] = {mask_of(a, 4), mask_of(b, 4), {0}};
     mask_t key[3] = {mask_of(b, 4), mask_of(few, 6), mask_of(a, 4)};
-    mask_tokens(mask_of(out, 12), query, key, 3, 2, 0, 1);
+    mask_tokens(mask_of(out, 12), query, key, 3, 2, false, 0, 1);
     const uint8_t expected[12] = {1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 0, 1};
     assert_memory_equal(out, expected, 12);
     key[1].data = NULL;
-    mask_tokens(mask_of(out, 12), query, key, 3, 2, 0, 1);
+    mask_tokens(mask_of(out, 12), query, key, 3, 2, false, 0, 1);
     assert_int_equal(out[3 * 3 + 1], 1);
     assert_int_equal(out[2 * 3 + 1], 0);
+    uint8_t late[4] = {0, 1, 1, 0}, all[4] = {1, 1, 1, 1};
+    mask_t asked = mask_of(late, 4), asking = mask_of(all, 4);
+    mask_tokens(mask_of(out, 4), &asking, &asked, 1, 2, true, 0, 1);
+    assert_memory_equal(out, ((uint8_t[]){0, 1, 1, 1}), 4);
 }
 
 int main(void) {

@@ -30,8 +30,18 @@ static void sizes_are_those_of_the_paper(void **state) {
         int64_t parameters, macs; /* macs of the step as executed: query projected once per stream,
                                      the last attention for one token only (jmt.md 7.3) */
     } rows[] = {
-        {"jmt", 2, 11170818, 386830336}, {"jmt", 3, 14061570, 0},  {"jmt", 4, 16952322, 0},
-        {"mt", 2, 5913602, 0},           {"concat", 2, 656386, 0}, {"unimodal", 1, 65922, 0},
+        {"jmt", 2, 11170818, 386830336},
+        {"jmt", 3, 14061570, 0},
+        {"jmt", 4, 16952322, 0},
+        {"jmt_no_joint", 2, 8017410, 0},
+        {"jmt, output: fc", 2, 11820034, 0},
+        {"jmt, cross_weights: separate", 2, 14322690, 0},
+        {"jmt_no_joint, output: fc", 2, 5913602, 0},
+        {"decision", 2, 2 * 65922, 0},
+        {"concat_att", 2, 656386 + 1024 * 1024 + 1024, 0},
+        {"mt", 2, 5913602, 0},
+        {"concat", 2, 656386, 0},
+        {"unimodal", 1, 65922, 0},
     };
     for (int i = 0; i < ARRAY_LEN(rows); i++) {
         config_t *config = NULL;

@@ -34,6 +34,40 @@ static void gradients(void **state) {
     case_check_reference(&d, 35, 0, 0);
 }
 
+static void causal(void **state) {
+    (void)state;
+    op_description_t d = attention(2, 1, 5, 5, 5);
+    d.attributes.causal = true;
+    case_check_reference(&d, 0, 0, 0);
+    d = attention(3, 2, 5, 5, 6);
+    d.attributes.causal = true;
+    case_check_reference(&d, 15, 5, 1);
+}
+
+/* Of row i, the keys behind it change nothing and get nothing. */
+static void no_later_key_is_seen(void **state) {
+    (void)state;
+    op_case_t test;
+    op_description_t d = attention(1, 1, 4, 4, 3);
+    d.attributes.causal = true;
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+    case_run(&test);
+    double row1 = case_get(&test, test.call.out, 0, 1, 2);
+    double v0 = case_get(&test, test.call.in[2], 0, 0, 1);
+    check_value(case_get(&test, test.call.out, 0, 0, 1), v0, 0.0);
+    for (int j = 0; j < 4; j++) {
+        for (int i = 0; i < 4; i++) {
+            double p = case_flat_get(&test, test.call.saved, i * 4 + j);
+            assert_true(j <= i ? p > 0.0 : p == 0.0);
+        }
+    }
+    case_set(&test, test.call.in[1], 0, 2, 0, 50.0);
+    case_set(&test, test.call.in[2], 0, 3, 2, 50.0);
+    case_run(&test);
+    check_value(case_get(&test, test.call.out, 0, 1, 2), row1, 0.0);
+    case_close(&test);
+}
+
 /* One query, d = 4: scores q.k / 2 = 0 and log 3 give probabilities 1/4 and 3/4. */
 static void by_hand(void **state) {
     (void)state;
@@ -155,6 +189,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients),
         cmocka_unit_test(by_hand),
+        cmocka_unit_test(causal),
+        cmocka_unit_test(no_later_key_is_seen),
         cmocka_unit_test(a_group_without_keys_is_zero),
         cmocka_unit_test(float_is_accurate),
         cmocka_unit_test(large_scores_do_not_overflow),

@@ -120,6 +120,7 @@ static void concat_of_views(void **state) {
 static op_description_t select_of(int64_t rows, int64_t tokens, int64_t cols, token_rule_t rule) {
     op_description_t d = plain(OP_select_token, rows, cols, 1);
     d.in[0].rows = rows * tokens;
+    d.out.cols *= rule == TOKEN_CONCAT ? tokens : 1;
     d.attributes.tokens = tokens;
     d.attributes.token_rule = rule;
     return d;
@@ -127,7 +128,7 @@ static op_description_t select_of(int64_t rows, int64_t tokens, int64_t cols, to
 
 static void select_token(void **state) {
     (void)state;
-    for (int rule = TOKEN_LAST; rule <= TOKEN_MEAN; rule++) {
+    for (int rule = TOKEN_LAST; rule <= TOKEN_CONCAT; rule++) {
         op_description_t d = select_of(5, 3, 7, (token_rule_t)rule);
         case_check_reference(&d, 0, 0, 0);
         case_check_reference(&d, 15, 3, 1);
@@ -136,8 +137,8 @@ static void select_token(void **state) {
 
 static void select_token_by_hand(void **state) {
     (void)state;
-    const double expected[2][4] = {{2, 5, 9, 10}, {1.5, 5, 9, 11}};
-    for (int rule = TOKEN_LAST; rule <= TOKEN_MEAN; rule++) {
+    const double expected[4][4] = {{2, 5, 9, 10}, {1.5, 5, 9, 11}, {3, 5, 9, 33}, {2, 5, 9, 12}};
+    for (int rule = TOKEN_LAST; rule <= TOKEN_MAX; rule++) {
         op_case_t test;
         op_description_t d = select_of(4, 3, 1, (token_rule_t)rule);
         case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
@@ -154,6 +155,85 @@ static void select_token_by_hand(void **state) {
         check_value(case_get(&test, test.call.d_in[0], 0, 2, 0), 0.0, 0.0);
         case_close(&test);
     }
+}
+
+static void concat_of_tokens_by_hand(void **state) {
+    (void)state;
+    op_case_t test;
+    op_description_t d = select_of(2, 3, 1, TOKEN_CONCAT);
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+    case_mask(&test, 6, 0, 0);
+    memcpy(test.call.mask.data, (uint8_t[]){1, 0, 1, 0, 0, 0}, 6);
+    case_run(&test);
+    for (int t = 0; t < 6; t++) {
+        double x = case_get(&test, test.call.in[0], 0, t, 0);
+        bool valid = t == 0 || t == 2;
+        check_value(case_get(&test, test.call.out, 0, t / 3, t % 3), valid ? x : 0.0, 0.0);
+    }
+    case_close(&test);
+}
+
+static void hyperbolic_tangent(void **state) {
+    (void)state;
+    op_description_t d = plain(OP_tanh, 5, 7, 1);
+    case_check_reference(&d, 0, 0, 0);
+    op_case_t test;
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+    case_set(&test, test.call.in[0], 0, 0, 0, 0.5);
+    case_set(&test, test.call.in[0], 0, 0, 1, -100.0);
+    case_run(&test);
+    check_value(case_get(&test, test.call.out, 0, 0, 0), 0.46211715726000976, 1e-7);
+    check_value(case_get(&test, test.call.out, 0, 0, 1), -1.0, 0.0);
+    case_close(&test);
+}
+
+/* Scores 0 and log 3 weigh 1/4 and 3/4. */
+static void softmax_gate(void **state) {
+    (void)state;
+    op_description_t d = plain(OP_softmax_gate, 5, 7, 2);
+    case_check_reference(&d, 0, 0, 0);
+    op_case_t test;
+    d = plain(OP_softmax_gate, 1, 2, 2);
+    case_open(&test, case_table("ref", DTYPE_F64), &d, 1, 0, 1);
+    case_set(&test, test.call.in[0], 0, 0, 0, 8.0);
+    case_set(&test, test.call.in[0], 0, 0, 1, -4.0);
+    case_set(&test, test.call.in[1], 0, 0, 0, 700.0);
+    case_set(&test, test.call.in[1], 0, 0, 1, 700.0 + log(3.0));
+    case_run(&test);
+    check_value(case_get(&test, test.call.out, 0, 0, 0), 2.0, 1e-12);
+    check_value(case_get(&test, test.call.out, 0, 0, 1), -3.0, 1e-12);
+    case_close(&test);
+}
+
+static void add_rows(void **state) {
+    (void)state;
+    op_description_t d = plain(OP_add_rows, 6, 7, 1);
+    d.attributes.period = 3;
+    case_check_reference(&d, 0, 0, 0);
+    op_case_t test;
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+    case_run(&test);
+    double x = case_get(&test, test.call.in[0], 1, 4, 2);
+    double added = case_flat_get(&test, test.call.weight[0], 7 + 2);
+    check_value(case_get(&test, test.call.out, 1, 4, 2), (double)((float)x + (float)added), 0.0);
+    case_close(&test);
+}
+
+static void add_waves(void **state) {
+    (void)state;
+    op_description_t d = plain(OP_add_waves, 6, 7, 1);
+    d.attributes.period = 3;
+    case_check_reference(&d, 0, 0, 0);
+    op_case_t test;
+    case_open(&test, case_table("ref", DTYPE_F64), &d, 1, 0, 1);
+    case_run(&test);
+    for (int c = 0; c < 7; c++) {
+        double angle = 2.0 / pow(10000.0, (double)(c - c % 2) / 7.0);
+        double wave = (c % 2 == 0 ? sin(angle) : cos(angle)) / sqrt(7.0);
+        check_value(case_get(&test, test.call.out, 0, 5, c),
+                    case_get(&test, test.call.in[0], 0, 5, c) + wave, 1e-14);
+    }
+    case_close(&test);
 }
 
 static void dropout(void **state) {
@@ -243,6 +323,11 @@ int main(void) {
         cmocka_unit_test(concat_of_views),
         cmocka_unit_test(select_token),
         cmocka_unit_test(select_token_by_hand),
+        cmocka_unit_test(concat_of_tokens_by_hand),
+        cmocka_unit_test(hyperbolic_tangent),
+        cmocka_unit_test(softmax_gate),
+        cmocka_unit_test(add_rows),
+        cmocka_unit_test(add_waves),
         cmocka_unit_test(dropout),
         cmocka_unit_test(dropout_of_everything),
         cmocka_unit_test(sum),

@@ -1,0 +1,195 @@
+/* config_check_model.c - rules about the forms of the fusion: which model reads which setting, and
+ * which branches are left. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "configs/config_fields.h"
+#include "configs/config_origin.h"
+#include "kernels/base/bytes.h"
+
+typedef struct reader {
+    const char *key, *models;
+    bool token_only; /* with model.output self_attention alone */
+} reader_t;
+
+static const reader_t readers[] = {
+    {"model.output", "jmt jmt_no_joint", false},
+    {"model.token", "jmt jmt_no_joint", true},
+    {"model.token_type", "jmt jmt_no_joint", true},
+    {"model.cross_weights", "jmt jmt_no_joint mt", false},
+    {"model.branches", "jmt jmt_no_joint mt", false},
+    {"model.cross_residual", "jmt jmt_no_joint mt", false},
+    {"model.cross_ffn", "jmt jmt_no_joint mt", false},
+    {"model.position", "jmt jmt_no_joint mt concat_encoder", false},
+    {"model.causal", "jmt jmt_no_joint mt concat_encoder", false},
+    {"model.dropout", "jmt jmt_no_joint mt concat_encoder", false},
+    {"model.modality_dropout", "jmt jmt_no_joint mt concat concat_att concat_encoder decision",
+     false},
+};
+
+typedef struct fusion {
+    const config_t *config;
+    const config_origins_t *origins;
+    const char *name;
+} fusion_t;
+
+/* text: "CAUSE; REMEDY", freed here. */
+static status_t refuse(const fusion_t *fusion, const char *key, const char *other, char *text) {
+    const char *place = origins_latest(fusion->origins, key, other);
+    place = place == NULL ? fusion->name : place;
+    status_t status = status_fail(STATUS_INPUT, "%s%s%s", place == NULL ? "" : place,
+                                  place == NULL ? "" : ": ", text);
+    free(text);
+    return status;
+}
+
+static bool is_default(const config_t *config, const config_field_t *row) {
+    if (row->type == FIELD_BOOL) {
+        return field_bool(row, config) == (strcmp(row->initial, "true") == 0);
+    }
+    if (row->type == FIELD_REAL) {
+        return field_real(row, config) == strtod(row->initial, NULL);
+    }
+    return strcmp(field_text(row, config), row->initial) == 0;
+}
+
+static status_t check_readers(const fusion_t *fusion) {
+    const config_t *config = fusion->config;
+    bool attends = strcmp(config->model.output, "self_attention") == 0;
+    for (int i = 0; i < ARRAY_LEN(readers); i++) {
+        const reader_t *reader = &readers[i];
+        const config_field_t *row = config_field_find(TABLE_MAIN, reader->key);
+        if (is_default(config, row)) {
+            continue;
+        }
+        bool read = words_have(reader->models, config->model.name);
+        if (!read || (reader->token_only && !attends)) {
+            const char *chooser = read ? "model.output" : "model.name";
+            return refuse(fusion, reader->key, chooser,
+                          text_format("%s has no effect with %s %s; remove it, or leave its "
+                                      "default %s",
+                                      reader->key, chooser,
+                                      read ? config->model.output : config->model.name,
+                                      row->initial[0] == '\0' ? "[]" : row->initial));
+        }
+    }
+    return STATUS_OK;
+}
+
+/* --- branches -------------------------------------------------------------------------------- */
+
+/* Streams by number: the model's modalities, then joint where the model has it. */
+static char *stream_name(const config_t *config, int number) {
+    const char *start = NULL;
+    int length = 0;
+    if (word_at(config->model.modalities, number, &start, &length)) {
+        return text_format("%.*s", length, start);
+    }
+    bool all = config->model.modalities[0] == '\0';
+    if (all && number < config->modality_count) {
+        return text_copy(config->modalities[number].name);
+    }
+    return text_copy("joint");
+}
+
+static int stream_count(const config_t *config, int *modalities_out) {
+    const char *start = NULL;
+    int length = 0, count = 0;
+    while (word_at(config->model.modalities, count, &start, &length)) {
+        count++;
+    }
+    *modalities_out = count == 0 ? config->modality_count : count;
+    return *modalities_out + (strcmp(config->model.name, "jmt") == 0);
+}
+
+static bool branch_left(const config_t *config, int query, int key) {
+    char *q = stream_name(config, query), *k = stream_name(config, key);
+    bool drops = config->model.branches[0] == '-';
+    char *word = text_format("%s%s<-%s", drops ? "-" : "", q, k);
+    bool listed = words_have(config->model.branches, word);
+    free(q);
+    free(k);
+    free(word);
+    return listed != drops;
+}
+
+/* One word of model.branches, without its -: how many branches bear that name, 0 or 1. */
+static int branches_named(const config_t *config, const char *start, int length) {
+    int modalities = 0, found = 0, streams = stream_count(config, &modalities);
+    for (int q = 0; q < streams; q++) {
+        for (int k = 0; k < streams; k++) {
+            char *query = stream_name(config, q), *key = stream_name(config, k);
+            char *name = text_format("%s<-%s", query, key);
+            found +=
+                q != k && (int)strlen(name) == length && strncmp(name, start, (size_t)length) == 0;
+            free(query);
+            free(key);
+            free(name);
+        }
+    }
+    return found;
+}
+
+static status_t check_branch_names(const fusion_t *fusion) {
+    const config_t *config = fusion->config;
+    const char *words = config->model.branches, *start = NULL;
+    int length = 0;
+    bool drops = words[0] == '-';
+    for (int i = 0; word_at(words, i, &start, &length); i++) {
+        if ((start[0] == '-') != drops) {
+            return refuse(fusion, "model.branches", NULL,
+                          text_copy("model.branches mixes branches to keep with branches to drop; "
+                                    "write - before all names or before none"));
+        }
+        if (branches_named(config, start + drops, length - drops) == 0) {
+            char *first = stream_name(config, 0), *second = stream_name(config, 1);
+            char *text = text_format("model.branches names '%.*s', which model %s does not have; "
+                                     "write QUERY<-KEY, such as %s<-%s",
+                                     length - drops < 40 ? length - drops : 40, start + drops,
+                                     config->model.name, first, second);
+            free(first);
+            free(second);
+            return refuse(fusion, "model.branches", "model.name", text);
+        }
+    }
+    return STATUS_OK;
+}
+
+static status_t check_branches(const fusion_t *fusion) {
+    const config_t *config = fusion->config;
+    int modalities = 0, left = 0;
+    TRY(check_branch_names(fusion));
+    int streams = stream_count(config, &modalities);
+    bool used[CONFIG_MODALITIES_MAX + 1] = {false};
+    for (int q = 0; q < streams; q++) {
+        for (int k = 0; k < streams; k++) {
+            if (q != k && branch_left(config, q, k)) {
+                used[q] = used[k] = true;
+                left++;
+            }
+        }
+    }
+    if (left == 0) {
+        return refuse(fusion, "model.branches", NULL,
+                      text_copy("model.branches leaves no branch; keep at least one"));
+    }
+    for (int m = 0; m < modalities; m++) {
+        if (!used[m] && !(streams > modalities && used[modalities])) {
+            char *name = stream_name(config, m);
+            char *text = text_format("model.branches leaves %s out of every branch; keep one with "
+                                     "it, or take it out of model.modalities",
+                                     name);
+            free(name);
+            return refuse(fusion, "model.branches", "model.modalities", text);
+        }
+    }
+    return STATUS_OK;
+}
+
+status_t config_check_fusion(const config_t *config, const config_origins_t *origins,
+                             const char *name) {
+    const fusion_t fusion = {config, origins, name};
+    TRY(check_readers(&fusion));
+    bool given = config->model.branches[0] != '\0' && config->modality_count > 0;
+    return given ? check_branches(&fusion) : STATUS_OK;
+}
