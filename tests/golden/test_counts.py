@@ -7,6 +7,9 @@ import os
 D, FF, L, HIDDEN, TOKENS = 512, 512, 16, 128, 6
 FULL = os.path.join(cases.ROOT, "configs", "full", "jmt.yaml")
 PARAMETERS = {"jmt": 11170818, "mt": 5913602, "concat": 656386}
+FORMS = ((["name=jmt_no_joint"], 8017410), (["output=fc"], 11820034),
+         (["cross_weights=separate"], 14322690), (["name=jmt_no_joint", "output=fc"], 5913602),
+         (["name=decision"], 2 * 65922))
 THREE = ["--set", "modalities.pulse.dim=512"]
 FOUR = THREE + ["--set", "modalities.text.dim=512"]
 
@@ -43,6 +46,9 @@ def main():
         report.equal(model + ": multiply-accumulates", plan["macs"], MACS[model])
         report.equal(model + ": sum over layers", sum(x["macs"] for x in plan["layers"]),
                      MACS[model])
+    for sets, count in FORMS:
+        words = [word for pair in sets for word in ("--set", "model." + pair)]
+        report.equal(" ".join(sets), golden.plan([FULL] + words)["parameters"], count)
     report.equal("JMT, 3 modalities", golden.plan([FULL] + THREE)["parameters"], 14061570)
     report.equal("JMT, 4 modalities", golden.plan([FULL] + FOUR)["parameters"], 16952322)
     report.equal("JMT mean token", golden.plan([FULL, "--set", "model.token=mean"])["macs"],

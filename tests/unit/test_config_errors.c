@@ -170,6 +170,29 @@ static void rules_across_keys(void **state) {
          ":2:8: batch 65536 is no multiple of virtual_shards 1000; use batch 65000"},
         {"model: {dim: 10, heads: 3}\n",
          ":1:25: model.heads 3 does not divide model.dim 10; choose a divisor"},
+        {DATA "model: {name: mt, token: mean}\n",
+         ":3:26: model.token has no effect with model.name mt; remove it, or leave its default "
+         "last"},
+        {DATA "model: {output: fc, token_type: true}\n",
+         ":3:33: model.token_type has no effect with model.output fc; remove it, or leave its "
+         "default false"},
+        {DATA "model: {name: concat, branches: [a<-b]}\n",
+         ":3:33: model.branches has no effect with model.name concat; remove it, or leave its "
+         "default []"},
+        {DATA "model: {branches: [a<-c]}\n",
+         ":3:19: model.branches names 'a<-c', which model jmt does not have; write QUERY<-KEY, "
+         "such as a<-b"},
+        {DATA "model: {name: mt, branches: [joint<-a]}\n",
+         ":3:29: model.branches names 'joint<-a', which model mt does not have; write QUERY<-KEY, "
+         "such as a<-b"},
+        {DATA "model: {branches: [a<-b, -b<-a]}\n",
+         ":3:19: model.branches mixes branches to keep with branches to drop; write - before all "
+         "names or before none"},
+        {DATA "model: {name: mt, branches: [-a<-b, -b<-a]}\n",
+         ":3:29: model.branches leaves no branch; keep at least one"},
+        {DATA "model: {name: jmt_no_joint, modalities: a}\n",
+         ":3:41: model jmt_no_joint needs at least 2 modalities and has 1; use model.name: jmt or "
+         "unimodal, or add a modality"},
         {DATA "model: {name: mt, modalities: a}\n",
          ":3:31: model mt needs at least 2 modalities and has 1; use model.name: jmt or unimodal, "
          "or add a modality"},
