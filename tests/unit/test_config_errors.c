@@ -161,15 +161,9 @@ static void documents(void **state) {
 #define DATA                                                                                       \
     "modalities: {a: {dim: 4}, b: {}}\ntargets: {x: {}, y: {loss: cross_entropy, classes: 3}}\n"
 
-static void rules_across_keys(void **state) {
+static void forms_of_the_fusion(void **state) {
     (void)state;
     const wrong_t cases[] = {
-        {"batch: 30\n", ":1:8: batch 30 is no multiple of virtual_shards 8; use batch 24 or 32"},
-        {"batch: 3\n", ":1:8: batch 3 is no multiple of virtual_shards 8; use batch 8"},
-        {"virtual_shards: 1000\nbatch: 65536\n",
-         ":2:8: batch 65536 is no multiple of virtual_shards 1000; use batch 65000"},
-        {"model: {dim: 10, heads: 3}\n",
-         ":1:25: model.heads 3 does not divide model.dim 10; choose a divisor"},
         {DATA "model: {name: mt, token: mean}\n",
          ":3:26: model.token has no effect with model.name mt; remove it, or leave its default "
          "last"},
@@ -193,6 +187,23 @@ static void rules_across_keys(void **state) {
         {DATA "model: {name: jmt_no_joint, modalities: a}\n",
          ":3:41: model jmt_no_joint needs at least 2 modalities and has 1; use model.name: jmt or "
          "unimodal, or add a modality"},
+        {"modalities: {a: {}, b: {}, c: {}}\ntargets: {x: {}}\nmodel: {name: mt, branches: "
+         "[b<-a]}\n",
+         ":3:29: model.branches leaves c out of every branch; keep one with it, or take it out of "
+         "model.modalities"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
+}
+
+static void rules_across_keys(void **state) {
+    (void)state;
+    const wrong_t cases[] = {
+        {"batch: 30\n", ":1:8: batch 30 is no multiple of virtual_shards 8; use batch 24 or 32"},
+        {"batch: 3\n", ":1:8: batch 3 is no multiple of virtual_shards 8; use batch 8"},
+        {"virtual_shards: 1000\nbatch: 65536\n",
+         ":2:8: batch 65536 is no multiple of virtual_shards 1000; use batch 65000"},
+        {"model: {dim: 10, heads: 3}\n",
+         ":1:25: model.heads 3 does not divide model.dim 10; choose a divisor"},
         {DATA "model: {name: mt, modalities: a}\n",
          ":3:31: model mt needs at least 2 modalities and has 1; use model.name: jmt or unimodal, "
          "or add a modality"},
@@ -344,6 +355,7 @@ int main(void) {
         cmocka_unit_test(keys),
         cmocka_unit_test(values),
         cmocka_unit_test(documents),
+        cmocka_unit_test(forms_of_the_fusion),
         cmocka_unit_test(rules_across_keys),
         cmocka_unit_test(rules_of_folds),
         cmocka_unit_test(distances),
