@@ -167,7 +167,7 @@ int main(int argc, char **argv) {
     if (command == NULL) {
         return run_on_group(&unknown_command, argc - 1, argv + 1);
     }
-    if (command == &command_train) {
+    if (command == &command_train || command == &command_cv) {
         train_catch_signals();
     }
     for (int i = 2; i < (command->rest && argc > 3 ? 3 : argc); i++) {

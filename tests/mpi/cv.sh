@@ -38,6 +38,17 @@ run 1 evaluate "$work/alone/checkpoints/best-ccc" --predictions "$work/alone.csv
 check "fold 3, seed 2: its predictions are those of jmt evaluate with the checkpoint that valid chose" \
     cmp "$work/alone.csv" "$work/r1/fold-3-seed-2/predictions.csv"
 
+# A rate at which the last epoch is not the best one: the checkpoint that scores is the best one.
+wild=("${settings[@]}" --set epochs=4 --set optimizer.learning_rate=0.1 --set seed=1)
+run 1 cv "${wild[@]}" --folds 0 --out "$work/wild"
+fold=$work/wild/fold-0-seed-1
+for name in best-ccc last; do
+    run 1 evaluate "$fold/checkpoints/$name" --predictions "$work/wild-$name.csv"
+done
+[ "$(readlink "$fold/checkpoints/last")" != "$(readlink "$fold/checkpoints/best-ccc")" ] &&
+    cmp "$work/wild-best-ccc.csv" "$fold/predictions.csv" && ! cmp -s "$work/wild-last.csv" "$fold/predictions.csv"
+report $? "a fold is scored by the checkpoint that valid chose, not by the last one"
+
 cat >"$work/judge.py" <<'PY'
 import csv, hashlib, json, math, struct, sys
 out, info = sys.argv[1], json.loads(sys.argv[2])
