@@ -139,6 +139,36 @@ static void a_shard_has_the_same_bits_alone(void **state) {
     }
 }
 
+static void check_equal_rows(int64_t rows, int64_t in, int64_t out) {
+    op_case_t test;
+    op_description_t d = linear(rows, in, out, ACTIVATION_RELU);
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+    matrix_t x = test.call.in[0], y = test.call.out;
+    for (int64_t i = in; i < rows * in; i++) {
+        case_set(&test, x, 1, i / in, i % in, case_get(&test, x, 1, 0, i % in));
+    }
+    case_run(&test);
+    for (int64_t i = out; i < rows * out; i++) {
+        assert_true(case_get(&test, y, 1, i / out, i % out) == case_get(&test, y, 1, 0, i % out));
+    }
+    case_close(&test);
+}
+
+/* oneDNN's blocks have six rows with AVX2, in parts of 72 rows and more. */
+static void equal_rows_have_equal_bits(void **state) {
+    (void)state;
+    for (int64_t rows = 1; rows <= 310; rows++) {
+        check_equal_rows(rows, 33, 17);
+    }
+    static const int64_t rows[] = {7, 32, 63, 64, 128, 301, 960, 1001};
+    static const int64_t widths[][2] = {{512, 128}, {4, 32}, {1024, 64}, {128, 2}, {700, 300}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        for (size_t j = 0; j < sizeof widths / sizeof widths[0]; j++) {
+            check_equal_rows(rows[i], widths[j][0], widths[j][1]);
+        }
+    }
+}
+
 /* d_out absent: forward only. d_in absent: a first layer. */
 static void plans_without_gradients(void **state) {
     (void)state;
@@ -168,6 +198,7 @@ int main(void) {
         cmocka_unit_test(by_hand),
         cmocka_unit_test(float_tables_are_accurate),
         cmocka_unit_test(a_shard_has_the_same_bits_alone),
+        cmocka_unit_test(equal_rows_have_equal_bits),
         cmocka_unit_test(plans_without_gradients),
     };
     return RUN_TESTS(tests);
