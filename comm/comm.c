@@ -130,6 +130,11 @@ void comm_close(comm_t *comm) {
     comm_free(comm);
 }
 
+void comm_set_watch(comm_t *comm, comm_moving_t *moving, void *context) {
+    comm->moving = moving;
+    comm->moving_context = context;
+}
+
 void comm_set_timeout(comm_t *comm, double timeout_s) {
     REQUIRE(timeout_s > 0.0);
     comm->timeout_s = timeout_s;
@@ -220,6 +225,10 @@ static status_t agree(comm_t *comm, status_t mine, const char *operation) {
 }
 
 status_t comm_agree(comm_t *comm, status_t mine, const char *operation) {
+    if (comm->broken == STATUS_OK && comm_other_reports(comm)) {
+        comm->broken = STATUS_PEER; /* what is wrong here came from the job's end */
+        return status_fail(STATUS_PEER, "another rank reports a time-out");
+    }
     if (comm->broken != STATUS_OK) {
         remember(comm, mine == STATUS_OK ? comm->broken : mine);
         return mine == STATUS_OK ? comm->broken : mine;

@@ -32,6 +32,12 @@ status_t comm_split(comm_t *comm, int group, comm_t **group_out) MUST_CHECK;
 /* Deadline for the operations that follow (the configuration is read after the group exists). */
 void comm_set_timeout(comm_t *comm, double timeout_s);
 
+/* For operations that wait for work of unknown length: at the deadline `moving` is asked whether
+ * anything has moved since it was last asked; if so the deadline is put off by timeout_s. NULL:
+ * nobody is asked. */
+typedef bool comm_moving_t(void *context);
+void comm_set_watch(comm_t *comm, comm_moving_t *moving, void *context);
+
 int comm_rank(const comm_t *comm);
 int comm_size(const comm_t *comm);
 int comm_host_count(const comm_t *comm);    /* distinct hosts in the group */

@@ -161,6 +161,14 @@ static bool must_report(comm_t *comm, const waiting_t *waiting) {
     return true;
 }
 
+bool comm_other_reports(const comm_t *comm) {
+    if (comm->boards.count == 0) {
+        return false;
+    }
+    uint64_t reporter = atomic_load(&board(comm, 0)->reporter);
+    return reporter != 0 && reporter != (uint64_t)comm->rank + 1;
+}
+
 static status_t time_out(comm_t *comm, const waiting_t *waiting) {
     int behind = furthest_behind(comm);
     status_t status =
@@ -188,6 +196,14 @@ static void pause_after(const comm_t *comm, double waited_s) {
     }
 }
 
+static bool put_off(comm_t *comm) {
+    if (comm->moving == NULL || !comm->moving(comm->moving_context)) {
+        return false;
+    }
+    comm->deadline_s = clock_s() + comm->timeout_s;
+    return true;
+}
+
 status_t comm_wait(comm_t *comm, const waiting_t *waiting) {
     bool done = false;
     status_t status = waiting->poll(waiting->context, &done);
@@ -197,7 +213,7 @@ status_t comm_wait(comm_t *comm, const waiting_t *waiting) {
     double start_s = clock_s(), start_cpu_s = thread_cpu_s();
     while (status == STATUS_OK && !done) {
         double now_s = clock_s();
-        if (now_s > comm->deadline_s) {
+        if (now_s > comm->deadline_s && !put_off(comm)) {
             status = time_out(comm, waiting);
             break;
         }

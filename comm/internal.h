@@ -43,6 +43,8 @@ struct comm {
     MPI_Comm mpi; /* over MPI only */
     int rank, size;
     double timeout_s, deadline_s; /* the deadline is of the operation now running */
+    comm_moving_t *moving;        /* NULL: the deadline stands */
+    void *moving_context;
     double wait_s, wait_cpu_s;
     status_t worst;  /* of all agreements */
     status_t broken; /* not OK after a time-out or an MPI error: nothing is sent any more */
@@ -78,6 +80,7 @@ typedef struct waiting {
 status_t comm_enter(comm_t *comm, const char *operation) MUST_CHECK;
 status_t comm_leave(comm_t *comm, status_t status) MUST_CHECK; /* returns status */
 status_t comm_wait(comm_t *comm, const waiting_t *waiting) MUST_CHECK;
+bool comm_other_reports(const comm_t *comm); /* a rank of this host has given us up */
 
 /* comm_shm.c. Collective over all ranks. */
 status_t comm_shared_open(comm_t *comm, size_t bytes, const char *purpose,

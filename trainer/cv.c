@@ -16,16 +16,13 @@
 #include "trainer/run_directory.h"
 #include "trainer/train.h"
 
-/* How long the whole waits for its groups: as long as they train. Within a group comm.timeout_s
- * holds, and a rank that dies ends the job. */
-static const double PATIENCE_S = 1e9;
-
 typedef struct cv {
     config_t config; /* the caller's, with data.path filled in */
     cv_plan_t plan;
     comm_t *whole, *group;
     int group_count, group_index;
-    bool first; /* rank 0 of its group */
+    bool first;           /* rank 0 of its group */
+    int64_t logged_bytes; /* when last looked at: of all folds' metrics.jsonl */
 } cv_t;
 
 /* --- before the folds ------------------------------------------------------------------------ */
@@ -222,6 +219,23 @@ static status_t run_folds(const cv_t *cv) {
     return STATUS_OK;
 }
 
+/* The whole waits for its groups as long as one of them logs something within comm.timeout_s. */
+static bool folds_move(void *context) {
+    cv_t *cv = context;
+    int64_t bytes = 0;
+    for (int job = 0; job < cv->plan.fold_count * cv->plan.seed_count; job++) {
+        char *directory = cv_fold_directory(&cv->plan, cv->plan.folds[job % cv->plan.fold_count],
+                                            cv->plan.seeds[job / cv->plan.fold_count]);
+        char *path = text_format("%s/metrics.jsonl", directory);
+        bytes += file_bytes(path);
+        free(path);
+        free(directory);
+    }
+    bool moves = bytes != cv->logged_bytes;
+    cv->logged_bytes = bytes;
+    return moves;
+}
+
 /* --- the whole ------------------------------------------------------------------------------- */
 
 static status_t run_all(cv_t *cv, const cv_options_t *options, bool own_data) {
@@ -230,9 +244,9 @@ static status_t run_all(cv_t *cv, const cv_options_t *options, bool own_data) {
     TRY(comm_agree(cv->whole, status, NULL));
     TRY(comm_agree(cv->whole, choose_folds(cv, options), "open data"));
     TRY(make_groups(cv));
-    comm_set_timeout(cv->whole, PATIENCE_S);
+    comm_set_watch(cv->whole, folds_move, cv);
     TRY(comm_agree(cv->whole, run_folds(cv), "fold"));
-    comm_set_timeout(cv->whole, cv->config.comm.timeout_s);
+    comm_set_watch(cv->whole, NULL, NULL);
     status = first ? cv_summarize(&cv->config, &cv->plan) : STATUS_OK;
     return comm_agree(cv->whole, status, "write summary");
 }

@@ -116,6 +116,11 @@ status_t file_write_durable(const char *path, const void *data, size_t bytes) {
     return status;
 }
 
+int64_t file_bytes(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 ? (int64_t)info.st_size : 0;
+}
+
 bool file_exists(const char *path) {
     struct stat info;
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);

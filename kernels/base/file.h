@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "kernels/base/status.h"
 
@@ -17,6 +18,7 @@ status_t file_read(const char *path, char **data_out, size_t *bytes_out) MUST_CH
 status_t file_write_durable(const char *path, const void *data, size_t bytes) MUST_CHECK;
 
 bool file_exists(const char *path);
+int64_t file_bytes(const char *path); /* 0 if absent */
 bool dir_exists(const char *path);
 status_t dir_make(const char *path) MUST_CHECK; /* with parents; no error if there */
 status_t dir_sync(const char *path) MUST_CHECK;

@@ -145,6 +145,18 @@ fails "a fold twice" 2 "--folds 1,1: .* none twice" 1 cv "${settings[@]}" --fold
 fails "no --out" 2 "--out is missing" 2 cv "${settings[@]}"
 fails "a run directory" 2 "already holds a run" 2 cv "${settings[@]}" --out "$work/alone"
 
+# Fold 0 is done, so rank 0 waits for rank 1: for as long as fold 1 moves, but not for one that hangs.
+waits=("${settings[@]}" --set epochs=150)
+run 1 cv "${waits[@]}" --folds 0 --out "$work/waits"
+cp -r "$work/waits" "$work/hangs"
+begin=$SECONDS
+run 2 cv "${waits[@]}" --set comm.timeout_s=0.3 --folds 0,1 --out "$work/waits"
+report $? "a fold that takes longer than comm.timeout_s ($((SECONDS - begin)) s) is waited for"
+export JMT_FAULT=stop:0:7
+fails "a fold that hangs" 1 "no answer from rank 1 within 2 s" 2 \
+    cv "${waits[@]}" --set comm.timeout_s=2 --folds 0,1 --out "$work/hangs"
+unset JMT_FAULT
+
 # 12 people, each left out, with 3 seeds: 36 trainings in one process.
 run 1 cv "${tiny[@]}" --set epochs=1 --set split.folds=-1 --seeds 1,2,3 --out "$work/many"
 report $? "36 models in a row"
