@@ -13,8 +13,11 @@ enum { CONFIG_MODALITIES_MAX = 16, CONFIG_TARGETS_MAX = 16 };
 typedef struct modality_config { /* modalities.NAME */
     char *name;
     int64_t dim; /* features per step; 0: from the data */
-    /* auto | linear | none: what maps dim to model.dim; auto: linear where they differ. */
+    /* auto | linear | none | tcn: what maps dim to model.dim; auto: linear where they differ. */
     char *front;
+    int64_t tcn_blocks, tcn_kernel; /* front tcn only, as the two below */
+    bool tcn_causal;
+    double tcn_dropout;
 } modality_config_t;
 
 typedef struct target_config { /* targets.NAME */

@@ -125,18 +125,6 @@ static status_t check_model(const checker_t *checker) {
                       "model.modalities: [%s]",
                       count, config->modalities[0].name);
     }
-    for (int i = 0; i < config->modality_count; i++) {
-        const modality_config_t *modality = &config->modalities[i];
-        if (is(modality->front, "none") && modality->dim != 0 &&
-            modality->dim != config->model.dim) {
-            char *key = text_format("modalities.%s.front", modality->name);
-            status_t status = REFUSE(
-                key, "model.dim", "%s none needs dim %lld to equal model.dim %lld; use front: auto",
-                key, (long long)modality->dim, (long long)config->model.dim);
-            free(key);
-            return status;
-        }
-    }
     return STATUS_OK;
 }
 
@@ -326,6 +314,7 @@ status_t config_check(const config_t *config, const config_origins_t *origins, c
     TRY(check_batch(&checker));
     TRY(check_targets(&checker));
     TRY(check_model(&checker));
+    TRY(config_check_modalities(config, origins, name));
     TRY(config_check_fusion(config, origins, name));
     TRY(check_select_on(&checker));
     TRY(check_data(&checker));

@@ -43,23 +43,13 @@ static status_t refuse(const fusion_t *fusion, const char *key, const char *othe
     return status;
 }
 
-static bool is_default(const config_t *config, const config_field_t *row) {
-    if (row->type == FIELD_BOOL) {
-        return field_bool(row, config) == (strcmp(row->initial, "true") == 0);
-    }
-    if (row->type == FIELD_REAL) {
-        return field_real(row, config) == strtod(row->initial, NULL);
-    }
-    return strcmp(field_text(row, config), row->initial) == 0;
-}
-
 static status_t check_readers(const fusion_t *fusion) {
     const config_t *config = fusion->config;
     bool attends = strcmp(config->model.output, "self_attention") == 0;
     for (int i = 0; i < ARRAY_LEN(readers); i++) {
         const reader_t *reader = &readers[i];
         const config_field_t *row = config_field_find(TABLE_MAIN, reader->key);
-        if (is_default(config, row)) {
+        if (field_is_default(row, config)) {
             continue;
         }
         bool read = words_have(reader->models, config->model.name);

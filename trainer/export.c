@@ -27,9 +27,7 @@ void export_parameters(const graph_t *graph, const int64_t *offsets, const float
     tensor_set_t set = {.metadata = metadata_of(graph)};
     for (int p = 0; p < graph_parameter_count(graph); p++) {
         parameter_info_t info = graph_parameter_info(graph, p);
-        int64_t dims[2] = {info.rows, info.columns};
-        tensor_t *tensor =
-            tensor_set_add(&set, info.name, TENSOR_F32, info.columns > 0 ? 2 : 1, dims);
+        tensor_t *tensor = tensor_set_add(&set, info.name, TENSOR_F32, info.rank, info.dims);
         memcpy(tensor->data, weights + offsets[p], (size_t)info.count * sizeof *weights);
     }
     *set_out = set;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "trainer/front.h"
 
 typedef struct model_row {
     const char *name;
@@ -76,20 +77,6 @@ int model_modalities(const config_t *config, int indices[CONFIG_MODALITIES_MAX])
     return reads_nothing && count > 1 ? 1 : count;
 }
 
-static status_t wants_front(const config_t *config, const modality_config_t *modality, int64_t dim,
-                            bool *front_out) {
-    bool differs = dim != config->model.dim;
-    *front_out =
-        strcmp(modality->front, "linear") == 0 || (strcmp(modality->front, "auto") == 0 && differs);
-    if (!*front_out && differs) {
-        return status_fail(STATUS_INPUT,
-                           "modalities.%s has %d features but model.dim is %d; set "
-                           "modalities.%s.front: linear",
-                           modality->name, (int)dim, (int)config->model.dim, modality->name);
-    }
-    return STATUS_OK;
-}
-
 static status_t check_name(const char *name) {
     static const char *const taken[] = {JOINT_NAME, TOKEN_NAME, FUSION_NAME, HEAD_NAME};
     for (int i = 0; i < ARRAY_LEN(taken); i++) {
@@ -103,38 +90,38 @@ static status_t check_name(const char *name) {
     return STATUS_OK;
 }
 
+static value_t condition(graph_t *graph, const char *name, stream_t x, bool normalize) {
+    return normalize ? graph_l2_normalize(graph, name_of("%s.normalize", name).text, x.x, x.mask)
+                     : graph_mask_rows(graph, name_of("%s.mask", name).text, x.x, x.mask);
+}
+
 /* Parameters of all modalities first, then what is computed from them. */
-static status_t build_inputs(graph_t *graph, const config_t *config, const int64_t *dims,
-                             bool normalize, model_input_t *input) {
+static status_t build_streams(graph_t *graph, const config_t *config, const int64_t *dims,
+                              bool normalize, front_t *front, model_input_t *input) {
     int indices[CONFIG_MODALITIES_MAX];
     input->count = model_modalities(config, indices);
-    bool front[STREAMS_MAX];
-    linear_t projection[STREAMS_MAX];
     for (int m = 0; m < input->count; m++) {
         const modality_config_t *modality = &config->modalities[indices[m]];
         TRY(check_name(modality->name));
-        TRY(wants_front(config, modality, dims[m], &front[m]));
         stream_t *stream = &input->stream[m];
         input->name[m] = modality->name;
         stream->x = graph_input(graph, modality->name, dims[m], &stream->mask);
-        if (front[m]) {
-            projection[m] = linear_make(graph, name_of("%s.front", modality->name).text, dims[m],
-                                        config->model.dim);
-        }
+        TRY(front_make(graph, config, modality, dims[m], &front[m]));
     }
     for (int m = 0; m < input->count; m++) {
         stream_t *stream = &input->stream[m];
-        if (front[m]) {
-            stream->x = linear_apply(graph, name_of("%s.front", input->name[m]).text, projection[m],
-                                     stream->x, ACTIVATION_NONE);
-        }
-        stream->x = normalize
-                        ? graph_l2_normalize(graph, name_of("%s.normalize", input->name[m]).text,
-                                             stream->x, stream->mask)
-                        : graph_mask_rows(graph, name_of("%s.mask", input->name[m]).text, stream->x,
-                                          stream->mask);
+        stream->x = front_apply(graph, input->name[m], &front[m], *stream);
+        stream->x = condition(graph, input->name[m], *stream, normalize);
     }
     return STATUS_OK;
+}
+
+static status_t build_inputs(graph_t *graph, const config_t *config, const int64_t *dims,
+                             bool normalize, model_input_t *input) {
+    front_t *front = alloc_zero(STREAMS_MAX, sizeof *front);
+    status_t status = build_streams(graph, config, dims, normalize, front, input);
+    free(front);
+    return status;
 }
 
 static name_t hidden_name(const config_t *config, int target, bool shared) {

@@ -10,6 +10,9 @@ PARAMETERS = {"jmt": 11170818, "mt": 5913602, "concat": 656386}
 FORMS = ((["name=jmt_no_joint"], 8017410), (["output=fc"], 11820034),
          (["cross_weights=separate"], 14322690), (["name=jmt_no_joint", "output=fc"], 5913602),
          (["name=decision"], 2 * 65922))
+# jmt.md 7.1: TCN 1024->512x4, k5, at 7 steps; a unimodal head follows
+TCN = ["--set", "modalities.i3d.front=tcn", "--set", "modalities.i3d.dim=1024", "--set",
+       "model.modalities=i3d", "--set", "model.name=unimodal", "--set", "data.window=7"]
 THREE = ["--set", "modalities.pulse.dim=512"]
 FOUR = THREE + ["--set", "modalities.text.dim=512"]
 
@@ -51,6 +54,11 @@ def main():
         report.equal(" ".join(sets), golden.plan([FULL] + words)["parameters"], count)
     report.equal("JMT, 3 modalities", golden.plan([FULL] + THREE)["parameters"], 14061570)
     report.equal("JMT, 4 modalities", golden.plan([FULL] + FOUR)["parameters"], 16952322)
+    tcn = golden.plan([FULL] + TCN)
+    report.equal("TCN 1024->512x4, k5", tcn["parameters"] - 65922, 12329472)
+    report.check("TCN 1024->512x4, k5, T=7, million",
+                 "the formula against the table, million",
+                 abs((tcn["macs"] - 7 * (D * HIDDEN + 2 * HIDDEN)) / 1e6 - 86.2), 0.05)
     report.equal("JMT mean token", golden.plan([FULL, "--set", "model.token=mean"])["macs"],
                  AS_WRITTEN - SHARED_QUERIES)
     report.exit()

@@ -135,6 +135,8 @@ class Twin:
 
     def dropout(self, name, x):
         p = self.config["model"]["dropout" if name.endswith(".dropout") else "head_dropout"]
+        if ".front." in name:
+            p = self.config["modalities"][name.split(".")[0]]["tcn_dropout"]
         if p == 0:
             return x
         u = uniforms(self.config["seed"], name, self.step, x.numel()).reshape(x.shape)

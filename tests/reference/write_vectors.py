@@ -87,8 +87,11 @@ def main():
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     models.self_check()
+    models.tcn_check()
     os.makedirs(cases.VECTORS, exist_ok=True)
-    for case in cases.appendix_a() + cases.full_size() + cases.masked() + cases.variants():
+    everything = (cases.appendix_a() + cases.full_size() + cases.masked() + cases.variants()
+                  + cases.fronts())
+    for case in everything:
         if not arguments.names or case.name in arguments.names:
             write_case(arguments.jmt, case)
 

@@ -202,6 +202,10 @@ static const struct {
     {"data.permute_within", "data.permute_labels=true"},
     {"schedule.min_learning_rate", "optimizer.learning_rate=1"},
     {"targets.x.classes", "targets.x.loss=cross_entropy"},
+    {"modalities.a.tcn_blocks", "modalities.a.front=tcn"},
+    {"modalities.a.tcn_kernel", "modalities.a.front=tcn"},
+    {"modalities.a.tcn_causal", "modalities.a.front=tcn"},
+    {"modalities.a.tcn_dropout", "modalities.a.front=tcn"},
 };
 
 /* Fails for a row that is read but not kept, kept but not printed, or the other way round. */

@@ -265,6 +265,22 @@ static void rules_across_keys(void **state) {
     CHECK_ALL(unavailable, STATUS_UNAVAILABLE);
 }
 
+static void rules_of_modalities(void **state) {
+    (void)state;
+    const wrong_t cases[] = {
+        {DATA "modalities.a.tcn_kernel: 3\n",
+         ":3:26: modalities.a.tcn_kernel has no effect with front auto; set modalities.a.front: "
+         "tcn, or leave its default 5"},
+        {DATA "modalities.a.front: linear\nmodalities.a.tcn_dropout: 0\n",
+         ":4:27: modalities.a.tcn_dropout has no effect with front linear; set "
+         "modalities.a.front: tcn, or leave its default 0.1"},
+        {DATA "modalities.b.front: tcn\nmodalities.b.tcn_causal: false\nmodel.causal: true\n",
+         ":5:15: modalities.b.tcn_causal false lets later steps in, against model.causal; set one "
+         "of them otherwise"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
+}
+
 static void rules_of_folds(void **state) {
     (void)state;
     const wrong_t cases[] = {
@@ -357,6 +373,7 @@ int main(void) {
         cmocka_unit_test(documents),
         cmocka_unit_test(forms_of_the_fusion),
         cmocka_unit_test(rules_across_keys),
+        cmocka_unit_test(rules_of_modalities),
         cmocka_unit_test(rules_of_folds),
         cmocka_unit_test(distances),
         cmocka_unit_test(nothing_crashes),
