@@ -85,6 +85,16 @@ def train(words, steps, directory):
             [event for event in events if event["event"] == "valid"])
 
 
+def check_export(report, name, directory):
+    """The trained weights say which they are, in order, without the data."""
+    path = os.path.join(directory, "trained.safetensors")
+    golden.run(["export", os.path.join(directory, "run", "checkpoints", "last"), "--out", path])
+    tensors, metadata = safetensors.read(path)
+    order = json.loads(metadata["creation_order"])
+    report.equal(name + ": in the export or in its creation order alone",
+                 sorted(set(tensors).symmetric_difference(order)), [])
+
+
 def check_run(report, name, stored, directory):
     words, want = arguments(name, make_data(directory)), stored[name]
     if weights_hash(words, directory) != want["weights_sha256"]:
@@ -97,6 +107,7 @@ def check_run(report, name, stored, directory):
         report.check(what, "loss, relative", abs(event["loss"] / loss - 1), LOSS_LIMIT)
         report.check(what, "gradient norm, relative", abs(event["grad_norm"] / norm - 1),
                      NORM_LIMIT)
+    check_export(report, name, directory)
     report.equal(name + ": validations", len(valid), len(want["valid"]))
     for event, row in zip(valid, want["valid"]):
         what = f"{name} validation after epoch {event['epoch']}"
