@@ -97,7 +97,8 @@ static status_t check_model_modalities(const checker_t *checker, int *count_out)
         free(name);
         TRY(status);
     }
-    *count_out = count == 0 ? config->modality_count : count;
+    int streams[CONFIG_MODALITIES_MAX];
+    *count_out = config_streams(config, streams);
     return STATUS_OK;
 }
 
@@ -108,8 +109,9 @@ static status_t check_model(const checker_t *checker) {
                       "model.heads %lld does not divide model.dim %lld; choose a divisor",
                       (long long)config->model.heads, (long long)config->model.dim);
     }
-    int count = 0;
+    int count = 0, streams[CONFIG_MODALITIES_MAX] = {0};
     TRY(check_model_modalities(checker, &count));
+    TRY(config_check_modalities(config, checker->origins, checker->name));
     if (config->modality_count == 0) {
         return STATUS_OK;
     }
@@ -119,11 +121,12 @@ static status_t check_model(const checker_t *checker) {
                       "unimodal, or add a modality",
                       config->model.name, count);
     }
+    config_streams(config, streams);
     if (is(config->model.name, "unimodal") && count != 1) {
         return REFUSE("model.name", "model.modalities",
                       "model unimodal takes exactly 1 modality and has %d; name one, such as "
                       "model.modalities: [%s]",
-                      count, config->modalities[0].name);
+                      count, config->modalities[streams[0]].name);
     }
     return STATUS_OK;
 }
@@ -314,7 +317,6 @@ status_t config_check(const config_t *config, const config_origins_t *origins, c
     TRY(check_batch(&checker));
     TRY(check_targets(&checker));
     TRY(check_model(&checker));
-    TRY(config_check_modalities(config, origins, name));
     TRY(config_check_fusion(config, origins, name));
     TRY(check_select_on(&checker));
     TRY(check_data(&checker));

@@ -149,6 +149,11 @@ static const config_field_t modality_rows[] = {
      "front tcn only: no convolution sees a later step; false: as many before as after"},
     {"tcn_dropout", FIELD_REAL, MODALITY_AT(tcn_dropout), "0.1", 0, 0.95, NULL, NULL, "",
      "front tcn only: part of the channels dropped in training, over all steps of a sample"},
+    {"of", FIELD_NAMES, MODALITY_AT(of), "", 0, 0, NULL, NULL, "",
+     "two other modalities that this one is made of; []: it has features of its own"},
+    {"intra", FIELD_CHOICE, MODALITY_AT(intra), "encoder_plus_self_attention", 0, 0,
+     "encoder_plus_self_attention concat_fc", "", "",
+     "of only: how the two become one: as tokens that attend to one another, or linearly"},
 };
 
 static const config_field_t target_rows[] = {

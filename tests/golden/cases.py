@@ -211,11 +211,14 @@ def variants():
 
 TCN = ", front: tcn, tcn_blocks: {}, tcn_kernel: {}, tcn_causal: {}"
 FRONTS = (
-    ("tcn_causal_2", "jmt", 2, {"video": TCN.format(3, 3, "true"), "audio": TCN.format(2, 2, "true")}),
-    ("tcn_centred_3", "jmt", 3, {"audio": TCN.format(2, 3, "false"), "text": TCN.format(1, 4, "false")}),
+    ("tcn_causal_2", "jmt", 2,
+     {"video": TCN.format(3, 3, "true"), "audio": TCN.format(2, 2, "true")}),
+    ("tcn_centred_3", "jmt", 3,
+     {"audio": TCN.format(2, 3, "false"), "text": TCN.format(1, 4, "false")}),
     ("tcn_default_mt_2", "mt", 2, {"audio": ", front: tcn"}),
     ("tcn_unimodal_1", "unimodal", 1, {"video": TCN.format(2, 5, "false")}),
-    ("tcn_decision_2", "decision", 2, {"video": TCN.format(1, 1, "true"), "audio": TCN.format(1, 3, "true")}),
+    ("tcn_decision_2", "decision", 2,
+     {"video": TCN.format(1, 1, "true"), "audio": TCN.format(1, 3, "true")}),
 )
 
 
@@ -224,3 +227,31 @@ def fronts():
     return [Case("front_" + name, _masked_config(model, count, "last", 1, (), LENGTH, rows), [],
                  _masked_weight, _masked_batch(count, number % 2 == 0), 12)
             for number, (name, model, count, rows) in enumerate(FRONTS)]
+
+
+# --- a modality made of two feature streams -------------------------------------------------------
+
+PAIR = "  pair: {{of: [{}, {}], intra: {}}}\n"
+ENCODER, CONCAT = "encoder_plus_self_attention", "concat_fc"
+ORDER = (("modalities", "[text, pair, video]"),)
+PAIRS = (
+    ("encoder_2", "unimodal", 2, PAIR.format("video", "audio", ENCODER), {}, ()),
+    ("encoder_3", "jmt", 3, PAIR.format("video", "audio", ENCODER), {}, ()),
+    ("encoder_turned_3", "mt", 3, PAIR.format("text", "video", ENCODER),
+     {"text": TCN.format(2, 3, "true")}, ()),
+    ("concat_3", "jmt", 3, PAIR.format("audio", "video", CONCAT),
+     {"audio": TCN.format(1, 2, "false")}, ()),
+    ("concat_decision_4", "decision", 4, PAIR.format("pulse", "text", CONCAT), {}, ()),
+    ("chosen_4", "concat", 4, PAIR.format("audio", "pulse", ENCODER), {}, ORDER),
+)
+
+
+def pairs():
+    """The odd sizes and masks above, two modalities made one: at some steps only the first is valid,
+    only the second, or none."""
+    cases = []
+    for number, (name, model, count, made, rows, options) in enumerate(PAIRS):
+        config = _masked_config(model, count, "last", 1, options, LENGTH, rows)
+        cases.append(Case("pair_" + name, config.replace("targets:\n", made + "targets:\n"), [],
+                          _masked_weight, _masked_batch(count, number % 2 == 0), 12))
+    return cases

@@ -19,7 +19,8 @@ def check_masked_inputs(report, step, result, label):
 
 def main():
     report = golden.Report()
-    for step in golden.steps(cases.masked() + cases.variants() + cases.fronts(), report):
+    everything = cases.masked() + cases.variants() + cases.fronts() + cases.pairs()
+    for step in golden.steps(everything, report):
         for backend, precision, output, gradient, key_bias in RUNS:
             label = f"{backend}/{precision}"
             result = step.run(backend, precision)

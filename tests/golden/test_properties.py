@@ -86,7 +86,7 @@ def knows_order(case):
 
 def main():
     report = golden.Report()
-    for case in cases.masked() + cases.variants() + cases.fronts():
+    for case in cases.masked() + cases.variants() + cases.fronts() + cases.pairs():
         if not any(name.startswith("cotangent/") for name in case.batch):
             continue # a loss over the batch couples the samples' gradients
         with tempfile.TemporaryDirectory() as directory:

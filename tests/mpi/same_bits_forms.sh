@@ -38,4 +38,14 @@ for model in concat_att decision; do
     done
     check "$model: R=1 and R=3" same "$(hash_of "$work/$model-1")" "$(hash_of "$work/$model-3")"
 done
+for intra in encoder_plus_self_attention concat_fc; do
+    for ranks in 1 2 3; do
+        run $ranks train "${tiny[@]}" --run "$work/$intra-$ranks" --steps 4 --set virtual_shards=6 --set batch=18 \
+            --set "modalities.pair.of=[video, noise]" --set modalities.pair.intra=$intra \
+            --set model.modality_dropout=0.4 --set model.dropout=0.2 --set modalities.noise.front=tcn
+    done
+    for ranks in 2 3; do
+        check "$intra: R=1 and R=$ranks" same "$(hash_of "$work/$intra-1")" "$(hash_of "$work/$intra-$ranks")"
+    done
+done
 finish

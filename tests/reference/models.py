@@ -11,6 +11,11 @@ import torch
 import torch.nn.functional as F
 
 
+def words(names):
+    """A list of names, however it is given."""
+    return names.split() if isinstance(names, str) else list(names)
+
+
 class Tcn:
     """What a modality says about its temporal convolutional network."""
 
@@ -35,19 +40,22 @@ class Spec:
         self.token_type, self.causal = model["token_type"], model["causal"]
         self.length = config["data"]["window"]
         branches = model["branches"]
-        self.branch_words = branches.split() if isinstance(branches, str) else list(branches)
-        chosen = model["modalities"]
-        if isinstance(chosen, str):
-            chosen = chosen.split()
-        self.modalities = list(chosen) or list(config["modalities"])
-        self.dims = [config["modalities"][name]["dim"] for name in self.modalities]
+        self.branch_words = words(branches)
+        chosen = words(model["modalities"])
+        given = config["modalities"]
+        of = {name: words(m["of"]) for name, m in given.items()}
+        used = [part for parts in of.values() for part in parts]
+        self.modalities = list(chosen) or [name for name in given if name not in used]
+        self.parts = {name: of[name] or [name] for name in self.modalities}
+        self.intra = {name: given[name]["intra"] for name in self.modalities}
+        self.inputs = [part for name in self.modalities for part in self.parts[name]]
+        self.dims = {name: given[name]["dim"] for name in self.inputs}
         self.streams = self.modalities + (["joint"] if self.model == "jmt" else [])
-        self.fronts = []
-        for name, dim in zip(self.modalities, self.dims):
-            front = config["modalities"][name]["front"]
-            automatic = "linear" if dim != self.dim else "none"
-            self.fronts.append(automatic if front == "auto" else front)
-        self.tcn = {name: Tcn(config["modalities"][name]) for name in self.modalities}
+        self.fronts = {}
+        for name in self.inputs:
+            automatic = "linear" if self.dims[name] != self.dim else "none"
+            self.fronts[name] = automatic if given[name]["front"] == "auto" else given[name]["front"]
+        self.tcn = {name: Tcn(given[name]) for name in self.inputs}
         self.targets = {name: dict(t) for name, t in config["targets"].items()}
         self.ccc_unbiased = config["loss"]["ccc_unbiased"]
 
@@ -156,11 +164,18 @@ def shapes(spec):
         return tokens * d if spec.token == "concat" else d
 
     count = len(spec.modalities)
-    for name, dim, front in zip(spec.modalities, spec.dims, spec.fronts):
-        if front == "linear":
-            linear(name + ".front", dim, d)
-        elif front == "tcn":
-            tcn(name + ".front", spec.tcn[name], dim, d)
+    for stream in spec.modalities:
+        for name in spec.parts[stream]:
+            if spec.fronts[name] == "linear":
+                linear(name + ".front", spec.dims[name], d)
+            elif spec.fronts[name] == "tcn":
+                tcn(name + ".front", spec.tcn[name], spec.dims[name], d)
+        if len(spec.parts[stream]) == 2:
+            if spec.intra[stream] == "concat_fc":
+                linear(stream + ".intra", 2 * d, d)
+            else:
+                encoder(stream + ".intra", 1, d, False)
+                attention(stream + ".intra.attention")
     width = d
     if spec.model in ("jmt", "jmt_no_joint", "mt"):
         width = transformer()
@@ -354,6 +369,22 @@ def transformer(p, spec, streams, masks, dropout):
     return select(stack, valid, spec.token).reshape(batch, length, -1)
 
 
+def intra(p, spec, name, parts, masks, dropout):
+    """One stream of a modality's two: beside one another through a linear layer, what is missing as
+    0; or two tokens at each step, encoder layer, attention, and of that the last token valid."""
+    label = name + ".intra"
+    if spec.intra[name] == "concat_fc":
+        both = [x * mask[:, :, None] for x, mask in zip(parts, masks)]
+        return linear(p, label, torch.cat(both, dim=2))
+    batch, length, d = parts[0].shape
+    tokens = torch.stack(parts, dim=2).reshape(batch * length, 2, d)
+    valid = torch.stack(masks, dim=2).reshape(batch * length, 2)
+    tokens = encoder(p, label, 1, spec.heads, tokens, valid, False, dropout)
+    last = select(tokens, valid, "last")[:, None] # dropout's numbers are those of this token
+    fused = attention(p, label + ".attention", spec.heads, last, tokens, valid, False, dropout)
+    return fused.reshape(batch, length, d)
+
+
 def fuse(p, spec, streams, masks, dropout):
     if spec.model in ("jmt", "jmt_no_joint", "mt"):
         return transformer(p, spec, streams, masks, dropout)
@@ -387,22 +418,33 @@ def decide(p, spec, streams, masks, dropout):
 
 
 def forward(p, spec, inputs, masks, dropout=None):
-    """inputs [B,L,D] and masks [B,L] (bool) by modality, in the order of spec.modalities -> outputs
-    by target, [B,L] or [B,L,C]. dropout(name, x): what stands where dropout may stand."""
+    """inputs [B,L,D] and masks [B,L] (bool) by modality, in the order of spec.inputs -> outputs by
+    target, [B,L] or [B,L,C]. dropout(name, x): what stands where dropout may stand."""
     keep_or_drop = keep if dropout is None else dropout
-    streams = []
-    for name, x, mask, front in zip(spec.modalities, inputs, masks, spec.fronts):
-        x = torch.where(mask[:, :, None], x, torch.zeros((), dtype=x.dtype))
-        if front == "linear":
-            x = linear(p, name + ".front", x)
-        elif front == "tcn":
-            x = tcn_front(p, name + ".front", spec.tcn[name], x, mask, keep_or_drop)
+    zero = torch.zeros((), dtype=inputs[0].dtype)
+    streams, valid, rest = [], [], iter(zip(inputs, masks))
+    for stream in spec.modalities:
+        parts, there = [], []
+        for name in spec.parts[stream]:
+            x, mask = next(rest)
+            x = torch.where(mask[:, :, None], x, zero)
+            if spec.fronts[name] == "linear":
+                x = linear(p, name + ".front", x)
+            elif spec.fronts[name] == "tcn":
+                x = tcn_front(p, name + ".front", spec.tcn[name], x, mask, keep_or_drop)
+            parts.append(x)
+            there.append(mask)
+        x, mask = parts[0], torch.stack(there).any(dim=0)
+        if len(parts) == 2:
+            x = intra(p, spec, stream, parts, there, keep_or_drop)
         if spec.model not in ("unimodal", "decision"):
             x = x / x.norm(dim=2, keepdim=True).clamp_min(1e-12)
-        streams.append(torch.where(mask[:, :, None], x, torch.zeros((), dtype=x.dtype)))
+        streams.append(torch.where(mask[:, :, None], x, zero))
+        valid.append(mask)
+    masks = valid
     if spec.model == "decision":
-        return decide(p, spec, streams, list(masks), keep_or_drop)
-    fused = fuse(p, spec, streams, list(masks), keep_or_drop)
+        return decide(p, spec, streams, masks, keep_or_drop)
+    fused = fuse(p, spec, streams, masks, keep_or_drop)
     outputs = {}
     for name in spec.targets:
         head = "head" if spec.model == "unimodal" else name + ".head"
