@@ -13,8 +13,13 @@ enum { CONFIG_MODALITIES_MAX = 16, CONFIG_TARGETS_MAX = 16 };
 typedef struct modality_config { /* modalities.NAME */
     char *name;
     int64_t dim; /* features per step; 0: from the data */
-    /* auto | linear | none: what maps dim to model.dim; auto: linear where they differ. */
+    /* auto | linear | none | tcn: what maps dim to model.dim; auto: linear where they differ. */
     char *front;
+    int64_t tcn_blocks, tcn_kernel; /* front tcn only, as the two below */
+    bool tcn_causal;
+    double tcn_dropout;
+    char *of;    /* "": features of its own; else two other modalities, space-separated, ... */
+    char *intra; /* ... that concat_fc | encoder_plus_self_attention makes one stream of */
 } modality_config_t;
 
 typedef struct target_config { /* targets.NAME */
@@ -92,6 +97,14 @@ status_t config_load(const char *path, const char *const *sets, int set_count,
 status_t config_parse(const char *text, const char *name, const char *const *sets, int set_count,
                       config_t **config_out) MUST_CHECK;
 void config_free(config_t *config); /* NULL allowed */
+
+/* Modalities that the model sees, as indices in order: those of model.modalities, or all but those
+ * that another one is made of. The number of them. */
+int config_streams(const config_t *config, int indices_out[CONFIG_MODALITIES_MAX]);
+/* The two modalities that this one is made of; false: it has features of its own. */
+bool config_parts(const config_t *config, int modality, int parts_out[2]);
+/* Whether a stream is made of two by encoder_plus_self_attention. */
+bool config_has_intra_encoder(const config_t *config);
 
 /* Complete YAML that config_parse reads back to the same struct; caller frees. */
 char *config_yaml(const config_t *config);

@@ -97,7 +97,8 @@ static status_t check_model_modalities(const checker_t *checker, int *count_out)
         free(name);
         TRY(status);
     }
-    *count_out = count == 0 ? config->modality_count : count;
+    int streams[CONFIG_MODALITIES_MAX];
+    *count_out = config_streams(config, streams);
     return STATUS_OK;
 }
 
@@ -108,8 +109,9 @@ static status_t check_model(const checker_t *checker) {
                       "model.heads %lld does not divide model.dim %lld; choose a divisor",
                       (long long)config->model.heads, (long long)config->model.dim);
     }
-    int count = 0;
+    int count = 0, streams[CONFIG_MODALITIES_MAX] = {0};
     TRY(check_model_modalities(checker, &count));
+    TRY(config_check_modalities(config, checker->origins, checker->name));
     if (config->modality_count == 0) {
         return STATUS_OK;
     }
@@ -119,23 +121,12 @@ static status_t check_model(const checker_t *checker) {
                       "unimodal, or add a modality",
                       config->model.name, count);
     }
+    config_streams(config, streams);
     if (is(config->model.name, "unimodal") && count != 1) {
         return REFUSE("model.name", "model.modalities",
                       "model unimodal takes exactly 1 modality and has %d; name one, such as "
                       "model.modalities: [%s]",
-                      count, config->modalities[0].name);
-    }
-    for (int i = 0; i < config->modality_count; i++) {
-        const modality_config_t *modality = &config->modalities[i];
-        if (is(modality->front, "none") && modality->dim != 0 &&
-            modality->dim != config->model.dim) {
-            char *key = text_format("modalities.%s.front", modality->name);
-            status_t status = REFUSE(
-                key, "model.dim", "%s none needs dim %lld to equal model.dim %lld; use front: auto",
-                key, (long long)modality->dim, (long long)config->model.dim);
-            free(key);
-            return status;
-        }
+                      count, config->modalities[streams[0]].name);
     }
     return STATUS_OK;
 }

@@ -43,23 +43,14 @@ static status_t refuse(const fusion_t *fusion, const char *key, const char *othe
     return status;
 }
 
-static bool is_default(const config_t *config, const config_field_t *row) {
-    if (row->type == FIELD_BOOL) {
-        return field_bool(row, config) == (strcmp(row->initial, "true") == 0);
-    }
-    if (row->type == FIELD_REAL) {
-        return field_real(row, config) == strtod(row->initial, NULL);
-    }
-    return strcmp(field_text(row, config), row->initial) == 0;
-}
-
 static status_t check_readers(const fusion_t *fusion) {
     const config_t *config = fusion->config;
     bool attends = strcmp(config->model.output, "self_attention") == 0;
     for (int i = 0; i < ARRAY_LEN(readers); i++) {
         const reader_t *reader = &readers[i];
         const config_field_t *row = config_field_find(TABLE_MAIN, reader->key);
-        if (is_default(config, row)) {
+        bool intra = strcmp(reader->key, "model.dropout") == 0 && config_has_intra_encoder(config);
+        if (field_is_default(row, config) || intra) {
             continue;
         }
         bool read = words_have(reader->models, config->model.name);
@@ -80,25 +71,14 @@ static status_t check_readers(const fusion_t *fusion) {
 
 /* Streams by number: the model's modalities, then joint where the model has it. */
 static char *stream_name(const config_t *config, int number) {
-    const char *start = NULL;
-    int length = 0;
-    if (word_at(config->model.modalities, number, &start, &length)) {
-        return text_format("%.*s", length, start);
-    }
-    bool all = config->model.modalities[0] == '\0';
-    if (all && number < config->modality_count) {
-        return text_copy(config->modalities[number].name);
-    }
-    return text_copy("joint");
+    int streams[CONFIG_MODALITIES_MAX];
+    int count = config_streams(config, streams);
+    return text_copy(number < count ? config->modalities[streams[number]].name : "joint");
 }
 
 static int stream_count(const config_t *config, int *modalities_out) {
-    const char *start = NULL;
-    int length = 0, count = 0;
-    while (word_at(config->model.modalities, count, &start, &length)) {
-        count++;
-    }
-    *modalities_out = count == 0 ? config->modality_count : count;
+    int streams[CONFIG_MODALITIES_MAX];
+    *modalities_out = config_streams(config, streams);
     return *modalities_out + (strcmp(config->model.name, "jmt") == 0);
 }
 

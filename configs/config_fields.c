@@ -139,8 +139,21 @@ static const config_field_t main_rows[] = {
 static const config_field_t modality_rows[] = {
     {"dim", FIELD_INT, MODALITY_AT(dim), "0", 0, 1048576, NULL, NULL, "features",
      "per step; 0: from the data"},
-    {"front", FIELD_CHOICE, MODALITY_AT(front), "auto", 0, 0, "auto linear none", "", "",
-     "what maps dim to model.dim; auto: linear where they differ"},
+    {"front", FIELD_CHOICE, MODALITY_AT(front), "auto", 0, 0, "auto linear none tcn", "", "",
+     "what maps dim to model.dim; auto: linear where they differ; tcn: convolutions over time"},
+    {"tcn_blocks", FIELD_INT, MODALITY_AT(tcn_blocks), "4", 1, 16, NULL, NULL, "blocks",
+     "front tcn only: of two convolutions each, with dilation 1, 2, 4, ..."},
+    {"tcn_kernel", FIELD_INT, MODALITY_AT(tcn_kernel), "5", 1, 1024, NULL, NULL, "steps",
+     "front tcn only: that a convolution weighs"},
+    {"tcn_causal", FIELD_BOOL, MODALITY_AT(tcn_causal), "true", 0, 0, NULL, NULL, "",
+     "front tcn only: no convolution sees a later step; false: as many before as after"},
+    {"tcn_dropout", FIELD_REAL, MODALITY_AT(tcn_dropout), "0.1", 0, 0.95, NULL, NULL, "",
+     "front tcn only: part of the channels dropped in training, over all steps of a sample"},
+    {"of", FIELD_NAMES, MODALITY_AT(of), "", 0, 0, NULL, NULL, "",
+     "two other modalities that this one is made of; []: it has features of its own"},
+    {"intra", FIELD_CHOICE, MODALITY_AT(intra), "encoder_plus_self_attention", 0, 0,
+     "encoder_plus_self_attention concat_fc", "", "",
+     "of only: how the two become one: as tokens that attend to one another, or linearly"},
 };
 
 static const config_field_t target_rows[] = {

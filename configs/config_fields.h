@@ -67,6 +67,7 @@ int64_t field_int(const config_field_t *row, const void *base);
 double field_real(const config_field_t *row, const void *base);
 bool field_bool(const config_field_t *row, const void *base);
 const char *field_text(const config_field_t *row, const void *base);
+bool field_is_default(const config_field_t *row, const void *base);
 /* Shortest decimal that reads back to the same double; at least 32 bytes. */
 enum { REAL_TEXT_BYTES = 32 };
 void real_text(double value, char out[REAL_TEXT_BYTES]);

@@ -29,6 +29,10 @@ void origins_free(config_origins_t *origins);
 status_t config_check(const config_t *config, const config_origins_t *origins,
                       const char *name) MUST_CHECK;
 
+/* The part of it about each modality (config_check_modality.c). */
+status_t config_check_modalities(const config_t *config, const config_origins_t *origins,
+                                 const char *name) MUST_CHECK;
+
 /* The part of it about the forms of the fusion (config_check_model.c), once the names of modalities
  * have been checked. */
 status_t config_check_fusion(const config_t *config, const config_origins_t *origins,

@@ -16,6 +16,19 @@ const char *field_text(const config_field_t *row, const void *base) {
     return *(char **)at(row, base);
 }
 
+bool field_is_default(const config_field_t *row, const void *base) {
+    if (row->type == FIELD_BOOL) {
+        return field_bool(row, base) == (strcmp(row->initial, "true") == 0);
+    }
+    if (row->type == FIELD_INT) {
+        return field_int(row, base) == strtoll(row->initial, NULL, 10);
+    }
+    if (row->type == FIELD_REAL) {
+        return field_real(row, base) == strtod(row->initial, NULL);
+    }
+    return strcmp(field_text(row, base), row->initial) == 0;
+}
+
 const char *shown(const char *text, char out[SHOWN_BYTES]) {
     int length = 0;
     for (; text[length] != '\0' && length < SHOWN_BYTES - 8; length++) {

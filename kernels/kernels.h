@@ -50,6 +50,11 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } toke
  *  add_layernorm  x[,y]    z = LN(x + y) * gain + bias, population variance, epsilon inside the
  *                          root; weights gain [d], bias [d]; saved: mean and 1/sd of each row
  *  relu           x        max(0, x)
+ *  leaky_relu     x[,y]    z = x + y: z where it is above 0, else 0.01 z
+ *  temporal_conv  x        over each run of `period` rows: y[t] = b + the sum over j < taps of
+ *                          W_j x[t + j dilation - before], where rows outside the run or masked
+ *                          out count as 0 and get no gradient; weight-normed: weights v [out, in,
+ *                          taps], g [out], b [out]; W[o] = g[o] v[o] / |v[o]|
  *  l2_normalize   x        x / max(|x|, 1e-12) by row; rows masked out become 0 and get gradient 0
  *  mask_rows      x        x, with rows masked out set to 0; so is their gradient
  *  concat         x...     columns side by side (a part whose storage lies in out is skipped)
@@ -59,7 +64,7 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } toke
  *                          tokens*d], side by side, 0 for a token that is not valid
  *  dropout        x        training: x * (u >= p) / (1 - p) with u = uniform(seed, node, step,
  *                          element), element counted over the GLOBAL batch (shard_first + s);
- *                          else the identity
+ *                          else the identity. period P > 1: one u for a column of P rows
  *  sum            x...     x0 + x1 + ... in this order (1 to 64 terms; out may be one of them)
  *  tanh           x        tanh x
  *  softmax_gate   x,s      x * softmax(s), over the columns of each row; saved: the weights
@@ -72,6 +77,8 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } toke
     X(attention)                                                                                   \
     X(add_layernorm)                                                                               \
     X(relu)                                                                                        \
+    X(leaky_relu)                                                                                  \
+    X(temporal_conv)                                                                               \
     X(l2_normalize)                                                                                \
     X(mask_rows)                                                                                   \
     X(concat)                                                                                      \
@@ -86,13 +93,14 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } toke
 #define OP_ENUM_(name) OP_##name,
 typedef enum { OP_LIST(OP_ENUM_) OP_COUNT } op_kind_t;
 
-enum { OP_INPUTS_MAX = 64, OP_WEIGHTS_MAX = 2 };
+enum { OP_INPUTS_MAX = 64, OP_WEIGHTS_MAX = 3 };
 
 typedef struct op_attributes {
     activation_t activation;                   /* linear */
     int64_t groups, heads, query_len, key_len; /* attention */
     bool causal;                               /* attention */
-    int64_t period;                            /* add_rows, add_waves */
+    int64_t period;                            /* add_rows, add_waves, temporal_conv, dropout */
+    int64_t taps, dilation, before;            /* temporal_conv */
     int64_t tokens;                            /* select_token */
     token_rule_t token_rule;                   /* select_token */
     double probability;                        /* dropout */

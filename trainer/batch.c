@@ -6,9 +6,11 @@
 
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
+#include "trainer/models.h"
 
 void batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dataset,
-                const standardize_t *standardize, const int64_t *dims, batch_t *batch_out) {
+                const standardize_t *standardize, const int64_t *dims, const config_t *config,
+                batch_t *batch_out) {
     batch_t batch = {.dataset = dataset,
                      .standardize = standardize,
                      .executor = executor,
@@ -17,6 +19,7 @@ void batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dat
                      .modality_count = graph_input_count(graph),
                      .target_count = graph_output_count(graph),
                      .dims = dims};
+    batch.stream_count = model_streams_of(config, batch.stream_of);
     batch.target = alloc_zero(batch.target_count, sizeof *batch.target);
     for (int t = 0; t < batch.target_count; t++) {
         batch.target[t] = alloc_zero(batch.slots * batch.length, sizeof(float));
@@ -90,19 +93,23 @@ static void hide(batch_t *batch, int m, int64_t slot) {
 void batch_drop_modalities(batch_t *batch, int64_t slot, int64_t sample, uint64_t seed,
                            uint64_t step, double probability) {
     const rng_key_t key = {seed, rng_name("modality_dropout"), step};
-    int count = batch->modality_count, stays = -1;
-    double drawn[MODALITIES_MAX], largest = -1.0;
-    for (int m = 0; m < count; m++) {
+    int count = batch->stream_count, stays = -1;
+    bool there[CONFIG_MODALITIES_MAX] = {false};
+    double drawn[CONFIG_MODALITIES_MAX], largest = -1.0;
+    for (int m = 0; m < batch->modality_count; m++) {
         const uint8_t *mask = executor_mask(batch->executor, m) + slot * batch->length;
-        bool there = memchr(mask, 1, (size_t)batch->length) != NULL;
-        drawn[m] = (double)rng_uniform(key, (uint64_t)(sample * count + m));
-        if (there && drawn[m] > largest) {
-            largest = drawn[m];
-            stays = m;
+        there[batch->stream_of[m]] |= memchr(mask, 1, (size_t)batch->length) != NULL;
+    }
+    for (int s = 0; s < count; s++) {
+        drawn[s] = (double)rng_uniform(key, (uint64_t)(sample * count + s));
+        if (there[s] && drawn[s] > largest) {
+            largest = drawn[s];
+            stays = s;
         }
     }
-    for (int m = 0; m < count; m++) {
-        if (drawn[m] < probability && m != stays) {
+    for (int m = 0; m < batch->modality_count; m++) {
+        int s = batch->stream_of[m];
+        if (drawn[s] < probability && s != stays) {
             hide(batch, m, slot);
         }
     }

@@ -132,9 +132,9 @@ static void add_whole(checkpoint_t *c, const char *prefix, const json_t *tensors
     const char *name;
     json_t *dims_json;
     json_object_foreach((json_t *)tensors, name, dims_json) {
-        int64_t dims[2] = {0, 0};
-        int rank = (int)json_array_size(dims_json);
-        for (int d = 0; d < rank && d < 2; d++) {
+        int64_t dims[TENSOR_RANK_MAX] = {0};
+        int rank = (int)min_i64((int64_t)json_array_size(dims_json), TENSOR_RANK_MAX);
+        for (int d = 0; d < rank; d++) {
             dims[d] = json_integer_value(json_array_get(dims_json, (size_t)d));
         }
         char *key = text_format("%s/%s", prefix, name);

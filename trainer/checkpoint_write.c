@@ -104,9 +104,8 @@ static json_t *tensor_list(const trainer_t *t) {
     for (int p = 0; p < graph_parameter_count(t->graph); p++) {
         parameter_info_t info = graph_parameter_info(t->graph, p);
         json_t *dims = json_array();
-        json_array_append_new(dims, json_integer(info.rows));
-        if (info.columns > 0) {
-            json_array_append_new(dims, json_integer(info.columns));
+        for (int d = 0; d < info.rank; d++) {
+            json_array_append_new(dims, json_integer(info.dims[d]));
         }
         json_object_set_new(list, info.name, dims);
     }

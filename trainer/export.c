@@ -27,9 +27,7 @@ void export_parameters(const graph_t *graph, const int64_t *offsets, const float
     tensor_set_t set = {.metadata = metadata_of(graph)};
     for (int p = 0; p < graph_parameter_count(graph); p++) {
         parameter_info_t info = graph_parameter_info(graph, p);
-        int64_t dims[2] = {info.rows, info.columns};
-        tensor_t *tensor =
-            tensor_set_add(&set, info.name, TENSOR_F32, info.columns > 0 ? 2 : 1, dims);
+        tensor_t *tensor = tensor_set_add(&set, info.name, TENSOR_F32, info.rank, info.dims);
         memcpy(tensor->data, weights + offsets[p], (size_t)info.count * sizeof *weights);
     }
     *set_out = set;
@@ -58,18 +56,26 @@ static bool is_weight(const tensor_t *tensor) {
     return strncmp(tensor->name, weights_prefix, sizeof weights_prefix - 1) == 0;
 }
 
+/* The weight that a modality's features meet first; NULL: they are as wide as the model. */
+static const tensor_t *first_weight(const config_t *config, const tensor_set_t *tensors,
+                                    const char *modality) {
+    if (strcmp(config->model.name, "majority") == 0) {
+        name_t name = name_of("%s%s.majority.weight", weights_prefix, config->targets[0].name);
+        return tensor_set_find(tensors, name.text);
+    }
+    name_t linear = name_of("%s%s.front.weight", weights_prefix, modality);
+    name_t tcn = name_of("%s%s.front.0.downsample.weight", weights_prefix, modality);
+    const tensor_t *tensor = tensor_set_find(tensors, linear.text);
+    return tensor != NULL ? tensor : tensor_set_find(tensors, tcn.text);
+}
+
 /* Widths of the features that the weights were made for; no data is needed. */
 static void dims_of_weights(const config_t *config, const tensor_set_t *tensors,
                             int64_t dims[CONFIG_MODALITIES_MAX]) {
     int indices[CONFIG_MODALITIES_MAX];
     int count = model_modalities(config, indices);
     for (int m = 0; m < count; m++) {
-        name_t first =
-            name_of("%s%s.front.weight", weights_prefix, config->modalities[indices[m]].name);
-        if (strcmp(config->model.name, "majority") == 0) {
-            first = name_of("%s%s.majority.weight", weights_prefix, config->targets[0].name);
-        }
-        const tensor_t *tensor = tensor_set_find(tensors, first.text);
+        const tensor_t *tensor = first_weight(config, tensors, config->modalities[indices[m]].name);
         dims[m] = tensor != NULL ? tensor->dims[1] : config->model.dim;
     }
 }

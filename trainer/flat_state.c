@@ -1,5 +1,6 @@
 #include "trainer/flat_state.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,11 +68,30 @@ reduce_layout_t flat_state_layout(const flat_state_t *flat, int shards) {
     };
 }
 
+/* Norms of the rows of a parameter that is already there. */
+static void fill_norms(const flat_state_t *flat, const graph_t *graph, parameter_t of,
+                       float *weights, float *norms) {
+    parameter_info_t info = graph_parameter_info(graph, of);
+    int64_t width = info.count / info.rows;
+    for (int64_t r = 0; r < info.rows; r++) {
+        double square = 0.0;
+        for (int64_t c = 0; c < width; c++) {
+            double w = (double)weights[flat->offsets[of] + r * width + c];
+            square += w * w;
+        }
+        norms[r] = (float)sqrt(square);
+    }
+}
+
 void flat_state_init(const flat_state_t *flat, const graph_t *graph, uint64_t seed,
                      float *weights) {
     for (int p = 0; p < graph_parameter_count(graph); p++) {
         parameter_info_t info = graph_parameter_info(graph, p);
         float *w = weights + flat->offsets[p];
+        if (info.init.row_norms) {
+            fill_norms(flat, graph, info.init.of, weights, w);
+            continue;
+        }
         rng_key_t key = {seed, rng_name(info.name), rng_name("init")};
         for (int64_t i = 0; i < info.count; i++) {
             w[i] =

@@ -86,6 +86,11 @@ parameter_t graph_parameter(graph_t *graph, const char *name, int64_t rows, int6
     return graph->parameter_count++;
 }
 
+void graph_parameter_taps(graph_t *graph, parameter_t parameter, int64_t taps) {
+    REQUIRE(taps > 0 && parameter_width(graph, parameter) % taps == 0);
+    graph->parameters[parameter].taps = taps;
+}
+
 int64_t weight_rows(const graph_t *graph, weight_t weight) {
     return weight.count > 0 ? weight.count : graph->parameters[weight.parameter].rows;
 }
@@ -240,6 +245,40 @@ value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probab
     return out;
 }
 
+value_t graph_dropout_channels(graph_t *graph, const char *name, value_t x, double probability) {
+    expect(graph, name, info(graph, x)->rows == graph->length, "rows are not steps");
+    value_t out = graph_dropout(graph, name, x, probability);
+    graph->nodes[graph->values[out].producer].attributes.period = graph->length;
+    return out;
+}
+
+value_t graph_leaky_relu(graph_t *graph, const char *name, value_t x, value_t y) {
+    const value_info_t *a = info(graph, x), *b = info(graph, y < 0 ? x : y);
+    expect(graph, name, a->rows == b->rows && a->columns == b->columns, "terms differ in shape");
+    value_t in[] = {x, y};
+    return new_node(graph, OP_leaky_relu, name, in, y < 0 ? 1 : 2, a->rows, a->columns)->out;
+}
+
+value_t graph_temporal_conv(graph_t *graph, const char *name, value_t x, row_mask_t mask,
+                            const temporal_t *temporal) {
+    const parameter_node_t *v = &graph->parameters[temporal->v];
+    const value_info_t *in = info(graph, x);
+    expect(graph, name, v->columns == in->columns * temporal->taps,
+           "weight and input differ in width");
+    expect(graph, name, v->rows == graph->parameters[temporal->g].rows, "v and g differ in length");
+    expect(graph, name, in->rows == graph->length, "rows are not steps");
+    node_t *node = new_node(graph, OP_temporal_conv, name, &x, 1, in->rows, v->rows);
+    node->mask = mask;
+    node->attributes.period = graph->length;
+    node->attributes.taps = temporal->taps;
+    node->attributes.dilation = temporal->dilation;
+    node->attributes.before = temporal->before;
+    add_weights(graph, node, weight_of(temporal->v), weight_of(temporal->g));
+    node->weight[2] = weight_of(temporal->bias);
+    node->weight_count = 3;
+    return node->out;
+}
+
 value_t graph_tanh(graph_t *graph, const char *name, value_t x) {
     return unary(graph, OP_tanh, name, x, NO_MASK);
 }
@@ -356,7 +395,19 @@ int graph_parameter_count(const graph_t *graph) { return graph->parameter_count;
 
 parameter_info_t graph_parameter_info(const graph_t *graph, parameter_t parameter) {
     const parameter_node_t *p = &graph->parameters[parameter];
-    return (parameter_info_t){p->name, p->rows, p->columns, p->count, p->init};
+    parameter_info_t shape = {.name = p->name,
+                              .rows = p->rows,
+                              .columns = p->columns,
+                              .count = p->count,
+                              .rank = p->taps > 0      ? 3
+                                      : p->columns > 0 ? 2
+                                                       : 1,
+                              .dims = {p->rows, p->columns, p->taps},
+                              .init = p->init};
+    if (p->taps > 0) {
+        shape.dims[1] = parameter_width(graph, parameter) / p->taps;
+    }
+    return shape;
 }
 
 int64_t graph_parameter_elements(const graph_t *graph) {
@@ -390,8 +441,9 @@ layer_info_t graph_layer_info(const graph_t *graph, int index) {
         layer.parameters +=
             weight_rows(graph, node->weight[i]) * parameter_width(graph, node->weight[i].parameter);
     }
-    if (node->kind == OP_linear) {
-        layer.macs = out->rows * out->columns * graph->values[node->in[0]].columns;
+    if (node->kind == OP_linear || node->kind == OP_temporal_conv) {
+        int64_t taps = node->kind == OP_linear ? 1 : node->attributes.taps;
+        layer.macs = out->rows * out->columns * graph->values[node->in[0]].columns * taps;
     } else if (node->kind == OP_attention) {
         layer.macs = 2 * out->rows * node->attributes.key_len * out->columns;
     }

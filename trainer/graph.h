@@ -28,13 +28,17 @@ int64_t graph_length(const graph_t *graph);
 
 /* How PyTorch initialises (jmt.md 1.9): uniform within +-bound, a constant, or from the data. */
 typedef struct init {
-    double bound;    /* > 0: uniform(-bound, bound) */
+    double bound;   /* > 0: uniform(-bound, bound) */
+    bool row_norms; /* else the norms of the rows of `of`, made before */
+    parameter_t of;
     double constant; /* else this */
 } init_t;
 
 /* columns 0: a vector of `rows`. */
 parameter_t graph_parameter(graph_t *graph, const char *name, int64_t rows, int64_t columns,
                             init_t init);
+/* The shape outside is a convolution's: [rows, columns / taps, taps]. */
+void graph_parameter_taps(graph_t *graph, parameter_t parameter, int64_t taps);
 
 /* Rows [begin, begin + count) of a parameter; count 0: all rows. */
 typedef struct weight {
@@ -59,6 +63,20 @@ value_t graph_add_layernorm(graph_t *graph, const char *name, value_t x, value_t
 value_t graph_l2_normalize(graph_t *graph, const char *name, value_t x, row_mask_t mask);
 value_t graph_mask_rows(graph_t *graph, const char *name, value_t x, row_mask_t mask);
 value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probability);
+
+/* Drops whole columns of a sample, over all its steps. */
+value_t graph_dropout_channels(graph_t *graph, const char *name, value_t x, double probability);
+/* Leaky ReLU of x + y; y -1: of x. */
+value_t graph_leaky_relu(graph_t *graph, const char *name, value_t x, value_t y);
+
+/* Convolution over a sample's steps, steps outside it or masked out counting as 0. */
+typedef struct temporal {
+    int64_t taps, dilation;
+    int64_t before;         /* steps from the first that is read to the one that is written */
+    parameter_t v, g, bias; /* weight-normed: [out, in * taps], [out], [out] */
+} temporal_t;
+value_t graph_temporal_conv(graph_t *graph, const char *name, value_t x, row_mask_t mask,
+                            const temporal_t *temporal);
 
 value_t graph_tanh(graph_t *graph, const char *name, value_t x);
 /* x * softmax(scores) over the columns of each row. */
@@ -96,6 +114,8 @@ typedef struct parameter_info {
     const char *name;
     int64_t rows, columns; /* columns 0: vector */
     int64_t count;
+    int rank; /* the shape outside: in files, as PyTorch has it */
+    int64_t dims[3];
     init_t init;
 } parameter_info_t;
 

@@ -31,8 +31,8 @@ static bool backward_data_reads_in(const node_t *node) {
 }
 /* ... and, where the derivative is seen in the result, the output. */
 static bool backward_reads_out(const node_t *node) {
-    return node->kind == OP_relu || node->kind == OP_tanh || is_largest(node) ||
-           node->attributes.activation == ACTIVATION_RELU;
+    return node->kind == OP_relu || node->kind == OP_leaky_relu || node->kind == OP_tanh ||
+           is_largest(node) || node->attributes.activation == ACTIVATION_RELU;
 }
 
 static void touch_forward(graph_plan_t *plan, int i, int saved, int time) {

@@ -46,6 +46,7 @@ typedef struct named_value {
 typedef struct parameter {
     char *name;
     int64_t rows, columns, count;
+    int64_t taps; /* 0: a matrix or a vector */
     init_t init;
 } parameter_node_t;
 

@@ -28,6 +28,28 @@ linear_t linear_make(graph_t *graph, const char *name, int64_t in, int64_t out);
 value_t linear_apply(graph_t *graph, const char *name, linear_t linear, value_t x,
                      activation_t activation);
 
+/* A temporal convolutional network (jmt.md 1.2): blocks i = 0, 1, ... of two weight-normed
+ * convolutions with dilation 2^i, each with leaky ReLU and dropout of whole channels; then
+ * LeakyReLU(it + x), x through a Linear `downsample` where widths differ. Steps that are not valid
+ * count as zeros to each convolution. */
+typedef struct tcn_spec {
+    int64_t blocks, kernel;
+    bool causal; /* sees no later step; else as many before as after (one less before if even) */
+    double dropout;
+} tcn_spec_t;
+typedef struct tcn_block {
+    temporal_t conv[2];
+    bool resized;
+    linear_t downsample;
+} tcn_block_t;
+enum { TCN_BLOCKS_MAX = 16 };
+typedef struct tcn {
+    tcn_spec_t spec;
+    tcn_block_t block[TCN_BLOCKS_MAX];
+} tcn_t;
+tcn_t tcn_make(graph_t *graph, const char *name, const tcn_spec_t *spec, int64_t in, int64_t out);
+value_t tcn_apply(graph_t *graph, const char *name, const tcn_t *tcn, stream_t x);
+
 /* What the blocks of a model have in common. */
 typedef enum { POSITION_NONE, POSITION_SINUSOIDAL, POSITION_LEARNED } position_t;
 typedef struct block_spec {

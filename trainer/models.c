@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "trainer/front.h"
+#include "trainer/intra.h"
 
 typedef struct model_row {
     const char *name;
@@ -46,48 +48,29 @@ int64_t target_columns(const target_config_t *target) {
     return strcmp(target->loss, "cross_entropy") == 0 ? target->classes : 1;
 }
 
-static int modality_index(const config_t *config, const char *name, size_t length) {
-    for (int i = 0; i < config->modality_count; i++) {
-        if (strlen(config->modalities[i].name) == length &&
-            strncmp(config->modalities[i].name, name, length) == 0) {
-            return i;
-        }
-    }
-    return -1;
-}
-
 int model_modalities(const config_t *config, int indices[CONFIG_MODALITIES_MAX]) {
-    int count = 0;
-    for (const char *word = config->model.modalities; *word != '\0';) {
-        size_t length = strcspn(word, " ");
-        int index = modality_index(config, word, length);
-        if (index >= 0 && count < CONFIG_MODALITIES_MAX) {
-            indices[count++] = index;
-        }
-        word += length + strspn(word + length, " ");
-    }
-    if (config->model.modalities[0] == '\0') {
-        count = config->modality_count;
-        for (int i = 0; i < count; i++) {
-            indices[i] = i;
+    int streams[CONFIG_MODALITIES_MAX], parts[INTRA_PARTS], count = 0;
+    int stream_count = config_streams(config, streams);
+    for (int s = 0; s < stream_count; s++) {
+        bool made = config_parts(config, streams[s], parts);
+        for (int i = 0; i < (made ? INTRA_PARTS : 1); i++) {
+            REQUIRE(count < CONFIG_MODALITIES_MAX);
+            indices[count++] = made ? parts[i] : streams[s];
         }
     }
     bool reads_nothing = strcmp(config->model.name, "majority") == 0;
     return reads_nothing && count > 1 ? 1 : count;
 }
 
-static status_t wants_front(const config_t *config, const modality_config_t *modality, int64_t dim,
-                            bool *front_out) {
-    bool differs = dim != config->model.dim;
-    *front_out =
-        strcmp(modality->front, "linear") == 0 || (strcmp(modality->front, "auto") == 0 && differs);
-    if (!*front_out && differs) {
-        return status_fail(STATUS_INPUT,
-                           "modalities.%s has %d features but model.dim is %d; set "
-                           "modalities.%s.front: linear",
-                           modality->name, (int)dim, (int)config->model.dim, modality->name);
+int model_streams_of(const config_t *config, int streams_out[CONFIG_MODALITIES_MAX]) {
+    int streams[CONFIG_MODALITIES_MAX], parts[INTRA_PARTS], count = 0;
+    int stream_count = config_streams(config, streams);
+    for (int s = 0; s < stream_count; s++) {
+        for (int i = 0; i < (config_parts(config, streams[s], parts) ? INTRA_PARTS : 1); i++) {
+            streams_out[count++] = s;
+        }
     }
-    return STATUS_OK;
+    return stream_count;
 }
 
 static status_t check_name(const char *name) {
@@ -103,38 +86,74 @@ static status_t check_name(const char *name) {
     return STATUS_OK;
 }
 
-/* Parameters of all modalities first, then what is computed from them. */
-static status_t build_inputs(graph_t *graph, const config_t *config, const int64_t *dims,
-                             bool normalize, model_input_t *input) {
-    int indices[CONFIG_MODALITIES_MAX];
-    input->count = model_modalities(config, indices);
-    bool front[STREAMS_MAX];
-    linear_t projection[STREAMS_MAX];
-    for (int m = 0; m < input->count; m++) {
-        const modality_config_t *modality = &config->modalities[indices[m]];
-        TRY(check_name(modality->name));
-        TRY(wants_front(config, modality, dims[m], &front[m]));
-        stream_t *stream = &input->stream[m];
-        input->name[m] = modality->name;
-        stream->x = graph_input(graph, modality->name, dims[m], &stream->mask);
-        if (front[m]) {
-            projection[m] = linear_make(graph, name_of("%s.front", modality->name).text, dims[m],
-                                        config->model.dim);
-        }
+static value_t condition(graph_t *graph, const char *name, stream_t x, bool normalize) {
+    return normalize ? graph_l2_normalize(graph, name_of("%s.normalize", name).text, x.x, x.mask)
+                     : graph_mask_rows(graph, name_of("%s.mask", name).text, x.x, x.mask);
+}
+
+/* A stream of the model: one modality behind its front, or two and what joins them. */
+typedef struct source {
+    const modality_config_t *modality, *part[INTRA_PARTS]; /* part[0]: itself, if it is not made */
+    int part_count;
+    front_t front[INTRA_PARTS];
+    stream_t x[INTRA_PARTS];
+    intra_t intra;
+} source_t;
+
+/* dims: of this source's parts. */
+static status_t make_source(graph_t *graph, const config_t *config, int index, const int64_t *dims,
+                            source_t *source) {
+    int parts[INTRA_PARTS] = {index, index};
+    bool made = config_parts(config, index, parts);
+    source->modality = &config->modalities[index];
+    source->part_count = made ? INTRA_PARTS : 1;
+    TRY(check_name(source->modality->name));
+    for (int i = 0; i < source->part_count; i++) {
+        const modality_config_t *part = source->part[i] = &config->modalities[parts[i]];
+        TRY(check_name(part->name));
+        source->x[i].x = graph_input(graph, part->name, dims[i], &source->x[i].mask);
+        TRY(front_make(graph, config, part, dims[i], &source->front[i]));
     }
-    for (int m = 0; m < input->count; m++) {
-        stream_t *stream = &input->stream[m];
-        if (front[m]) {
-            stream->x = linear_apply(graph, name_of("%s.front", input->name[m]).text, projection[m],
-                                     stream->x, ACTIVATION_NONE);
-        }
-        stream->x = normalize
-                        ? graph_l2_normalize(graph, name_of("%s.normalize", input->name[m]).text,
-                                             stream->x, stream->mask)
-                        : graph_mask_rows(graph, name_of("%s.mask", input->name[m]).text, stream->x,
-                                          stream->mask);
+    if (made) {
+        source->intra = intra_make(graph, config, source->modality);
     }
     return STATUS_OK;
+}
+
+static stream_t apply_source(graph_t *graph, const source_t *source, bool normalize) {
+    stream_t x[INTRA_PARTS];
+    for (int i = 0; i < source->part_count; i++) {
+        x[i] = source->x[i];
+        x[i].x = front_apply(graph, source->part[i]->name, &source->front[i], x[i]);
+    }
+    const char *name = source->modality->name;
+    stream_t stream = source->part_count > 1 ? intra_apply(graph, name, &source->intra, x) : x[0];
+    stream.x = condition(graph, name, stream, normalize);
+    return stream;
+}
+
+/* Parameters of all modalities first, then what is computed from them. */
+static status_t build_streams(graph_t *graph, const config_t *config, const int64_t *dims,
+                              bool normalize, source_t *sources, model_input_t *input) {
+    int indices[CONFIG_MODALITIES_MAX];
+    input->count = config_streams(config, indices);
+    for (int m = 0; m < input->count; m++) {
+        TRY(make_source(graph, config, indices[m], dims, &sources[m]));
+        dims += sources[m].part_count;
+    }
+    for (int m = 0; m < input->count; m++) {
+        input->name[m] = sources[m].modality->name;
+        input->stream[m] = apply_source(graph, &sources[m], normalize);
+    }
+    return STATUS_OK;
+}
+
+static status_t build_inputs(graph_t *graph, const config_t *config, const int64_t *dims,
+                             bool normalize, model_input_t *input) {
+    source_t *sources = alloc_zero(STREAMS_MAX, sizeof *sources);
+    status_t status = build_streams(graph, config, dims, normalize, sources, input);
+    free(sources);
+    return status;
 }
 
 static name_t hidden_name(const config_t *config, int target, bool shared) {
@@ -183,7 +202,7 @@ static void build_majority(graph_t *graph, const config_t *config, const int64_t
 
 static status_t find_model(const config_t *config, const model_row_t **row_out) {
     int indices[CONFIG_MODALITIES_MAX];
-    int count = model_modalities(config, indices);
+    int count = config_streams(config, indices);
     const model_row_t *row = NULL;
     for (int i = 0; i < ARRAY_LEN(models); i++) {
         row = strcmp(models[i].name, config->model.name) == 0 ? &models[i] : row;

@@ -25,8 +25,11 @@ typedef struct model_input {
  * order; see model_modalities). Batch-free. */
 status_t model_build(const config_t *config, const int64_t *dims, graph_t **graph_out) MUST_CHECK;
 
-/* Indices into config->modalities of those the model uses, in order; the number of them. */
+/* Indices into config->modalities of those whose features the model reads, in order: its streams
+ * (config_streams), the parts of one in its place. The number of them; 1 for `majority`. */
 int model_modalities(const config_t *config, int indices[CONFIG_MODALITIES_MAX]);
+/* For each of these, which stream it feeds; the number of streams. */
+int model_streams_of(const config_t *config, int streams_out[CONFIG_MODALITIES_MAX]);
 
 /* What all blocks of the model have in common, from the configuration. */
 block_spec_t spec_of(const config_t *config);

@@ -87,7 +87,7 @@ static status_t write_text(const char *directory, const char *name, const char *
 
 char *run_row_name(const config_t *config) {
     int indices[CONFIG_MODALITIES_MAX];
-    model_modalities(config, indices);
+    config_streams(config, indices);
     bool unimodal = strcmp(config->model.name, "unimodal") == 0;
     bool within = strcmp(config->data.permute_within, "person") == 0;
     const char *control = within ? " (labels permuted within person)" : " (labels permuted)";

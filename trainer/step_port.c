@@ -81,9 +81,8 @@ static status_t load_weights(port_t *port, const tensor_set_t *weights) {
     port->gradients = alloc_aligned((size_t)elements * port->element_bytes);
     for (int p = 0; p < count; p++) {
         parameter_info_t info = graph_parameter_info(port->graph, p);
-        int64_t dims[2] = {info.rows, info.columns};
         const tensor_t *tensor = NULL;
-        TRY(want(weights, info.name, info.columns > 0 ? 2 : 1, dims, &tensor));
+        TRY(want(weights, info.name, info.rank, info.dims, &tensor));
         port->offsets[p] = next;
         for (int64_t i = 0; i < info.count; i++) {
             store(port, port->weights, next + i, element(tensor, i));
@@ -208,9 +207,7 @@ static void collect(const port_t *port, double loss, tensor_set_t *result) {
     }
     for (int p = 0; p < graph_parameter_count(port->graph); p++) {
         parameter_info_t info = graph_parameter_info(port->graph, p);
-        int64_t dims[2] = {info.rows, info.columns};
-        tensor_t *tensor =
-            add_result(port, result, "grad/", info.name, info.columns > 0 ? 2 : 1, dims);
+        tensor_t *tensor = add_result(port, result, "grad/", info.name, info.rank, info.dims);
         memcpy(tensor->data, port->gradients + (size_t)port->offsets[p] * port->element_bytes,
                (size_t)info.count * port->element_bytes);
     }

@@ -167,7 +167,7 @@ static status_t open_all(trainer_t *t, const char *data_path, const standardize_
     }
     TRY(comm_agree(t->comm, open_model(t, for_training), "build model"));
     TRY(open_state(t, for_training));
-    batch_open(t->executor, t->graph, t->dataset, &t->standardize, t->dims, &t->batch);
+    batch_open(t->executor, t->graph, t->dataset, &t->standardize, t->dims, t->config, &t->batch);
     return open_orders(t);
 }
 

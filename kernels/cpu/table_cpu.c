@@ -7,6 +7,7 @@
     OP_PROTOTYPES(attention, isa_suffix)                                                           \
     OP_PROTOTYPES(add_layernorm, isa_suffix)                                                       \
     OP_PROTOTYPES(relu, isa_suffix)                                                                \
+    OP_PROTOTYPES(leaky_relu, isa_suffix)                                                          \
     OP_PROTOTYPES(l2_normalize, isa_suffix)                                                        \
     OP_PROTOTYPES(mask_rows, isa_suffix)                                                           \
     OP_PROTOTYPES(concat, isa_suffix)                                                              \
@@ -25,13 +26,17 @@
         .ops = {[OP_linear] = {linear_plan_onednn, linear_plan_close_onednn,                       \
                                linear_forward_onednn, linear_backward_data_onednn,                 \
                                linear_backward_weights_onednn},                                    \
+                [OP_temporal_conv] = {temporal_conv_plan_cpu, temporal_conv_plan_close_cpu,        \
+                                      temporal_conv_forward_cpu, temporal_conv_backward_data_cpu,  \
+                                      temporal_conv_backward_weights_cpu},                         \
                 OP_ROW(attention, isa_suffix) OP_ROW(add_layernorm, isa_suffix)                    \
-                    OP_ROW(relu, isa_suffix) OP_ROW(l2_normalize, isa_suffix)                      \
-                        OP_ROW(mask_rows, isa_suffix) OP_ROW(concat, isa_suffix)                   \
-                            OP_ROW(select_token, isa_suffix) OP_ROW(dropout, isa_suffix)           \
-                                OP_ROW(sum, isa_suffix) OP_ROW(tanh, isa_suffix)                   \
-                                    OP_ROW(softmax_gate, isa_suffix) OP_ROW(add_rows, isa_suffix)  \
-                                        OP_ROW(add_waves, isa_suffix)},                            \
+                    OP_ROW(relu, isa_suffix) OP_ROW(leaky_relu, isa_suffix)                        \
+                        OP_ROW(l2_normalize, isa_suffix) OP_ROW(mask_rows, isa_suffix)             \
+                            OP_ROW(concat, isa_suffix) OP_ROW(select_token, isa_suffix)            \
+                                OP_ROW(dropout, isa_suffix) OP_ROW(sum, isa_suffix)                \
+                                    OP_ROW(tanh, isa_suffix) OP_ROW(softmax_gate, isa_suffix)      \
+                                        OP_ROW(add_rows, isa_suffix)                               \
+                                            OP_ROW(add_waves, isa_suffix)},                        \
         TABLE_REST(isa_suffix),                                                                    \
     }
 

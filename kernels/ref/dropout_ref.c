@@ -2,10 +2,16 @@
 #include "kernels/base/rng.h"
 #include "kernels/ref/real.h"
 
+/* Rows that share their draws: a whole channel is dropped. */
+static int64_t rows_per_draw(const op_description_t *description) {
+    return max_i64(description->attributes.period, 1);
+}
+
 status_t REAL(dropout_plan)(const op_description_t *description, op_plan_t **plan_out,
                             op_needs_t *needs_out) {
     double p = description->attributes.probability;
     REQUIRE(description->input_count == 1 && p >= 0.0 && p <= 1.0);
+    REQUIRE(description->out.rows % rows_per_draw(description) == 0);
     *needs_out = (op_needs_t){0};
     *plan_out = REAL(plan_open)(description);
     return STATUS_OK;
@@ -30,12 +36,13 @@ static void drop(const op_plan_t *plan, const op_call_t *call, matrix_t to, matr
     const op_attributes_t *a = &plan->description.attributes;
     const step_scalars_t *now = call->scalars;
     rng_key_t key = {now->seed, a->node_hash, now->step};
+    int64_t period = rows_per_draw(&plan->description);
     for (int s = call->shard_begin; s < call->shard_end; s++) {
         for (int64_t r = 0; r < shape->rows; r++) {
             int64_t global_row = (now->shard_first + s) * shape->rows + r;
             if (now->training && a->probability > 0.0) {
                 drop_row(row_of(to, s, r), row_of(from, s, r), shape->cols, a->probability, key,
-                         (uint64_t)(global_row * shape->cols));
+                         (uint64_t)(global_row / period * shape->cols));
             } else {
                 copy_row(row_of(to, s, r), row_of(from, s, r), shape->cols);
             }

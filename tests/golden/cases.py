@@ -85,13 +85,14 @@ NAMES = ("video", "audio", "text", "pulse")
 DIMS = (12, 9, 12, 4) # where they differ from model.dim a linear front stands before
 
 
-def _masked_config(model, count, token, layers, options=(), window=LENGTH + 4):
+def _masked_config(model, count, token, layers, options=(), window=LENGTH + 4, fronts=()):
     lines = [f"batch: {BATCH}", "virtual_shards: 1",
              "model:", f"  name: {model}", f"  dim: {DIM}", f"  ff: {FF}", f"  heads: {HEADS}",
              f"  layers: {layers}", f"  head_hidden: {HIDDEN}", f"  token: {token}",
              *(f"  {key}: {value}" for key, value in options),
              "data:", f"  window: {window}", "  standardize: none", "modalities:"]
-    lines += [f"  {NAMES[m]}: {{dim: {DIMS[m]}}}" for m in range(count)]
+    fronts = dict(fronts)
+    lines += [f"  {NAMES[m]}: {{dim: {DIMS[m]}{fronts.get(NAMES[m], '')}}}" for m in range(count)]
     lines += ["targets:", "  valence: {loss: ccc}",
               "  kind: {loss: cross_entropy, classes: 3, weight: 0.7}",
               "  level: {loss: mse, weight: 0.3}"]
@@ -203,4 +204,54 @@ def variants():
                           _masked_config(model, count, token, layers, options.items(),
                                          LENGTH), [],
                           _masked_weight, _masked_batch(count, number % 2 == 1), 12))
+    return cases
+
+
+# --- convolutions over time before the fusion -----------------------------------------------------
+
+TCN = ", front: tcn, tcn_blocks: {}, tcn_kernel: {}, tcn_causal: {}"
+FRONTS = (
+    ("tcn_causal_2", "jmt", 2,
+     {"video": TCN.format(3, 3, "true"), "audio": TCN.format(2, 2, "true")}),
+    ("tcn_centred_3", "jmt", 3,
+     {"audio": TCN.format(2, 3, "false"), "text": TCN.format(1, 4, "false")}),
+    ("tcn_default_mt_2", "mt", 2, {"audio": ", front: tcn"}),
+    ("tcn_unimodal_1", "unimodal", 1, {"video": TCN.format(2, 5, "false")}),
+    ("tcn_decision_2", "decision", 2,
+     {"video": TCN.format(1, 1, "true"), "audio": TCN.format(1, 3, "true")}),
+)
+
+
+def fronts():
+    """The odd sizes and masks above behind a TCN of one modality or more."""
+    return [Case("front_" + name, _masked_config(model, count, "last", 1, (), LENGTH, rows), [],
+                 _masked_weight, _masked_batch(count, number % 2 == 0), 12)
+            for number, (name, model, count, rows) in enumerate(FRONTS)]
+
+
+# --- a modality made of two feature streams -------------------------------------------------------
+
+PAIR = "  pair: {{of: [{}, {}], intra: {}}}\n"
+ENCODER, CONCAT = "encoder_plus_self_attention", "concat_fc"
+ORDER = (("modalities", "[text, pair, video]"),)
+PAIRS = (
+    ("encoder_2", "unimodal", 2, PAIR.format("video", "audio", ENCODER), {}, ()),
+    ("encoder_3", "jmt", 3, PAIR.format("video", "audio", ENCODER), {}, ()),
+    ("encoder_turned_3", "mt", 3, PAIR.format("text", "video", ENCODER),
+     {"text": TCN.format(2, 3, "true")}, ()),
+    ("concat_3", "jmt", 3, PAIR.format("audio", "video", CONCAT),
+     {"audio": TCN.format(1, 2, "false")}, ()),
+    ("concat_decision_4", "decision", 4, PAIR.format("pulse", "text", CONCAT), {}, ()),
+    ("chosen_4", "concat", 4, PAIR.format("audio", "pulse", ENCODER), {}, ORDER),
+)
+
+
+def pairs():
+    """The odd sizes and masks above, two modalities made one: at some steps only the first is valid,
+    only the second, or none."""
+    cases = []
+    for number, (name, model, count, made, rows, options) in enumerate(PAIRS):
+        config = _masked_config(model, count, "last", 1, options, LENGTH, rows)
+        cases.append(Case("pair_" + name, config.replace("targets:\n", made + "targets:\n"), [],
+                          _masked_weight, _masked_batch(count, number % 2 == 0), 12))
     return cases

@@ -10,6 +10,12 @@ PARAMETERS = {"jmt": 11170818, "mt": 5913602, "concat": 656386}
 FORMS = ((["name=jmt_no_joint"], 8017410), (["output=fc"], 11820034),
          (["cross_weights=separate"], 14322690), (["name=jmt_no_joint", "output=fc"], 5913602),
          (["name=decision"], 2 * 65922))
+# jmt.md 7.1: TCN 1024->512x4, k5, at 7 steps; a unimodal head follows
+TCN = ["--set", "modalities.i3d.front=tcn", "--set", "modalities.i3d.dim=1024", "--set",
+       "model.modalities=i3d", "--set", "model.name=unimodal", "--set", "data.window=7"]
+PAIR = ["--set", "modalities.first.dim=512", "--set", "modalities.second.dim=512", "--set",
+        "modalities.pair.of=[first, second]", "--set", "model.modalities=pair", "--set",
+        "model.name=unimodal"]
 THREE = ["--set", "modalities.pulse.dim=512"]
 FOUR = THREE + ["--set", "modalities.text.dim=512"]
 
@@ -51,6 +57,18 @@ def main():
         report.equal(" ".join(sets), golden.plan([FULL] + words)["parameters"], count)
     report.equal("JMT, 3 modalities", golden.plan([FULL] + THREE)["parameters"], 14061570)
     report.equal("JMT, 4 modalities", golden.plan([FULL] + FOUR)["parameters"], 16952322)
+    tcn = golden.plan([FULL] + TCN)
+    report.equal("TCN 1024->512x4, k5", tcn["parameters"] - 65922, 12329472)
+    report.check("TCN 1024->512x4, k5, T=7, million",
+                 "the formula against the table, million",
+                 abs((tcn["macs"] - 7 * (D * HIDDEN + 2 * HIDDEN)) / 1e6 - 86.2), 0.05)
+    for sets, count in (([], 2628608), (["modalities.second.dim=768"], 3022336),
+                        (["modalities.pair.intra=concat_fc"], 1024 * 512 + 512)):
+        words = [word for pair in sets for word in ("--set", pair)]
+        report.equal("intra-modal " + " ".join(sets),
+                     golden.plan([FULL] + PAIR + words)["parameters"] - 65922, count)
+    alone = PAIR + ["--set", "model.modalities=second"]
+    report.equal("a part alone", golden.plan([FULL] + alone)["parameters"], 65922)
     report.equal("JMT mean token", golden.plan([FULL, "--set", "model.token=mean"])["macs"],
                  AS_WRITTEN - SHARED_QUERIES)
     report.exit()

@@ -1,6 +1,7 @@
 """Initial weights are distributed as PyTorch's defaults (jmt.md 1.9): Linear weight and bias
 uniform within 1/sqrt(fan_in); packed projections Xavier-uniform over [3d, d], their bias and the
-output projection's bias 0; LayerNorm 1 and 0. Judged by bounds and by mean and variance within
+output projection's bias 0; LayerNorm 1 and 0; convolutions as Linear of all their taps, with g the
+norms of v. Judged by bounds and by mean and variance within
 five of their standard errors; tensors and seeds must be unrelated."""
 import math
 import os
@@ -11,6 +12,8 @@ import cases
 import formulas
 import safetensors
 
+TCN = ["--set", "modalities.audio.front=tcn", "--set", "modalities.audio.dim=96", "--set",
+       "modalities.audio.tcn_blocks=1", "--set", "modalities.audio.tcn_kernel=3"]
 FULL = os.path.join(cases.ROOT, "configs", "full", "jmt.yaml")
 
 
@@ -24,7 +27,16 @@ def expected(name, shapes):
         rows, columns = shapes[name]
         return math.sqrt(6 / (rows + columns)), None
     weight = name[:-len("bias")] + "weight" if name.endswith(".bias") else name
-    return 1 / math.sqrt(shapes[weight][1]), None
+    weight += "" if weight in shapes else "_v"
+    return 1 / math.sqrt(formulas.count_of(shapes[weight][1:])), None
+
+
+def check_norms(report, name, norms, v):
+    """g = |v|, rounded to float."""
+    width = len(v) // len(norms)
+    for row, norm in enumerate(norms):
+        size = golden.norm(v[row * width:(row + 1) * width])
+        report.check(f"{name}[{row}]", "g against |v|, relative", abs(norm / size - 1), 6e-8)
 
 
 def check_uniform(report, name, values, bound):
@@ -46,7 +58,7 @@ def check_unrelated(report, what, a, b):
 
 def initial(seed, directory):
     path = os.path.join(directory, "initial.safetensors")
-    golden.run(["export", FULL, "--set", f"seed={seed}", "--out", path])
+    golden.run(["export", FULL] + TCN + ["--set", f"seed={seed}", "--out", path])
     tensors, _ = safetensors.read(path)
     return {name: (shape, list(values)) for name, (shape, values) in tensors.items()}
 
@@ -58,6 +70,9 @@ def main():
     shapes = {name: shape for name, (shape, _) in first.items()}
     before = None
     for name, (_, values) in first.items():
+        if name.endswith(".weight_g"):
+            check_norms(report, name, values, first[name[:-1] + "v"][1])
+            continue
         bound, constant = expected(name, shapes)
         if bound is None:
             report.equal(name + ": other than " + str(constant),

@@ -1,4 +1,4 @@
-"""Masks and odd sizes: one to four modalities (some behind a linear front), 3 samples of 5 steps, 3
+"""Masks and odd sizes: one to four modalities (some behind a linear front or a TCN), 3 samples of 5 steps, 3
 heads of 4, random masks, a wholly missing modality, a step without any; all models, every
 form of the fusion, all losses, labels that are not valid. What is masked holds NaN and must not matter."""
 import golden
@@ -19,7 +19,8 @@ def check_masked_inputs(report, step, result, label):
 
 def main():
     report = golden.Report()
-    for step in golden.steps(cases.masked() + cases.variants(), report):
+    everything = cases.masked() + cases.variants() + cases.fronts() + cases.pairs()
+    for step in golden.steps(everything, report):
         for backend, precision, output, gradient, key_bias in RUNS:
             label = f"{backend}/{precision}"
             result = step.run(backend, precision)

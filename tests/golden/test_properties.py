@@ -81,12 +81,12 @@ def check_masked_content(report, step, directory, backend, precision, whole):
 
 
 def knows_order(case):
-    return "position:" in case.config or "causal: true" in case.config
+    return any(word in case.config for word in ("position:", "causal: true", "front: tcn"))
 
 
 def main():
     report = golden.Report()
-    for case in cases.masked() + cases.variants():
+    for case in cases.masked() + cases.variants() + cases.fronts() + cases.pairs():
         if not any(name.startswith("cotangent/") for name in case.batch):
             continue # a loss over the batch couples the samples' gradients
         with tempfile.TemporaryDirectory() as directory:

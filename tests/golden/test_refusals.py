@@ -1,5 +1,5 @@
-"""`jmt step` refuses what it would otherwise have to guess: exit 2, one line on standard error,
-and no result."""
+"""`jmt step` refuses what it would otherwise have to guess, and any command settings that nothing
+would read: exit 2, one line on standard error, and no result."""
 import array
 import math
 import os
@@ -26,8 +26,39 @@ def spoilt(batch):
             ("another shape", "is expected", dict(batch, **{"input/audio": zeros}))]
 
 
+# what is set beside the tiny configuration, and words of the message
+UNREAD = (
+    (["modalities.video.tcn_blocks=2"], "tcn_blocks has no effect with front auto"),
+    (["modalities.video.tcn_kernel=3", "modalities.video.front=linear"],
+     "tcn_kernel has no effect with front linear"),
+    (["modalities.video.tcn_causal=false"], "tcn_causal has no effect with front auto"),
+    (["modalities.video.tcn_dropout=0"], "tcn_dropout has no effect with front auto"),
+    (["modalities.video.front=tcn", "modalities.video.tcn_causal=false", "model.causal=true"],
+     "against model.causal"),
+    (["modalities.video.intra=concat_fc"], "intra has no effect on features of its own"),
+    (["modalities.pair.of=[video, audio]", "modalities.pair.front=tcn"],
+     "front has no effect beside of"),
+    (["modalities.pair.of=[video, audio]", "model.modalities=[pair, audio]"],
+     "both pair and its part 'audio'"),
+)
+
+
+def check_unread(report):
+    config = os.path.join(cases.ROOT, "configs", "tiny", "jmt.yaml")
+    for sets, words in UNREAD:
+        arguments = [word for pair in sets for word in ("--set", pair)]
+        done = subprocess.run([golden.program(), "plan", config] + arguments,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              universal_newlines=True, check=False)
+        what = " ".join(sets)
+        report.equal(what + ": exit", done.returncode, 2)
+        report.equal(what + ": lines", (done.stdout, len(done.stderr.splitlines())), ("", 1))
+        report.equal(what + ": message " + done.stderr.strip(), words in done.stderr, True)
+
+
 def main():
     report, case = golden.Report(), cases.masked()[2]
+    check_unread(report)
     with tempfile.TemporaryDirectory() as directory:
         step = golden.Step(case, directory, report)
         for what, words, batch in spoilt(case.batch):

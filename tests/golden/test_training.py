@@ -39,6 +39,14 @@ RUNS = {
                           "model.cross_ffn=true", "model.cross_weights=separate",
                           "model.position=sinusoidal", "model.causal=true", "model.heads=2",
                           "model.branches=[-noise<-joint]", "optimizer.learning_rate=1e-3"], 0),
+    "tiny_tcn": (TINY, ["epochs=2", "modalities.video.front=tcn", "modalities.video.tcn_blocks=2",
+                        "modalities.video.tcn_kernel=3", "modalities.video.tcn_dropout=0.2",
+                        "modalities.audio.front=tcn", "modalities.audio.tcn_blocks=1",
+                        "modalities.audio.tcn_causal=false", "modalities.audio.tcn_dropout=0",
+                        "optimizer.learning_rate=1e-3"], 0),
+    "tiny_pair": (TINY, ["epochs=2", "modalities.pair.of=[video, audio]", "model.dropout=0.2",
+                         "model.modality_dropout=0.4", "modalities.video.front=tcn",
+                         "modalities.video.tcn_blocks=1", "optimizer.learning_rate=1e-3"], 0),
     "tiny_plain": (TINY, ["epochs=3", "model.name=concat_encoder", "optimizer.name=sgd",
                           "optimizer.momentum=0", "optimizer.nesterov=false", "data.stride=5",
                           "optimizer.learning_rate=0.02", "model.modalities=audio video"], 0),
@@ -80,6 +88,16 @@ def train(words, steps, directory):
             [event for event in events if event["event"] == "valid"])
 
 
+def check_export(report, name, directory):
+    """The trained weights say which they are, in order, without the data."""
+    path = os.path.join(directory, "trained.safetensors")
+    golden.run(["export", os.path.join(directory, "run", "checkpoints", "last"), "--out", path])
+    tensors, metadata = safetensors.read(path)
+    order = json.loads(metadata["creation_order"])
+    report.equal(name + ": in the export or in its creation order alone",
+                 sorted(set(tensors).symmetric_difference(order)), [])
+
+
 def check_run(report, name, stored, directory):
     words, want = arguments(name, make_data(directory)), stored[name]
     if weights_hash(words, directory) != want["weights_sha256"]:
@@ -92,6 +110,7 @@ def check_run(report, name, stored, directory):
         report.check(what, "loss, relative", abs(event["loss"] / loss - 1), LOSS_LIMIT)
         report.check(what, "gradient norm, relative", abs(event["grad_norm"] / norm - 1),
                      NORM_LIMIT)
+    check_export(report, name, directory)
     report.equal(name + ": validations", len(valid), len(want["valid"]))
     for event, row in zip(valid, want["valid"]):
         what = f"{name} validation after epoch {event['epoch']}"

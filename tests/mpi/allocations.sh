@@ -15,7 +15,7 @@ check() {
     local number=$1 name=$2 ranks=$3 expected=$4
     shift 4
     "$@" train "$config" --run "$work/$number" --steps 11 --set checkpoint.every_steps=1000 \
-        --set batch=8 >"$work/log" 2>&1
+        --set batch=8 --set modalities.video.front=tcn >"$work/log" 2>&1
     local status=$? lines
     lines=$(grep -c "^allocations: ours $expected, " "$work/log")
     grep "^allocations:" "$work/log" | sed 's/^/# /'

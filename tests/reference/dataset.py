@@ -56,7 +56,7 @@ class Dataset:
     def __init__(self, config, spec, train_samples):
         self.window = config["data"]["window"]
         self.stride = config["data"]["stride"] or self.window
-        self.modalities, self.targets = spec.modalities, list(spec.targets)
+        self.modalities, self.targets = spec.inputs, list(spec.targets)
         self.recordings = read_shards(config["data"]["path"], self.modalities, self.targets)
         trained = {sample["recording"] for sample in train_samples}
         split = {True: [], False: [], "test": []}

@@ -11,6 +11,19 @@ import torch
 import torch.nn.functional as F
 
 
+def words(names):
+    """A list of names, however it is given."""
+    return names.split() if isinstance(names, str) else list(names)
+
+
+class Tcn:
+    """What a modality says about its temporal convolutional network."""
+
+    def __init__(self, modality):
+        self.blocks, self.kernel = modality["tcn_blocks"], modality["tcn_kernel"]
+        self.causal, self.dropout = modality["tcn_causal"], modality["tcn_dropout"]
+
+
 class Spec:
     """What a resolved configuration (`jmt config CONFIG --json`) says about the model."""
 
@@ -27,17 +40,22 @@ class Spec:
         self.token_type, self.causal = model["token_type"], model["causal"]
         self.length = config["data"]["window"]
         branches = model["branches"]
-        self.branch_words = branches.split() if isinstance(branches, str) else list(branches)
-        chosen = model["modalities"]
-        if isinstance(chosen, str):
-            chosen = chosen.split()
-        self.modalities = list(chosen) or list(config["modalities"])
-        self.dims = [config["modalities"][name]["dim"] for name in self.modalities]
+        self.branch_words = words(branches)
+        chosen = words(model["modalities"])
+        given = config["modalities"]
+        of = {name: words(m["of"]) for name, m in given.items()}
+        used = [part for parts in of.values() for part in parts]
+        self.modalities = list(chosen) or [name for name in given if name not in used]
+        self.parts = {name: of[name] or [name] for name in self.modalities}
+        self.intra = {name: given[name]["intra"] for name in self.modalities}
+        self.inputs = [part for name in self.modalities for part in self.parts[name]]
+        self.dims = {name: given[name]["dim"] for name in self.inputs}
         self.streams = self.modalities + (["joint"] if self.model == "jmt" else [])
-        self.fronts = []
-        for name, dim in zip(self.modalities, self.dims):
-            front = config["modalities"][name]["front"]
-            self.fronts.append(front == "linear" or (front == "auto" and dim != self.dim))
+        self.fronts = {}
+        for name in self.inputs:
+            automatic = "linear" if self.dims[name] != self.dim else "none"
+            self.fronts[name] = automatic if given[name]["front"] == "auto" else given[name]["front"]
+        self.tcn = {name: Tcn(given[name]) for name in self.inputs}
         self.targets = {name: dict(t) for name, t in config["targets"].items()}
         self.ccc_unbiased = config["loss"]["ccc_unbiased"]
 
@@ -105,6 +123,17 @@ def shapes(spec):
         if spec.cross_ffn:
             norm(name + ".norm2", d)
 
+    def tcn(name, tcn, inputs, outputs):
+        for b in range(tcn.blocks):
+            block, width = f"{name}.{b}", inputs if b == 0 else outputs
+            for conv, wide in ((block + ".conv1", width), (block + ".conv2", outputs)):
+                out.append((conv + ".weight_v", (outputs, wide, tcn.kernel)))
+                out.append((conv + ".weight_g", (outputs, 1, 1)))
+                out.append((conv + ".bias", (outputs,)))
+            if width != outputs:
+                out.append((block + ".downsample.weight", (outputs, width, 1)))
+                out.append((block + ".downsample.bias", (outputs,)))
+
     def transformer():
         """Returns how wide the heads are."""
         chosen = branches(spec)
@@ -135,9 +164,18 @@ def shapes(spec):
         return tokens * d if spec.token == "concat" else d
 
     count = len(spec.modalities)
-    for name, dim, front in zip(spec.modalities, spec.dims, spec.fronts):
-        if front:
-            linear(name + ".front", dim, d)
+    for stream in spec.modalities:
+        for name in spec.parts[stream]:
+            if spec.fronts[name] == "linear":
+                linear(name + ".front", spec.dims[name], d)
+            elif spec.fronts[name] == "tcn":
+                tcn(name + ".front", spec.tcn[name], spec.dims[name], d)
+        if len(spec.parts[stream]) == 2:
+            if spec.intra[stream] == "concat_fc":
+                linear(stream + ".intra", 2 * d, d)
+            else:
+                encoder(stream + ".intra", 1, d, False)
+                attention(stream + ".intra.attention")
     width = d
     if spec.model in ("jmt", "jmt_no_joint", "mt"):
         width = transformer()
@@ -215,6 +253,32 @@ def encoder(p, name, layers, heads, x, valid, causal=False, dropout=keep):
         x = layer_norm(p, layer + ".norm1",
                        x + attention(p, layer + ".attention", heads, x, x, valid, causal, dropout))
         x = feed_forward(p, layer, x, dropout, layer)
+    return x
+
+
+def temporal_conv(p, name, tcn, dilation, x, mask):
+    """x [B,L,D]: weight-normed convolution over time; steps outside and steps masked out are 0."""
+    v, g = p[name + ".weight_v"], p[name + ".weight_g"]
+    w = g * v / v.flatten(1).norm(dim=1).reshape(-1, 1, 1)
+    x = torch.where(mask[:, :, None], x, torch.zeros((), dtype=x.dtype)).transpose(1, 2)
+    span = (tcn.kernel - 1) * dilation
+    before = span if tcn.causal else span // 2
+    x = F.pad(x, (before, span - before))
+    return F.conv1d(x, w, p[name + ".bias"], dilation=dilation).transpose(1, 2)
+
+
+def tcn_front(p, name, tcn, x, mask, dropout=keep):
+    for b in range(tcn.blocks):
+        block, y = f"{name}.{b}", x
+        for c in ("1", "2"):
+            y = temporal_conv(p, f"{block}.conv{c}", tcn, 2 ** b, y, mask)
+            y = F.leaky_relu(y, 0.01)
+            if tcn.dropout > 0: # whole channels: one number for all steps
+                ones = torch.ones(y.shape[0], y.shape[2], dtype=y.dtype)
+                y = y * dropout(f"{block}.dropout{c}", ones)[:, None, :]
+        if block + ".downsample.weight" in p:
+            x = F.linear(x, p[block + ".downsample.weight"][:, :, 0], p[block + ".downsample.bias"])
+        x = F.leaky_relu(x + y, 0.01)
     return x
 
 
@@ -305,6 +369,22 @@ def transformer(p, spec, streams, masks, dropout):
     return select(stack, valid, spec.token).reshape(batch, length, -1)
 
 
+def intra(p, spec, name, parts, masks, dropout):
+    """One stream of a modality's two: beside one another through a linear layer, what is missing as
+    0; or two tokens at each step, encoder layer, attention, and of that the last token valid."""
+    label = name + ".intra"
+    if spec.intra[name] == "concat_fc":
+        both = [x * mask[:, :, None] for x, mask in zip(parts, masks)]
+        return linear(p, label, torch.cat(both, dim=2))
+    batch, length, d = parts[0].shape
+    tokens = torch.stack(parts, dim=2).reshape(batch * length, 2, d)
+    valid = torch.stack(masks, dim=2).reshape(batch * length, 2)
+    tokens = encoder(p, label, 1, spec.heads, tokens, valid, False, dropout)
+    last = select(tokens, valid, "last")[:, None] # dropout's numbers are those of this token
+    fused = attention(p, label + ".attention", spec.heads, last, tokens, valid, False, dropout)
+    return fused.reshape(batch, length, d)
+
+
 def fuse(p, spec, streams, masks, dropout):
     if spec.model in ("jmt", "jmt_no_joint", "mt"):
         return transformer(p, spec, streams, masks, dropout)
@@ -338,20 +418,33 @@ def decide(p, spec, streams, masks, dropout):
 
 
 def forward(p, spec, inputs, masks, dropout=None):
-    """inputs [B,L,D] and masks [B,L] (bool) by modality, in the order of spec.modalities -> outputs
-    by target, [B,L] or [B,L,C]. dropout(name, x): what stands where dropout may stand."""
-    streams = []
-    for name, x, mask, front in zip(spec.modalities, inputs, masks, spec.fronts):
-        x = torch.where(mask[:, :, None], x, torch.zeros((), dtype=x.dtype))
-        if front:
-            x = linear(p, name + ".front", x)
+    """inputs [B,L,D] and masks [B,L] (bool) by modality, in the order of spec.inputs -> outputs by
+    target, [B,L] or [B,L,C]. dropout(name, x): what stands where dropout may stand."""
+    keep_or_drop = keep if dropout is None else dropout
+    zero = torch.zeros((), dtype=inputs[0].dtype)
+    streams, valid, rest = [], [], iter(zip(inputs, masks))
+    for stream in spec.modalities:
+        parts, there = [], []
+        for name in spec.parts[stream]:
+            x, mask = next(rest)
+            x = torch.where(mask[:, :, None], x, zero)
+            if spec.fronts[name] == "linear":
+                x = linear(p, name + ".front", x)
+            elif spec.fronts[name] == "tcn":
+                x = tcn_front(p, name + ".front", spec.tcn[name], x, mask, keep_or_drop)
+            parts.append(x)
+            there.append(mask)
+        x, mask = parts[0], torch.stack(there).any(dim=0)
+        if len(parts) == 2:
+            x = intra(p, spec, stream, parts, there, keep_or_drop)
         if spec.model not in ("unimodal", "decision"):
             x = x / x.norm(dim=2, keepdim=True).clamp_min(1e-12)
-        streams.append(torch.where(mask[:, :, None], x, torch.zeros((), dtype=x.dtype)))
-    keep_or_drop = keep if dropout is None else dropout
+        streams.append(torch.where(mask[:, :, None], x, zero))
+        valid.append(mask)
+    masks = valid
     if spec.model == "decision":
-        return decide(p, spec, streams, list(masks), keep_or_drop)
-    fused = fuse(p, spec, streams, list(masks), keep_or_drop)
+        return decide(p, spec, streams, masks, keep_or_drop)
+    fused = fuse(p, spec, streams, masks, keep_or_drop)
     outputs = {}
     for name in spec.targets:
         head = "head" if spec.model == "unimodal" else name + ".head"
@@ -416,5 +509,59 @@ def self_check():
     return error
 
 
+class TcnBlock(torch.nn.Module):
+    """Bai, Kolter and Koltun (2018) with leaky ReLU, from PyTorch's own parts."""
+
+    def __init__(self, tcn, inputs, outputs, dilation):
+        super().__init__()
+        span = (tcn.kernel - 1) * dilation
+        self.before, self.after = (span, 0) if tcn.causal else (span // 2, span - span // 2)
+
+        def conv(width):
+            return torch.nn.utils.weight_norm( # the parametrised one names its tensors otherwise
+                torch.nn.Conv1d(width, outputs, tcn.kernel, dilation=dilation, dtype=torch.float64))
+
+        self.conv1, self.conv2 = conv(inputs), conv(outputs)
+        self.downsample = torch.nn.Conv1d(inputs, outputs, 1) if inputs != outputs else None
+
+    def forward(self, x):
+        y = x
+        for conv in (self.conv1, self.conv2):
+            y = F.leaky_relu(conv(F.pad(y, (self.before, self.after))))
+        return F.leaky_relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+def tcn_check():
+    """Front, parameter names and shapes, gradients, and that g begins as |v|, against torch.nn; and a
+    masked step, which all layers see as 0, against a sample that ends before it."""
+    torch.manual_seed(4)
+    worst = 0.0
+    for causal, kernel in ((True, 5), (False, 3), (False, 4)):
+        tcn = Tcn({"tcn_blocks": 3, "tcn_kernel": kernel, "tcn_causal": causal, "tcn_dropout": 0.0})
+        theirs = torch.nn.Sequential(*(TcnBlock(tcn, 6 if b == 0 else 4, 4, 2 ** b)
+                                       for b in range(3))).double()
+        for block in theirs:
+            norm = block.conv1.weight_v.flatten(1).norm(dim=1).reshape(-1, 1, 1)
+            worst = max(worst, float((block.conv1.weight_g - norm).detach().abs().max()))
+        for parameter in theirs.parameters():
+            torch.nn.init.normal_(parameter)
+        names = dict(theirs.named_parameters())
+        p = {"x." + name: value.detach().clone().requires_grad_() for name, value in names.items()}
+        x = torch.randn(3, 7, 6, dtype=torch.float64)
+        mask = torch.ones(3, 7, dtype=torch.bool)
+        want = theirs(x.transpose(1, 2)).transpose(1, 2)
+        got = tcn_front(p, "x", tcn, x, mask)
+        want.cos().sum().backward()
+        got.cos().sum().backward()
+        pairs = [(want, got)] + [(value.grad, p["x." + name].grad) for name, value in names.items()]
+        mask[:, 5:] = False
+        pairs.append((tcn_front(p, "x", tcn, x[:, :5], mask[:, :5]),
+                      tcn_front(p, "x", tcn, x, mask)[:, :5]))
+        worst = max([worst] + [float(((a - b).norm() / a.norm()).detach()) for a, b in pairs])
+    if worst > 1e-12:
+        raise AssertionError(f"the TCN differs from torch.nn by {worst}")
+    return worst
+
+
 if __name__ == "__main__":
-    print(json.dumps({"encoder_against_torch_nn": self_check()}))
+    print(json.dumps({"encoder_against_torch_nn": self_check(), "tcn_against_torch_nn": tcn_check()}))

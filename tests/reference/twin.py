@@ -129,29 +129,33 @@ class Twin:
         def stack(part, name, dtype):
             return torch.tensor(np.stack([row[part][name] for row in rows]), dtype=dtype)
 
-        inputs = [stack(0, name, self.dtype) for name in self.spec.modalities]
-        masks = [stack(1, name, torch.bool) for name in self.spec.modalities]
+        inputs = [stack(0, name, self.dtype) for name in self.spec.inputs]
+        masks = [stack(1, name, torch.bool) for name in self.spec.inputs]
         return inputs, masks, {name: stack(2, name, self.dtype) for name in self.spec.targets}
 
     def dropout(self, name, x):
         p = self.config["model"]["dropout" if name.endswith(".dropout") else "head_dropout"]
+        if ".front." in name:
+            p = self.config["modalities"][name.split(".")[0]]["tcn_dropout"]
         if p == 0:
             return x
         u = uniforms(self.config["seed"], name, self.step, x.numel()).reshape(x.shape)
         return x * torch.tensor(np.where(u >= p, 1 / (1 - p), 0.0), dtype=self.dtype)
 
     def drop_modalities(self, inputs, masks, numbers):
-        """Hides modalities of samples; of those that are there the one with the largest number stays."""
-        p, count = self.config["model"]["modality_dropout"], len(inputs)
+        """Hides modalities of samples; of those that are there the one with the largest number stays.
+        Two that are made one go together."""
+        p, count = self.config["model"]["modality_dropout"], len(self.spec.modalities)
+        feeds = [s for s, name in enumerate(self.spec.modalities) for _ in self.spec.parts[name]]
         for row, number in enumerate(numbers if p > 0 else []):
             u = uniforms(self.config["seed"], "modality_dropout", self.step,
                          (number + 1) * count)[number * count:]
-            there = [m for m in range(count) if bool(masks[m][row].any())]
+            there = {feeds[i] for i in range(len(inputs)) if bool(masks[i][row].any())}
             stays = max(there, key=lambda m: u[m]) if there else -1
-            for m in range(count):
+            for i, m in enumerate(feeds):
                 if u[m] < p and m != stays:
-                    inputs[m][row] = 0
-                    masks[m][row] = False
+                    inputs[i][row] = 0
+                    masks[i][row] = False
 
     def train_step(self, epoch, numbers):
         inputs, masks, targets = self.batch("train", numbers)

@@ -43,7 +43,7 @@ def reference_step(spec, case):
     p = {name: tensor((shape, case.weight(number, name, shape))).requires_grad_()
          for number, (name, shape) in enumerate(shapes)}
     inputs, masks = [], []
-    for name in spec.modalities:
+    for name in spec.inputs:
         shape = case.batch["input/" + name][0]
         inputs.append(tensor(case.batch["input/" + name]).requires_grad_())
         mask = case.batch.get("mask/" + name)
@@ -57,7 +57,7 @@ def reference_step(spec, case):
                                               for name in spec.targets})
     loss.backward()
     gradients = dict(p)
-    gradients.update({"input/" + name: x for name, x in zip(spec.modalities, inputs)})
+    gradients.update({"input/" + name: x for name, x in zip(spec.inputs, inputs)})
     gradients = {name: x.grad if x.grad is not None else torch.zeros_like(x)
                  for name, x in gradients.items()}
     return shapes, outputs, loss, gradients
@@ -87,8 +87,11 @@ def main():
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     models.self_check()
+    models.tcn_check()
     os.makedirs(cases.VECTORS, exist_ok=True)
-    for case in cases.appendix_a() + cases.full_size() + cases.masked() + cases.variants():
+    everything = (cases.appendix_a() + cases.full_size() + cases.masked() + cases.variants()
+                  + cases.fronts() + cases.pairs())
+    for case in everything:
         if not arguments.names or case.name in arguments.names:
             write_case(arguments.jmt, case)
 

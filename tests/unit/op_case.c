@@ -96,6 +96,10 @@ static void weights_open(op_case_t *test) {
     }
     test->weight_count[0] = d->kind == OP_linear ? d->out.cols * d->in[0].cols : d->out.cols;
     test->weight_count[1] = d->out.cols;
+    if (d->kind == OP_temporal_conv) {
+        test->weight_count[0] = d->out.cols * d->in[0].cols * d->attributes.taps;
+        test->weight_count[2] = d->out.cols;
+    }
     if (d->kind == OP_add_rows) {
         test->weight_count[0] = d->attributes.period * d->out.cols;
         test->weight_count[1] = 0;
@@ -371,7 +375,8 @@ void case_check_reference(const op_description_t *description, int64_t mask_coun
     case_close(&one);
     const kernels_t *tables[] = {&kernels_cpu_generic, &kernels_cpu_avx2, &kernels_cpu_avx512};
     bool runs[] = {true, __builtin_cpu_supports("avx2"), __builtin_cpu_supports("avx512dq")};
-    for (int i = 0; i < 3 && description->kind != OP_linear; i++) {
+    bool own = description->kind == OP_linear || description->kind == OP_temporal_conv;
+    for (int i = 0; i < 3 && !own; i++) {
         if (runs[i]) {
             open_masked(&one, tables[i], description, 1, 3, mask);
             case_check_same_bits(&all, &one);

@@ -202,6 +202,13 @@ static const struct {
     {"data.permute_within", "data.permute_labels=true"},
     {"schedule.min_learning_rate", "optimizer.learning_rate=1"},
     {"targets.x.classes", "targets.x.loss=cross_entropy"},
+    {"modalities.a.tcn_blocks", "modalities.a.front=tcn"},
+    {"modalities.a.tcn_kernel", "modalities.a.front=tcn"},
+    {"modalities.a.tcn_causal", "modalities.a.front=tcn"},
+    {"modalities.a.tcn_dropout", "modalities.a.front=tcn"},
+    {"modalities.a.of", "modalities.c.front=auto"},
+    {"modalities.a.intra", "modalities.c.front=auto"},
+    {"modalities.a.intra", "modalities.a.of=[b, c]"},
 };
 
 /* Fails for a row that is read but not kept, kept but not printed, or the other way round. */
@@ -223,6 +230,7 @@ static void every_row_is_settable_and_comes_back(void **state) {
         }
         char *value = strcmp(key, "targets.x.classes") == 0 ? text_copy("3")
                       : strcmp(key, "model.branches") == 0  ? text_copy("[a<-b]")
+                      : strcmp(key, "modalities.a.of") == 0 ? text_copy("[b, c]")
                                                             : other_value(row);
         char *set = text_format("%s=%s", key, value);
         const char *sets[8] = {"modalities.a.front=auto", "modalities.b.front=auto",
@@ -241,6 +249,7 @@ static void every_row_is_settable_and_comes_back(void **state) {
         json_t *wanted = json_loads(value, JSON_DECODE_ANY, NULL); /* NULL for words */
         char *wanted_value = strcmp(value, "[a]") == 0      ? text_copy("[\"a\"]")
                              : strcmp(value, "[a<-b]") == 0 ? text_copy("[\"a<-b\"]")
+                             : strcmp(value, "[b, c]") == 0 ? text_copy("[\"b\",\"c\"]")
                              : wanted == NULL               ? text_format("\"%s\"", value)
                                               : json_dumps(wanted, JSON_ENCODE_ANY | JSON_COMPACT);
         assert_string_equal(shown_value, wanted_value);

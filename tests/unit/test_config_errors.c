@@ -265,6 +265,57 @@ static void rules_across_keys(void **state) {
     CHECK_ALL(unavailable, STATUS_UNAVAILABLE);
 }
 
+static void rules_of_modalities(void **state) {
+    (void)state;
+    const wrong_t cases[] = {
+        {DATA "modalities.a.tcn_kernel: 3\n",
+         ":3:26: modalities.a.tcn_kernel has no effect with front auto; set modalities.a.front: "
+         "tcn, or leave its default 5"},
+        {DATA "modalities.a.front: linear\nmodalities.a.tcn_dropout: 0\n",
+         ":4:27: modalities.a.tcn_dropout has no effect with front linear; set "
+         "modalities.a.front: tcn, or leave its default 0.1"},
+        {DATA "modalities.a.intra: concat_fc\n",
+         ":3:21: modalities.a.intra has no effect on features of its own; set modalities.a.of, or "
+         "leave its default encoder_plus_self_attention"},
+        {DATA "modalities.c.of: [a]\n",
+         ":3:18: modalities.c.of takes two different modalities; write of: [a, b]"},
+        {DATA "modalities.c.of: [a, a]\n",
+         ":3:18: modalities.c.of takes two different modalities; write of: [a, b]"},
+        {DATA "modalities.c.of: [a, b, c]\n",
+         ":3:18: modalities.c.of takes two different modalities; write of: [a, b]"},
+        {DATA "modalities.c.of: [a, d]\n",
+         ":3:18: modalities.c.of names 'd', which modalities does not have; add modalities.d or "
+         "correct the name"},
+        {DATA "modalities.c.of: [a, c]\n",
+         ":3:18: modalities.c.of names 'c', which is made of others itself; name two with features "
+         "of their own"},
+        {DATA "modalities.c.of: [a, b]\nmodalities.d.of: [e, a]\nmodalities.e: {}\n",
+         ":3:18: 'a' is in modalities.d.of and in modalities.c.of; remove it from one"},
+        {DATA "modalities.c.of: [a, b]\nmodel.modalities: [c, b]\n",
+         ":4:19: model.modalities has both c and its part 'b'; remove one"},
+        {DATA "modalities.c.of: [a, b]\nmodalities.c.dim: 4\n",
+         ":4:19: modalities.c.dim has no effect beside of; set it for the parts, or leave its "
+         "default 0"},
+        {DATA "modalities.c.of: [a, b]\nmodalities.c.tcn_blocks: 2\n",
+         ":4:26: modalities.c.tcn_blocks has no effect beside of; set it for the parts, or leave "
+         "its default 4"},
+        {DATA "modalities.c.of: [a, b]\nmodalities.c.intra: concat_fc\nmodel: {name: concat, "
+              "dropout: 0.1}\n",
+         ":5:32: model.dropout has no effect with model.name concat; remove it, or leave its "
+         "default 0"},
+        {DATA "modalities.c.of: [a, b]\nmodel.name: mt\n",
+         ":4:13: model mt needs at least 2 modalities and has 1; use model.name: jmt or unimodal, "
+         "or add a modality"},
+        {DATA "modalities.c.of: [a, b]\nmodel.branches: [a<-joint]\n",
+         ":4:17: model.branches names 'a<-joint', which model jmt does not have; write QUERY<-KEY, "
+         "such as c<-joint"},
+        {DATA "modalities.b.front: tcn\nmodalities.b.tcn_causal: false\nmodel.causal: true\n",
+         ":5:15: modalities.b.tcn_causal false lets later steps in, against model.causal; set one "
+         "of them otherwise"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
+}
+
 static void rules_of_folds(void **state) {
     (void)state;
     const wrong_t cases[] = {
@@ -357,6 +408,7 @@ int main(void) {
         cmocka_unit_test(documents),
         cmocka_unit_test(forms_of_the_fusion),
         cmocka_unit_test(rules_across_keys),
+        cmocka_unit_test(rules_of_modalities),
         cmocka_unit_test(rules_of_folds),
         cmocka_unit_test(distances),
         cmocka_unit_test(nothing_crashes),

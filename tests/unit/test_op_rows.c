@@ -29,6 +29,26 @@ static void relu(void **state) {
     case_close(&test);
 }
 
+static void leaky_relu(void **state) {
+    (void)state;
+    for (int inputs = 1; inputs <= 2; inputs++) {
+        op_description_t d = plain(OP_leaky_relu, 5, 7, inputs);
+        case_check_reference(&d, 0, 0, 0);
+        op_case_t test;
+        d = plain(OP_leaky_relu, 1, 3, inputs);
+        case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+        memcpy(test.call.in[0].data, (float[]){-2, 3, NAN}, 12);
+        if (inputs == 2) {
+            memcpy(test.call.in[1].data, (float[]){-1, 0.5F, 0}, 12);
+        }
+        case_forward(&test);
+        check_value(case_get(&test, test.call.out, 0, 0, 0), inputs == 2 ? -0.03 : -0.02, 1e-8);
+        check_value(case_get(&test, test.call.out, 0, 0, 1), inputs == 2 ? 3.5 : 3.0, 0.0);
+        assert_true(isnan(case_get(&test, test.call.out, 0, 0, 2)));
+        case_close(&test);
+    }
+}
+
 static void l2_normalize(void **state) {
     (void)state;
     op_description_t d = plain(OP_l2_normalize, 5, 7, 1);
@@ -265,6 +285,29 @@ static void dropout(void **state) {
     case_close(&test);
 }
 
+/* One draw for a column of three rows. */
+static void dropout_of_channels(void **state) {
+    (void)state;
+    op_description_t d = plain(OP_dropout, 6, 7, 1);
+    d.attributes.probability = 0.4;
+    d.attributes.node_hash = rng_name("video.front.0.dropout1");
+    d.attributes.period = 3;
+    case_check_reference(&d, 0, 0, 0);
+    op_case_t test;
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+    case_run(&test);
+    rng_key_t key = {test.scalars.seed, d.attributes.node_hash, test.scalars.step};
+    for (int e = 0; e < 2 * 6 * 7; e++) {
+        int shard = e / 42, row = e % 42 / 7, col = e % 7;
+        int64_t channel = ((test.scalars.shard_first + shard) * 2 + row / 3) * 7 + col;
+        bool kept = (double)rng_uniform(key, (uint64_t)channel) >= 0.4;
+        double x = case_get(&test, test.call.in[0], shard, row, col);
+        check_value(case_get(&test, test.call.out, shard, row, col),
+                    kept ? (double)((float)x * (float)(1.0 / 0.6)) : 0.0, 0.0);
+    }
+    case_close(&test);
+}
+
 static void dropout_of_everything(void **state) {
     (void)state;
     op_case_t test;
@@ -317,6 +360,7 @@ static void sum_in_place(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(relu),
+        cmocka_unit_test(leaky_relu),
         cmocka_unit_test(l2_normalize),
         cmocka_unit_test(mask_rows),
         cmocka_unit_test(concat),
@@ -329,6 +373,7 @@ int main(void) {
         cmocka_unit_test(add_rows),
         cmocka_unit_test(add_waves),
         cmocka_unit_test(dropout),
+        cmocka_unit_test(dropout_of_channels),
         cmocka_unit_test(dropout_of_everything),
         cmocka_unit_test(sum),
         cmocka_unit_test(sum_in_place),

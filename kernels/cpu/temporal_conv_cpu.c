@@ -1,0 +1,199 @@
+/* temporal_conv by the linear operation: what the taps of a row read lies side by side and meets
+ * the normed weight in one product per shard. Taps that reach outside every run are left out. */
+#include "kernels/base/bytes.h"
+#include "kernels/cpu/cpu.h"
+#include "kernels/ref/real.h"
+
+enum { ALIGN_ELEMENTS = 16 };
+
+typedef struct conv_plan {
+    op_description_t description;
+    weight_norm_t norm;
+    op_plan_t *linear;
+    int64_t width; /* of the rows side by side */
+    /* Workspace: the weight, the rows side by side, what the linear operation needs. */
+    int64_t columns_offset, linear_offset;
+} conv_plan_t;
+
+/* Tap j of a row reads the row this many steps later. */
+static int64_t shift_of(const conv_plan_t *plan, int64_t tap) {
+    const op_attributes_t *a = &plan->description.attributes;
+    return tap * a->dilation - a->before;
+}
+
+static bool reaches(const conv_plan_t *plan, int64_t tap) {
+    int64_t period = plan->description.attributes.period;
+    return shift_of(plan, tap) > -period && shift_of(plan, tap) < period;
+}
+
+/* The weight is [out, in, taps that reach]; if none does, tap 0 stands there and reads zeros. */
+static void norm_fill(conv_plan_t *plan) {
+    const op_description_t *d = &plan->description;
+    int64_t begin = 0, taps = d->attributes.taps;
+    while (begin < taps && !reaches(plan, begin)) {
+        begin++;
+    }
+    begin = begin == taps ? 0 : begin;
+    int64_t end = begin + 1;
+    while (end < taps && reaches(plan, end)) {
+        end++;
+    }
+    plan->width = (end - begin) * d->in[0].cols;
+    plan->norm = (weight_norm_t){
+        .out = d->out.cols,
+        .in = d->in[0].cols,
+        .taps = taps,
+        .taps_begin = begin,
+        .taps_end = end,
+    };
+}
+
+static status_t linear_open(conv_plan_t *plan, op_needs_t *needs_out) {
+    const op_description_t *d = &plan->description;
+    op_description_t linear = {.kind = OP_linear, .input_count = 1, .out = d->out};
+    linear.in[0] = (op_shape_t){d->out.rows, plan->width, plan->width};
+    linear.d_out = d->d_out;
+    if (d->d_in[0].rows > 0) {
+        linear.d_in[0] = linear.in[0];
+    }
+    return linear_plan_onednn(&linear, &plan->linear, needs_out);
+}
+
+status_t temporal_conv_plan_cpu(const op_description_t *description, op_plan_t **plan_out,
+                                op_needs_t *needs_out) {
+    const op_attributes_t *a = &description->attributes;
+    REQUIRE(description->input_count == 1 && description->in[0].rows == description->out.rows);
+    REQUIRE(a->period > 0 && description->out.rows % a->period == 0);
+    REQUIRE(a->taps > 0 && a->dilation > 0 && a->before >= 0);
+    conv_plan_t *plan = alloc_zero(1, sizeof *plan);
+    plan->description = *description;
+    norm_fill(plan);
+    op_needs_t linear = {0};
+    status_t status = linear_open(plan, &linear);
+    if (status != STATUS_OK) {
+        temporal_conv_plan_close_cpu((op_plan_t *)plan);
+        return status;
+    }
+    plan->columns_offset = align_up(description->out.cols * plan->width, ALIGN_ELEMENTS);
+    plan->linear_offset =
+        plan->columns_offset + align_up(description->out.rows * plan->width, ALIGN_ELEMENTS);
+    *needs_out = (op_needs_t){.workspace_count = plan->linear_offset + linear.workspace_count};
+    *plan_out = (op_plan_t *)plan;
+    return STATUS_OK;
+}
+
+void temporal_conv_plan_close_cpu(op_plan_t *plan) {
+    conv_plan_t *conv = (conv_plan_t *)plan;
+    if (conv != NULL) {
+        linear_plan_close_onednn(conv->linear);
+        free(conv);
+    }
+}
+
+/* --- rows side by side ----------------------------------------------------------------------- */
+
+static float *columns_of(const conv_plan_t *plan, const op_call_t *call) {
+    return (float *)call->workspace + plan->columns_offset;
+}
+
+/* The row `shift` steps after r, -1 outside its run. */
+static int64_t row_after(const conv_plan_t *plan, int64_t r, int64_t shift) {
+    int64_t period = plan->description.attributes.period;
+    int64_t step = r % period + shift;
+    return step >= 0 && step < period ? r + shift : -1;
+}
+
+/* Column i * taps + j of a row is column i of what tap j reads: the order of the weight. */
+static void gather(const conv_plan_t *plan, const op_call_t *call, int shard) {
+    int64_t in = plan->norm.in, begin = plan->norm.taps_begin, taps = plan->norm.taps_end - begin;
+    for (int64_t r = 0; r < plan->description.out.rows; r++) {
+        float *to = columns_of(plan, call) + r * plan->width;
+        for (int64_t j = 0; j < taps; j++) {
+            int64_t source = row_after(plan, r, shift_of(plan, begin + j));
+            bool met = source >= 0 && mask_valid(call->mask, shard, source);
+            const float *from = met ? row_of(call->in[0], shard, source) : NULL;
+            for (int64_t i = 0; i < in; i++) {
+                to[i * taps + j] = met ? from[i] : 0;
+            }
+        }
+    }
+}
+
+/* The gradient of a row: the sum of its places in the rows that read it, tap by tap. */
+static void scatter(const conv_plan_t *plan, const op_call_t *call, int shard) {
+    int64_t in = plan->norm.in, begin = plan->norm.taps_begin, taps = plan->norm.taps_end - begin;
+    for (int64_t r = 0; r < plan->description.out.rows; r++) {
+        float *to = row_of(call->d_in[0], shard, r);
+        memset(to, 0, (size_t)in * sizeof *to);
+        for (int64_t j = 0; j < taps; j++) {
+            int64_t reader = row_after(plan, r, -shift_of(plan, begin + j));
+            if (reader < 0 || !mask_valid(call->mask, shard, r)) {
+                continue;
+            }
+            const float *from = columns_of(plan, call) + reader * plan->width + j;
+            for (int64_t i = 0; i < in; i++) {
+                to[i] += from[i * taps];
+            }
+        }
+    }
+}
+
+/* --- calls ----------------------------------------------------------------------------------- */
+
+static matrix_t shard_of(matrix_t matrix, int shard) {
+    if (matrix.data != NULL) {
+        matrix.data = row_of(matrix, shard, 0);
+    }
+    return matrix;
+}
+
+/* The linear operation's call for one shard, on the rows side by side. */
+static op_call_t linear_call(const conv_plan_t *plan, const op_call_t *call, int shard) {
+    op_call_t linear = {.shard_end = 1, .scalars = call->scalars};
+    matrix_t columns = {columns_of(plan, call), plan->description.out.rows, plan->width,
+                        plan->width, 0};
+    linear.in[0] = linear.d_in[0] = columns;
+    linear.out = shard_of(call->out, shard);
+    linear.d_out = shard_of(call->d_out, shard);
+    linear.weight[0] = call->workspace;
+    linear.weight[1] = call->weight[2];
+    linear.workspace = (float *)call->workspace + plan->linear_offset;
+    return linear;
+}
+
+void temporal_conv_forward_cpu(const op_plan_t *plan, const op_call_t *call) {
+    const conv_plan_t *conv = (const conv_plan_t *)plan;
+    REAL(weight_norm)(&conv->norm, call->weight[0], call->weight[1], call->workspace);
+    for (int s = call->shard_begin; s < call->shard_end; s++) {
+        gather(conv, call, s);
+        op_call_t linear = linear_call(conv, call, s);
+        linear_forward_onednn(conv->linear, &linear);
+    }
+}
+
+void temporal_conv_backward_data_cpu(const op_plan_t *plan, const op_call_t *call) {
+    const conv_plan_t *conv = (const conv_plan_t *)plan;
+    if (call->d_in[0].data == NULL) {
+        return;
+    }
+    REAL(weight_norm)(&conv->norm, call->weight[0], call->weight[1], call->workspace);
+    for (int s = call->shard_begin; s < call->shard_end; s++) {
+        op_call_t linear = linear_call(conv, call, s);
+        linear_backward_data_onednn(conv->linear, &linear);
+        scatter(conv, call, s);
+    }
+}
+
+void temporal_conv_backward_weights_cpu(const op_plan_t *plan, const op_call_t *call) {
+    const conv_plan_t *conv = (const conv_plan_t *)plan;
+    REQUIRE(call->shard_end == call->shard_begin + 1);
+    gather(conv, call, call->shard_begin);
+    op_call_t linear = linear_call(conv, call, call->shard_begin);
+    bool all = conv->norm.taps_end - conv->norm.taps_begin == conv->norm.taps;
+    linear.d_weight[0] = all ? call->d_weight[0] : call->workspace;
+    linear.d_weight[1] = call->d_weight[2];
+    linear_backward_weights_onednn(conv->linear, &linear);
+    REAL(weight_norm_backward)
+    (&conv->norm, call->weight[0], call->weight[1], linear.d_weight[0], call->d_weight[0],
+     call->d_weight[1]);
+}
