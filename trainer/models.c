@@ -46,6 +46,10 @@ int64_t target_columns(const target_config_t *target) {
     return strcmp(target->loss, "cross_entropy") == 0 ? target->classes : 1;
 }
 
+int64_t target_classes(const target_config_t *target) {
+    return strcmp(target->loss, "binary_cross_entropy") == 0 ? 2 : target->classes;
+}
+
 static int modality_index(const config_t *config, const char *name, size_t length) {
     for (int i = 0; i < config->modality_count; i++) {
         if (strlen(config->modalities[i].name) == length &&

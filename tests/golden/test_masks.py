@@ -19,7 +19,7 @@ def check_masked_inputs(report, step, result, label):
 
 def main():
     report = golden.Report()
-    for step in golden.steps(cases.masked() + cases.variants(), report):
+    for step in golden.steps(cases.masked() + cases.variants() + cases.losses(), report):
         for backend, precision, output, gradient, key_bias in RUNS:
             label = f"{backend}/{precision}"
             result = step.run(backend, precision)

@@ -88,7 +88,8 @@ def main():
     arguments = parser.parse_args()
     models.self_check()
     os.makedirs(cases.VECTORS, exist_ok=True)
-    for case in cases.appendix_a() + cases.full_size() + cases.masked() + cases.variants():
+    for case in cases.appendix_a() + cases.full_size() + cases.masked() + cases.variants() \
+            + cases.losses():
         if not arguments.names or case.name in arguments.names:
             write_case(arguments.jmt, case)
 
