@@ -24,9 +24,13 @@ typedef struct modality_config { /* modalities.NAME */
 
 typedef struct target_config { /* targets.NAME */
     char *name;
-    char *loss; /* ccc | mse | cross_entropy */
+    char *loss; /* ccc | mse | cross_entropy | binary_cross_entropy */
     double weight;
     int64_t classes; /* cross_entropy */
+    /* none | balanced | numbers with spaces between: one per class, or of the label 1 */
+    char *class_weights;
+    double label_smoothing; /* cross_entropy */
+    double mse_weight;      /* ccc: of the mean squared error beside it */
 } target_config_t;
 
 typedef struct config {

@@ -145,32 +145,11 @@ static status_t check_targets(const checker_t *checker) {
         free(key);
         return status;
     }
-    for (int i = 0; i < config->target_count; i++) {
-        const target_config_t *target = &config->targets[i];
-        bool labels = is(target->loss, "cross_entropy");
-        char *key = text_format("targets.%s.classes", target->name);
-        char *loss_key = text_format("targets.%s.loss", target->name);
-        status_t status = STATUS_OK;
-        if (labels && target->classes < 2) {
-            status = REFUSE(key, loss_key,
-                            "%s cross_entropy needs the number of classes; set %s "
-                            "to 2 or more",
-                            loss_key, key);
-        } else if (!labels && target->classes != 0) {
-            status = REFUSE(key, loss_key,
-                            "%s is for cross_entropy only, and the loss is %s; "
-                            "remove it or set loss: cross_entropy",
-                            key, target->loss);
-        }
-        free(key);
-        free(loss_key);
-        TRY(status);
-    }
     return STATUS_OK;
 }
 
 static bool target_has(const target_config_t *target, const char *metric) {
-    return is(target->loss, "cross_entropy")
+    return words_have("cross_entropy binary_cross_entropy", target->loss)
                ? words_have("accuracy uar f1_macro f1_weighted", metric)
                : words_have("mae rmse r ccc", metric);
 }
@@ -212,8 +191,8 @@ static status_t check_select_on(const checker_t *checker) {
     if (!scored) {
         return REFUSE(key, NULL,
                       "select_on '%s': no such target is scored by %s; accuracy, uar, "
-                      "f1_macro and f1_weighted go with cross_entropy, mae, rmse, r and ccc with "
-                      "the other losses",
+                      "f1_macro and f1_weighted go with the cross-entropies, mae, rmse, r and ccc "
+                      "with the other losses",
                       shown(text, buffer), metric);
     }
     return STATUS_OK;
@@ -316,6 +295,7 @@ status_t config_check(const config_t *config, const config_origins_t *origins, c
     TRY(check_available(&checker));
     TRY(check_batch(&checker));
     TRY(check_targets(&checker));
+    TRY(config_check_targets(config, origins, name));
     TRY(check_model(&checker));
     TRY(config_check_fusion(config, origins, name));
     TRY(check_select_on(&checker));

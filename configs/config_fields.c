@@ -157,12 +157,19 @@ static const config_field_t modality_rows[] = {
 };
 
 static const config_field_t target_rows[] = {
-    {"loss", FIELD_CHOICE, TARGET_AT(loss), "ccc", 0, 0, "ccc mse cross_entropy", "", "",
-     "what training minimises"},
+    {"loss", FIELD_CHOICE, TARGET_AT(loss), "ccc", 0, 0,
+     "ccc mse cross_entropy binary_cross_entropy", "", "", "what training minimises"},
     {"weight", FIELD_REAL, TARGET_AT(weight), "1", 0, 1e6, NULL, NULL, "",
      "of this target in the sum"},
-    {"classes", FIELD_INT, TARGET_AT(classes), "0", 0, 65536, NULL, NULL, "classes",
+    {"classes", FIELD_INT, TARGET_AT(classes), "0", 0, 64, NULL, NULL, "classes",
      "cross_entropy only, at least 2; labels are 0..classes-1"},
+    {"class_weights", FIELD_NUMBERS, TARGET_AT(class_weights), "none", 1e-6, 1e6, "none balanced",
+     "", "", "of labels: one per class, or of the label 1 (binary_cross_entropy); balanced: by "
+     "how often training people have them"},
+    {"label_smoothing", FIELD_REAL, TARGET_AT(label_smoothing), "0", 0, 0.999, NULL, NULL, "",
+     "cross_entropy only: part of a label spread over all classes"},
+    {"mse_weight", FIELD_REAL, TARGET_AT(mse_weight), "0", 0, 1e6, NULL, NULL, "",
+     "ccc only: of the mean squared error added to it"},
 };
 
 static const config_field_t base_row =

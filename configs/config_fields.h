@@ -14,7 +14,8 @@ typedef enum {
     FIELD_BOOL,
     FIELD_CHOICE,
     FIELD_TEXT,
-    FIELD_NAMES /* list of names, kept as one text with spaces between */
+    FIELD_NAMES,  /* list of names, kept as one text with spaces between */
+    FIELD_NUMBERS /* one of the choices, or numbers, kept as one text with spaces between */
 } field_type_t;
 
 typedef struct config_field {
@@ -22,8 +23,8 @@ typedef struct config_field {
     field_type_t type;
     size_t offset;
     const char *initial; /* default, as one would write it */
-    double min, max;     /* FIELD_INT and FIELD_REAL, both allowed */
-    const char *choices; /* FIELD_CHOICE: names with spaces between */
+    double min, max;     /* FIELD_INT, FIELD_REAL and FIELD_NUMBERS, both allowed */
+    const char *choices; /* FIELD_CHOICE and FIELD_NUMBERS: names with spaces between */
     const char *later;   /* choices known but not in this build */
     const char *unit;
     const char *help;
@@ -63,6 +64,7 @@ config_t *config_defaults(void);
 status_t field_parse(const config_field_t *row, void *base, const char *text,
                      bool quoted) MUST_CHECK;
 void field_free(const config_field_t *row, void *base);
+bool field_is_text(const config_field_t *row); /* its place in memory is a char * */
 int64_t field_int(const config_field_t *row, const void *base);
 double field_real(const config_field_t *row, const void *base);
 bool field_bool(const config_field_t *row, const void *base);

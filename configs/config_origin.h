@@ -35,6 +35,8 @@ status_t config_check_modalities(const config_t *config, const config_origins_t 
 
 /* The part of it about the forms of the fusion (config_check_model.c), once the names of modalities
  * have been checked. */
+status_t config_check_targets(const config_t *config, const config_origins_t *origins,
+                              const char *name) MUST_CHECK;
 status_t config_check_fusion(const config_t *config, const config_origins_t *origins,
                              const char *name) MUST_CHECK;
 

@@ -94,6 +94,22 @@ static void write_words(writer_t *writer, const char *words) {
     fputc(']', writer->stream);
 }
 
+/* A choice as a word, one number as it is, several as a list. */
+static void write_numbers(writer_t *writer, const config_field_t *row, const char *text) {
+    if (words_have(row->choices, text)) {
+        write_text(writer, text);
+        return;
+    }
+    const char *start = NULL;
+    int length = 0;
+    bool list = strchr(text, ' ') != NULL;
+    fputs(list ? "[" : "", writer->stream);
+    for (int i = 0; word_at(text, i, &start, &length); i++) {
+        fprintf(writer->stream, "%s%.*s", i == 0 ? "" : ", ", length, start);
+    }
+    fputs(list ? "]" : "", writer->stream);
+}
+
 static void write_value(writer_t *writer, const config_field_t *row, const void *base) {
     char number[REAL_TEXT_BYTES];
     switch (row->type) {
@@ -113,6 +129,9 @@ static void write_value(writer_t *writer, const config_field_t *row, const void 
         break;
     case FIELD_NAMES:
         write_words(writer, field_text(row, base));
+        break;
+    case FIELD_NUMBERS:
+        write_numbers(writer, row, field_text(row, base));
         break;
     }
 }
@@ -222,6 +241,8 @@ static const char *type_name(field_type_t type) {
         return "text";
     case FIELD_NAMES:
         return "names";
+    case FIELD_NUMBERS:
+        return "numbers";
     }
     return "";
 }
@@ -236,7 +257,7 @@ static void write_bounds(writer_t *writer, const config_field_t *row) {
     if (row->type == FIELD_INT) {
         snprintf(low, sizeof low, "%.0f", row->min);
         snprintf(high, sizeof high, "%.0f", row->max);
-    } else if (row->type == FIELD_REAL) {
+    } else if (row->type == FIELD_REAL || row->type == FIELD_NUMBERS) {
         real_text(row->min, low);
         real_text(row->max, high);
     }
@@ -253,12 +274,14 @@ static void write_row_json(writer_t *writer, const char *key, const config_field
         write_quoted(writer, row->initial);
     } else if (row->type == FIELD_NAMES) {
         write_words(writer, row->initial);
+    } else if (row->type == FIELD_NUMBERS) {
+        write_numbers(writer, row, row->initial);
     } else {
         fputs(row->initial, writer->stream);
     }
     write_bounds(writer, row);
     fputs(", \"choices\": ", writer->stream);
-    write_words(writer, row->type == FIELD_CHOICE ? row->choices : "");
+    write_words(writer, row->choices != NULL ? row->choices : "");
     fputs(", \"unavailable\": ", writer->stream);
     write_words(writer, row->type == FIELD_CHOICE ? row->later : "");
     fputs(", \"help\": ", writer->stream);
@@ -270,7 +293,7 @@ static void write_row_text(writer_t *writer, const char *key, const config_field
     char limits[2 * REAL_TEXT_BYTES + 8] = "";
     if (row->type == FIELD_INT) {
         snprintf(limits, sizeof limits, "%.0f..%.0f", row->min, row->max);
-    } else if (row->type == FIELD_REAL) {
+    } else if (row->type == FIELD_REAL || row->type == FIELD_NUMBERS) {
         char low[REAL_TEXT_BYTES], high[REAL_TEXT_BYTES];
         real_text(row->min, low);
         real_text(row->max, high);
@@ -281,8 +304,8 @@ static void write_row_text(writer_t *writer, const char *key, const config_field
     fprintf(writer->stream, "%-30s %-6s %-10s %s%s%s", key, type_name(row->type),
             row->initial[0] == '\0' ? "-" : row->initial, limits, limits[0] == '\0' ? "" : " ",
             row->unit);
-    if (row->type == FIELD_CHOICE) {
-        fprintf(writer->stream, "%s", row->choices);
+    if (row->choices != NULL) {
+        fprintf(writer->stream, "%s%s", row->type == FIELD_NUMBERS ? "or " : "", row->choices);
     }
     fprintf(writer->stream, "\n    %s\n", row->help);
 }

@@ -63,16 +63,17 @@ static status_t fail_unknown(document_t *document, const config_node_t *at, cons
     return status;
 }
 
-/* The items of a list of names, with spaces between. */
+/* The items of a list of names or of numbers, with spaces between. */
 static status_t join_names(document_t *document, const char *key, const config_node_t *list,
-                           char **text_out) {
+                           bool numbers, char **text_out) {
     char *text = text_copy("");
     for (int i = 0; i < list->child_count; i++) {
         const config_node_t *item = &list->children[i];
         if (item->kind != NODE_SCALAR || is_null(item) || item->text[0] == '\0' ||
             strpbrk(item->text, " \n") != NULL) {
             free(text);
-            return FAIL(item, "%s takes a list of names; write it like [text, audio]", key);
+            return FAIL(item, "%s takes a list of %s; write it like %s", key,
+                        numbers ? "numbers" : "names", numbers ? "[1, 2.5]" : "[text, audio]");
         }
         char *longer = text_format("%s%s%s", text, i == 0 ? "" : " ", item->text);
         free(text);
@@ -85,9 +86,9 @@ static status_t join_names(document_t *document, const char *key, const config_n
 static status_t apply_field(document_t *document, const char *key, const config_field_t *row,
                             void *base, const config_node_t *value) {
     status_t status = STATUS_OK;
-    if (value->kind == NODE_LIST && row->type == FIELD_NAMES) {
+    if (value->kind == NODE_LIST && (row->type == FIELD_NAMES || row->type == FIELD_NUMBERS)) {
         char *names = NULL;
-        TRY(join_names(document, key, value, &names));
+        TRY(join_names(document, key, value, row->type == FIELD_NUMBERS, &names));
         status = field_parse(row, base, names, false);
         free(names);
     } else if (value->kind != NODE_SCALAR) {

@@ -1,5 +1,6 @@
 /* config_value.c - one setting: from a YAML scalar to memory and back. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,13 @@ static status_t fail_choice(const config_field_t *row, const char *text) {
                        list);
 }
 
+static status_t fail_numbers(const config_field_t *row, const char *text) {
+    char buffer[SHOWN_BYTES];
+    return status_fail(STATUS_INPUT,
+                       "'%s' is neither a number nor a choice; write numbers or one of: %s",
+                       shown(text, buffer), row->choices);
+}
+
 static void set_text(const config_field_t *row, void *base, const char *text) {
     char *copy = text_copy(text);
     field_free(row, base);
@@ -203,8 +211,43 @@ static void set_names(const config_field_t *row, void *base, const char *text) {
     free(names);
 }
 
+/* One of the choices, or numbers: each checked, all written as real_text does. */
+static status_t parse_numbers(const config_field_t *row, void *base, const char *text) {
+    if (words_have(row->choices, text)) {
+        set_text(row, base, text);
+        return STATUS_OK;
+    }
+    char *numbers = text_copy("");
+    const char *start = NULL;
+    int length = 0;
+    for (int i = 0; word_at(text, i, &start, &length); i++) {
+        char word[SHOWN_BYTES], buffer[REAL_TEXT_BYTES];
+        snprintf(word, sizeof word, "%.*s", length, start);
+        double value = looks_real(word) ? strtod(word, NULL) : (double)NAN;
+        if (!(value >= row->min && value <= row->max)) {
+            free(numbers);
+            return isnan(value) ? fail_numbers(row, word) : fail_bounds(row, word);
+        }
+        real_text(value, buffer);
+        char *longer = text_format("%s%s%s", numbers, i == 0 ? "" : " ", buffer);
+        free(numbers);
+        numbers = longer;
+    }
+    bool empty = numbers[0] == '\0';
+    if (!empty) {
+        set_text(row, base, numbers);
+    }
+    free(numbers);
+    return empty ? fail_numbers(row, "") : STATUS_OK;
+}
+
+bool field_is_text(const config_field_t *row) {
+    return row->type == FIELD_TEXT || row->type == FIELD_CHOICE || row->type == FIELD_NAMES ||
+           row->type == FIELD_NUMBERS;
+}
+
 status_t field_parse(const config_field_t *row, void *base, const char *text, bool quoted) {
-    bool textual = row->type == FIELD_TEXT || row->type == FIELD_CHOICE || row->type == FIELD_NAMES;
+    bool textual = field_is_text(row) && row->type != FIELD_NUMBERS;
     char buffer[SHOWN_BYTES];
     if (quoted && !textual) {
         return status_fail(STATUS_INPUT, "the quoted text '%s' is not %s; write it without quotes",
@@ -234,12 +277,14 @@ status_t field_parse(const config_field_t *row, void *base, const char *text, bo
     case FIELD_NAMES:
         set_names(row, base, text);
         return STATUS_OK;
+    case FIELD_NUMBERS:
+        return parse_numbers(row, base, text);
     }
     return STATUS_OK;
 }
 
 void field_free(const config_field_t *row, void *base) {
-    if (row->type == FIELD_TEXT || row->type == FIELD_CHOICE || row->type == FIELD_NAMES) {
+    if (field_is_text(row)) {
         free(*(char **)at(row, base));
         *(char **)at(row, base) = NULL;
     }

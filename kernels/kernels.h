@@ -165,24 +165,32 @@ typedef struct op_row {
  *   ccc            sums n, Sx, Sy, Sxx, Syy, Sxy (double) of predictions x and targets y;
  *                  loss = 1 - 2 s_xy / (s_xx + s_yy + (m_x - m_y)^2 + 1e-8); population
  *                  statistics, or n-1 in variances and covariance when `unbiased` (jmt.md 2.1)
+ *                  With mse_weight a seventh sum S(x-y)^2, and loss + mse_weight S(x-y)^2 / n.
  *   mse            sums n, S(x-y)^2; loss = S / n
- *   cross_entropy  sums n, S -log softmax(x)[y]; loss = S / n; x has one column per class, y is the
- *                  class index
+ *   cross_entropy  x has one column per class, y is the class index. With class weights w and label
+ *                  smoothing e, of p = softmax(x): sums n, W = S w[y] and
+ *                  S (1-e) w[y] -log p[y] + e/C sum_c w[c] -log p[c]; loss = S / W
+ *   binary         y in [0, 1], sums n, S w y -log p + (1-y) -log(1-p) of p = sigmoid(x), w the
+ *                  weight of the label 1; loss = S / n
  * A target that is NaN is invalid: in no sum, gradient 0. n = 0: loss 0, gradient 0. ccc with
- * n < 2: the same. Row r of x belongs to target[r]. */
-typedef enum { LOSS_CCC, LOSS_MSE, LOSS_CROSS_ENTROPY } loss_kind_t;
-enum { LOSS_SUMS = 6 };
+ * n < 2: the same, without its squared errors too. Row r of x belongs to target[r]. */
+typedef enum { LOSS_CCC, LOSS_MSE, LOSS_CROSS_ENTROPY, LOSS_BINARY } loss_kind_t;
+enum { LOSS_SUMS = 7 };
 
 typedef struct loss_call {
     loss_kind_t kind;
     bool unbiased;
-    double weight;      /* multiplies loss and gradient */
-    matrix_t x;         /* predictions (one shard: shard_stride unused) */
-    const void *target; /* [rows], the table's dtype */
-    matrix_t d_x;       /* overwritten by loss_gradient */
+    double weight;               /* multiplies the gradient, and the caller's loss */
+    double mse_weight;           /* ccc */
+    double label_smoothing;      /* cross_entropy */
+    const double *class_weights; /* cross_entropy: one per class; binary: of the label 1; NULL: 1 */
+    matrix_t x;                  /* predictions (one shard: shard_stride unused) */
+    const void *target;          /* [rows], the table's dtype */
+    matrix_t d_x;                /* overwritten by loss_gradient */
 } loss_call_t;
 
-double loss_value(loss_kind_t kind, bool unbiased, const double sums[LOSS_SUMS]);
+/* Without call->weight; x, target and d_x are not read. */
+double loss_value(const loss_call_t *call, const double sums[LOSS_SUMS]);
 
 /* Flat parameter state, a run of `count` elements of one tensor. PyTorch's arithmetic (jmt.md 2.4):
  *   sgd    g += wd*w; m = first ? g : momentum*m + g; w -= lr * (nesterov ? g + momentum*m : m)
@@ -208,7 +216,7 @@ typedef struct kernels {
     const char *backend; /* "ref" | "cpu" | "cuda" */
     dtype_t dtype;
     op_row_t ops[OP_COUNT];
-    /* sums_out is overwritten (6 doubles, unused ones 0) */
+    /* sums_out is overwritten (unused ones 0) */
     void (*loss_sums)(const loss_call_t *call, double sums_out[LOSS_SUMS]);
     void (*loss_gradient)(const loss_call_t *call, const double global_sums[LOSS_SUMS]);
     void (*optimizer_update)(const optimizer_call_t *call);

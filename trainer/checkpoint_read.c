@@ -333,9 +333,12 @@ static status_t load_statistics(const config_t *config, const checkpoint_t *c, s
 status_t trainer_open_checkpoint(const config_t *config, comm_t *comm, const char *data_path,
                                  const checkpoint_t *c, trainer_t **trainer_out) {
     standardize_t statistics = {0};
-    TRY(comm_agree(comm, load_statistics(config, c, &statistics), "read statistics"));
+    target_fit_t target_fit;
     trainer_t *t = NULL;
-    TRY(trainer_open(config, comm, data_path, &statistics, false, &t));
+    status_t mine = target_fit_load(config, &c->statistics, &target_fit);
+    mine = mine == STATUS_OK ? load_statistics(config, c, &statistics) : mine;
+    TRY(comm_agree(comm, mine, "read statistics"));
+    TRY(trainer_open(config, comm, data_path, &statistics, &target_fit, false, &t));
     status_t status = comm_agree(comm, checkpoint_restore(c, t), "read checkpoint");
     if (status != STATUS_OK) {
         trainer_close(t);

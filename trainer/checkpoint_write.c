@@ -166,6 +166,7 @@ static status_t write_manifest(const trainer_t *t, int64_t generation, const cha
     tensor_set_t set = {0};
     char *path = text_format("%s/" STATISTICS_FILE, directory);
     standardize_save(&t->standardize, t->modality_names, &set);
+    target_fit_save(t->config, &t->target_fit, &set);
     status_t status = safetensors_write(path, &set);
     if (status == STATUS_OK) {
         status = sha256_file(path, statistics);

@@ -140,15 +140,15 @@ static status_t add_fold(summary_t *s, int64_t fold, int64_t seed) {
 /* --- scoring --------------------------------------------------------------------------------- */
 
 static void score_pool(const pool_t *pool, const target_config_t *target, scores_t *scores) {
-    int64_t classes = target_columns(target);
-    if (classes == 1) {
+    int64_t classes = target_classes(target);
+    if (classes == 0) {
         score_values(pool->x, pool->y, pool->sequence, pool->count, scores);
     } else {
         float *votes = alloc_zero(max_i64(pool->count * classes, 1), sizeof *votes);
         for (int64_t i = 0; i < pool->count; i++) {
             votes[i * classes + (int64_t)pool->x[i]] = 1.0f;
         }
-        score_classes(votes, pool->y, pool->count, classes, scores);
+        score_classes(votes, pool->y, pool->count, classes, 0.0, scores);
         free(votes);
     }
     scores->n_invalid = pool->n_invalid;

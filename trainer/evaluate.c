@@ -52,6 +52,7 @@ static evaluation_t *evaluation_new(const config_t *config, int64_t samples, int
     e->label = alloc_zero(e->target_count, sizeof *e->label);
     e->sequence = alloc_zero(e->steps, sizeof *e->sequence);
     e->scores = alloc_zero(e->target_count, sizeof *e->scores);
+    e->cuts = alloc_zero(e->target_count, sizeof *e->cuts);
     for (int t = 0; t < e->target_count; t++) {
         e->columns[t] = target_columns(&config->targets[t]);
         e->prediction[t] = alloc_zero(e->steps * e->columns[t], sizeof(float));
@@ -73,6 +74,7 @@ void evaluation_free(evaluation_t *e) {
     free(e->label);
     free(e->sequence);
     free(e->scores);
+    free(e->cuts);
     free(e);
 }
 
@@ -140,17 +142,20 @@ static int64_t labelled_steps(const evaluation_t *e) {
     return count;
 }
 
-static void score(const config_t *config, const kernels_t *kernels, evaluation_t *e) {
+static void score(const config_t *config, const target_fit_t *fit, const kernels_t *kernels,
+                  evaluation_t *e) {
     e->loss = 0.0;
     for (int t = 0; t < e->target_count; t++) {
-        loss_call_t call = loss_call_of(config, t);
+        loss_call_t call = loss_call_of(config, fit, t);
         double sums[LOSS_SUMS];
         call.x = (matrix_t){e->prediction[t], e->steps, e->columns[t], e->columns[t], 0};
         call.target = e->label[t];
         kernels->loss_sums(&call, sums);
-        e->loss += call.weight * loss_value(call.kind, call.unbiased, sums);
-        if (call.kind == LOSS_CROSS_ENTROPY) {
-            score_classes(e->prediction[t], e->label[t], e->steps, e->columns[t], &e->scores[t]);
+        e->loss += call.weight * loss_value(&call, sums);
+        if (target_classes(&config->targets[t]) > 0) {
+            e->cuts[t] = fit->cuts[t];
+            score_classes(e->prediction[t], e->label[t], e->steps, e->columns[t], e->cuts[t],
+                          &e->scores[t]);
         } else {
             score_values(e->prediction[t], e->label[t], e->sequence, e->steps, &e->scores[t]);
         }
@@ -158,9 +163,9 @@ static void score(const config_t *config, const kernels_t *kernels, evaluation_t
     }
 }
 
-status_t evaluate_split(comm_t *comm, const config_t *config, const kernels_t *kernels,
-                        batch_t *batch, int64_t samples_per_shard, split_t split,
-                        evaluation_t **evaluation_out) {
+status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t *fit,
+                        const kernels_t *kernels, batch_t *batch, int64_t samples_per_shard,
+                        split_t split, evaluation_t **evaluation_out) {
     int64_t samples = dataset_sample_count(batch->dataset, split);
     int ranks = comm_size(comm), rank = comm_rank(comm);
     int64_t begin = first_sample(samples, samples_per_shard, ranks, rank);
@@ -177,7 +182,7 @@ status_t evaluate_split(comm_t *comm, const config_t *config, const kernels_t *k
         return status;
     }
     survey(batch->dataset, split, all);
-    score(config, kernels, all);
+    score(config, fit, kernels, all);
     *evaluation_out = all;
     return STATUS_OK;
 }
@@ -189,7 +194,7 @@ const char *select_on_name(const config_t *config) {
         return config->select_on;
     }
     for (int t = 0; t < config->target_count; t++) {
-        if (strcmp(config->targets[t].loss, "cross_entropy") != 0) {
+        if (target_classes(&config->targets[t]) == 0) {
             return "ccc";
         }
     }
@@ -262,14 +267,6 @@ char *evaluation_json(const evaluation_t *e, const config_t *config, const char 
     return text;
 }
 
-static int64_t predicted_class(const float *x, int64_t classes) {
-    int64_t best = 0;
-    for (int64_t c = 1; c < classes; c++) {
-        best = x[c] > x[best] ? c : best;
-    }
-    return best;
-}
-
 static void write_row(FILE *file, const evaluation_t *e, const char *target_name, int target,
                       sample_info_t info, int64_t at, int64_t step) {
     float label = e->label[target][at];
@@ -279,8 +276,8 @@ static void write_row(FILE *file, const evaluation_t *e, const char *target_name
     const float *x = e->prediction[target] + at * e->columns[target];
     fprintf(file, "%s,%s,%lld,%s,%.9g,", info.recording, info.subject, (long long)step, target_name,
             (double)label);
-    if (e->columns[target] > 1) {
-        fprintf(file, "%lld\n", (long long)predicted_class(x, e->columns[target]));
+    if (e->scores[target].classes > 0) {
+        fprintf(file, "%lld\n", (long long)predicted_class(x, e->columns[target], e->cuts[target]));
     } else {
         fprintf(file, "%.9g\n", (double)x[0]);
     }

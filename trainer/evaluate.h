@@ -7,6 +7,7 @@
 #include "configs/config.h"
 #include "trainer/batch.h"
 #include "trainer/metrics.h"
+#include "trainer/target_fit.h"
 
 typedef struct evaluation {
     int target_count;
@@ -18,15 +19,16 @@ typedef struct evaluation {
     float **label;      /* by target: [steps]; NaN: not scored */
     int64_t *sequence;  /* [steps]: number of the recording */
     scores_t *scores;   /* by target */
+    double *cuts;       /* by target: of predicted_class; NULL: predictions of several models */
     double loss;        /* the training loss over the whole split */
 } evaluation_t;
 
 /* Collective. Every rank gets the whole result. batch's executor has its weights bound; its
  * training state is not touched. samples_per_shard: a sample's bits depend on its place in its
  * group alone. */
-status_t evaluate_split(comm_t *comm, const config_t *config, const kernels_t *kernels,
-                        batch_t *batch, int64_t samples_per_shard, split_t split,
-                        evaluation_t **evaluation_out) MUST_CHECK;
+status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t *fit,
+                        const kernels_t *kernels, batch_t *batch, int64_t samples_per_shard,
+                        split_t split, evaluation_t **evaluation_out) MUST_CHECK;
 void evaluation_free(evaluation_t *evaluation); /* NULL allowed */
 
 /* The JSON of `jmt evaluate --json` (surface.md); n: steps at which a target has a valid label,

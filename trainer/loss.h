@@ -4,9 +4,10 @@
 
 #include "configs/config.h"
 #include "kernels/kernels.h"
+#include "trainer/target_fit.h"
 
-/* Kind, form and weight of target `target` (= output of the same index); x, d_x and target are left
- * for the caller. */
-loss_call_t loss_call_of(const config_t *config, int target);
+/* Kind, form and weights of target `target` (= output of the same index); x, d_x and target are
+ * left for the caller. Valid as long as `fit`. */
+loss_call_t loss_call_of(const config_t *config, const target_fit_t *fit, int target);
 
 #endif

@@ -133,8 +133,20 @@ static void derive_class_metrics(scores_t *scores) {
     scores->value[METRIC_f1_weighted] = f1_weighted / n;
 }
 
-void score_classes(const float *x, const float *y, int64_t count, int64_t classes,
+int64_t predicted_class(const float *x, int64_t columns, double cut) {
+    if (columns <= 2) {
+        return (columns == 1 ? (double)x[0] : (double)x[1] - (double)x[0]) > cut;
+    }
+    int64_t best = 0;
+    for (int64_t c = 1; c < columns; c++) {
+        best = x[c] > x[best] ? c : best;
+    }
+    return best;
+}
+
+void score_classes(const float *x, const float *y, int64_t count, int64_t columns, double cut,
                    scores_t *scores) {
+    int64_t classes = columns == 1 ? 2 : columns;
     REQUIRE(classes >= 2 && classes <= CLASSES_MAX);
     clear(scores);
     scores->classes = classes;
@@ -142,13 +154,9 @@ void score_classes(const float *x, const float *y, int64_t count, int64_t classe
         if (isnan(y[i])) {
             continue;
         }
-        int64_t best = 0;
-        for (int64_t c = 1; c < classes; c++) {
-            best = x[i * classes + c] > x[i * classes + best] ? c : best;
-        }
         int64_t actual = (int64_t)y[i];
         REQUIRE(actual >= 0 && actual < classes);
-        scores->confusion[actual][best]++;
+        scores->confusion[actual][predicted_class(x + i * columns, columns, cut)]++;
         scores->n++;
     }
     scores->n_invalid = count - scores->n;

@@ -38,8 +38,11 @@ typedef struct scores {
 /* Values: x[i] against y[i]; y NaN is invalid. sequence[i] numbers i's recording, in runs. */
 void score_values(const float *x, const float *y, const int64_t *sequence, int64_t count,
                   scores_t *scores_out);
-/* Classes: x[i*classes + c] logits; the largest wins, the lowest index among equals. */
-void score_classes(const float *x, const float *y, int64_t count, int64_t classes,
+/* The class that `columns` logits mean. One column: 1 where it is above cut; two: 1 where the
+ * second is more than cut above the first; more: the largest, the lowest index among equals. */
+int64_t predicted_class(const float *x, int64_t columns, double cut);
+/* Classes: x[i*columns + c] logits. */
+void score_classes(const float *x, const float *y, int64_t count, int64_t columns, double cut,
                    scores_t *scores_out);
 
 /* Mean over those of `count` scores that have the metric; NaN if none. */

@@ -48,6 +48,10 @@ int64_t target_columns(const target_config_t *target) {
     return strcmp(target->loss, "cross_entropy") == 0 ? target->classes : 1;
 }
 
+int64_t target_classes(const target_config_t *target) {
+    return strcmp(target->loss, "binary_cross_entropy") == 0 ? 2 : target->classes;
+}
+
 int model_modalities(const config_t *config, int indices[CONFIG_MODALITIES_MAX]) {
     int streams[CONFIG_MODALITIES_MAX], parts[INTRA_PARTS], count = 0;
     int stream_count = config_streams(config, streams);

@@ -50,6 +50,8 @@ value_t output_concat_encoder(graph_t *graph, const config_t *config, const toke
 
 /* Output columns of a target: its classes, or 1. */
 int64_t target_columns(const target_config_t *target);
+/* That its labels name: 2 of a binary one, which has one column; 0: labels are values. */
+int64_t target_classes(const target_config_t *target);
 
 /* One function per model: its parameters in the order of jmt.md appendix A, then the computation.
  * It returns [length, width] per sample; model_build puts the heads on it: one per target, or, for

@@ -139,10 +139,20 @@ void standardize_save(const standardize_t *s, const char *const *names, tensor_s
     }
 }
 
+static bool has_means(const tensor_set_t *set) {
+    for (int i = 0; i < set->count; i++) {
+        const char *dot = strrchr(set->tensors[i].name, '.');
+        if (dot != NULL && strcmp(dot, ".mean") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 status_t standardize_load(const tensor_set_t *set, const char *const *names, const int64_t *dims,
                           int count, standardize_t *out) {
     *out = (standardize_t){0};
-    if (set->count == 0) {
+    if (!has_means(set)) {
         return STATUS_OK;
     }
     standardize_t s = {0};

@@ -12,6 +12,7 @@
 
 typedef struct port {
     const config_t *config;
+    target_fit_t target_fit;
     const kernels_t *kernels;
     graph_t *graph;
     executor_t *executor;
@@ -167,14 +168,14 @@ static status_t run_output(port_t *port, const tensor_set_t *batch, int output, 
     for (int64_t i = 0; i < tensor_count(tensor); i++) {
         store(port, target, i, element(tensor, i));
     }
-    loss_call_t call = loss_call_of(port->config, output);
+    loss_call_t call = loss_call_of(port->config, &port->target_fit, output);
     call.x = executor_output(port->executor, output);
     call.d_x = executor_output_gradient(port->executor, output);
     call.target = target;
     double sums[LOSS_SUMS];
     port->kernels->loss_sums(&call, sums);
     port->kernels->loss_gradient(&call, sums);
-    *loss += call.weight * loss_value(call.kind, call.unbiased, sums);
+    *loss += call.weight * loss_value(&call, sums);
     free(target);
     return STATUS_OK;
 }
@@ -312,6 +313,7 @@ status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_
     const device_t *device = NULL;
     TRY(device_for("cpu", &device));
     TRY(batch_shape(&port, batch, dims));
+    TRY(target_fit_open(config, NULL, &port.target_fit));
     config->data.window = port.length;
     TRY(model_build(config, dims, &port.graph));
     executor_config_t executor_config = {.kernels = kernels,

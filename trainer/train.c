@@ -254,7 +254,7 @@ static status_t open_run(run_t *run) {
     }
     TRY(comm_agree(run->comm, status, "open run"));
     TRY(prepare_data(run));
-    TRY(trainer_open(run->config, run->comm, run->data_path, NULL, true, &run->trainer));
+    TRY(trainer_open(run->config, run->comm, run->data_path, NULL, NULL, true, &run->trainer));
     if (run->options->overfit > 0) {
         run->trainer->train_count = min_i64(run->trainer->train_count, run->options->overfit);
     }

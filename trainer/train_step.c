@@ -33,7 +33,7 @@ static status_t fill(trainer_t *t, double *samples_out) {
 
 /* Loss of target i on local shard s; d_x is where its gradient goes. */
 static loss_call_t shard_loss(const trainer_t *t, int target, int shard) {
-    loss_call_t call = loss_call_of(t->config, target);
+    loss_call_t call = loss_call_of(t->config, &t->target_fit, target);
     call.x = executor_output(t->executor, target);
     call.d_x = executor_output_gradient(t->executor, target);
     call.x.data = (float *)call.x.data + shard * call.x.shard_stride;
@@ -56,8 +56,8 @@ static double global_loss(trainer_t *t) {
     for (int i = 0; i < t->config->target_count; i++) {
         double total[LOSS_SUMS];
         step_sums_total(t->sums, i, total);
-        loss_call_t call = loss_call_of(t->config, i);
-        loss += call.weight * loss_value(call.kind, call.unbiased, total);
+        loss_call_t call = loss_call_of(t->config, &t->target_fit, i);
+        loss += call.weight * loss_value(&call, total);
         for (int s = 0; s < t->shard_count; s++) {
             call = shard_loss(t, i, s);
             t->kernels->loss_gradient(&call, total);

@@ -148,7 +148,7 @@ static status_t same_settings(const trainer_t *t) {
 }
 
 static status_t open_all(trainer_t *t, const char *data_path, const standardize_t *standardize,
-                         bool for_training) {
+                         const target_fit_t *target_fit, bool for_training) {
     TRY(same_settings(t));
     name_streams(t);
     status_t status = trainer_kernels(t->config, &t->kernels, &t->device);
@@ -160,6 +160,12 @@ static status_t open_all(trainer_t *t, const char *data_path, const standardize_
     }
     TRY(comm_agree(t->comm, status, "open data"));
     TRY(same_on_ranks(t->comm, dataset_identity(t->dataset)));
+    if (target_fit != NULL) {
+        t->target_fit = *target_fit;
+    } else {
+        TRY(comm_agree(t->comm, target_fit_open(t->config, t->dataset, &t->target_fit),
+                       "read labels"));
+    }
     if (standardize != NULL) {
         t->standardize = *standardize;
     } else if (strcmp(t->config->data.standardize, "train") == 0) {
@@ -172,8 +178,8 @@ static status_t open_all(trainer_t *t, const char *data_path, const standardize_
 }
 
 status_t trainer_open(const config_t *config, comm_t *comm, const char *data_path,
-                      const standardize_t *standardize, bool for_training,
-                      trainer_t **trainer_out) {
+                      const standardize_t *standardize, const target_fit_t *target_fit,
+                      bool for_training, trainer_t **trainer_out) {
     trainer_t *t = alloc_zero(1, sizeof *t);
     t->config = config;
     t->comm = comm;
@@ -186,7 +192,7 @@ status_t trainer_open(const config_t *config, comm_t *comm, const char *data_pat
     if (t->shard_count < 1) {
         t->shard_count = 1; /* more ranks than shards: refused in check_sizes */
     }
-    status_t status = open_all(t, data_path, standardize, for_training);
+    status_t status = open_all(t, data_path, standardize, target_fit, for_training);
     if (status != STATUS_OK) {
         trainer_close(t);
         return status;
@@ -224,20 +230,22 @@ int64_t trainer_batches(const trainer_t *t) {
 double trainer_flop_per_sample(const trainer_t *t) { return 2.0 * executor_step_macs(t->executor); }
 
 status_t trainer_evaluate(trainer_t *t, split_t split, evaluation_t **evaluation_out) {
-    return evaluate_split(t->comm, t->config, t->kernels, &t->batch, t->samples_per_shard, split,
-                          evaluation_out);
+    return evaluate_split(t->comm, t->config, &t->target_fit, t->kernels, &t->batch,
+                          t->samples_per_shard, split, evaluation_out);
 }
 
 /* --- weights --------------------------------------------------------------------------------- */
 
-/* Log-frequencies of classes, or the mean: the best constant that training people suggest. */
+/* Log-frequencies of classes, log-odds of yes and no, or the mean: the best constant that training
+ * people suggest. */
 static status_t majority_constants(trainer_t *t, int target, float *bias, int64_t columns) {
     float *values = NULL;
     int64_t count = 0;
     TRY(dataset_target_values(t->dataset, SPLIT_TRAIN, target, &values, &count));
     double sums[CLASSES_MAX] = {0.0};
+    int64_t classes = target_classes(&t->config->targets[target]);
     for (int64_t i = 0; i < count; i++) {
-        if (columns > 1) {
+        if (classes > 0) {
             sums[(int64_t)values[i]] += 1.0;
         } else {
             sums[0] += (double)values[i];
@@ -245,8 +253,9 @@ static status_t majority_constants(trainer_t *t, int target, float *bias, int64_
     }
     double n = count > 0 ? (double)count : 1.0;
     for (int64_t c = 0; c < columns; c++) {
-        bias[c] = columns > 1 ? (float)log((sums[c] + 1.0) / (n + (double)columns))
-                              : (float)(sums[0] / n);
+        bias[c] = columns > 1   ? (float)log((sums[c] + 1.0) / (n + (double)columns))
+                  : classes > 0 ? (float)log((sums[1] + 1.0) / (sums[0] + 1.0))
+                                : (float)(sums[0] / n);
     }
     free(values);
     return STATUS_OK;

@@ -31,6 +31,7 @@ typedef struct trainer {
     const char *target_names[CONFIG_TARGETS_MAX];
     int modality_count;
     standardize_t standardize;
+    target_fit_t target_fit;
     graph_t *graph;
     flat_state_t flat;
     reduce_t *reduce;   /* training only, like the optimizer */
@@ -51,10 +52,11 @@ typedef struct trainer {
 } trainer_t;
 
 /* for_training false: forward only, no optimiser, no reduction; the
- * caller fills trainer->weights. standardize NULL: fitted here; else taken over (and freed). */
+ * caller fills trainer->weights. standardize and target_fit NULL: fitted here; else taken over (and
+ * freed). */
 status_t trainer_open(const config_t *config, comm_t *comm, const char *data_path,
-                      const standardize_t *standardize, bool for_training,
-                      trainer_t **trainer_out) MUST_CHECK;
+                      const standardize_t *standardize, const target_fit_t *target_fit,
+                      bool for_training, trainer_t **trainer_out) MUST_CHECK;
 void trainer_close(trainer_t *trainer); /* NULL allowed */
 
 /* Seeded initial weights (and constants from the labels for `majority`). */

@@ -5,7 +5,8 @@
 
 #include "kernels/kernels.h"
 
-enum { SUM_N, SUM_X, SUM_Y, SUM_XX, SUM_YY, SUM_XY };
+enum { SUM_N, SUM_X, SUM_Y, SUM_XX, SUM_YY, SUM_XY, SUM_SQUARES }; /* of ccc */
+enum { SUM_LOSS = 1, SUM_WEIGHT = 2 };                             /* of the others */
 
 typedef struct ccc {
     double count, degrees; /* degrees: what centred sums are divided by, n or n - 1 */

@@ -18,6 +18,61 @@ static int64_t class_index(real_t target, int64_t class_count) {
     return (int64_t)target;
 }
 
+static double class_weight(const loss_call_t *call, int64_t c) {
+    return call->class_weights == NULL ? 1.0 : call->class_weights[c];
+}
+
+static double weight_sum(const loss_call_t *call) {
+    double sum = 0.0;
+    for (int64_t c = 0; c < call->x.cols; c++) {
+        sum += class_weight(call, c);
+    }
+    return sum;
+}
+
+/* Part of class c in the smoothed, weighted label. */
+static double label_share(const loss_call_t *call, int64_t c, int64_t label) {
+    double smooth = call->label_smoothing / (double)call->x.cols;
+    double share = smooth + (c == label ? 1.0 - call->label_smoothing : 0.0);
+    return share * class_weight(call, c);
+}
+
+/* log(1 + exp(z)) without overflow. */
+static double softplus(double z) { return fmax(z, 0.0) + log1p(exp(-fabs(z))); }
+
+/* -log sigmoid(x) is softplus(-x), -log(1 - sigmoid(x)) is softplus(x). */
+static double binary_loss(const loss_call_t *call, double x, double y) {
+    return class_weight(call, 0) * y * softplus(-x) + (1.0 - y) * softplus(x);
+}
+
+static double binary_slope(const loss_call_t *call, double x, double y) {
+    double small = exp(-fabs(x)), near = 1.0 / (1.0 + small), far = small / (1.0 + small);
+    double p = x >= 0.0 ? near : far, rest = x >= 0.0 ? far : near;
+    return (1.0 - y) * p - class_weight(call, 0) * y * rest;
+}
+
+static void ccc_sums(double x, double y, double *sums) {
+    sums[SUM_X] += x;
+    sums[SUM_Y] += y;
+    sums[SUM_XX] += x * x;
+    sums[SUM_YY] += y * y;
+    sums[SUM_XY] += x * y;
+    sums[SUM_SQUARES] += (x - y) * (x - y);
+}
+
+static void cross_entropy_sums(const loss_call_t *call, const real_t *x, int64_t label,
+                               double *sums) {
+    double all = log_sum_exp(x, call->x.cols);
+    sums[SUM_WEIGHT] += class_weight(call, label);
+    if (call->label_smoothing == 0.0) {
+        sums[SUM_LOSS] += class_weight(call, label) * (all - (double)x[label]);
+        return;
+    }
+    for (int64_t c = 0; c < call->x.cols; c++) {
+        sums[SUM_LOSS] += label_share(call, c, label) * (all - (double)x[c]);
+    }
+}
+
 void REAL(loss_sums)(const loss_call_t *call, double sums_out[LOSS_SUMS]) {
     const real_t *target = call->target;
     memset(sums_out, 0, LOSS_SUMS * sizeof sums_out[0]);
@@ -30,27 +85,27 @@ void REAL(loss_sums)(const loss_call_t *call, double sums_out[LOSS_SUMS]) {
         double x = (double)row[0], y = (double)target[r];
         sums_out[SUM_N] += 1.0;
         if (call->kind == LOSS_CCC) {
-            sums_out[SUM_X] += x;
-            sums_out[SUM_Y] += y;
-            sums_out[SUM_XX] += x * x;
-            sums_out[SUM_YY] += y * y;
-            sums_out[SUM_XY] += x * y;
+            ccc_sums(x, y, sums_out);
         } else if (call->kind == LOSS_MSE) {
-            sums_out[1] += (x - y) * (x - y);
+            sums_out[SUM_LOSS] += (x - y) * (x - y);
+        } else if (call->kind == LOSS_BINARY) {
+            sums_out[SUM_LOSS] += binary_loss(call, x, y);
         } else {
-            int64_t label = class_index(target[r], call->x.cols);
-            sums_out[1] += log_sum_exp(row, call->x.cols) - (double)row[label];
+            cross_entropy_sums(call, row, class_index(target[r], call->x.cols), sums_out);
         }
     }
 }
 
-static void cross_entropy_row(const loss_call_t *call, int64_t r, double factor) {
+/* d/dx_c of sum_k share_k (log sum exp x - x_k) = softmax(x)_c sum_k share_k - share_c. */
+static void cross_entropy_row(const loss_call_t *call, int64_t r, double weights, double factor) {
     const real_t *x = row_of(call->x, 0, r);
     real_t *dx = row_of(call->d_x, 0, r);
     int64_t label = class_index(((const real_t *)call->target)[r], call->x.cols);
     double all = log_sum_exp(x, call->x.cols);
+    double shares = (1.0 - call->label_smoothing) * class_weight(call, label) +
+                    call->label_smoothing / (double)call->x.cols * weights;
     for (int64_t c = 0; c < call->x.cols; c++) {
-        dx[c] = (real_t)(factor * (exp((double)x[c] - all) - (c == label ? 1.0 : 0.0)));
+        dx[c] = (real_t)(factor * (exp((double)x[c] - all) * shares - label_share(call, c, label)));
     }
 }
 
@@ -62,9 +117,12 @@ static double ccc_slope(const ccc_t *ccc, double x, double y) {
     return (ccc->value * denominator - numerator) / ccc->denominator;
 }
 
+static double mse_slope(double x, double y, double n) { return 2.0 * (x - y) / n; }
+
 void REAL(loss_gradient)(const loss_call_t *call, const double global_sums[LOSS_SUMS]) {
     const real_t *target = call->target;
-    bool empty = global_sums[SUM_N] < (call->kind == LOSS_CCC ? 2.0 : 1.0);
+    double n = global_sums[SUM_N], weights = weight_sum(call);
+    bool empty = n < (call->kind == LOSS_CCC ? 2.0 : 1.0);
     ccc_t ccc = {0};
     if (call->kind == LOSS_CCC && !empty) {
         ccc = ccc_from_sums(global_sums, call->unbiased);
@@ -77,11 +135,14 @@ void REAL(loss_gradient)(const loss_call_t *call, const double global_sums[LOSS_
         }
         double x = (double)row_of(call->x, 0, r)[0], y = (double)target[r];
         if (call->kind == LOSS_CCC) {
-            dx[0] = (real_t)(call->weight * ccc_slope(&ccc, x, y));
+            double slope = ccc_slope(&ccc, x, y) + call->mse_weight * mse_slope(x, y, n);
+            dx[0] = (real_t)(call->weight * slope);
         } else if (call->kind == LOSS_MSE) {
-            dx[0] = (real_t)(call->weight * 2.0 * (x - y) / global_sums[SUM_N]);
+            dx[0] = (real_t)(call->weight * mse_slope(x, y, n));
+        } else if (call->kind == LOSS_BINARY) {
+            dx[0] = (real_t)(call->weight * binary_slope(call, x, y) / n);
         } else {
-            cross_entropy_row(call, r, call->weight / global_sums[SUM_N]);
+            cross_entropy_row(call, r, weights, call->weight / global_sums[SUM_WEIGHT]);
         }
     }
 }

@@ -194,6 +194,33 @@ def _options(text):
     return pairs
 
 
+def losses():
+    """Weights of classes, smoothed labels, yes and no, CCC beside MSE; masks and absent labels too."""
+    cases = []
+    for name, settings in LOSSES:
+        lines = _masked_config("jmt", 2, "last", 1).splitlines()
+        lines = lines[:lines.index("targets:") + 1]
+        lines += [f"  {target}: {{{text}}}" for target, text in
+                  zip(("valence", "kind", "level"), settings)]
+        batch = _masked_batch(2, False)
+        shape, values = batch["target/level"]
+        values = [v if math.isnan(v) else float(int(abs(v) * 1e4) % 2) for v in values]
+        assert {v for v in values if v == v} == {0.0, 1.0}
+        batch["target/level"] = (shape, array.array("d", values))
+        cases.append(Case("losses_" + name, "\n".join(lines) + "\n", [], _masked_weight, batch, 12))
+    return cases
+
+
+LOSSES = (
+    ("weights", ("loss: ccc, mse_weight: 0.4", "loss: cross_entropy, classes: 3, "
+                 "class_weights: [0.5, 2, 1.25]", "loss: binary_cross_entropy, class_weights: 3")),
+    ("smoothing", ("loss: ccc, mse_weight: 2, weight: 0.5", "loss: cross_entropy, classes: 3, "
+                   "label_smoothing: 0.3", "loss: binary_cross_entropy, weight: 0.3")),
+    ("both", ("loss: mse", "loss: cross_entropy, classes: 3, label_smoothing: 0.1, weight: 0.7, "
+              "class_weights: [2, 0.25, 1]", "loss: binary_cross_entropy, class_weights: 0.2")),
+)
+
+
 def variants():
     """The odd sizes and masks above, with what can be set about the fusion."""
     cases = []

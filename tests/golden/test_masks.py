@@ -19,7 +19,8 @@ def check_masked_inputs(report, step, result, label):
 
 def main():
     report = golden.Report()
-    everything = cases.masked() + cases.variants() + cases.fronts() + cases.pairs()
+    everything = (cases.masked() + cases.variants() + cases.fronts() + cases.pairs()
+                  + cases.losses())
     for step in golden.steps(everything, report):
         for backend, precision, output, gradient, key_bias in RUNS:
             label = f"{backend}/{precision}"

@@ -11,11 +11,13 @@ import tempfile
 
 import golden
 import cases
+import labelled
 import safetensors
 
 LOSS_LIMIT, NORM_LIMIT, SCORE_LIMIT = 1e-4, 5e-3, 1e-3
 STORED = os.path.join(cases.VECTORS, "training.json")
 FULL = os.path.join(cases.HERE, "full_training.yaml")
+LABELLED = os.path.join(cases.HERE, "labelled.yaml")
 TINY = os.path.join(cases.ROOT, "configs", "tiny", "jmt.yaml")
 
 # name: configuration, settings, steps (0: all epochs)
@@ -47,6 +49,14 @@ RUNS = {
     "tiny_pair": (TINY, ["epochs=2", "modalities.pair.of=[video, audio]", "model.dropout=0.2",
                          "model.modality_dropout=0.4", "modalities.video.front=tcn",
                          "modalities.video.tcn_blocks=1", "optimizer.learning_rate=1e-3"], 0),
+    "labelled_weights": (LABELLED, ["split.test_fraction=0", "targets.kind.class_weights=balanced",
+                                    "targets.kind.label_smoothing=0.1",
+                                    "targets.pain.class_weights=balanced",
+                                    "targets.tired.class_weights=2.5",
+                                    "targets.level.mse_weight=0.5"], 0),
+    "labelled_numbers": (LABELLED, ["split.test_fraction=0", "select_on=uar",
+                                    "targets.kind.class_weights=[0.5, 1, 3]",
+                                    "targets.tired.loss=mse"], 0),
     "tiny_plain": (TINY, ["epochs=3", "model.name=concat_encoder", "optimizer.name=sgd",
                           "optimizer.momentum=0", "optimizer.nesterov=false", "data.stride=5",
                           "optimizer.learning_rate=0.02", "model.modalities=audio video"], 0),
@@ -61,9 +71,13 @@ def arguments(name, data):
     return words
 
 
-def make_data(directory):
-    data = os.path.join(directory, "data")
-    golden.run(["shard", "synthetic", "--out", data])
+def make_data(name, directory):
+    data, source = os.path.join(directory, "data"), os.path.join(directory, "source")
+    if RUNS[name][0] == LABELLED:
+        labelled.write(source)
+        golden.run(["shard", "features", "--source", source, "--out", data])
+    else:
+        golden.run(["shard", "synthetic", "--out", data])
     return data
 
 
@@ -99,7 +113,7 @@ def check_export(report, name, directory):
 
 
 def check_run(report, name, stored, directory):
-    words, want = arguments(name, make_data(directory)), stored[name]
+    words, want = arguments(name, make_data(name, directory)), stored[name]
     if weights_hash(words, directory) != want["weights_sha256"]:
         sys.exit(f"FAIL {name}: the program starts from other initial weights than the stored "
                  "losses; if that is meant, run tests/reference/write_training.py")

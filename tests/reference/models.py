@@ -468,6 +468,14 @@ def ccc_loss(x, y, unbiased):
     return 1 - numerator / (denominator + 1e-8)
 
 
+def weights_of(target, like):
+    """Of the classes, or of the label 1; None: all the same. `balanced`: the caller has put numbers."""
+    weights = target["class_weights"]
+    if weights == "none":
+        return None
+    return torch.tensor(weights if isinstance(weights, list) else [weights], dtype=like.dtype)
+
+
 def loss_of(spec, outputs, targets):
     """Sum over targets of weight * loss over all labels that are not NaN."""
     total = 0.0
@@ -477,11 +485,14 @@ def loss_of(spec, outputs, targets):
         if len(y) == 0:
             continue
         if target["loss"] == "ccc":
-            loss = ccc_loss(x, y, spec.ccc_unbiased)
+            loss = ccc_loss(x, y, spec.ccc_unbiased) + target["mse_weight"] * ((x - y) ** 2).mean()
         elif target["loss"] == "mse":
             loss = ((x - y) ** 2).mean()
+        elif target["loss"] == "binary_cross_entropy":
+            loss = F.binary_cross_entropy_with_logits(x, y, pos_weight=weights_of(target, x))
         else:
-            loss = F.cross_entropy(x, y.long())
+            loss = F.cross_entropy(x, y.long(), weight=weights_of(target, x),
+                                   label_smoothing=target["label_smoothing"])
         total = total + target["weight"] * loss
     return total
 

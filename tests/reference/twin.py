@@ -67,8 +67,11 @@ def scores_of(spec, outputs, targets):
     for name, target in spec.targets.items():
         valid = ~torch.isnan(targets[name])
         x, y = outputs[name][valid], targets[name][valid]
-        if target["loss"] == "cross_entropy":
-            scores[name] = {"accuracy": float((x.argmax(dim=1) == y.long()).double().mean())}
+        if target["loss"] in ("cross_entropy", "binary_cross_entropy"):
+            told = x.argmax(dim=1) if target["loss"] == "cross_entropy" else (x > 0).long()
+            hits = (told == y.long()).double()
+            recalls = [float(hits[y == c].mean()) for c in y.unique()]
+            scores[name] = {"accuracy": float(hits.mean()), "uar": sum(recalls) / len(recalls)}
         else:
             scores[name] = {"ccc": ccc(x.double(), y.double()),
                             "mae": float((x - y).abs().double().mean())}
@@ -85,6 +88,7 @@ class Twin:
         self.config = json.loads(self.run("config", "--json"))
         self.spec = models.Spec(self.config)
         self.data = Dataset(self.config, self.spec, self.order(0)["samples"])
+        self.balance()
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "initial.safetensors")
             self.run("export", "--out", path)
@@ -103,6 +107,18 @@ class Twin:
 
     def order(self, epoch):
         return json.loads(self.run("plan", "--order", str(epoch), "--json"))
+
+    def balance(self):
+        """Weights of classes that are to be counted, from every label of the people trained on."""
+        for name, target in self.spec.targets.items():
+            if target["class_weights"] != "balanced":
+                continue
+            rows = [values[valid, 0] for values, valid in
+                    (r.tracks[name] for r in self.data.splits["train"])]
+            counts = np.bincount(np.concatenate(rows).astype(int), minlength=target["classes"])
+            target["class_weights"] = (
+                [float(counts[0] / counts[1])] if target["loss"] == "binary_cross_entropy"
+                else [float(counts.sum() / (len(counts) * n)) for n in counts])
 
     def make_optimizer(self):
         o = self.config["optimizer"]

@@ -51,7 +51,7 @@ def main():
     for name in names:
         steps = test_training.RUNS[name][2]
         with tempfile.TemporaryDirectory() as directory:
-            words = test_training.arguments(name, test_training.make_data(directory))
+            words = test_training.arguments(name, test_training.make_data(name, directory))
             rows, valid = run(words, steps)
             if name == "full_concat": # the others have the same optimiser at ten times the price
                 check_control(words, steps, rows)

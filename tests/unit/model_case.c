@@ -175,7 +175,7 @@ double case_loss(case_run_t *run) {
             }
         }
         loss_call_t call = call_of(run, o, 0, target);
-        loss += call.weight * loss_value(call.kind, false, total);
+        loss += call.weight * loss_value(&call, total);
         for (int s = 0; s < shards && call.d_x.data != NULL; s++) {
             call = call_of(run, o, s, target);
             kernels->loss_gradient(&call, total);

@@ -209,6 +209,9 @@ static const struct {
     {"modalities.a.of", "modalities.c.front=auto"},
     {"modalities.a.intra", "modalities.c.front=auto"},
     {"modalities.a.intra", "modalities.a.of=[b, c]"},
+    {"targets.x.class_weights", "targets.x.loss=binary_cross_entropy"},
+    {"targets.x.label_smoothing", "targets.x.loss=cross_entropy"},
+    {"targets.x.label_smoothing", "targets.x.classes=2"},
 };
 
 /* Fails for a row that is read but not kept, kept but not printed, or the other way round. */
@@ -263,6 +266,37 @@ static void every_row_is_settable_and_comes_back(void **state) {
         free(value);
     }
     json_decref(table);
+}
+
+/* A word, a number, a list: read, printed as such, and read again. */
+static void numbers_come_back(void **state) {
+    (void)state;
+    const char *const values[][3] = {{"none", "none", "none"},
+                                     {"balanced", "balanced", "balanced"},
+                                     {"[1, 2.50, 1e-3]", "1 2.5 0.001", "[1, 2.5, 0.001]"},
+                                     {"1 2 3", "1 2 3", "[1, 2, 3]"}};
+    for (int i = 0; i < ARRAY_LEN(values); i++) {
+        char *yaml = text_format("modalities: {a: {}}\ntargets: {y: {loss: cross_entropy, "
+                                 "classes: 3, class_weights: %s}}\n",
+                                 values[i][0]);
+        config_t *config = parse(yaml);
+        assert_string_equal(config->targets[0].class_weights, values[i][1]);
+        free(yaml);
+        yaml = config_yaml(config);
+        char *line = text_format("class_weights: %s\n", values[i][2]);
+        assert_non_null(strstr(yaml, line));
+        config_free(config);
+        config = parse(yaml);
+        assert_string_equal(config->targets[0].class_weights, values[i][1]);
+        config_free(config);
+        free(line);
+        free(yaml);
+    }
+    config_t *config = parse("modalities: {a: {}}\ntargets: {y: {loss: binary_cross_entropy, "
+                             "class_weights: 3}, x: {mse_weight: 0.5}}\n");
+    assert_string_equal(config->targets[0].class_weights, "3");
+    assert_true(config->targets[1].mse_weight == 0.5);
+    config_free(config);
 }
 
 static void check_round_trip(const config_t *config) {
@@ -392,6 +426,7 @@ int main(void) {
         cmocka_unit_test(defaults_are_the_documented_ones),
         cmocka_unit_test(every_member_gets_its_own_key),
         cmocka_unit_test(every_row_is_settable_and_comes_back),
+        cmocka_unit_test(numbers_come_back),
         cmocka_unit_test(shipped_files_load_and_round_trip),
         cmocka_unit_test(texts_and_names_round_trip),
         cmocka_unit_test(reals_print_shortest_and_exact),

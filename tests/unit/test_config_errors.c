@@ -195,6 +195,40 @@ static void forms_of_the_fusion(void **state) {
     CHECK_ALL(cases, STATUS_INPUT);
 }
 
+static void settings_of_targets(void **state) {
+    (void)state;
+    const wrong_t cases[] = {
+        {DATA "targets.x.label_smoothing: 0.1\n",
+         ":3:28: targets.x.label_smoothing is for cross_entropy only, and the loss is ccc; remove "
+         "it "
+         "or set loss: cross_entropy"},
+        {DATA "targets.y.mse_weight: 1\n",
+         ":3:23: targets.y.mse_weight is for ccc only, and the loss is cross_entropy; remove it or "
+         "set loss: ccc"},
+        {DATA "targets.x.class_weights: balanced\n",
+         ":3:26: targets.x.class_weights is for cross_entropy and binary_cross_entropy only, and "
+         "the loss is ccc; remove it or set loss: binary_cross_entropy"},
+        {DATA "targets.y.class_weights: [1, 2]\n",
+         ":3:26: targets.y.class_weights has 2 numbers and takes 3, one per class; write 3"},
+        {DATA "targets.x.loss: binary_cross_entropy\ntargets.x.class_weights: [1, 2]\n",
+         ":4:26: targets.x.class_weights has 2 numbers and takes 1, the weight of the label 1; "
+         "write 1"},
+        {DATA "targets.y.class_weights: [1, two, 3]\n",
+         ":3:26: targets.y.class_weights: 'two' is neither a number nor a choice; write numbers or "
+         "one of: none balanced"},
+        {DATA "targets.y.class_weights: [1, 0, 3]\n",
+         ":3:26: targets.y.class_weights: 0 is out of bounds; use 1e-06 to 1000000"},
+        {DATA "targets.y.class_weights: []\n", ":3:26: targets.y.class_weights: '' is neither a "
+                                               "number nor a choice; write numbers or one "
+                                               "of: none balanced"},
+        {DATA "targets.y.class_weights: [[1], 2, 3]\n",
+         ":3:27: targets.y.class_weights takes a list of numbers; write it like [1, 2.5]"},
+        {DATA "targets.y.label_smoothing: 1\n",
+         ":3:28: targets.y.label_smoothing: 1 is out of bounds; use 0 to 0.999"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
+}
+
 static void rules_across_keys(void **state) {
     (void)state;
     const wrong_t cases[] = {
@@ -233,7 +267,7 @@ static void rules_across_keys(void **state) {
          ":3:12: select_on 'z.ccc' names a target that targets does not have; correct the name"},
         {DATA "select_on: y.ccc\n",
          ":3:12: select_on 'y.ccc': no such target is scored by ccc; accuracy, uar, f1_macro and "
-         "f1_weighted go with cross_entropy, mae, rmse, r and ccc with the other losses"},
+         "f1_weighted go with the cross-entropies, mae, rmse, r and ccc with the other losses"},
         {"data: {window: 4, stride: 5}\n",
          ":1:27: data.stride 5 above data.window 4 would skip steps; use at most 4"},
         {"split: {valid_fraction: 0.5, test_fraction: 0.5}\n",
@@ -409,6 +443,7 @@ int main(void) {
         cmocka_unit_test(forms_of_the_fusion),
         cmocka_unit_test(rules_across_keys),
         cmocka_unit_test(rules_of_modalities),
+        cmocka_unit_test(settings_of_targets),
         cmocka_unit_test(rules_of_folds),
         cmocka_unit_test(distances),
         cmocka_unit_test(nothing_crashes),

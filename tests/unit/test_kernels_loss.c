@@ -22,7 +22,9 @@ static void batch_make(batch_t *batch, loss_kind_t kind, bool unbiased) {
     }
     for (int r = 0; r < ROWS; r++) {
         double u = (double)rng_uniform(key, (uint64_t)(1000 + r));
-        batch->target[r] = kind == LOSS_CROSS_ENTROPY ? floor(u * CLASSES) : u;
+        batch->target[r] = kind == LOSS_CROSS_ENTROPY ? floor(u * CLASSES)
+                           : kind == LOSS_BINARY      ? floor(u * 2.0)
+                                                      : u;
     }
     int64_t cols = kind == LOSS_CROSS_ENTROPY ? CLASSES : 1;
     batch->call = (loss_call_t){
@@ -38,14 +40,29 @@ static void batch_make(batch_t *batch, loss_kind_t kind, bool unbiased) {
 static double value_of(const kernels_t *kernels, const loss_call_t *call) {
     double sums[LOSS_SUMS];
     kernels->loss_sums(call, sums);
-    return call->weight * loss_value(call->kind, call->unbiased, sums);
+    return call->weight * loss_value(call, sums);
+}
+
+static const double class_weights[CLASSES] = {0.5, 2.0, 1.0, 3.5, 0.25};
+
+/* With all that the kind reads. */
+static void batch_make_full(batch_t *batch, loss_kind_t kind) {
+    batch_make(batch, kind, false);
+    batch->call.mse_weight = kind == LOSS_CCC ? 0.4 : 0.0;
+    batch->call.label_smoothing = kind == LOSS_CROSS_ENTROPY ? 0.15 : 0.0;
+    batch->call.class_weights = kind == LOSS_CROSS_ENTROPY || kind == LOSS_BINARY
+                                    ? class_weights + (kind == LOSS_BINARY)
+                                    : NULL;
 }
 
 /* Rows 2 and 6 have no target: they are in no sum and their gradient is 0. */
-static void check_gradient(loss_kind_t kind, bool unbiased) {
+static void check_gradient(loss_kind_t kind, bool unbiased, bool full) {
     const kernels_t *kernels = case_table("ref", DTYPE_F64);
     batch_t batch;
     batch_make(&batch, kind, unbiased);
+    if (full) {
+        batch_make_full(&batch, kind);
+    }
     batch.target[2] = batch.target[6] = NAN;
     double sums[LOSS_SUMS];
     kernels->loss_sums(&batch.call, sums);
@@ -72,10 +89,11 @@ static void check_gradient(loss_kind_t kind, bool unbiased) {
 
 static void gradients(void **state) {
     (void)state;
-    check_gradient(LOSS_CCC, false);
-    check_gradient(LOSS_CCC, true);
-    check_gradient(LOSS_MSE, false);
-    check_gradient(LOSS_CROSS_ENTROPY, false);
+    check_gradient(LOSS_CCC, true, false);
+    for (int kind = LOSS_CCC; kind <= LOSS_BINARY; kind++) {
+        check_gradient((loss_kind_t)kind, false, false);
+        check_gradient((loss_kind_t)kind, false, true);
+    }
 }
 
 /* The worked example of the specification, section 2.1 (its denominators have no 1e-8). */
@@ -99,7 +117,7 @@ static void ccc_example(void **state) {
         };
         double sums[LOSS_SUMS];
         kernels->loss_sums(&call, sums);
-        check_value(loss_value(LOSS_CCC, unbiased, sums), 1.0 - value[unbiased], 2e-7);
+        check_value(loss_value(&call, sums), 1.0 - value[unbiased], 2e-7);
         kernels->loss_gradient(&call, sums);
         for (int i = 0; i < 5; i++) {
             check_value(d_x[i], -slope[unbiased][i], 5e-7);
@@ -117,9 +135,9 @@ static void values_by_hand(void **state) {
                        .target = y,
                        .d_x = {d_x, 2, 1, 1, 0}};
     kernels->loss_sums(&mse, sums);
-    const double expected[LOSS_SUMS] = {2, 2, 0, 0, 0, 0};
+    const double expected[LOSS_SUMS] = {2, 2};
     assert_memory_equal(sums, expected, sizeof sums);
-    check_value(loss_value(LOSS_MSE, false, sums), 1.0, 0.0);
+    check_value(loss_value(&mse, sums), 1.0, 0.0);
     kernels->loss_gradient(&mse, sums);
     check_value(d_x[1], 2.0, 0.0);
     loss_call_t entropy = {.kind = LOSS_CROSS_ENTROPY,
@@ -129,26 +147,76 @@ static void values_by_hand(void **state) {
                            .d_x = {d_x, 2, 2, 2, 0}};
     kernels->loss_sums(&entropy, sums);
     double low = 1.0 / (1.0 + exp(1.0)), high = 1.0 - low;
-    check_value(loss_value(LOSS_CROSS_ENTROPY, false, sums), -(log(low) + log(high)) / 2.0, 1e-15);
+    check_value(loss_value(&entropy, sums), -(log(low) + log(high)) / 2.0, 1e-15);
     kernels->loss_gradient(&entropy, sums);
     check_value(d_x[0], (low - 1.0) / 2.0, 1e-15);
     check_value(d_x[3], (high - 1.0) / 2.0, 1e-15);
+}
+
+/* As torch.nn.CrossEntropyLoss(weight, label_smoothing) and BCEWithLogitsLoss(pos_weight) say. */
+static void weights_by_hand(void **state) {
+    (void)state;
+    const kernels_t *kernels = case_table("ref", DTYPE_F64);
+    const double w[2] = {3, 1}, low = -log(1.0 / (1.0 + exp(1.0))), high = low - 1.0;
+    double x[4] = {1, 2, 3, 4}, y[2] = {0, 1}, d_x[4], sums[LOSS_SUMS];
+    loss_call_t entropy = {.kind = LOSS_CROSS_ENTROPY,
+                           .weight = 1.0,
+                           .class_weights = w,
+                           .x = {x, 2, 2, 2, 0},
+                           .target = y,
+                           .d_x = {d_x, 2, 2, 2, 0}};
+    kernels->loss_sums(&entropy, sums);
+    check_value(loss_value(&entropy, sums), (3 * low + high) / 4, 1e-15);
+    entropy.label_smoothing = 0.2;
+    kernels->loss_sums(&entropy, sums);
+    check_value(loss_value(&entropy, sums),
+                0.8 * (3 * low + high) / 4 + 0.2 / 2 * 2 * (3 * low + high) / 4, 1e-15);
+    loss_call_t binary = {.kind = LOSS_BINARY,
+                          .weight = 1.0,
+                          .class_weights = w,
+                          .x = {x, 2, 1, 1, 0},
+                          .target = y,
+                          .d_x = {d_x, 2, 1, 1, 0}};
+    kernels->loss_sums(&binary, sums);
+    check_value(loss_value(&binary, sums), (log(1 + exp(1.0)) + 3 * log(1 + exp(-2.0))) / 2, 1e-15);
+    kernels->loss_gradient(&binary, sums);
+    check_value(d_x[0], 1 / (1 + exp(-1.0)) / 2, 1e-15);
+    check_value(d_x[1], -3 / (1 + exp(2.0)) / 2, 1e-15);
+}
+
+/* Far logits: as long as the loss is, and no infinity on the way. */
+static void far_logits(void **state) {
+    (void)state;
+    const kernels_t *kernels = case_table("ref", DTYPE_F64);
+    double x[4] = {-1000, 1000, 1000, -1000}, y[4] = {0, 1, 0, 1}, d_x[4], sums[LOSS_SUMS];
+    loss_call_t call = {.kind = LOSS_BINARY,
+                        .weight = 1.0,
+                        .x = {x, 4, 1, 1, 0},
+                        .target = y,
+                        .d_x = {d_x, 4, 1, 1, 0}};
+    kernels->loss_sums(&call, sums);
+    check_value(loss_value(&call, sums), 500.0, 0.0);
+    kernels->loss_gradient(&call, sums);
+    const double slope[4] = {0.0, 0.0, 0.25, -0.25};
+    for (int i = 0; i < 4; i++) {
+        check_value(d_x[i], slope[i], 0.0);
+    }
 }
 
 /* No target, or one where ccc needs two: loss 0, gradient 0 on every table. */
 static void too_few_targets(void **state) {
     (void)state;
     const kernels_t *kernels = case_table("ref", DTYPE_F64);
-    for (int kind = LOSS_CCC; kind <= LOSS_CROSS_ENTROPY; kind++) {
+    for (int kind = LOSS_CCC; kind <= LOSS_BINARY; kind++) {
         for (int count = 0; count <= (kind == LOSS_CCC ? 1 : 0); count++) {
             batch_t batch;
             double sums[LOSS_SUMS];
-            batch_make(&batch, (loss_kind_t)kind, true);
+            batch_make_full(&batch, (loss_kind_t)kind);
             for (int r = count; r < ROWS; r++) {
                 batch.target[r] = NAN;
             }
             kernels->loss_sums(&batch.call, sums);
-            check_value(loss_value(batch.call.kind, true, sums), 0.0, 0.0);
+            check_value(loss_value(&batch.call, sums), 0.0, 0.0);
             kernels->loss_gradient(&batch.call, sums);
             for (int r = 0; r < ROWS; r++) {
                 check_value(batch.d_x[r * STRIDE], 0.0, 0.0);
@@ -176,10 +244,10 @@ static void equal_and_constant_predictions(void **state) {
 static void halves_add_up(void **state) {
     (void)state;
     const kernels_t *kernels = case_table("ref", DTYPE_F64);
-    for (int kind = LOSS_CCC; kind <= LOSS_CROSS_ENTROPY; kind++) {
+    for (int kind = LOSS_CCC; kind <= LOSS_BINARY; kind++) {
         batch_t batch;
         double whole[LOSS_SUMS], first[LOSS_SUMS], second[LOSS_SUMS];
-        batch_make(&batch, (loss_kind_t)kind, false);
+        batch_make_full(&batch, (loss_kind_t)kind);
         kernels->loss_sums(&batch.call, whole);
         batch.call.x.rows = 4;
         kernels->loss_sums(&batch.call, first);
@@ -197,9 +265,9 @@ static void halves_add_up(void **state) {
 static void float_is_accurate(void **state) {
     (void)state;
     const kernels_t *exact = case_table("ref", DTYPE_F64), *kernels = case_table("cpu", DTYPE_F32);
-    for (int kind = LOSS_CCC; kind <= LOSS_CROSS_ENTROPY; kind++) {
+    for (int kind = LOSS_CCC; kind <= LOSS_BINARY; kind++) {
         batch_t batch;
-        batch_make(&batch, (loss_kind_t)kind, true);
+        batch_make_full(&batch, (loss_kind_t)kind);
         float x[ROWS * STRIDE], d_x[ROWS * STRIDE], target[ROWS];
         for (int i = 0; i < ROWS * STRIDE; i++) {
             x[i] = (float)batch.x[i];
@@ -230,7 +298,8 @@ static void float_is_accurate(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients),         cmocka_unit_test(ccc_example),
-        cmocka_unit_test(values_by_hand),    cmocka_unit_test(too_few_targets),
+        cmocka_unit_test(values_by_hand),    cmocka_unit_test(weights_by_hand),
+        cmocka_unit_test(far_logits),        cmocka_unit_test(too_few_targets),
         cmocka_unit_test(halves_add_up),     cmocka_unit_test(equal_and_constant_predictions),
         cmocka_unit_test(float_is_accurate),
     };

@@ -57,7 +57,7 @@ static void classes_by_hand(void **state) {
     const float x[] = {2, 1, 0, 1, 1, 0, 0, 3, 1, 0, 2, 1, 0, 5, 1, 3, 3, 3, 9, 9, 9};
     const float y[] = {0, 0, 0, 1, 1, 2, NAN};
     scores_t *s = calloc(1, sizeof *s);
-    score_classes(x, y, 7, 3, s);
+    score_classes(x, y, 7, 3, 0.0, s);
     assert_int_equal(s->n, 6);
     assert_int_equal(s->n_invalid, 1);
     assert_int_equal(s->confusion[0][1], 1);

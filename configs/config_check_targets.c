@@ -1,0 +1,110 @@
+/* config_check_targets.c - rules about targets: which loss reads which setting, and how many
+ * weights it takes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "configs/config_fields.h"
+#include "configs/config_origin.h"
+#include "kernels/base/bytes.h"
+
+typedef struct reader {
+    const char *key, *losses;
+} reader_t;
+
+static const reader_t readers[] = {
+    {"classes", "cross_entropy"},
+    {"class_weights", "cross_entropy binary_cross_entropy"},
+    {"label_smoothing", "cross_entropy"},
+    {"mse_weight", "ccc"},
+};
+
+typedef struct checked {
+    const config_origins_t *origins;
+    const char *name;
+    const target_config_t *target;
+} checked_t;
+
+/* text: "KEY CAUSE; REMEDY" without "targets.NAME.", freed here. */
+static status_t refuse(const checked_t *c, const char *key, const char *other, char *text) {
+    char *full = text_format("targets.%s.%s", c->target->name, key);
+    char *full_other = text_format("targets.%s.%s", c->target->name, other);
+    const char *place = origins_latest(c->origins, full, full_other);
+    place = place == NULL ? c->name : place;
+    status_t status = status_fail(STATUS_INPUT, "%s%stargets.%s.%s", place == NULL ? "" : place,
+                                  place == NULL ? "" : ": ", c->target->name, text);
+    free(text);
+    free(full_other);
+    free(full);
+    return status;
+}
+
+static bool is_default(const config_field_t *row, const target_config_t *target) {
+    if (row->type == FIELD_INT) {
+        return field_int(row, target) == strtoll(row->initial, NULL, 10);
+    }
+    if (row->type == FIELD_REAL) {
+        return field_real(row, target) == strtod(row->initial, NULL);
+    }
+    return strcmp(field_text(row, target), row->initial) == 0;
+}
+
+static status_t check_readers(const checked_t *c) {
+    for (int i = 0; i < ARRAY_LEN(readers); i++) {
+        const config_field_t *row = config_field_find(TABLE_TARGET, readers[i].key);
+        if (is_default(row, c->target) || words_have(readers[i].losses, c->target->loss)) {
+            continue;
+        }
+        const char *space = strchr(readers[i].losses, ' ');
+        return refuse(c, row->key, "loss",
+                      text_format("%s is for %.*s%s%s only, and the loss is %s; remove it or set "
+                                  "loss: %s",
+                                  row->key,
+                                  (int)(space != NULL ? space - readers[i].losses
+                                                      : (long)strlen(readers[i].losses)),
+                                  readers[i].losses, space != NULL ? " and" : "",
+                                  space != NULL ? space : "", c->target->loss,
+                                  space != NULL ? space + 1 : readers[i].losses));
+    }
+    return STATUS_OK;
+}
+
+static int word_count(const char *words) {
+    const char *start = NULL;
+    int length = 0, count = 0;
+    while (word_at(words, count, &start, &length)) {
+        count++;
+    }
+    return count;
+}
+
+static status_t check_weights(const checked_t *c) {
+    const target_config_t *target = c->target;
+    if (words_have("none balanced", target->class_weights)) {
+        return STATUS_OK;
+    }
+    bool binary = strcmp(target->loss, "binary_cross_entropy") == 0;
+    int count = word_count(target->class_weights), wanted = binary ? 1 : (int)target->classes;
+    if (count == wanted) {
+        return STATUS_OK;
+    }
+    return refuse(c, "class_weights", binary ? "loss" : "classes",
+                  text_format("class_weights has %d number%s and takes %d, %s; write %d", count,
+                              count == 1 ? "" : "s", wanted,
+                              binary ? "the weight of the label 1" : "one per class", wanted));
+}
+
+status_t config_check_targets(const config_t *config, const config_origins_t *origins,
+                              const char *name) {
+    for (int i = 0; i < config->target_count; i++) {
+        const checked_t c = {origins, name, &config->targets[i]};
+        if (strcmp(c.target->loss, "cross_entropy") == 0 && c.target->classes < 2) {
+            return refuse(&c, "classes", "loss",
+                          text_format("loss cross_entropy needs the number of classes; set "
+                                      "targets.%s.classes to 2 or more",
+                                      c.target->name));
+        }
+        TRY(check_readers(&c));
+        TRY(check_weights(&c));
+    }
+    return STATUS_OK;
+}
