@@ -48,6 +48,7 @@ typedef struct config {
         char *standardize; /* train | person | none */
         bool permute_labels;
         char *permute_within; /* all | person */
+        int64_t prefetch;
     } data;
     struct {
         int64_t seed, folds, fold;

@@ -92,6 +92,8 @@ static const config_field_t main_rows[] = {
              "control: labels of random other samples, so nothing can be learnt"),
     CHOICE_ROW("data.permute_within", data.permute_within, "all", "all person", "",
                "permute_labels only: person: labels stay with their person"),
+    INT_ROW("data.prefetch", data.prefetch, "2", 0, 64, "batches",
+            "made ahead of their use by a thread of their own; 0: none, in the step itself"),
     INT_ROW("split.seed", split.seed, "0", 0, INT_LIMIT, "", "of which subject is in which split"),
     INT_ROW("split.folds", split.folds, "0", -1, 100000, "folds",
             "that all subjects are dealt to, marks aside; 0: none; -1: leave one subject out"),

@@ -102,8 +102,10 @@ static json_t *describe(const planned_t *plan) {
     reduce_layout_t layout = flat_state_layout(&plan->flat, (int)config->virtual_shards);
     int64_t arena = (int64_t)executor_arena_bytes(plan->executor);
     int64_t state = state_count(config) * plan->flat.elements * (int64_t)sizeof(float);
-    int64_t resident = (int64_t)bytes_of(plan->executor) + state +
-                       (int64_t)reduce_bytes(&layout, 0, 1) + PROCESS_BYTES;
+    int64_t resident =
+        (int64_t)bytes_of(plan->executor) + state + (int64_t)reduce_bytes(&layout, 0, 1) +
+        PROCESS_BYTES +
+        (int64_t)batch_ahead_bytes(plan->graph, config->batch, config->data.prefetch);
     json_t *report = json_pack("{s:s, s:I, s:I, s:f, s:I, s:I, s:I}", "model", config->model.name,
                                "parameters", (json_int_t)graph_parameter_elements(plan->graph),
                                "macs", (json_int_t)graph_macs(plan->graph), "flop_step",

@@ -167,7 +167,9 @@ static status_t open_all(trainer_t *t, const char *data_path, const standardize_
     }
     TRY(comm_agree(t->comm, open_model(t, for_training), "build model"));
     TRY(open_state(t, for_training));
-    batch_open(t->executor, t->graph, t->dataset, &t->standardize, t->dims, &t->batch);
+    status = batch_open(t->executor, t->graph, t->dataset, &t->standardize, t->dims,
+                        (int)t->config->data.prefetch, &t->batch);
+    TRY(comm_agree(t->comm, status, "open data"));
     return open_orders(t);
 }
 
@@ -224,6 +226,7 @@ int64_t trainer_batches(const trainer_t *t) {
 double trainer_flop_per_sample(const trainer_t *t) { return 2.0 * executor_step_macs(t->executor); }
 
 status_t trainer_evaluate(trainer_t *t, split_t split, evaluation_t **evaluation_out) {
+    t->order_epoch = -1; /* the stream of an epoch under way ends here */
     return evaluate_split(t->comm, t->config, t->kernels, &t->batch, t->samples_per_shard, split,
                           evaluation_out);
 }

@@ -43,7 +43,7 @@ typedef struct trainer {
     int64_t samples_per_shard;
     int64_t train_count; /* samples trained on in an epoch */
     int64_t *order;      /* of the current epoch */
-    int64_t order_epoch; /* -1: none */
+    int64_t order_epoch; /* whose stream runs; -1: none */
     struct step_sums *sums;
     progress_t progress;
     char

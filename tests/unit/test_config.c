@@ -57,7 +57,7 @@ static const char every_key[] =
     "  cross_weights: separate, branches: [b<-a], cross_residual: true, cross_ffn: true,\n"
     "  position: learned, causal: true}\n"
     "data: {path: /data/x, window: 6, stride: 4, standardize: none, permute_labels: true,\n"
-    "  permute_within: person}\n"
+    "  permute_within: person, prefetch: 5}\n"
     "split: {seed: 11, folds: 9, fold: 8, valid_fraction: .125, test_fraction: 0.5, "
     "allow_subject_overlap: true}\n"
     "optimizer: {name: sgd, learning_rate: 2e-3, momentum: 0.75, nesterov: false,\n"
@@ -77,6 +77,7 @@ static void check_sections(const config_t *config) {
     assert_string_equal(config->data.standardize, "none");
     assert_true(config->data.permute_labels);
     assert_string_equal(config->data.permute_within, "person");
+    assert_int_equal(config->data.prefetch, 5);
     assert_int_equal(config->split.seed, 11);
     assert_int_equal(config->split.folds, 9);
     assert_int_equal(config->split.fold, 8);
