@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "data-sharding/sample_order.h"
 #include "kernels/base/bytes.h"
 #include "trainer/model_data.h"
 #include "trainer/models.h"
@@ -146,13 +145,15 @@ status_t plan_order(const config_t *config, int64_t epoch, json_t **report_out) 
     TRY(model_data_open(config, config->data.path, &dataset));
     int64_t count = dataset_sample_count(dataset, SPLIT_TRAIN);
     int64_t *order = alloc_zero(count, sizeof *order);
-    sample_order((uint64_t)config->seed, epoch, count, order);
+    sample_order_t *sample_order = model_data_order(config, dataset);
+    sample_order_epoch(sample_order, epoch, count, order);
+    sample_order_close(sample_order);
     json_t *samples = json_array(), *ids = json_array();
     for (int64_t i = 0; i < count; i++) {
         sample_info_t info = dataset_sample(dataset, SPLIT_TRAIN, i);
-        json_array_append_new(samples,
-                              json_pack("{s:I, s:s, s:I}", "id", (json_int_t)i, "recording",
-                                        info.recording, "first_step", (json_int_t)info.first_step));
+        json_array_append_new(samples, json_pack("{s:I, s:s, s:I, s:i}", "id", (json_int_t)i,
+                                                 "recording", info.recording, "first_step",
+                                                 (json_int_t)info.first_step, "file", info.file));
         json_array_append_new(ids, json_integer(order[i]));
     }
     *report_out = json_pack("{s:I, s:I, s:I, s:o, s:o}", "epoch", (json_int_t)epoch, "seed",

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "data-sharding/sample_order.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/clock.h"
 #include "trainer/loss.h"
@@ -13,7 +12,7 @@
 static void start_epoch(trainer_t *t) {
     const config_t *config = t->config;
     batch_stop(&t->batch); /* it reads the order */
-    sample_order((uint64_t)config->seed, t->progress.epoch, t->train_count, t->order);
+    sample_order_epoch(t->sample_order, t->progress.epoch, t->train_count, t->order);
     t->order_epoch = t->progress.epoch;
     batch_stream_t stream = {.split = SPLIT_TRAIN,
                              .order = t->order,

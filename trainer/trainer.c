@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data-sharding/sample_order.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
 #include "trainer/export.h"
@@ -124,6 +123,7 @@ static status_t open_state(trainer_t *t, bool for_training) {
 static status_t open_orders(trainer_t *t) {
     t->train_count = dataset_sample_count(t->dataset, SPLIT_TRAIN);
     t->order = alloc_zero(t->train_count, sizeof *t->order);
+    t->sample_order = model_data_order(t->config, t->dataset);
     t->order_epoch = -1;
     bool within = strcmp(t->config->data.permute_within, "person") == 0;
     status_t status = STATUS_OK;
@@ -215,6 +215,7 @@ void trainer_close(trainer_t *t) {
     graph_close(t->graph);
     standardize_free(&t->standardize);
     dataset_close(t->dataset);
+    sample_order_close(t->sample_order);
     free(t->order);
     free(t);
 }
