@@ -57,6 +57,7 @@ typedef struct config {
         char *standardize; /* train | person | none */
         bool permute_labels;
         char *permute_within; /* all | person */
+        int64_t prefetch, shuffle_window;
     } data;
     struct {
         int64_t seed, folds, fold;

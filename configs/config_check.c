@@ -300,5 +300,6 @@ status_t config_check(const config_t *config, const config_origins_t *origins, c
     TRY(config_check_fusion(config, origins, name));
     TRY(check_select_on(&checker));
     TRY(check_data(&checker));
+    TRY(check_unused(&checker, "shuffle", config->shuffle, "block", "data.shuffle_window"));
     return check_optimizer(&checker);
 }

@@ -55,6 +55,7 @@ int64_t dataset_sample_count(const dataset_t *dataset, split_t split);
 /* Windows left out because no wanted target has a label in them. */
 int64_t dataset_unlabelled_count(const dataset_t *dataset, split_t split);
 int64_t dataset_subject_count(const dataset_t *dataset, split_t split);
+int dataset_file_count(const dataset_t *dataset);
 int64_t dataset_fold_count(const dataset_t *dataset); /* 0: not dealt to folds */
 
 typedef struct sample_info {
@@ -62,6 +63,7 @@ typedef struct sample_info {
     const char *subject;   /* alias */
     int64_t first_step;    /* of the recording's clock */
     int64_t steps;         /* valid length, <= window; the rest is padding */
+    int file;              /* which shard file holds it, 0..dataset_file_count-1 */
 } sample_info_t;
 sample_info_t dataset_sample(const dataset_t *dataset, split_t split, int64_t sample);
 

@@ -19,6 +19,8 @@ int64_t dataset_sample_count(const dataset_t *dataset, split_t split) {
 int64_t dataset_unlabelled_count(const dataset_t *dataset, split_t split) {
     return dataset->unlabelled_count[split];
 }
+int dataset_file_count(const dataset_t *dataset) { return dataset->shard_count; }
+
 int64_t dataset_fold_count(const dataset_t *dataset) { return dataset->fold_count; }
 
 int64_t dataset_subject_count(const dataset_t *dataset, split_t split) {
@@ -35,7 +37,8 @@ sample_info_t dataset_sample(const dataset_t *dataset, split_t split, int64_t sa
     REQUIRE(sample >= 0 && sample < dataset->sample_count[split]);
     const dataset_sample_t *s = &dataset->samples[split][sample];
     const shard_recording_t *origin = dataset_origin(dataset, s->recording);
-    return (sample_info_t){origin->name, origin->subject, s->first, s->steps};
+    return (sample_info_t){origin->name, origin->subject, s->first, s->steps,
+                           dataset->recordings[s->recording].shard};
 }
 
 /* What reading one signal for some steps needs to know. */

@@ -8,9 +8,61 @@
 #include "kernels/base/rng.h"
 #include "trainer/models.h"
 
-void batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dataset,
-                const standardize_t *standardize, const int64_t *dims, const config_t *config,
-                batch_t *batch_out) {
+/* --- places ---------------------------------------------------------------------------------- */
+
+static size_t feature_bytes(const batch_t *batch, int m) {
+    return (size_t)(batch->slots * batch->length * batch->dims[m]) * sizeof(float);
+}
+
+static size_t mask_bytes(const batch_t *batch) { return (size_t)(batch->slots * batch->length); }
+
+static size_t target_bytes(const batch_t *batch) { return mask_bytes(batch) * sizeof(float); }
+
+/* owned: with memory of its own; else on the executor's inputs. */
+static void place_open(const batch_t *batch, bool owned, batch_place_t *place) {
+    place->features = alloc_zero(batch->modality_count, sizeof *place->features);
+    place->masks = alloc_zero(batch->modality_count, sizeof *place->masks);
+    place->target = alloc_zero(batch->target_count, sizeof *place->target);
+    for (int m = 0; m < batch->modality_count; m++) {
+        place->features[m] = owned ? alloc_aligned(feature_bytes(batch, m))
+                                   : (float *)executor_input(batch->executor, m);
+        place->masks[m] =
+            owned ? alloc_aligned(mask_bytes(batch)) : executor_mask(batch->executor, m);
+    }
+    for (int t = 0; t < batch->target_count; t++) {
+        place->target[t] = alloc_aligned(target_bytes(batch));
+    }
+}
+
+static void place_close(const batch_t *batch, bool owned, batch_place_t *place) {
+    for (int m = 0; owned && m < batch->modality_count; m++) {
+        free(place->features[m]);
+        free(place->masks[m]);
+    }
+    for (int t = 0; t < batch->target_count; t++) {
+        free(place->target[t]);
+    }
+    free(place->features);
+    free(place->masks);
+    free(place->target);
+}
+
+size_t batch_ahead_bytes(const graph_t *graph, int64_t slots, int64_t ahead) {
+    int64_t steps = slots * graph_length(graph);
+    int64_t each = graph_output_count(graph) * (int64_t)sizeof(float);
+    for (int m = 0; m < graph_input_count(graph); m++) {
+        each += graph_input_dim(graph, m) * (int64_t)sizeof(float) + 1;
+    }
+    return (size_t)(ahead * steps * each);
+}
+
+/* --- opening --------------------------------------------------------------------------------- */
+
+static status_t make(void *context, int place, int64_t item);
+
+status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dataset,
+                    const standardize_t *standardize, const int64_t *dims, const config_t *config,
+                    batch_t *batch_out) {
     batch_t batch = {.dataset = dataset,
                      .standardize = standardize,
                      .executor = executor,
@@ -18,30 +70,40 @@ void batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dat
                      .length = graph_length(graph),
                      .modality_count = graph_input_count(graph),
                      .target_count = graph_output_count(graph),
-                     .dims = dims};
+                     .dims = dims,
+                     .ahead = (int)config->data.prefetch};
+    int ahead = batch.ahead;
     batch.stream_count = model_streams_of(config, batch.stream_of);
-    batch.target = alloc_zero(batch.target_count, sizeof *batch.target);
-    for (int t = 0; t < batch.target_count; t++) {
-        batch.target[t] = alloc_zero(batch.slots * batch.length, sizeof(float));
+    TRY(prefetch_open(ahead, make, batch_out, &batch.prefetch));
+    place_open(&batch, false, &batch.direct);
+    batch.target = batch.direct.target;
+    batch.places = alloc_zero(max_i64(ahead, 1), sizeof *batch.places);
+    for (int i = 0; i < ahead; i++) {
+        place_open(&batch, true, &batch.places[i]);
     }
     *batch_out = batch;
+    return STATUS_OK;
 }
 
 void batch_close(batch_t *batch) {
-    for (int t = 0; t < batch->target_count; t++) {
-        free(batch->target[t]);
+    prefetch_close(batch->prefetch);
+    place_close(batch, false, &batch->direct);
+    for (int i = 0; i < batch->ahead; i++) {
+        place_close(batch, true, &batch->places[i]);
     }
+    free(batch->places);
     for (int s = 0; s < SPLIT_COUNT; s++) {
         for (int t = 0; batch->labels[s] != NULL && t < batch->target_count; t++) {
             free(batch->labels[s][t]);
         }
         free(batch->labels[s]);
     }
-    free(batch->target);
     *batch = (batch_t){0};
 }
 
-static void fill_empty(batch_t *batch, float *const *features, uint8_t *const *masks,
+/* --- one sample ------------------------------------------------------------------------------ */
+
+static void fill_empty(const batch_t *batch, float *const *features, uint8_t *const *masks,
                        float *const *targets) {
     for (int m = 0; m < batch->modality_count; m++) {
         memset(features[m], 0, (size_t)(batch->length * batch->dims[m]) * sizeof(float));
@@ -54,19 +116,16 @@ static void fill_empty(batch_t *batch, float *const *features, uint8_t *const *m
     }
 }
 
-enum { MODALITIES_MAX = 64 };
-
-status_t batch_fill(batch_t *batch, split_t split, int64_t slot, int64_t sample) {
-    float *features[MODALITIES_MAX], *targets[MODALITIES_MAX];
-    uint8_t *masks[MODALITIES_MAX];
-    REQUIRE(batch->modality_count <= MODALITIES_MAX && batch->target_count <= MODALITIES_MAX);
+status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
+                    int64_t sample) {
+    float *features[STREAMS_MAX], *targets[STREAMS_MAX];
+    uint8_t *masks[STREAMS_MAX];
     for (int m = 0; m < batch->modality_count; m++) {
-        features[m] =
-            (float *)executor_input(batch->executor, m) + slot * batch->length * batch->dims[m];
-        masks[m] = executor_mask(batch->executor, m) + slot * batch->length;
+        features[m] = place->features[m] + slot * batch->length * batch->dims[m];
+        masks[m] = place->masks[m] + slot * batch->length;
     }
     for (int t = 0; t < batch->target_count; t++) {
-        targets[t] = batch->target[t] + slot * batch->length;
+        targets[t] = place->target[t] + slot * batch->length;
     }
     if (sample < 0) {
         fill_empty(batch, features, masks, targets);
@@ -83,21 +142,22 @@ status_t batch_fill(batch_t *batch, split_t split, int64_t slot, int64_t sample)
     return STATUS_OK;
 }
 
-static void hide(batch_t *batch, int m, int64_t slot) {
+static void hide(const batch_t *batch, const batch_place_t *place, int m, int64_t slot) {
     int64_t elements = batch->length * batch->dims[m];
-    memset((float *)executor_input(batch->executor, m) + slot * elements, 0,
-           (size_t)elements * sizeof(float));
-    memset(executor_mask(batch->executor, m) + slot * batch->length, 0, (size_t)batch->length);
+    memset(place->features[m] + slot * elements, 0, (size_t)elements * sizeof(float));
+    memset(place->masks[m] + slot * batch->length, 0, (size_t)batch->length);
 }
 
-void batch_drop_modalities(batch_t *batch, int64_t slot, int64_t sample, uint64_t seed,
-                           uint64_t step, double probability) {
-    const rng_key_t key = {seed, rng_name("modality_dropout"), step};
+/* Keyed by (seed, step, sample); of the streams that have a valid step one always stays. Two
+ * modalities that are made one stream go together. */
+static void drop_modalities(const batch_t *batch, const batch_place_t *place, int64_t slot,
+                            int64_t sample, uint64_t step) {
+    const rng_key_t key = {batch->stream.seed, rng_name("modality_dropout"), step};
     int count = batch->stream_count, stays = -1;
     bool there[CONFIG_MODALITIES_MAX] = {false};
     double drawn[CONFIG_MODALITIES_MAX], largest = -1.0;
     for (int m = 0; m < batch->modality_count; m++) {
-        const uint8_t *mask = executor_mask(batch->executor, m) + slot * batch->length;
+        const uint8_t *mask = place->masks[m] + slot * batch->length;
         there[batch->stream_of[m]] |= memchr(mask, 1, (size_t)batch->length) != NULL;
     }
     for (int s = 0; s < count; s++) {
@@ -109,95 +169,60 @@ void batch_drop_modalities(batch_t *batch, int64_t slot, int64_t sample, uint64_
     }
     for (int m = 0; m < batch->modality_count; m++) {
         int s = batch->stream_of[m];
-        if (drawn[s] < probability && s != stays) {
-            hide(batch, m, slot);
+        if (drawn[s] < batch->stream.modality_dropout && s != stays) {
+            hide(batch, place, m, slot);
         }
     }
 }
 
-static bool has_label(const batch_t *batch, float *const *labels, int64_t at) {
-    bool any = false;
+/* --- a stream of batches --------------------------------------------------------------------- */
+
+/* On the reader's thread: reads what batch_start left, and writes the place. */
+static status_t make(void *context, int place_index, int64_t item) {
+    const batch_t *batch = context;
+    const batch_stream_t *stream = &batch->stream;
+    const batch_place_t *place = batch->ahead > 0 ? &batch->places[place_index] : &batch->direct;
+    int64_t first = stream->begin + item * stream->stride;
+    for (int64_t slot = 0; slot < batch->slots; slot++) {
+        int64_t at = first + slot, sample = -1;
+        if (at < stream->end) {
+            sample = stream->order != NULL ? stream->order[at] : at;
+        }
+        TRY(batch_fill(batch, place, stream->split, slot, sample));
+        if (sample >= 0 && stream->modality_dropout > 0.0) {
+            drop_modalities(batch, place, slot, sample, stream->step + (uint64_t)item);
+        }
+    }
+    return STATUS_OK;
+}
+
+void batch_start(batch_t *batch, const batch_stream_t *stream) {
+    prefetch_stop(batch->prefetch);
+    batch->stream = *stream;
+    batch->next = stream->begin;
+    prefetch_start(batch->prefetch, stream->count);
+}
+
+void batch_stop(batch_t *batch) { prefetch_stop(batch->prefetch); }
+
+static void copy_in(batch_t *batch, const batch_place_t *place) {
+    for (int m = 0; m < batch->modality_count; m++) {
+        memcpy(batch->direct.features[m], place->features[m], feature_bytes(batch, m));
+        memcpy(batch->direct.masks[m], place->masks[m], mask_bytes(batch));
+    }
     for (int t = 0; t < batch->target_count; t++) {
-        any |= !isnan(labels[t][at]);
+        memcpy(batch->target[t], place->target[t], target_bytes(batch));
     }
-    return any;
 }
 
-/* places[i] gets the labels that were at places[order[i]]. */
-static void deal(batch_t *batch, float **labels, rng_key_t key, const int64_t *places,
-                 int64_t count) {
-    int64_t *order = alloc_zero(max_i64(count, 1), sizeof *order);
-    float *kept = alloc_zero(max_i64(count, 1), sizeof *kept);
-    rng_permutation(key, count, order);
-    for (int t = 0; t < batch->target_count; t++) {
-        for (int64_t i = 0; i < count; i++) {
-            kept[i] = labels[t][places[order[i]]];
-        }
-        for (int64_t i = 0; i < count; i++) {
-            labels[t][places[i]] = kept[i];
-        }
+status_t batch_next(batch_t *batch, int64_t *samples_out) {
+    int place = 0;
+    TRY(prefetch_next(batch->prefetch, &place));
+    if (batch->ahead > 0) {
+        copy_in(batch, &batch->places[place]);
     }
-    free(order);
-    free(kept);
-}
-
-/* Number of each sample's person, in the order of first appearance. */
-static int64_t *number_people(const dataset_t *dataset, split_t split, int64_t samples) {
-    int64_t *person = alloc_zero(max_i64(samples, 1), sizeof *person), people = 0;
-    const char **aliases = alloc_zero(max_i64(samples, 1), sizeof *aliases);
-    for (int64_t s = 0; s < samples; s++) {
-        const char *alias = dataset_sample(dataset, split, s).subject;
-        int64_t p = 0;
-        while (p < people && strcmp(aliases[p], alias) != 0) {
-            p++;
-        }
-        if (p == people) {
-            aliases[people++] = alias;
-        }
-        person[s] = p;
-    }
-    free(aliases);
-    return person;
-}
-
-/* person NULL: everybody's labels together. */
-static void deal_all(batch_t *batch, float **labels, const int64_t *person, uint64_t seed,
-                     split_t split, int64_t samples) {
-    int64_t *places = alloc_zero(max_i64(samples * batch->length, 1), sizeof *places);
-    int64_t people = 1;
-    for (int64_t s = 0; person != NULL && s < samples; s++) {
-        people = max_i64(people, person[s] + 1);
-    }
-    for (int64_t p = 0; p < people; p++) {
-        int64_t count = 0;
-        for (int64_t i = 0; i < samples * batch->length; i++) {
-            bool his = person == NULL || person[i / batch->length] == p;
-            if (his && has_label(batch, labels, i)) {
-                places[count++] = i;
-            }
-        }
-        uint64_t turn = (uint64_t)p * SPLIT_COUNT + (uint64_t)split;
-        deal(batch, labels, (rng_key_t){seed, rng_name("permute_labels"), turn}, places, count);
-    }
-    free(places);
-}
-
-status_t batch_permute_labels(batch_t *batch, split_t split, bool within_person, uint64_t seed) {
-    int64_t samples = dataset_sample_count(batch->dataset, split), length = batch->length;
-    float **labels = alloc_zero(batch->target_count, sizeof *labels);
-    for (int t = 0; t < batch->target_count; t++) {
-        labels[t] = alloc_zero(samples * length, sizeof **labels);
-    }
-    status_t status = STATUS_OK;
-    for (int64_t s = 0; s < samples && status == STATUS_OK; s++) {
-        status = batch_fill(batch, split, 0, s);
-        for (int t = 0; t < batch->target_count; t++) {
-            memcpy(labels[t] + s * length, batch->target[t], (size_t)length * sizeof **labels);
-        }
-    }
-    int64_t *person = within_person ? number_people(batch->dataset, split, samples) : NULL;
-    deal_all(batch, labels, person, seed, split, samples);
-    free(person);
-    batch->labels[split] = labels; /* freed by batch_close */
-    return status;
+    prefetch_give_back(batch->prefetch);
+    *samples_out = min_i64(batch->slots, max_i64(0, batch->stream.end - batch->next));
+    batch->next += batch->stream.stride;
+    return STATUS_OK;
 }

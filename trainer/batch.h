@@ -1,12 +1,30 @@
 /* batch.h - samples from a dataset into the executor's inputs, standardised; their labels
- * beside. */
+ * beside. Batches of a stream are made ahead on a thread of their own (prefetch.h). */
 #ifndef JMT_BATCH_H
 #define JMT_BATCH_H
 
 #include "configs/config.h"
 #include "data-sharding/dataset.h"
+#include "data-sharding/prefetch.h"
 #include "trainer/executor.h"
 #include "trainer/standardize.h"
+
+typedef struct batch_place { /* memory of one batch, by modality and by target */
+    float **features;        /* [slots, length, dim] */
+    uint8_t **masks;         /* [slots, length] */
+    float **target;          /* [slots, length]; NaN: no valid label */
+} batch_place_t;
+
+typedef struct batch_stream {
+    split_t split;
+    const int64_t *order; /* samples by position, not to change before batch_stop; NULL: in order */
+    int64_t begin;        /* position in the first slot of the first batch */
+    int64_t stride;       /* positions from one batch to the next */
+    int64_t end;          /* slots of positions from here on are empty: masked, without labels */
+    int64_t count;        /* batches */
+    double modality_dropout; /* probability that each modality of a sample is hidden */
+    uint64_t seed, step;     /* its key; step of the first batch */
+} batch_stream_t;
 
 typedef struct batch {
     const dataset_t *dataset;
@@ -18,29 +36,43 @@ typedef struct batch {
     int stream_count;
     int stream_of[CONFIG_MODALITIES_MAX]; /* by modality: what modality dropout hides as one */
     const int64_t *dims;                  /* by modality */
-    float **target;                       /* by target: [slots, length]; NaN: no valid label */
+    batch_place_t direct;                 /* the executor's inputs, and labels */
+    float **target;                       /* of direct */
     /* Control row: labels instead of the data's own, [samples, length] by target; NULL: none. */
     float **labels[SPLIT_COUNT];
+    int ahead;             /* batches */
+    batch_place_t *places; /* [ahead] */
+    prefetch_t *prefetch;
+    batch_stream_t stream;
+    int64_t next; /* position of the next batch */
 } batch_t;
 
-void batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dataset,
-                const standardize_t *standardize, const int64_t *dims, const config_t *config,
-                batch_t *batch_out);
+/* config->data.prefetch batches are made before they are needed; 0: none, and no thread. *batch_out
+ * must stay where it is. */
+status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dataset,
+                    const standardize_t *standardize, const int64_t *dims, const config_t *config,
+                    batch_t *batch_out) MUST_CHECK;
 void batch_close(batch_t *batch);
+
+/* What so many batches ahead take. */
+size_t batch_ahead_bytes(const graph_t *graph, int64_t slots, int64_t ahead);
+
+/* Begins a stream; the one before, if any, ends. Between it and batch_stop, or the last batch_next,
+ * statistics, labels and order are read on another thread. */
+void batch_start(batch_t *batch, const batch_stream_t *stream);
+/* The stream's next batch into the executor's inputs and `target`, and its samples that are not
+ * empty. What went wrong in making a batch is said when that batch is asked for. */
+status_t batch_next(batch_t *batch, int64_t *samples_out) MUST_CHECK;
+void batch_stop(batch_t *batch);
 
 /* Control row: from here on the valid labels of this split are dealt out in a keyed order, all
  * targets of a step together. within_person: among the labels of each person alone, so that what
- * can be learnt of people stays. Reads the whole split. */
+ * can be learnt of people stays. Reads the whole split; not during a stream. */
 status_t batch_permute_labels(batch_t *batch, split_t split, bool within_person,
                               uint64_t seed) MUST_CHECK;
 
-/* sample < 0: an empty slot, masked and without labels. */
-status_t batch_fill(batch_t *batch, split_t split, int64_t slot, int64_t sample) MUST_CHECK;
-
-/* Hides each modality of the sample in this slot with this probability, keyed by (seed, step,
- * sample); of those that have a valid step one always stays. Two that are made one stream go
- * together. */
-void batch_drop_modalities(batch_t *batch, int64_t slot, int64_t sample, uint64_t seed,
-                           uint64_t step, double probability);
+/* One sample alone. sample < 0: an empty slot. */
+status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
+                    int64_t sample) MUST_CHECK;
 
 #endif

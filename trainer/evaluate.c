@@ -32,12 +32,16 @@ static void keep_outputs(const batch_t *batch, int64_t done, int64_t samples,
 static status_t predict_range(batch_t *batch, split_t split, int64_t begin, int64_t end,
                               evaluation_t *evaluation) {
     step_scalars_t scalars = {0};
-    for (int64_t first = begin; first < end; first += batch->slots) {
-        for (int64_t slot = 0; slot < batch->slots; slot++) {
-            TRY(batch_fill(batch, split, slot, first + slot < end ? first + slot : -1));
-        }
+    batch_stream_t stream = {.split = split,
+                             .begin = begin,
+                             .stride = batch->slots,
+                             .end = end,
+                             .count = div_up(end - begin, batch->slots)};
+    batch_start(batch, &stream);
+    for (int64_t done = 0, samples = 0; done < end - begin; done += samples) {
+        TRY(batch_next(batch, &samples));
         executor_forward(batch->executor, &scalars);
-        keep_outputs(batch, first - begin, min_i64(batch->slots, end - first), evaluation);
+        keep_outputs(batch, done, samples, evaluation);
     }
     return STATUS_OK;
 }

@@ -1,7 +1,9 @@
 #include "trainer/model_data.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "kernels/base/bytes.h"
 #include "trainer/models.h"
 
 status_t model_data_open(const config_t *config, const char *path, dataset_t **dataset_out) {
@@ -75,4 +77,23 @@ status_t model_dims(const config_t *config, int64_t dims_out[CONFIG_MODALITIES_M
     status_t status = model_data_dims(config, dataset, dims_out);
     dataset_close(dataset);
     return status;
+}
+
+sample_order_t *model_data_order(const config_t *config, const dataset_t *dataset) {
+    int64_t count = dataset_sample_count(dataset, SPLIT_TRAIN);
+    int *file = alloc_zero(max_i64(count, 1), sizeof *file);
+    for (int64_t i = 0; i < count; i++) {
+        file[i] = dataset_sample(dataset, SPLIT_TRAIN, i).file;
+    }
+    sample_order_config_t order_config = {.seed = (uint64_t)config->seed,
+                                          .count = count,
+                                          .block = strcmp(config->shuffle, "block") == 0,
+                                          .batch = config->batch,
+                                          .shards = config->virtual_shards,
+                                          .window = config->data.shuffle_window,
+                                          .file = file,
+                                          .files = dataset_file_count(dataset)};
+    sample_order_t *order = sample_order_open(&order_config);
+    free(file);
+    return order;
 }

@@ -4,6 +4,7 @@
 
 #include "configs/config.h"
 #include "data-sharding/dataset.h"
+#include "data-sharding/sample_order.h"
 
 /* The data set at `path` with the model's modalities, the targets, windows and splits of config. */
 status_t model_data_open(const config_t *config, const char *path,
@@ -16,5 +17,8 @@ status_t model_data_dims(const config_t *config, const dataset_t *dataset,
 
 /* The same, opening data.path only if the configuration leaves a dim open and names data. */
 status_t model_dims(const config_t *config, int64_t dims_out[CONFIG_MODALITIES_MAX]) MUST_CHECK;
+
+/* The order that config gives the training samples; the caller closes it. */
+sample_order_t *model_data_order(const config_t *config, const dataset_t *dataset);
 
 #endif

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "data-sharding/sample_order.h"
 #include "kernels/base/bytes.h"
 #include "trainer/model_data.h"
 #include "trainer/models.h"
@@ -102,8 +101,10 @@ static json_t *describe(const planned_t *plan) {
     reduce_layout_t layout = flat_state_layout(&plan->flat, (int)config->virtual_shards);
     int64_t arena = (int64_t)executor_arena_bytes(plan->executor);
     int64_t state = state_count(config) * plan->flat.elements * (int64_t)sizeof(float);
-    int64_t resident = (int64_t)bytes_of(plan->executor) + state +
-                       (int64_t)reduce_bytes(&layout, 0, 1) + PROCESS_BYTES;
+    int64_t resident =
+        (int64_t)bytes_of(plan->executor) + state + (int64_t)reduce_bytes(&layout, 0, 1) +
+        PROCESS_BYTES +
+        (int64_t)batch_ahead_bytes(plan->graph, config->batch, config->data.prefetch);
     json_t *report = json_pack("{s:s, s:I, s:I, s:f, s:I, s:I, s:I}", "model", config->model.name,
                                "parameters", (json_int_t)graph_parameter_elements(plan->graph),
                                "macs", (json_int_t)graph_macs(plan->graph), "flop_step",
@@ -144,13 +145,15 @@ status_t plan_order(const config_t *config, int64_t epoch, json_t **report_out) 
     TRY(model_data_open(config, config->data.path, &dataset));
     int64_t count = dataset_sample_count(dataset, SPLIT_TRAIN);
     int64_t *order = alloc_zero(count, sizeof *order);
-    sample_order((uint64_t)config->seed, epoch, count, order);
+    sample_order_t *sample_order = model_data_order(config, dataset);
+    sample_order_epoch(sample_order, epoch, count, order);
+    sample_order_close(sample_order);
     json_t *samples = json_array(), *ids = json_array();
     for (int64_t i = 0; i < count; i++) {
         sample_info_t info = dataset_sample(dataset, SPLIT_TRAIN, i);
-        json_array_append_new(samples,
-                              json_pack("{s:I, s:s, s:I}", "id", (json_int_t)i, "recording",
-                                        info.recording, "first_step", (json_int_t)info.first_step));
+        json_array_append_new(samples, json_pack("{s:I, s:s, s:I, s:i}", "id", (json_int_t)i,
+                                                 "recording", info.recording, "first_step",
+                                                 (json_int_t)info.first_step, "file", info.file));
         json_array_append_new(ids, json_integer(order[i]));
     }
     *report_out = json_pack("{s:I, s:I, s:I, s:o, s:o}", "epoch", (json_int_t)epoch, "seed",

@@ -9,10 +9,10 @@
 /* Keys that decide how long, where and how safely a run goes on, and those of the fingerprint,
  * whose change is a warning of its own. */
 static const char *const loose_keys[] = {
-    "epochs:",  "every_steps:", "keep:",           "timeout_s:", "patience:", "path:", "threads:",
-    "backend:", "device:",      "virtual_shards:", "precision:", "reduce:",   NULL};
+    "epochs:",  "every_steps:", "keep:",   "timeout_s:",      "patience:",  "path:",   "prefetch:",
+    "threads:", "backend:",     "device:", "virtual_shards:", "precision:", "reduce:", NULL};
 /* And those that decide no result: where the data lies is checked by its identity. */
-static const char *const neutral_keys[] = {"keep:", "timeout_s:", "path:", NULL};
+static const char *const neutral_keys[] = {"keep:", "timeout_s:", "path:", "prefetch:", NULL};
 
 static bool is_one_of(const char *line, const char *const *keys) {
     line += strspn(line, " ");

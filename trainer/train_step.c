@@ -2,32 +2,39 @@
 #include <math.h>
 #include <string.h>
 
-#include "data-sharding/sample_order.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/clock.h"
 #include "trainer/loss.h"
 #include "trainer/schedule.h"
 #include "trainer/step_sums.h"
 
-/* The samples of this batch that fall on this rank; slots behind the last sample stay empty. */
-static status_t fill(trainer_t *t, double *samples_out) {
-    if (t->order_epoch != t->progress.epoch) {
-        sample_order((uint64_t)t->config->seed, t->progress.epoch, t->train_count, t->order);
-        t->order_epoch = t->progress.epoch;
-    }
-    int64_t first =
-        t->progress.batch * t->config->batch + (int64_t)t->shard_first * t->samples_per_shard;
+/* From where the run stands to the end of its epoch; what falls on this rank. */
+static void start_epoch(trainer_t *t) {
+    const config_t *config = t->config;
+    batch_stop(&t->batch); /* it reads the order */
+    sample_order_epoch(t->sample_order, t->progress.epoch, t->train_count, t->order);
+    t->order_epoch = t->progress.epoch;
+    batch_stream_t stream = {.split = SPLIT_TRAIN,
+                             .order = t->order,
+                             .begin = t->progress.batch * config->batch +
+                                      (int64_t)t->shard_first * t->samples_per_shard,
+                             .stride = config->batch,
+                             .end = t->train_count,
+                             .count = trainer_batches(t) - t->progress.batch,
+                             .modality_dropout = config->model.modality_dropout,
+                             .seed = (uint64_t)config->seed,
+                             .step = (uint64_t)t->progress.step};
+    batch_start(&t->batch, &stream);
+}
+
+static status_t next_batch(trainer_t *t, double *samples_out) {
+    int64_t samples = 0;
     *samples_out = 0.0;
-    for (int64_t slot = 0; slot < t->batch.slots; slot++) {
-        bool real = first + slot < t->train_count;
-        int64_t sample = real ? t->order[first + slot] : -1;
-        TRY(batch_fill(&t->batch, SPLIT_TRAIN, slot, sample));
-        if (real && t->config->model.modality_dropout > 0.0) {
-            batch_drop_modalities(&t->batch, slot, sample, (uint64_t)t->config->seed,
-                                  (uint64_t)t->progress.step, t->config->model.modality_dropout);
-        }
-        *samples_out += real ? 1.0 : 0.0;
+    if (t->order_epoch != t->progress.epoch) {
+        start_epoch(t);
     }
+    TRY(batch_next(&t->batch, &samples));
+    *samples_out = (double)samples;
     return STATUS_OK;
 }
 
@@ -108,7 +115,7 @@ status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
     step_result_t result = {0};
     double *words = step_sums_words(t->sums);
     double begin_s = clock_s();
-    status_t mine = fill(t, &words[WORD_SAMPLES]);
+    status_t mine = next_batch(t, &words[WORD_SAMPLES]);
     result.data_wait_ms = 1e3 * (clock_s() - begin_s);
     step_scalars_t scalars = {.seed = (uint64_t)t->config->seed,
                               .step = (uint64_t)t->progress.step,

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data-sharding/sample_order.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
 #include "trainer/export.h"
@@ -124,6 +123,7 @@ static status_t open_state(trainer_t *t, bool for_training) {
 static status_t open_orders(trainer_t *t) {
     t->train_count = dataset_sample_count(t->dataset, SPLIT_TRAIN);
     t->order = alloc_zero(t->train_count, sizeof *t->order);
+    t->sample_order = model_data_order(t->config, t->dataset);
     t->order_epoch = -1;
     bool within = strcmp(t->config->data.permute_within, "person") == 0;
     status_t status = STATUS_OK;
@@ -173,7 +173,9 @@ static status_t open_all(trainer_t *t, const char *data_path, const standardize_
     }
     TRY(comm_agree(t->comm, open_model(t, for_training), "build model"));
     TRY(open_state(t, for_training));
-    batch_open(t->executor, t->graph, t->dataset, &t->standardize, t->dims, t->config, &t->batch);
+    status = batch_open(t->executor, t->graph, t->dataset, &t->standardize, t->dims, t->config,
+                        &t->batch);
+    TRY(comm_agree(t->comm, status, "open data"));
     return open_orders(t);
 }
 
@@ -219,6 +221,7 @@ void trainer_close(trainer_t *t) {
     graph_close(t->graph);
     standardize_free(&t->standardize);
     dataset_close(t->dataset);
+    sample_order_close(t->sample_order);
     free(t->order);
     free(t);
 }
@@ -230,6 +233,7 @@ int64_t trainer_batches(const trainer_t *t) {
 double trainer_flop_per_sample(const trainer_t *t) { return 2.0 * executor_step_macs(t->executor); }
 
 status_t trainer_evaluate(trainer_t *t, split_t split, evaluation_t **evaluation_out) {
+    t->order_epoch = -1; /* the stream of an epoch under way ends here */
     return evaluate_split(t->comm, t->config, &t->target_fit, t->kernels, &t->batch,
                           t->samples_per_shard, split, evaluation_out);
 }

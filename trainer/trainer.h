@@ -7,6 +7,7 @@
 #ifndef JMT_TRAINER_H
 #define JMT_TRAINER_H
 
+#include "data-sharding/sample_order.h"
 #include "trainer/batch.h"
 #include "trainer/evaluate.h"
 #include "trainer/optimizer.h"
@@ -43,8 +44,9 @@ typedef struct trainer {
     int shards, shard_first, shard_count; /* V; local run */
     int64_t samples_per_shard;
     int64_t train_count; /* samples trained on in an epoch */
+    sample_order_t *sample_order;
     int64_t *order;      /* of the current epoch */
-    int64_t order_epoch; /* -1: none */
+    int64_t order_epoch; /* whose stream runs; -1: none */
     struct step_sums *sums;
     progress_t progress;
     char

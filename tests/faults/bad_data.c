@@ -1,6 +1,7 @@
-/* bad_data DIR good|nan|infinite|leak - writes a small data directory with right checksums whose
- * content is right, has a value that is not finite at a step that its mask calls valid (of a person
- * who is trained on), or has a person in train and in test. For error_lines.sh. */
+/* bad_data DIR good|nan|infinite|one|leak - writes a small data directory with right checksums
+ * whose content is right, has a value that is not finite at a step that its mask calls valid (of
+ * every person who is trained on; one: in a single recording), or has a person in train and in
+ * test. For error_lines.sh and read_ahead.sh. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +34,9 @@ static status_t add_recording(dataset_writer_t *writer, const char *kind, int in
         values[1][7 * 24 + 3] = NAN;
     }
     if (every_person && strcmp(kind, "infinite") == 0) {
+        values[0][7 * 32 + 3] = INFINITY;
+    }
+    if (index == 5 && strcmp(kind, "one") == 0) {
         values[0][7 * 32 + 3] = INFINITY;
     }
     bool leak = strcmp(kind, "leak") == 0 && index == RECORDINGS - 1;

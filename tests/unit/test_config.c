@@ -51,13 +51,13 @@ static void defaults_are_the_documented_ones(void **state) {
 
 static const char every_key[] =
     "seed: 3\nepochs: 7\nbatch: 36\nthreads: 2\nvirtual_shards: 12\ndevice: cpu\nbackend: ref\n"
-    "precision: f32\nreduce: fast\nshuffle: global\nselect_on: y.uar\n"
+    "precision: f32\nreduce: fast\nshuffle: block\nselect_on: y.uar\n"
     "model: {name: mt, dim: 24, ff: 9, heads: 3, layers: 2, head_hidden: 5,\n"
     "  head_dropout: 0.25, modalities: [b, a], dropout: 0.125, modality_dropout: 0.5,\n"
     "  cross_weights: separate, branches: [b<-a], cross_residual: true, cross_ffn: true,\n"
     "  position: learned, causal: true}\n"
     "data: {path: /data/x, window: 6, stride: 4, standardize: none, permute_labels: true,\n"
-    "  permute_within: person}\n"
+    "  permute_within: person, prefetch: 5, shuffle_window: 77}\n"
     "split: {seed: 11, folds: 9, fold: 8, valid_fraction: .125, test_fraction: 0.5, "
     "allow_subject_overlap: true}\n"
     "optimizer: {name: sgd, learning_rate: 2e-3, momentum: 0.75, nesterov: false,\n"
@@ -77,6 +77,8 @@ static void check_sections(const config_t *config) {
     assert_string_equal(config->data.standardize, "none");
     assert_true(config->data.permute_labels);
     assert_string_equal(config->data.permute_within, "person");
+    assert_int_equal(config->data.prefetch, 5);
+    assert_int_equal(config->data.shuffle_window, 77);
     assert_int_equal(config->split.seed, 11);
     assert_int_equal(config->split.folds, 9);
     assert_int_equal(config->split.fold, 8);
@@ -199,6 +201,7 @@ static const struct {
     {"schedule.min_learning_rate", "schedule.name=cosine"},
     {"data.stride", "data.window=2"},
     {"split.fold", "split.folds=2"},
+    {"data.shuffle_window", "shuffle=block"},
     {"data.permute_within", "data.permute_labels=true"},
     {"schedule.min_learning_rate", "optimizer.learning_rate=1"},
     {"targets.x.classes", "targets.x.loss=cross_entropy"},

@@ -294,7 +294,6 @@ static void rules_across_keys(void **state) {
     CHECK_ALL(cases, STATUS_INPUT);
     const wrong_t unavailable[] = {
         {"precision: bf16\n", ":1:12: precision bf16 is not in this build; use precision: f32"},
-        {"shuffle: block\n", ":1:10: shuffle block is not in this build; use shuffle: global"},
     };
     CHECK_ALL(unavailable, STATUS_UNAVAILABLE);
 }
@@ -350,12 +349,15 @@ static void rules_of_modalities(void **state) {
     CHECK_ALL(cases, STATUS_INPUT);
 }
 
-static void rules_of_folds(void **state) {
+static void rules_of_data(void **state) {
     (void)state;
     const wrong_t cases[] = {
         {"data: {permute_within: person}\n",
          ":1:24: data.permute_within has no effect without data.permute_labels: true; set that, "
          "or remove it"},
+        {"data: {shuffle_window: 5}\n",
+         ":1:24: data.shuffle_window has no effect with shuffle global; remove it, or leave its "
+         "default 1024"},
         {"split: {fold: 1}\n",
          ":1:15: split.fold 1 has no effect with split.folds 0; remove it, or set split.folds"},
         {"split: {folds: 5, fold: 5}\n", ":1:25: split.fold 5, but split.folds is 5; use 0 to 4"},
@@ -444,7 +446,7 @@ int main(void) {
         cmocka_unit_test(rules_across_keys),
         cmocka_unit_test(rules_of_modalities),
         cmocka_unit_test(settings_of_targets),
-        cmocka_unit_test(rules_of_folds),
+        cmocka_unit_test(rules_of_data),
         cmocka_unit_test(distances),
         cmocka_unit_test(nothing_crashes),
         cmocka_unit_test(nul_bytes_and_big_files_are_refused),

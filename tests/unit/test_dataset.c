@@ -5,7 +5,6 @@
 
 #include "check.h"
 #include "data-sharding/dataset_internal.h"
-#include "data-sharding/sample_order.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/file.h"
@@ -456,29 +455,6 @@ static void the_identity_is_that_of_the_content(void **state) {
     assert_string_not_equal(identities[0], identities[2]);
 }
 
-static void the_sample_order_is_a_pure_permutation(void **state) {
-    (void)state;
-    enum { COUNT = 100 };
-    int64_t a[COUNT], b[COUNT], c[COUNT], seen[COUNT] = {0};
-    sample_order(5, 3, COUNT, a);
-    sample_order(5, 4, COUNT, b);
-    sample_order(5, 3, COUNT, c);
-    assert_memory_equal(a, c, sizeof a);
-    assert_memory_not_equal(a, b, sizeof a);
-    sample_order(6, 3, COUNT, b);
-    assert_memory_not_equal(a, b, sizeof a);
-    for (int i = 0; i < COUNT; i++) {
-        assert_in_range(a[i], 0, COUNT - 1);
-        seen[a[i]]++;
-    }
-    for (int i = 0; i < COUNT; i++) {
-        assert_int_equal(seen[i], 1);
-    }
-    assert_int_equal(sample_batches(0, 8), 0);
-    assert_int_equal(sample_batches(8, 8), 1);
-    assert_int_equal(sample_batches(9, 8), 2);
-}
-
 /* A recording of many blocks, and a window that lies across two of them. */
 static void long_recordings_are_read_across_blocks(void **state) {
     (void)state;
@@ -571,7 +547,6 @@ int main(void) {
         cmocka_unit_test(threads_read_what_one_reads),
         cmocka_unit_test(people_are_standardized_by_their_own_samples),
         cmocka_unit_test(the_identity_is_that_of_the_content),
-        cmocka_unit_test(the_sample_order_is_a_pure_permutation),
     };
     return RUN_TESTS(tests);
 }
