@@ -13,45 +13,7 @@ import torch
 import models
 import safetensors
 from dataset import Dataset
-
-
-# --- random numbers for dropout: Philox4x32-10 (Salmon et al., SC 2011) ---------------------------
-
-def philox(counter, key):
-    """counter: four uint32 arrays, key: two integers -> four uint32 arrays"""
-    c = [np.asarray(x, np.uint64) for x in counter]
-    k0, k1 = key
-    low = np.uint64(0xFFFFFFFF)
-    for _ in range(10):
-        p0, p1 = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
-        c = [(p1 >> np.uint64(32)) ^ c[1] ^ np.uint64(k0), p1 & low,
-             (p0 >> np.uint64(32)) ^ c[3] ^ np.uint64(k1), p0 & low]
-        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
-    return c
-
-
-def fnv1a(name):
-    value = 0xCBF29CE484222325
-    for byte in name.encode():
-        value = ((value ^ byte) * 0x100000001B3) % 2 ** 64
-    return value
-
-
-def uniforms(seed, name, step, count):
-    """count numbers in [0, 1) of 24 bits, keyed by (seed, node, step)"""
-    upper = (fnv1a(name) + step * 0x9E3779B97F4A7C15) % 2 ** 64
-    blocks = np.arange((count + 3) // 4, dtype=np.uint64)
-    high = np.zeros_like(blocks)
-    words = philox((blocks, high, high + np.uint64(upper & 0xFFFFFFFF),
-                    high + np.uint64(upper >> 32)), (seed & 0xFFFFFFFF, seed >> 32))
-    return (np.stack(words, axis=1).reshape(-1)[:count] >> np.uint64(8)) / 2.0 ** 24
-
-
-def check_philox():
-    """The paper's own test vector for counter and key 0."""
-    zero = np.zeros(1, np.uint64)
-    got = [int(x[0]) for x in philox((zero, zero, zero, zero), (0, 0))]
-    assert got == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8], got
+from random_numbers import check_philox, uniforms
 
 
 # --- scores ---------------------------------------------------------------------------------------
@@ -62,18 +24,31 @@ def ccc(x, y):
                                          + (x.mean() - y.mean()) ** 2 + 1e-8))
 
 
-def scores_of(spec, outputs, targets):
+def recalls(told, y):
+    return [float((told[y == c] == c).double().mean()) for c in y.unique()]
+
+
+def sequences_ccc(x, y, recordings):
+    """Mean over recordings."""
+    parts = [ccc(x[recordings == r], y[recordings == r]) for r in dict.fromkeys(recordings)]
+    return sum(parts) / len(parts)
+
+
+def scores_of(spec, outputs, targets, who):
+    """Of every label; who: (recording, first step) of each sample."""
     scores = {}
     for name, target in spec.targets.items():
         valid = ~torch.isnan(targets[name])
         x, y = outputs[name][valid], targets[name][valid]
         if target["loss"] in ("cross_entropy", "binary_cross_entropy"):
             told = x.argmax(dim=1) if target["loss"] == "cross_entropy" else (x > 0).long()
-            hits = (told == y.long()).double()
-            recalls = [float(hits[y == c].mean()) for c in y.unique()]
-            scores[name] = {"accuracy": float(hits.mean()), "uar": sum(recalls) / len(recalls)}
+            each = recalls(told, y.long())
+            scores[name] = {"accuracy": float((told == y.long()).double().mean()),
+                            "uar": sum(each) / len(each)}
         else:
+            recording = np.repeat([r for r, _ in who], valid.sum(dim=1))
             scores[name] = {"ccc": ccc(x.double(), y.double()),
+                            "ccc_per_sequence": sequences_ccc(x.double(), y.double(), recording),
                             "mae": float((x - y).abs().double().mean())}
     return scores
 
@@ -87,7 +62,10 @@ class Twin:
         self.jmt, self.arguments, self.dtype = jmt, list(arguments), dtype
         self.config = json.loads(self.run("config", "--json"))
         self.spec = models.Spec(self.config)
-        self.data = Dataset(self.config, self.spec, self.order(0)["samples"])
+        self.data = Dataset(self.config, self.spec)
+        listed = [(s["recording"], s["first_step"]) for s in self.order(0)["samples"]]
+        if self.data.splits["train"].who != listed:
+            raise ValueError("the program trains on other windows")
         self.balance()
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "initial.safetensors")
@@ -113,9 +91,8 @@ class Twin:
         for name, target in self.spec.targets.items():
             if target["class_weights"] != "balanced":
                 continue
-            rows = [values[valid, 0] for values, valid in
-                    (r.tracks[name] for r in self.data.splits["train"])]
-            counts = np.bincount(np.concatenate(rows).astype(int), minlength=target["classes"])
+            labels = self.data.train_labels[name].astype(int)
+            counts = np.bincount(labels, minlength=target["classes"])
             target["class_weights"] = (
                 [float(counts[0] / counts[1])] if target["loss"] == "binary_cross_entropy"
                 else [float(counts.sum() / (len(counts) * n)) for n in counts])
@@ -140,14 +117,15 @@ class Twin:
         return rate * min(1.0, (self.step + 1) / max(s["warmup_steps"], 1))
 
     def batch(self, split, numbers):
-        rows = [self.data.read(split, number) for number in numbers]
+        samples, numbers = self.data.splits[split], list(numbers)
 
-        def stack(part, name, dtype):
-            return torch.tensor(np.stack([row[part][name] for row in rows]), dtype=dtype)
+        def part(arrays, name, dtype):
+            return torch.tensor(arrays[name][numbers], dtype=dtype)
 
-        inputs = [stack(0, name, self.dtype) for name in self.spec.inputs]
-        masks = [stack(1, name, torch.bool) for name in self.spec.inputs]
-        return inputs, masks, {name: stack(2, name, self.dtype) for name in self.spec.targets}
+        inputs = [part(samples.features, name, self.dtype) for name in self.spec.inputs]
+        masks = [part(samples.masks, name, torch.bool) for name in self.spec.inputs]
+        return inputs, masks, {name: part(samples.targets, name, self.dtype)
+                               for name in self.spec.targets}
 
     def dropout(self, name, x):
         p = self.config["model"]["dropout" if name.endswith(".dropout") else "head_dropout"]
@@ -197,13 +175,21 @@ class Twin:
         batches = [order[i:i + size] for i in range(0, len(order), size)]
         return [self.train_step(epoch, numbers) for numbers in batches[:steps]]
 
+    def outputs(self, split, at_once=256):
+        """{target: all samples' outputs}, targets"""
+        count, parts = len(self.data.splits[split].who), []
+        with torch.no_grad():
+            for first in range(0, count, at_once):
+                inputs, masks, _ = self.batch(split, range(first, min(first + at_once, count)))
+                parts.append(models.forward(self.p, self.spec, inputs, masks))
+        outputs = {name: torch.cat([part[name] for part in parts]) for name in self.spec.targets}
+        return outputs, self.batch(split, range(count))[2]
+
     def evaluate(self, split):
         """scores by target, and the loss over the whole split"""
-        inputs, masks, targets = self.batch(split, range(len(self.data.samples[split])))
-        with torch.no_grad():
-            outputs = models.forward(self.p, self.spec, inputs, masks)
-            loss = float(models.loss_of(self.spec, outputs, targets))
-        return scores_of(self.spec, outputs, targets), loss
+        outputs, targets = self.outputs(split)
+        loss = float(models.loss_of(self.spec, outputs, targets))
+        return scores_of(self.spec, outputs, targets, self.data.splits[split].who), loss
 
     def selected(self, scores, loss):
         """The value of select_on, larger is better."""
