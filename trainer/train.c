@@ -154,6 +154,9 @@ static status_t end_epoch(run_t *run, bool *finished_out) {
     t->progress.epoch++;
     t->progress.batch = 0;
     *finished_out = is_over(run);
+    if (!*finished_out) {
+        trainer_read_ahead(t);
+    }
     bool due = is_due(run) || run->config->checkpoint.every_steps == 0;
     return best || due ? save(run, best) : STATUS_OK;
 }

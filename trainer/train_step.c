@@ -8,9 +8,12 @@
 #include "trainer/schedule.h"
 #include "trainer/step_sums.h"
 
-/* From where the run stands to the end of its epoch; what falls on this rank. */
-static void start_epoch(trainer_t *t) {
+/* What falls on this rank. */
+void trainer_read_ahead(trainer_t *t) {
     const config_t *config = t->config;
+    if (t->order_epoch == t->progress.epoch) {
+        return;
+    }
     batch_stop(&t->batch); /* it reads the order */
     sample_order_epoch(t->sample_order, t->progress.epoch, t->train_count, t->order);
     t->order_epoch = t->progress.epoch;
@@ -30,9 +33,7 @@ static void start_epoch(trainer_t *t) {
 static status_t next_batch(trainer_t *t, double *samples_out) {
     int64_t samples = 0;
     *samples_out = 0.0;
-    if (t->order_epoch != t->progress.epoch) {
-        start_epoch(t);
-    }
+    trainer_read_ahead(t);
     TRY(batch_next(&t->batch, &samples));
     *samples_out = (double)samples;
     return STATUS_OK;

@@ -77,6 +77,10 @@ typedef struct step_result {
  * stop: this rank was signalled. */
 status_t trainer_step(trainer_t *trainer, bool stop, step_result_t *result_out) MUST_CHECK;
 
+/* Begins to read the batches of the current epoch that are not done, if it has not yet. The step
+ * does it too; what is done in between is time that it need not wait. */
+void trainer_read_ahead(trainer_t *trainer);
+
 int64_t trainer_batches(const trainer_t *trainer); /* per epoch */
 /* Executed multiply-adds x 2 of one sample in a training step: forward, and backward twice that. */
 double trainer_flop_per_sample(const trainer_t *trainer);

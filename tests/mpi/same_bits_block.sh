@@ -41,6 +41,10 @@ go ended 3 --steps 3
 go ended 1 --resume auto
 check "3 steps on 3 ranks, the rest on 1: the same hash" same "$(hash_of "$work/ended")" "$whole"
 
+go shards 1 --steps 3
+fails "other virtual shards would be another order" 2 'virtual_shards: 10.*virtual_shards: 6' 2 train \
+    "${tiny[@]}" "${block[@]}" --set virtual_shards=6 --run "$work/shards" --steps 8 --resume auto
+
 # The order, as the program says it.
 cat >"$work/order.py" <<'PY'
 import json, subprocess, sys

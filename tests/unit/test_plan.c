@@ -48,6 +48,16 @@ static void full_size_is_counted_right(void **state) {
     json_decref(plan);
 }
 
+/* data.prefetch: features, masks and labels of each batch ahead. */
+static void batches_ahead_take_memory(void **state) {
+    (void)state;
+    json_t *none = plan_of("data.prefetch=0"), *ten = plan_of("data.prefetch=10");
+    double bytes = 32 * 16 * (2 * (512 * 4 + 1) + 2 * 4);
+    assert_true(number(ten, "rss_bytes") - number(none, "rss_bytes") == 10 * bytes);
+    json_decref(none);
+    json_decref(ten);
+}
+
 static void layers_add_up(void **state) {
     (void)state;
     json_t *plan = plan_of("model.name=concat"), *layer;
@@ -69,6 +79,7 @@ static void layers_add_up(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_size_is_counted_right),
+        cmocka_unit_test(batches_ahead_take_memory),
         cmocka_unit_test(layers_add_up),
     };
     return RUN_TESTS(tests);
