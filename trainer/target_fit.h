@@ -15,10 +15,10 @@ typedef struct target_fit {
     double cuts[CONFIG_TARGETS_MAX]; /* two classes: log-odds above which it is class 1 */
 } target_fit_t;
 
-/* Numbers from the configuration; thresholds yet to be fitted 0.5; balanced weights from the labels of
- * the training split: n / (classes * n_c), and n_0 / n_1 for a binary target. The labels of all
- * splits must be what the loss takes. dataset NULL (no data at hand): STATUS_INPUT where balanced is
- * asked for. */
+/* Numbers from the configuration; thresholds yet to be fitted 0.5; balanced weights from the labels
+ * of the training split: n / (classes * n_c), and n_0 / n_1 for a binary target. The labels of all
+ * splits must be what the loss takes. dataset NULL (no data at hand): STATUS_INPUT where balanced
+ * is asked for. */
 status_t target_fit_open(const config_t *config, const dataset_t *dataset,
                          target_fit_t *fit_out) MUST_CHECK;
 
