@@ -31,6 +31,7 @@ typedef struct target_config { /* targets.NAME */
     char *class_weights;
     double label_smoothing; /* cross_entropy */
     double mse_weight;      /* ccc: of the mean squared error beside it */
+    char *threshold;        /* two classes: fit | a probability */
 } target_config_t;
 
 typedef struct config {

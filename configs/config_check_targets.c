@@ -16,6 +16,7 @@ static const reader_t readers[] = {
     {"class_weights", "cross_entropy binary_cross_entropy"},
     {"label_smoothing", "cross_entropy"},
     {"mse_weight", "ccc"},
+    {"threshold", "cross_entropy binary_cross_entropy"},
 };
 
 typedef struct checked {
@@ -93,6 +94,27 @@ static status_t check_weights(const checked_t *c) {
                               binary ? "the weight of the label 1" : "one per class", wanted));
 }
 
+static status_t check_threshold(const checked_t *c, double valid_fraction) {
+    const target_config_t *target = c->target;
+    int count = word_count(target->threshold);
+    if (count != 1) {
+        return refuse(
+            c, "threshold", "loss",
+            text_format("threshold has %d numbers and takes one; write one, or fit", count));
+    }
+    if (target->classes > 2 && strcmp(target->threshold, "0.5") != 0) {
+        return refuse(c, "threshold", "classes",
+                      text_format("threshold is for two classes, and there are %lld; remove it",
+                                  (long long)target->classes));
+    }
+    if (strcmp(target->threshold, "fit") == 0 && valid_fraction == 0.0) {
+        return refuse(c, "threshold", "loss",
+                      text_format("threshold fit needs a validation split; set "
+                                  "split.valid_fraction above 0, or the threshold to a number"));
+    }
+    return STATUS_OK;
+}
+
 status_t config_check_targets(const config_t *config, const config_origins_t *origins,
                               const char *name) {
     for (int i = 0; i < config->target_count; i++) {
@@ -105,6 +127,7 @@ status_t config_check_targets(const config_t *config, const config_origins_t *or
         }
         TRY(check_readers(&c));
         TRY(check_weights(&c));
+        TRY(check_threshold(&c, config->split.valid_fraction));
     }
     return STATUS_OK;
 }

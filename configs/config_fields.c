@@ -177,6 +177,8 @@ static const config_field_t target_rows[] = {
      "cross_entropy only: part of a label spread over all classes"},
     {"mse_weight", FIELD_REAL, TARGET_AT(mse_weight), "0", 0, 1e6, NULL, NULL, "",
      "ccc only: of the mean squared error added to it"},
+    {"threshold", FIELD_NUMBERS, TARGET_AT(threshold), "0.5", 1e-6, 0.999999, "fit", "", "",
+     "two classes: probability above which it is class 1; fit: best uar on validation people"},
 };
 
 static const config_field_t base_row =

@@ -310,6 +310,7 @@ status_t checkpoint_restore(const checkpoint_t *c, trainer_t *t) {
         }
         optimizer_set_updates(t->optimizer, c->updates);
         t->progress = c->progress;
+        TRY(target_fit_load(t->config, &c->statistics, &t->target_fit));
     }
     return STATUS_OK;
 }

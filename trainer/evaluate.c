@@ -146,6 +146,12 @@ static int64_t labelled_steps(const evaluation_t *e) {
     return count;
 }
 
+static void score_by_cut(evaluation_t *e, int t, double cut) {
+    e->cuts[t] = cut;
+    score_classes(e->prediction[t], e->label[t], e->steps, e->columns[t], cut, &e->scores[t]);
+    e->scores[t].n_invalid = e->data_steps - e->scores[t].n;
+}
+
 static void score(const config_t *config, const target_fit_t *fit, const kernels_t *kernels,
                   evaluation_t *e) {
     e->loss = 0.0;
@@ -157,13 +163,20 @@ static void score(const config_t *config, const target_fit_t *fit, const kernels
         kernels->loss_sums(&call, sums);
         e->loss += call.weight * loss_value(&call, sums);
         if (target_classes(&config->targets[t]) > 0) {
-            e->cuts[t] = fit->cuts[t];
-            score_classes(e->prediction[t], e->label[t], e->steps, e->columns[t], e->cuts[t],
-                          &e->scores[t]);
+            score_by_cut(e, t, fit->cuts[t]);
         } else {
             score_values(e->prediction[t], e->label[t], e->sequence, e->steps, &e->scores[t]);
         }
         e->scores[t].n_invalid = e->data_steps - e->scores[t].n;
+    }
+}
+
+void evaluation_fit_cuts(evaluation_t *e, const config_t *config, target_fit_t *fit) {
+    for (int t = 0; t < e->target_count; t++) {
+        if (strcmp(config->targets[t].threshold, "fit") == 0) {
+            fit->cuts[t] = fitted_cut(e->prediction[t], e->label[t], e->steps, e->columns[t]);
+            score_by_cut(e, t, fit->cuts[t]);
+        }
     }
 }
 
@@ -254,6 +267,10 @@ char *evaluation_json(const evaluation_t *e, const config_t *config, const char 
         json_t *target = metrics_object(&e->scores[t], 1);
         json_object_set_new(target, "n", json_integer(e->scores[t].n));
         json_object_set_new(target, "n_invalid", json_integer(e->scores[t].n_invalid));
+        if (e->cuts != NULL && e->scores[t].classes == 2) {
+            double threshold = 1.0 / (1.0 + exp(-e->cuts[t]));
+            json_object_set_new(target, "threshold", json_real(threshold));
+        }
         json_object_set_new(targets, name, target);
         if (e->scores[t].classes > 0) {
             json_object_set_new(confusion, name, confusion_array(&e->scores[t]));

@@ -30,6 +30,8 @@ status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t
                         const kernels_t *kernels, batch_t *batch, int64_t samples_per_shard,
                         split_t split, evaluation_t **evaluation_out) MUST_CHECK;
 void evaluation_free(evaluation_t *evaluation); /* NULL allowed */
+/* Fits the cuts of targets with threshold: fit to these predictions, and scores those anew. */
+void evaluation_fit_cuts(evaluation_t *evaluation, const config_t *config, target_fit_t *fit);
 
 /* The JSON of `jmt evaluate --json` (surface.md); n: steps at which a target has a valid label,
  * n_invalid: the split's other steps; targets.NAME has its own. Caller frees. */

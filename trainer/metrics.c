@@ -1,6 +1,7 @@
 #include "trainer/metrics.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/base/bytes.h"
@@ -133,15 +134,77 @@ static void derive_class_metrics(scores_t *scores) {
     scores->value[METRIC_f1_weighted] = f1_weighted / n;
 }
 
+/* Log-odds of class 1 against 0. */
+static double log_odds(const float *x, int64_t columns) {
+    return columns == 1 ? (double)x[0] : (double)x[1] - (double)x[0];
+}
+
 int64_t predicted_class(const float *x, int64_t columns, double cut) {
     if (columns <= 2) {
-        return (columns == 1 ? (double)x[0] : (double)x[1] - (double)x[0]) > cut;
+        return log_odds(x, columns) > cut;
     }
     int64_t best = 0;
     for (int64_t c = 1; c < columns; c++) {
         best = x[c] > x[best] ? c : best;
     }
     return best;
+}
+
+typedef struct odds {
+    double z;
+    bool yes;
+} odds_t;
+
+static int by_odds(const void *a, const void *b) {
+    double x = ((const odds_t *)a)->z, y = ((const odds_t *)b)->z;
+    return (x > y) - (x < y);
+}
+
+/* Half-way between a and b > a, and below b as long as there is a number between. */
+static double between(double a, double b) {
+    double half = a + (b - a) / 2.0;
+    return half < b ? half : a;
+}
+
+/* yes of the count sorted ones are of class 1. A cut leaves those up to it to class 0. */
+static double best_cut(const odds_t *sorted, int64_t count, double yes) {
+    double no = (double)count - yes, best = 0.0, best_uar = 0.0;
+    for (int pass = 0; pass < 2; pass++) { /* what 0 is worth; then the others */
+        double no_below = 0.0, yes_below = 0.0;
+        best_uar = pass == 0 ? 0.5 : best_uar;
+        for (int64_t i = 0; i + pass < count; i++) {
+            no_below += sorted[i].yes ? 0.0 : 1.0;
+            yes_below += sorted[i].yes ? 1.0 : 0.0;
+            double uar = (no_below / no + (yes - yes_below) / yes) / 2.0;
+            if (pass == 0) {
+                best_uar = sorted[i].z <= 0.0 ? uar : best_uar;
+                continue;
+            }
+            double cut = between(sorted[i].z, sorted[i + 1].z);
+            bool real = sorted[i].z < sorted[i + 1].z;
+            if (real && (uar > best_uar || (uar == best_uar && fabs(cut) < fabs(best)))) {
+                best_uar = uar;
+                best = cut;
+            }
+        }
+    }
+    return best;
+}
+
+double fitted_cut(const float *x, const float *y, int64_t count, int64_t columns) {
+    REQUIRE(columns == 1 || columns == 2);
+    odds_t *sorted = alloc_zero(max_i64(count, 1), sizeof *sorted);
+    int64_t valid = 0, yes = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (!isnan(y[i])) {
+            sorted[valid++] = (odds_t){log_odds(x + i * columns, columns), y[i] != 0.0f};
+            yes += y[i] != 0.0f;
+        }
+    }
+    qsort(sorted, (size_t)valid, sizeof *sorted, by_odds);
+    double cut = yes > 0 && yes < valid ? best_cut(sorted, valid, (double)yes) : 0.0;
+    free(sorted);
+    return cut;
 }
 
 void score_classes(const float *x, const float *y, int64_t count, int64_t columns, double cut,

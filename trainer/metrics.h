@@ -41,6 +41,9 @@ void score_values(const float *x, const float *y, const int64_t *sequence, int64
 /* The class that `columns` logits mean. One column: 1 where it is above cut; two: 1 where the
  * second is more than cut above the first; more: the largest, the lowest index among equals. */
 int64_t predicted_class(const float *x, int64_t columns, double cut);
+/* The cut of one or two columns with the largest unweighted average recall: 0, or half-way between
+ * two logits that follow one another; of equals the nearest to 0. 0 where only one class occurs. */
+double fitted_cut(const float *x, const float *y, int64_t count, int64_t columns);
 /* Classes: x[i*columns + c] logits. */
 void score_classes(const float *x, const float *y, int64_t count, int64_t columns, double cut,
                    scores_t *scores_out);

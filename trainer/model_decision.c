@@ -38,7 +38,7 @@ value_t model_decision(graph_t *graph, const config_t *config, const model_input
     row_mask_t valid = graph_mask_tokens(graph, mask, mask, input->count, false);
     for (int t = 0; t < config->target_count; t++) {
         const char *target = config->targets[t].name;
-        bool classes = target_columns(&config->targets[t]) > 1;
+        bool classes = target_classes(&config->targets[t]) > 0;
         for (int m = 0; m < input->count; m++) {
             y[m] = linear_apply(graph, out_name(config, input, m, t).text, expert[m].out[t],
                                 hidden[m], ACTIVATION_NONE);

@@ -150,6 +150,20 @@ static double apply_cotangent(port_t *port, int output, const tensor_t *cotangen
     return loss;
 }
 
+static status_t check_labels(const tensor_t *tensor, const target_config_t *target) {
+    int64_t classes = target_classes(target);
+    for (int64_t i = 0; classes > 0 && i < tensor_count(tensor); i++) {
+        double y = element(tensor, i);
+        if (!isnan(y) && !(y >= 0.0 && y < (double)classes && y == floor(y))) {
+            return status_fail(STATUS_INPUT,
+                               "tensor target/%s has the label %g at element %lld; 0 to %lld is "
+                               "expected, or NaN for none",
+                               target->name, y, (long long)i, (long long)classes - 1);
+        }
+    }
+    return STATUS_OK;
+}
+
 static status_t run_output(port_t *port, const tensor_set_t *batch, int output, double *loss) {
     const char *target_name = graph_output_name(port->graph, output);
     int64_t columns = graph_output_columns(port->graph, output);
@@ -164,6 +178,7 @@ static status_t run_output(port_t *port, const tensor_set_t *batch, int output, 
     }
     snprintf(name, sizeof name, "target/%s", target_name);
     TRY(want(batch, name, 2, dims, &tensor));
+    TRY(check_labels(tensor, &port->config->targets[output]));
     char *target = alloc_aligned((size_t)tensor_count(tensor) * port->element_bytes);
     for (int64_t i = 0; i < tensor_count(tensor); i++) {
         store(port, target, i, element(tensor, i));

@@ -10,6 +10,10 @@ static bool is_balanced(const target_config_t *target) {
     return strcmp(target->class_weights, "balanced") == 0;
 }
 
+static bool is_fitted(const target_config_t *target) {
+    return strcmp(target->threshold, "fit") == 0;
+}
+
 /* Of the target's weights: one per class, or the one of the label 1. */
 static int64_t weight_count(const target_config_t *target) { return target_columns(target); }
 
@@ -65,6 +69,10 @@ static status_t balance(const target_config_t *target, const double *counts, dou
 static void take_numbers(const config_t *config, target_fit_t *fit) {
     memset(fit, 0, sizeof *fit);
     for (int t = 0; t < config->target_count; t++) {
+        if (!is_fitted(&config->targets[t])) {
+            double threshold = strtod(config->targets[t].threshold, NULL);
+            fit->cuts[t] = log(threshold / (1.0 - threshold));
+        }
         const char *next = config->targets[t].class_weights;
         fit->weighted[t] = strcmp(next, "none") != 0;
         for (int64_t c = 0; fit->weighted[t] && !is_balanced(&config->targets[t]) &&
@@ -103,30 +111,39 @@ status_t target_fit_open(const config_t *config, const dataset_t *dataset, targe
 
 /* --- in a checkpoint ------------------------------------------------------------------------- */
 
+static void put_tensor(tensor_set_t *set, const target_config_t *target, const char *what,
+                       int64_t count, const double *values) {
+    char *name = text_format("targets.%s.%s", target->name, what);
+    memcpy(tensor_set_add(set, name, TENSOR_F64, 1, &count)->data, values,
+           (size_t)count * sizeof(double));
+    free(name);
+}
+
 void target_fit_save(const config_t *config, const target_fit_t *fit, tensor_set_t *set) {
     for (int t = 0; t < config->target_count; t++) {
         const target_config_t *target = &config->targets[t];
-        int64_t count = weight_count(target);
         if (is_balanced(target)) {
-            char *name = text_format("targets.%s.class_weights", target->name);
-            memcpy(tensor_set_add(set, name, TENSOR_F64, 1, &count)->data, fit->class_weights[t],
-                   (size_t)count * sizeof(double));
-            free(name);
+            put_tensor(set, target, "class_weights", weight_count(target), fit->class_weights[t]);
+        }
+        if (is_fitted(target)) {
+            put_tensor(set, target, "cut", 1, &fit->cuts[t]);
         }
     }
 }
 
 /* `count` doubles of the statistics. */
 static status_t take_tensor(const tensor_set_t *set, const target_config_t *target,
-                            const char *setting, int64_t count, double *values_out) {
-    char *name = text_format("targets.%s.%s", target->name, setting);
+                            const char *what, int64_t count, double *values_out) {
+    bool cut = strcmp(what, "cut") == 0;
+    const char *setting = cut ? "threshold" : what;
+    char *name = text_format("targets.%s.%s", target->name, what);
     const tensor_t *tensor = tensor_set_find(set, name);
     status_t status = STATUS_OK;
     if (tensor == NULL || tensor->type != TENSOR_F64 || tensor_count(tensor) != count) {
         status = status_fail(STATUS_INPUT,
-                             "%s: the checkpoint has none, for its training did not ask for them; "
-                             "give numbers, or train with this setting",
-                             name);
+                             "targets.%s.%s: the checkpoint has none, for its training was told "
+                             "otherwise; give numbers, or train with this setting",
+                             target->name, setting);
     } else {
         memcpy(values_out, tensor->data, (size_t)count * sizeof(double));
     }
@@ -141,6 +158,9 @@ status_t target_fit_load(const config_t *config, const tensor_set_t *set, target
         if (is_balanced(target)) {
             TRY(take_tensor(set, target, "class_weights", weight_count(target),
                             fit_out->class_weights[t]));
+        }
+        if (is_fitted(target)) {
+            TRY(take_tensor(set, target, "cut", 1, &fit_out->cuts[t]));
         }
     }
     return STATUS_OK;

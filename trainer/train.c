@@ -141,6 +141,7 @@ static status_t end_epoch(run_t *run, bool *finished_out) {
         evaluation_t *evaluation = NULL;
         bool higher = true;
         TRY(trainer_evaluate(t, SPLIT_VALID, &evaluation));
+        evaluation_fit_cuts(evaluation, run->config, &t->target_fit);
         double value = evaluation_selected(evaluation, run->config, &higher);
         best = improves(t, value, higher);
         run_log_valid(run->log, &t->progress, evaluation, run->config, value, best);

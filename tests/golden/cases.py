@@ -201,8 +201,8 @@ def _options(text):
 def losses():
     """Weights of classes, smoothed labels, yes and no, CCC beside MSE; masks and absent labels too."""
     cases = []
-    for name, settings in LOSSES:
-        lines = _masked_config("jmt", 2, "last", 1).splitlines()
+    for name, model, settings in LOSSES:
+        lines = _masked_config(model, 2, "last", 1).splitlines()
         lines = lines[:lines.index("targets:") + 1]
         lines += [f"  {target}: {{{text}}}" for target, text in
                   zip(("valence", "kind", "level"), settings)]
@@ -216,12 +216,18 @@ def losses():
 
 
 LOSSES = (
-    ("weights", ("loss: ccc, mse_weight: 0.4", "loss: cross_entropy, classes: 3, "
-                 "class_weights: [0.5, 2, 1.25]", "loss: binary_cross_entropy, class_weights: 3")),
-    ("smoothing", ("loss: ccc, mse_weight: 2, weight: 0.5", "loss: cross_entropy, classes: 3, "
-                   "label_smoothing: 0.3", "loss: binary_cross_entropy, weight: 0.3")),
-    ("both", ("loss: mse", "loss: cross_entropy, classes: 3, label_smoothing: 0.1, weight: 0.7, "
-              "class_weights: [2, 0.25, 1]", "loss: binary_cross_entropy, class_weights: 0.2")),
+    ("weights", "jmt", ("loss: ccc, mse_weight: 0.4",
+                        "loss: cross_entropy, classes: 3, class_weights: [0.5, 2, 1.25]",
+                        "loss: binary_cross_entropy, class_weights: 3")),
+    ("smoothing", "jmt", ("loss: ccc, mse_weight: 2, weight: 0.5",
+                          "loss: cross_entropy, classes: 3, label_smoothing: 0.3",
+                          "loss: binary_cross_entropy, weight: 0.3")),
+    ("both", "jmt", ("loss: mse",
+                     "loss: cross_entropy, classes: 3, label_smoothing: 0.1, weight: 0.7, "
+                     "class_weights: [2, 0.25, 1]",
+                     "loss: binary_cross_entropy, class_weights: 0.2")),
+    ("decision", "decision", ("loss: mse", "loss: cross_entropy, classes: 3",
+                              "loss: binary_cross_entropy")),
 )
 
 

@@ -23,6 +23,8 @@ def spoilt(batch):
             ("no target", "target/level is missing", one),
             ("both kinds", "both", dict(one, **{"target/level": zeros, "cotangent/level": zeros})),
             ("misspelt mask", "mask/vidio", dict(batch, **{"mask/vidio": zeros})),
+            ("a label that is no class", "has the label 3 at element",
+             dict(batch, **{"target/kind": (steps, array.array("d", [3.0] * len(zeros[1])))})),
             ("another shape", "is expected", dict(batch, **{"input/audio": zeros}))]
 
 
@@ -73,6 +75,13 @@ def main():
             report.equal(what + ": lines", len(lines), 1)
             report.equal(what + ": message " + done.stderr.strip(), words in done.stderr, True)
             report.equal(what + ": output written", os.path.exists(out), False)
+        safetensors.write(step.batch, case.batch)
+        words = [golden.program(), "step"] + step.arguments + files
+        words += ["--set", "targets.kind.class_weights=balanced"]
+        done = subprocess.run(words, stderr=subprocess.PIPE, universal_newlines=True, check=False)
+        report.equal("weights to be counted: exit", done.returncode, 2)
+        report.equal("weights to be counted: message " + done.stderr.strip(),
+                     "balanced: there are no training labels here" in done.stderr, True)
     report.exit()
 
 

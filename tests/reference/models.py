@@ -414,7 +414,8 @@ def decide(p, spec, streams, masks, dropout):
         each = torch.stack([linear(p, f"{name}.{target}.head.3", x)
                             for name, x in zip(spec.modalities, hidden)], dim=2)
         columns = spec.columns(target)
-        y = select(each.flatten(0, 1), valid, "sum" if columns > 1 else "mean")
+        logits = spec.targets[target]["loss"].endswith("cross_entropy")
+        y = select(each.flatten(0, 1), valid, "sum" if logits else "mean")
         y = y.reshape(each.shape[0], each.shape[1], columns)
         outputs[target] = y if columns > 1 else y[:, :, 0]
     return outputs

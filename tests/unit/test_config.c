@@ -170,7 +170,7 @@ static char *other_value(const json_t *row) {
     const json_t *choices = json_object_get(row, "choices");
     for (size_t i = 0; i < json_array_size(choices); i++) {
         const char *choice = json_string_value(json_array_get(choices, i));
-        if (strcmp(choice, json_string_value(initial)) != 0) {
+        if (!json_is_string(initial) || strcmp(choice, json_string_value(initial)) != 0) {
             return text_copy(choice);
         }
     }
@@ -213,6 +213,7 @@ static const struct {
     {"modalities.a.intra", "modalities.c.front=auto"},
     {"modalities.a.intra", "modalities.a.of=[b, c]"},
     {"targets.x.class_weights", "targets.x.loss=binary_cross_entropy"},
+    {"targets.x.threshold", "targets.x.loss=binary_cross_entropy"},
     {"targets.x.label_smoothing", "targets.x.loss=cross_entropy"},
     {"targets.x.label_smoothing", "targets.x.classes=2"},
 };

@@ -223,6 +223,22 @@ static void settings_of_targets(void **state) {
                                                "of: none balanced"},
         {DATA "targets.y.class_weights: [[1], 2, 3]\n",
          ":3:27: targets.y.class_weights takes a list of numbers; write it like [1, 2.5]"},
+        {DATA "targets.x.threshold: fit\n",
+         ":3:22: targets.x.threshold is for cross_entropy and binary_cross_entropy only, and the "
+         "loss is ccc; remove it or set loss: binary_cross_entropy"},
+        {DATA "targets.y.threshold: fit\n",
+         ":3:22: targets.y.threshold is for two classes, and there are 3; remove it"},
+        {DATA "targets.x.loss: binary_cross_entropy\ntargets.x.threshold: [0.1, 0.2]\n",
+         ":4:22: targets.x.threshold has 2 numbers and takes one; write one, or fit"},
+        {DATA "targets.x.loss: binary_cross_entropy\ntargets.x.threshold: 1\n",
+         ":4:22: targets.x.threshold: 1 is out of bounds; use 1e-06 to 0.999999"},
+        {DATA "targets.x.loss: binary_cross_entropy\ntargets.x.threshold: fitted\n",
+         ":4:22: targets.x.threshold: 'fitted' is neither a number nor a choice; write numbers or "
+         "one of: fit"},
+        {"split.valid_fraction: 0\nmodalities: {a: {}}\n"
+         "targets: {x: {loss: binary_cross_entropy, threshold: fit}}\n",
+         ":3:54: targets.x.threshold fit needs a validation split; set split.valid_fraction above "
+         "0, or the threshold to a number"},
         {DATA "targets.y.label_smoothing: 1\n",
          ":3:28: targets.y.label_smoothing: 1 is out of bounds; use 0 to 0.999"},
     };
