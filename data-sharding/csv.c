@@ -45,6 +45,8 @@ static status_t take_field(const csv_t *csv, cursor_t *at, char **field_out, cha
     return STATUS_OK;
 }
 
+static bool is_empty(const csv_row_t *row) { return row->count == 1 && row->fields[0][0] == '\0'; }
+
 static status_t take_row(csv_t *csv, cursor_t *at) {
     csv_row_t row = {.line = at->line};
     status_t status = STATUS_OK;
@@ -64,8 +66,8 @@ static status_t take_row(csv_t *csv, cursor_t *at) {
             *end = '\0'; /* only now: the end may be the separator itself */
         }
     }
-    bool empty = row.count == 1 && row.fields[0][0] == '\0';
-    if (status != STATUS_OK || empty) {
+    bool narrow = csv->row_count > 0 && csv->rows[0].count == 1;
+    if (status != STATUS_OK || (is_empty(&row) && !narrow)) {
         free(row.fields);
         return status;
     }
@@ -93,6 +95,9 @@ status_t csv_parse(const char *path, char *text, size_t bytes, csv_t *csv_out) {
     }
     while (status == STATUS_OK && *at.next != '\0') {
         status = take_row(&csv, &at);
+    }
+    while (csv.row_count > 0 && is_empty(&csv.rows[csv.row_count - 1])) {
+        free(csv.rows[--csv.row_count].fields);
     }
     if (status != STATUS_OK) {
         csv_close(&csv);

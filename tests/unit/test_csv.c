@@ -42,6 +42,15 @@ static void cells_are_read(void **state) {
     CHECK_OK(csv_integer(&csv, 0, 2, &whole));
     assert_int_equal(whole, 3);
     csv_close(&csv);
+    /* One column: an empty line is an empty cell, or every later step would move up. */
+    CHECK_OK(open_text(place, "narrow.csv", "\n0\n\n1\n\"\"\n2\n\n\n", &csv));
+    static const char *const column[] = {"0", "", "1", "", "2"};
+    assert_int_equal(csv.row_count, 5);
+    for (int r = 0; r < 5; r++) {
+        assert_string_equal(csv.rows[r].fields[0], column[r]);
+    }
+    assert_int_equal(csv.rows[1].line, 3);
+    csv_close(&csv);
     CHECK_OK(open_text(place, "empty.csv", "", &csv));
     assert_int_equal(csv.row_count, 0);
     csv_close(&csv);
