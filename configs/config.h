@@ -48,7 +48,6 @@ typedef struct config {
         char *cross_weights; /* shared_by_query | separate */
         char *position;      /* none | sinusoidal | learned */
         char *branches;      /* space-separated QUERY<-KEY, or each with a - before; "" all */
-        char *normalize;     /* l2 | none | layernorm */
         bool cross_residual, cross_ffn, token_type, causal;
         char *modalities; /* space-separated subset in order; "" all */
     } model;

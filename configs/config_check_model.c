@@ -13,7 +13,6 @@ typedef struct reader {
 } reader_t;
 
 static const reader_t readers[] = {
-    {"model.normalize", "jmt jmt_no_joint mt concat concat_att concat_encoder", false},
     {"model.output", "jmt jmt_no_joint", false},
     {"model.token", "jmt jmt_no_joint", true},
     {"model.token_type", "jmt jmt_no_joint", true},

@@ -60,8 +60,6 @@ static const config_field_t main_rows[] = {
              "part of what attentions and feed-forward parts hand on dropped in training"),
     REAL_ROW("model.modality_dropout", model.modality_dropout, "0", 0, 0.95, "",
              "probability that training hides a modality of a sample; never all of them"),
-    CHOICE_ROW("model.normalize", model.normalize, "l2", "l2 none layernorm", "",
-               "each stream's features of a step, before the model: to length 1, or layer-normalised"),
     CHOICE_ROW("model.output", model.output, "self_attention", "self_attention fc concat_encoder",
                "", "what is made of the cross-attentions' tokens"),
     CHOICE_ROW("model.token", model.token, "last", "last mean max concat", "",

@@ -212,11 +212,10 @@ value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, 
 
 value_t graph_add_layernorm(graph_t *graph, const char *name, value_t x, value_t y, weight_t gain,
                             weight_t bias) {
-    const value_info_t *a = info(graph, x), *b = y == NO_VALUE ? a : info(graph, y);
+    const value_info_t *a = info(graph, x), *b = info(graph, y);
     expect(graph, name, a->rows == b->rows && a->columns == b->columns, "terms differ in shape");
     value_t in[] = {x, y};
-    node_t *node =
-        new_node(graph, OP_add_layernorm, name, in, y == NO_VALUE ? 1 : 2, a->rows, a->columns);
+    node_t *node = new_node(graph, OP_add_layernorm, name, in, 2, a->rows, a->columns);
     add_weights(graph, node, gain, bias);
     return node->out;
 }

@@ -17,7 +17,7 @@ typedef struct graph graph_t;
 typedef int value_t;     /* handle of a matrix */
 typedef int row_mask_t;  /* handle of a mask; NO_MASK: all rows valid */
 typedef int parameter_t; /* handle of a learned tensor */
-enum { NO_MASK = -1, NO_VALUE = -1 };
+enum { NO_MASK = -1 };
 
 graph_t *graph_open(int64_t length); /* time steps per sample */
 void graph_close(graph_t *graph);    /* NULL allowed */
@@ -58,7 +58,6 @@ value_t graph_linear(graph_t *graph, const char *name, value_t x, weight_t weigh
  * i of a group sees the keys 0..i. */
 value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, value_t v,
                         row_mask_t keys, int64_t groups, int64_t heads, bool causal);
-/* LN(x + y); y NO_VALUE: of x alone. */
 value_t graph_add_layernorm(graph_t *graph, const char *name, value_t x, value_t y, weight_t gain,
                             weight_t bias);
 value_t graph_l2_normalize(graph_t *graph, const char *name, value_t x, row_mask_t mask);

@@ -108,12 +108,12 @@ value_t attention_cross(graph_t *graph, const char *name, attention_t a, value_t
 
 /* --- encoder --------------------------------------------------------------------------------- */
 
-norm_t norm_make(graph_t *graph, const char *name, int64_t dim) {
+static norm_t norm_make(graph_t *graph, const char *name, int64_t dim) {
     return (norm_t){make(graph, name, "weight", dim, 0, constant(1.0)),
                     make(graph, name, "bias", dim, 0, constant(0.0))};
 }
 
-value_t norm_apply(graph_t *graph, const char *name, norm_t norm, value_t x, value_t y) {
+static value_t norm_apply(graph_t *graph, const char *name, norm_t norm, value_t x, value_t y) {
     return graph_add_layernorm(graph, name, x, y, weight_of(norm.gain), weight_of(norm.bias));
 }
 

@@ -63,9 +63,6 @@ typedef struct block_spec {
 typedef struct norm {
     parameter_t gain, bias;
 } norm_t;
-norm_t norm_make(graph_t *graph, const char *name, int64_t dim);
-/* y NO_VALUE: of x alone. */
-value_t norm_apply(graph_t *graph, const char *name, norm_t norm, value_t x, value_t y);
 
 /* Multi-head attention, packed projections: in_proj_weight [3d, d] rows Q, K, V (jmt.md 1.6.2). */
 typedef struct attention {

@@ -90,13 +90,9 @@ static status_t check_name(const char *name) {
     return STATUS_OK;
 }
 
-typedef enum { NORMALIZE_NONE, NORMALIZE_L2, NORMALIZE_LAYER } normalize_t;
-
-static normalize_t normalize_of(const config_t *config, const model_row_t *row) {
-    const char *word = row->plain ? "none" : config->model.normalize;
-    return strcmp(word, "l2") == 0     ? NORMALIZE_L2
-           : strcmp(word, "none") == 0 ? NORMALIZE_NONE
-                                       : NORMALIZE_LAYER;
+static value_t condition(graph_t *graph, const char *name, stream_t x, bool normalize) {
+    return normalize ? graph_l2_normalize(graph, name_of("%s.normalize", name).text, x.x, x.mask)
+                     : graph_mask_rows(graph, name_of("%s.mask", name).text, x.x, x.mask);
 }
 
 /* A stream of the model: one modality behind its front, or two and what joins them. */
@@ -106,13 +102,11 @@ typedef struct source {
     front_t front[INTRA_PARTS];
     stream_t x[INTRA_PARTS];
     intra_t intra;
-    normalize_t normalize;
-    norm_t norm; /* NORMALIZE_LAYER */
 } source_t;
 
 /* dims: of this source's parts. */
 static status_t make_source(graph_t *graph, const config_t *config, int index, const int64_t *dims,
-                            normalize_t normalize, source_t *source) {
+                            source_t *source) {
     int parts[INTRA_PARTS] = {index, index};
     bool made = config_parts(config, index, parts);
     source->modality = &config->modalities[index];
@@ -127,26 +121,10 @@ static status_t make_source(graph_t *graph, const config_t *config, int index, c
     if (made) {
         source->intra = intra_make(graph, config, source->modality);
     }
-    source->normalize = normalize;
-    if (normalize == NORMALIZE_LAYER) {
-        name_t name = name_of("%s.normalize", source->modality->name);
-        source->norm = norm_make(graph, name.text, config->model.dim);
-    }
     return STATUS_OK;
 }
 
-static value_t condition(graph_t *graph, const source_t *source, stream_t x) {
-    name_t name = name_of("%s.normalize", source->modality->name);
-    if (source->normalize == NORMALIZE_L2) {
-        return graph_l2_normalize(graph, name.text, x.x, x.mask);
-    }
-    if (source->normalize == NORMALIZE_LAYER) {
-        x.x = norm_apply(graph, name.text, source->norm, x.x, NO_VALUE);
-    }
-    return graph_mask_rows(graph, name_of("%s.mask", source->modality->name).text, x.x, x.mask);
-}
-
-static stream_t apply_source(graph_t *graph, const source_t *source) {
+static stream_t apply_source(graph_t *graph, const source_t *source, bool normalize) {
     stream_t x[INTRA_PARTS];
     for (int i = 0; i < source->part_count; i++) {
         x[i] = source->x[i];
@@ -154,28 +132,28 @@ static stream_t apply_source(graph_t *graph, const source_t *source) {
     }
     const char *name = source->modality->name;
     stream_t stream = source->part_count > 1 ? intra_apply(graph, name, &source->intra, x) : x[0];
-    stream.x = condition(graph, source, stream);
+    stream.x = condition(graph, name, stream, normalize);
     return stream;
 }
 
 /* Parameters of all modalities first, then what is computed from them. */
 static status_t build_streams(graph_t *graph, const config_t *config, const int64_t *dims,
-                              normalize_t normalize, source_t *sources, model_input_t *input) {
+                              bool normalize, source_t *sources, model_input_t *input) {
     int indices[CONFIG_MODALITIES_MAX];
     input->count = config_streams(config, indices);
     for (int m = 0; m < input->count; m++) {
-        TRY(make_source(graph, config, indices[m], dims, normalize, &sources[m]));
+        TRY(make_source(graph, config, indices[m], dims, &sources[m]));
         dims += sources[m].part_count;
     }
     for (int m = 0; m < input->count; m++) {
         input->name[m] = sources[m].modality->name;
-        input->stream[m] = apply_source(graph, &sources[m]);
+        input->stream[m] = apply_source(graph, &sources[m], normalize);
     }
     return STATUS_OK;
 }
 
 static status_t build_inputs(graph_t *graph, const config_t *config, const int64_t *dims,
-                             normalize_t normalize, model_input_t *input) {
+                             bool normalize, model_input_t *input) {
     source_t *sources = alloc_zero(STREAMS_MAX, sizeof *sources);
     status_t status = build_streams(graph, config, dims, normalize, sources, input);
     free(sources);
@@ -257,7 +235,7 @@ status_t model_build(const config_t *config, const int64_t *dims, graph_t **grap
         build_majority(graph, config, dims);
     } else {
         model_input_t input = {0};
-        status = build_inputs(graph, config, dims, normalize_of(config, row), &input);
+        status = build_inputs(graph, config, dims, !row->plain, &input);
         if (status == STATUS_OK) {
             value_t x = row->build(graph, config, &input);
             if (!row->own_heads) {

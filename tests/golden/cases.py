@@ -180,10 +180,6 @@ VARIANTS = (
     ("causal_concat_encoder_2", "concat_encoder", 2, 2, "causal: true"),
     ("causal_output_encoder_2", "jmt", 2, 1, "causal: true, output: concat_encoder"),
     ("everything_3", "jmt", 3, 2, EVERYTHING),
-    ("unnormalised_3", "jmt", 3, 1, "normalize: none"),
-    ("unnormalised_concat_encoder_2", "concat_encoder", 2, 1, "normalize: none"),
-    ("layernorm_2", "jmt", 2, 1, "normalize: layernorm"),
-    ("layernorm_concat_3", "concat", 3, 1, "normalize: layernorm"),
 )
 
 

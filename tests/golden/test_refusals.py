@@ -38,7 +38,6 @@ UNREAD = (
     (["modalities.video.front=tcn", "modalities.video.tcn_causal=false", "model.causal=true"],
      "against model.causal"),
     (["modalities.video.intra=concat_fc"], "intra has no effect on features of its own"),
-    (["model.normalize=none", "model.name=decision"], "normalize has no effect with model.name decision"),
     (["modalities.pair.of=[video, audio]", "modalities.pair.front=tcn"],
      "front has no effect beside of"),
     (["modalities.pair.of=[video, audio]", "model.modalities=[pair, audio]"],

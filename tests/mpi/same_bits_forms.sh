@@ -6,7 +6,7 @@
 forms=(--set virtual_shards=6 --set batch=18 --set model.layers=2 --set model.cross_weights=separate
        --set "model.branches=[-video<-noise, -joint<-audio]" --set model.cross_residual=true
        --set model.cross_ffn=true --set model.position=learned --set model.token_type=true
-       --set model.token=max --set model.causal=true --set model.normalize=layernorm --set model.dropout=0.2
+       --set model.token=max --set model.causal=true --set model.dropout=0.2
        --set model.modality_dropout=0.4 --set modalities.video.front=tcn --set modalities.video.tcn_blocks=2
        --set modalities.video.tcn_kernel=3 --set modalities.video.tcn_dropout=0.3)
 

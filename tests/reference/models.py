@@ -34,7 +34,6 @@ class Spec:
         self.heads, self.layers = model["heads"], model["layers"]
         self.head_hidden, self.token = model["head_hidden"], model["token"]
         self.head_dropout = model["head_dropout"]
-        self.normalize = "none" if self.model in ("unimodal", "decision") else model["normalize"]
         self.output, self.position = model["output"], model["position"]
         self.separate = model["cross_weights"] == "separate"
         self.residual, self.cross_ffn = model["cross_residual"], model["cross_ffn"]
@@ -177,8 +176,6 @@ def shapes(spec):
             else:
                 encoder(stream + ".intra", 1, d, False)
                 attention(stream + ".intra.attention")
-        if spec.normalize == "layernorm":
-            norm(stream + ".normalize", d)
     width = d
     if spec.model in ("jmt", "jmt_no_joint", "mt"):
         width = transformer()
@@ -441,10 +438,8 @@ def forward(p, spec, inputs, masks, dropout=None):
         x, mask = parts[0], torch.stack(there).any(dim=0)
         if len(parts) == 2:
             x = intra(p, spec, stream, parts, there, keep_or_drop)
-        if spec.normalize == "l2":
+        if spec.model not in ("unimodal", "decision"):
             x = x / x.norm(dim=2, keepdim=True).clamp_min(1e-12)
-        elif spec.normalize == "layernorm":
-            x = layer_norm(p, stream + ".normalize", x)
         streams.append(torch.where(mask[:, :, None], x, zero))
         valid.append(mask)
     masks = valid

@@ -19,8 +19,6 @@ const char *const case_models[] = {
     "name: jmt, token: concat, modalities: [a, c], cross_ffn: true",
     "name: jmt, layers: 2, cross_weights: separate, cross_residual: true, cross_ffn: true, "
     "position: learned, token_type: true, causal: true, dropout: 0.1, head_dropout: 0.2",
-    "name: jmt, normalize: layernorm",
-    "name: concat, normalize: none",
     "name: concat_att",
     "name: decision, head_dropout: 0.2",
     "name: concat, head_dropout: 0.5",

@@ -55,7 +55,7 @@ static const char every_key[] =
     "model: {name: mt, dim: 24, ff: 9, heads: 3, layers: 2, head_hidden: 5,\n"
     "  head_dropout: 0.25, modalities: [b, a], dropout: 0.125, modality_dropout: 0.5,\n"
     "  cross_weights: separate, branches: [b<-a], cross_residual: true, cross_ffn: true,\n"
-    "  position: learned, causal: true, normalize: layernorm}\n"
+    "  position: learned, causal: true}\n"
     "data: {path: /data/x, window: 6, stride: 4, standardize: none, permute_labels: true,\n"
     "  permute_within: person, prefetch: 5, shuffle_window: 77}\n"
     "split: {seed: 11, folds: 9, fold: 8, valid_fraction: .125, test_fraction: 0.5, "
