@@ -103,9 +103,25 @@ static status_t check_name(const char *name) {
     return STATUS_OK;
 }
 
+/* model.normalize: what is done to a stream before the model; masked rows are 0 afterwards. */
+static value_t normalized(graph_t *graph, const char *normalize, const char *modality, norm_t norm,
+                          const stream_t *stream) {
+    value_t x = stream->x;
+    if (strcmp(normalize, "l2") == 0) {
+        return graph_l2_normalize(graph, name_of("%s.normalize", modality).text, x, stream->mask);
+    }
+    if (strcmp(normalize, "layernorm") == 0) {
+        x = graph_layernorm(graph, name_of("%s.norm", modality).text, x, weight_of(norm.gain),
+                            weight_of(norm.bias));
+    }
+    return graph_mask_rows(graph, name_of("%s.mask", modality).text, x, stream->mask);
+}
+
 /* Parameters of all modalities first, then what is computed from them. */
 static status_t build_inputs(graph_t *graph, const config_t *config, const int64_t *dims,
-                             bool normalize, model_input_t *input) {
+                             const char *normalize, model_input_t *input) {
+    bool norms = strcmp(normalize, "layernorm") == 0;
+    norm_t norm[STREAMS_MAX];
     int indices[CONFIG_MODALITIES_MAX];
     input->count = model_modalities(config, indices);
     bool front[STREAMS_MAX];
@@ -121,6 +137,9 @@ static status_t build_inputs(graph_t *graph, const config_t *config, const int64
             projection[m] = linear_make(graph, name_of("%s.front", modality->name).text, dims[m],
                                         config->model.dim);
         }
+        norm[m] = norms
+                      ? norm_make(graph, name_of("%s.norm", modality->name).text, config->model.dim)
+                      : (norm_t){0};
     }
     for (int m = 0; m < input->count; m++) {
         stream_t *stream = &input->stream[m];
@@ -128,11 +147,7 @@ static status_t build_inputs(graph_t *graph, const config_t *config, const int64
             stream->x = linear_apply(graph, name_of("%s.front", input->name[m]).text, projection[m],
                                      stream->x, ACTIVATION_NONE);
         }
-        stream->x = normalize
-                        ? graph_l2_normalize(graph, name_of("%s.normalize", input->name[m]).text,
-                                             stream->x, stream->mask)
-                        : graph_mask_rows(graph, name_of("%s.mask", input->name[m]).text, stream->x,
-                                          stream->mask);
+        stream->x = normalized(graph, normalize, input->name[m], norm[m], stream);
     }
     return STATUS_OK;
 }
@@ -212,7 +227,8 @@ status_t model_build(const config_t *config, const int64_t *dims, graph_t **grap
         build_majority(graph, config, dims);
     } else {
         model_input_t input = {0};
-        status = build_inputs(graph, config, dims, !row->plain, &input);
+        status = build_inputs(graph, config, dims, row->plain ? "none" : config->model.normalize,
+                              &input);
         if (status == STATUS_OK) {
             value_t x = row->build(graph, config, &input);
             if (!row->own_heads) {

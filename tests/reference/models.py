@@ -24,6 +24,8 @@ class Spec:
         self.output, self.position = model["output"], model["position"]
         self.separate = model["cross_weights"] == "separate"
         self.residual, self.cross_ffn = model["cross_residual"], model["cross_ffn"]
+        self.joint, self.missing = model["joint"], model["missing"]
+        self.normalize, self.attn_form = model["normalize"], model["attn_form"]
         self.token_type, self.causal = model["token_type"], model["causal"]
         self.length = config["data"]["window"]
         branches = model["branches"]
@@ -110,7 +112,14 @@ def shapes(spec):
         chosen = branches(spec)
         used = {stream for branch in chosen for stream in branch}
         if spec.model == "jmt" and count in used:
-            linear("joint.projection", count * d, d)
+            if spec.missing == "learned":
+                for name in spec.modalities:
+                    out.append((name + ".missing.weight", (1, d)))
+            if spec.joint == "mlp":
+                linear("joint.linear1", count * d, spec.ff)
+                linear("joint.linear2", spec.ff, d)
+            elif spec.joint == "linear":
+                linear("joint.projection", count * d, d)
         for s, name in enumerate(spec.streams):
             if s in used:
                 encoder(name, spec.layers)
@@ -138,6 +147,8 @@ def shapes(spec):
     for name, dim, front in zip(spec.modalities, spec.dims, spec.fronts):
         if front:
             linear(name + ".front", dim, d)
+        if spec.normalize == "layernorm" and spec.model not in ("unimodal", "decision"):
+            norm(name + ".norm", d)
     width = d
     if spec.model in ("jmt", "jmt_no_joint", "mt"):
         width = transformer()
@@ -174,10 +185,11 @@ def keep(name, x):
     return x
 
 
-def attention(p, name, heads, query, key_value, valid, causal=False, dropout=keep, label=None):
+def attention(p, name, heads, query, key_value, valid, causal=False, dropout=keep, label=None,
+              literal=False):
     """Multi-head attention of query [N,Q,d] over key_value [N,K,d], valid [N,K]; causal: query i sees
     keys up to i; where no key is seen the attended value is 0 (the output projection's bias
-    remains)."""
+    remains). literal: softmax(K Q') V, rows by key, Q = K."""
     weight, bias = p[name + ".in_proj_weight"], p[name + ".in_proj_bias"]
     n, length, d = query.shape
 
@@ -187,7 +199,8 @@ def attention(p, name, heads, query, key_value, valid, causal=False, dropout=kee
         return y.reshape(n, x.shape[1], heads, d // heads).transpose(1, 2)
 
     q, k, v = project(query, 0), project(key_value, 1), project(key_value, 2)
-    scores = q @ k.transpose(2, 3) / math.sqrt(d // heads)
+    rows, columns = (k, q) if literal else (q, k)
+    scores = rows @ columns.transpose(2, 3) / math.sqrt(d // heads)
     seen = valid[:, None, None, :].expand(scores.shape)
     if causal:
         seen = seen & torch.ones(scores.shape[2:], dtype=torch.bool).tril()
@@ -261,12 +274,25 @@ def select(tokens, valid, rule):
 
 def cross_attention(p, spec, q, k, streams, mask, dropout):
     name, label = cross_name(spec, q, k), f"{spec.streams[q]}.cross.{spec.streams[k]}"
-    t = attention(p, name, spec.heads, streams[q], streams[k], mask, spec.causal, dropout, label)
+    t = attention(p, name, spec.heads, streams[q], streams[k], mask, spec.causal, dropout, label,
+                  spec.attn_form == "paper_literal")
     if spec.residual:
         t = layer_norm(p, name + ".norm1", streams[q] + t)
     if spec.cross_ffn:
         t = feed_forward(p, name, t, dropout, label + ".ffn")
     return t
+
+
+def joint_stream(p, spec, streams, masks):
+    if spec.missing == "learned":
+        streams = [torch.where(mask[:, :, None], x, p[name + ".missing.weight"])
+                   for name, x, mask in zip(spec.modalities, streams, masks)]
+    if spec.joint == "sum":
+        return torch.stack(streams).sum(dim=0)
+    joint = torch.cat(streams, dim=2)
+    if spec.joint == "mlp":
+        return linear(p, "joint.linear2", torch.relu(linear(p, "joint.linear1", joint)))
+    return linear(p, "joint.projection", joint)
 
 
 def transformer(p, spec, streams, masks, dropout):
@@ -276,15 +302,18 @@ def transformer(p, spec, streams, masks, dropout):
     used = {stream for branch in chosen for stream in branch}
     if spec.model == "jmt":
         masks = masks + [torch.stack(masks).any(dim=0)]
-        joint = torch.cat(streams, dim=2)
-        streams = streams + [linear(p, "joint.projection", joint) if len(streams) in used else None]
+        joint = joint_stream(p, spec, streams, masks) if len(streams) in used else None
+        streams = streams + [joint]
     streams = [encoder_over_time(p, spec, name, streams[s], masks[s], dropout) if s in used else None
                for s, name in enumerate(spec.streams)]
     tokens, valid = [], []
     for q, k in chosen:
-        tokens.append(cross_attention(p, spec, q, k, streams, masks[k], dropout))
-        some = masks[k].cummax(dim=1).values if spec.causal else masks[k].any(dim=1, keepdim=True)
-        valid.append(masks[q] & some)
+        queries, keys = masks[q], masks[k]
+        if spec.attn_form == "paper_literal":
+            queries = keys = masks[q] & masks[k]
+        tokens.append(cross_attention(p, spec, q, k, streams, keys, dropout))
+        some = keys.cummax(dim=1).values if spec.causal else keys.any(dim=1, keepdim=True)
+        valid.append(queries & some)
     if spec.model == "mt" or spec.output != "self_attention":
         beside = torch.cat([t * v[:, :, None] for t, v in zip(tokens, valid)], dim=2)
         if spec.model == "mt" or spec.output == "fc":
@@ -346,7 +375,10 @@ def forward(p, spec, inputs, masks, dropout=None):
         if front:
             x = linear(p, name + ".front", x)
         if spec.model not in ("unimodal", "decision"):
-            x = x / x.norm(dim=2, keepdim=True).clamp_min(1e-12)
+            if spec.normalize == "l2":
+                x = x / x.norm(dim=2, keepdim=True).clamp_min(1e-12)
+            elif spec.normalize == "layernorm":
+                x = layer_norm(p, name + ".norm", x)
         streams.append(torch.where(mask[:, :, None], x, torch.zeros((), dtype=x.dtype)))
     keep_or_drop = keep if dropout is None else dropout
     if spec.model == "decision":
