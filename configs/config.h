@@ -48,6 +48,10 @@ typedef struct config {
         char *cross_weights; /* shared_by_query | separate */
         char *position;      /* none | sinusoidal | learned */
         char *branches;      /* space-separated QUERY<-KEY, or each with a - before; "" all */
+        char *joint;         /* linear | mlp | sum; none is the model jmt_no_joint */
+        char *missing;       /* zeros | learned */
+        char *normalize;     /* l2 | none | layernorm */
+        char *attn_form;     /* standard | paper_literal */
         bool cross_residual, cross_ffn, token_type, causal;
         char *modalities; /* space-separated subset in order; "" all */
     } model;

@@ -18,6 +18,10 @@ static const reader_t readers[] = {
     {"model.token_type", "jmt jmt_no_joint", true},
     {"model.cross_weights", "jmt jmt_no_joint mt", false},
     {"model.branches", "jmt jmt_no_joint mt", false},
+    {"model.joint", "jmt", false},
+    {"model.missing", "jmt", false},
+    {"model.normalize", "jmt jmt_no_joint mt concat concat_att concat_encoder", false},
+    {"model.attn_form", "jmt jmt_no_joint mt", false},
     {"model.cross_residual", "jmt jmt_no_joint mt", false},
     {"model.cross_ffn", "jmt jmt_no_joint mt", false},
     {"model.position", "jmt jmt_no_joint mt concat_encoder", false},
@@ -135,6 +139,21 @@ static status_t check_branch_names(const fusion_t *fusion) {
     return STATUS_OK;
 }
 
+/* Settings of the joint stream need a branch with it. */
+static status_t check_joint_used(const fusion_t *fusion, bool used) {
+    static const char *const keys[] = {"model.joint", "model.missing"};
+    for (int i = 0; !used && i < ARRAY_LEN(keys); i++) {
+        const config_field_t *row = config_field_find(TABLE_MAIN, keys[i]);
+        if (!field_is_default(row, fusion->config)) {
+            return refuse(fusion, keys[i], "model.branches",
+                          text_format("%s has no effect: model.branches leaves no branch with "
+                                      "joint; keep one, or leave the default %s",
+                                      keys[i], row->initial));
+        }
+    }
+    return STATUS_OK;
+}
+
 static status_t check_branches(const fusion_t *fusion) {
     const config_t *config = fusion->config;
     int modalities = 0, left = 0;
@@ -163,13 +182,18 @@ static status_t check_branches(const fusion_t *fusion) {
             return refuse(fusion, "model.branches", "model.modalities", text);
         }
     }
-    return STATUS_OK;
+    return check_joint_used(fusion, streams == modalities || used[modalities]);
 }
 
 status_t config_check_fusion(const config_t *config, const config_origins_t *origins,
                              const char *name) {
     const fusion_t fusion = {config, origins, name};
     TRY(check_readers(&fusion));
+    if (strcmp(config->model.joint, "none") == 0) { /* one way to say it */
+        return refuse(&fusion, "model.joint", NULL,
+                      text_copy("a jmt without joint stream is a model of its own; set model.name: "
+                                "jmt_no_joint and leave model.joint at linear"));
+    }
     bool given = config->model.branches[0] != '\0' && config->modality_count > 0;
     return given ? check_branches(&fusion) : STATUS_OK;
 }

@@ -69,6 +69,7 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } toke
  *  tanh           x        tanh x
  *  softmax_gate   x,s      x * softmax(s), over the columns of each row; saved: the weights
  *  add_rows       x        row r plus row r % period of the weight [period, d]
+ *  fill_rows      x        x, with rows masked out set to the weight [d], which has their gradient
  *  add_waves      x        row r plus the sinusoidal encoding of position t = r % period over
  *                          sqrt(d): columns 2i and 2i+1 are sin and cos of t / 10000^(2i/d)
  */
@@ -88,6 +89,7 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } toke
     X(tanh)                                                                                        \
     X(softmax_gate)                                                                                \
     X(add_rows)                                                                                    \
+    X(fill_rows)                                                                                   \
     X(add_waves)
 
 #define OP_ENUM_(name) OP_##name,
@@ -226,8 +228,9 @@ typedef struct kernels {
 } kernels_t;
 
 /* Masks are bytes on every backend. */
-/* out[r] = any of in[i][r]; */
+/* out[r] = any of in[i][r]; all of in[i][r]. */
 void mask_any(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end);
+void mask_all(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end);
 /* Token k of row r is valid if query[k][r] is valid and any key[k] of r's group is (causal: any up
  * to r). out: rows*tokens per shard; rows = groups * length. */
 void mask_tokens(mask_t out, const mask_t *query, const mask_t *key, int tokens, int64_t groups,

@@ -4,16 +4,26 @@ static bool valid(const mask_t *mask, int shard, int64_t index) {
     return mask->data == NULL || mask->data[shard * mask->shard_stride + index] != 0;
 }
 
-void mask_any(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end) {
+/* The value that decides as soon as one input has it: true for any, false for all. */
+static void combine(mask_t out, const mask_t *in, int count, bool deciding, int shard_begin,
+                    int shard_end) {
     for (int s = shard_begin; s < shard_end; s++) {
         for (int64_t r = 0; r < out.count; r++) {
-            bool any = false;
-            for (int i = 0; i < count && !any; i++) {
-                any = valid(&in[i], s, r);
+            bool result = !deciding;
+            for (int i = 0; i < count && result != deciding; i++) {
+                result = valid(&in[i], s, r);
             }
-            out.data[s * out.shard_stride + r] = any;
+            out.data[s * out.shard_stride + r] = result;
         }
     }
+}
+
+void mask_any(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end) {
+    combine(out, in, count, true, shard_begin, shard_end);
+}
+
+void mask_all(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end) {
+    combine(out, in, count, false, shard_begin, shard_end);
 }
 
 void mask_tokens(mask_t out, const mask_t *query, const mask_t *key, int tokens, int64_t groups,

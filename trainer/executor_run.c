@@ -14,6 +14,8 @@ static void run_masks(executor_t *executor) {
         int shards = executor->config.shard_count;
         if (node->kind == MASK_ANY) {
             mask_any(executor->masks[m], a, node->count, 0, shards);
+        } else if (node->kind == MASK_ALL) {
+            mask_all(executor->masks[m], a, node->count, 0, shards);
         } else if (node->kind == MASK_TOKENS) {
             mask_tokens(executor->masks[m], a, b, node->count, executor->config.samples_per_shard,
                         node->causal, 0, shards);

@@ -220,6 +220,13 @@ value_t graph_add_layernorm(graph_t *graph, const char *name, value_t x, value_t
     return node->out;
 }
 
+value_t graph_layernorm(graph_t *graph, const char *name, value_t x, weight_t gain, weight_t bias) {
+    node_t *node = new_node(graph, OP_add_layernorm, name, &x, 1, info(graph, x)->rows,
+                            info(graph, x)->columns);
+    add_weights(graph, node, gain, bias);
+    return node->out;
+}
+
 static value_t unary(graph_t *graph, op_kind_t kind, const char *name, value_t x, row_mask_t mask) {
     expect(graph, name, mask == NO_MASK || graph->masks[mask].rows == info(graph, x)->rows,
            "mask and rows differ in length");
@@ -290,16 +297,30 @@ value_t graph_softmax_gate(graph_t *graph, const char *name, value_t x, value_t 
     return new_node(graph, OP_softmax_gate, name, in, 2, a->rows, a->columns)->out;
 }
 
+/* The only weight of the node that makes `out`. */
+static node_t *add_table(graph_t *graph, value_t out, parameter_t table) {
+    node_t *node = &graph->nodes[graph->values[out].producer];
+    node->weight[0] = weight_of(table);
+    node->weight_count = 1;
+    graph->values[out].learned = true;
+    return node;
+}
+
 value_t graph_add_rows(graph_t *graph, const char *name, value_t x, parameter_t table) {
     const parameter_node_t *rows = &graph->parameters[table];
     expect(graph, name, rows->columns == info(graph, x)->columns, "table and rows differ in width");
     expect(graph, name, info(graph, x)->rows % rows->rows == 0, "rows do not divide into tables");
     value_t out = unary(graph, OP_add_rows, name, x, NO_MASK);
-    node_t *node = &graph->nodes[graph->values[out].producer];
-    node->attributes.period = rows->rows;
-    node->weight[0] = weight_of(table);
-    node->weight_count = 1;
-    graph->values[out].learned = true;
+    add_table(graph, out, table)->attributes.period = rows->rows;
+    return out;
+}
+
+value_t graph_fill_rows(graph_t *graph, const char *name, value_t x, row_mask_t mask,
+                        parameter_t vector) {
+    expect(graph, name, graph->parameters[vector].count == info(graph, x)->columns,
+           "vector and rows differ in width");
+    value_t out = unary(graph, OP_fill_rows, name, x, mask);
+    add_table(graph, out, vector);
     return out;
 }
 
@@ -308,6 +329,17 @@ value_t graph_add_waves(graph_t *graph, const char *name, value_t x, int64_t per
     value_t out = unary(graph, OP_add_waves, name, x, NO_MASK);
     graph->nodes[graph->values[out].producer].attributes.period = period;
     return out;
+}
+
+value_t graph_sum(graph_t *graph, const char *name, const value_t *terms, int count) {
+    const value_info_t *first = info(graph, terms[0]);
+    for (int i = 0; i < count; i++) {
+        expect(graph, name,
+               info(graph, terms[i])->rows == first->rows &&
+                   info(graph, terms[i])->columns == first->columns,
+               "terms differ in shape");
+    }
+    return new_node(graph, OP_sum, name, terms, count, first->rows, first->columns)->out;
 }
 
 value_t graph_concat(graph_t *graph, const char *name, const value_t *parts, int count) {
@@ -361,13 +393,22 @@ value_t graph_columns(graph_t *graph, value_t x, int64_t begin, int64_t count) {
     return view;
 }
 
-row_mask_t graph_mask_any(graph_t *graph, const row_mask_t *masks, int count) {
+static row_mask_t combined_mask(graph_t *graph, mask_kind_t kind, const row_mask_t *masks,
+                                int count) {
     if (count == 1) {
         return masks[0];
     }
-    mask_node_t mask = {.kind = MASK_ANY, .count = count, .rows = graph->masks[masks[0]].rows};
+    mask_node_t mask = {.kind = kind, .count = count, .rows = graph->masks[masks[0]].rows};
     memcpy(mask.a, masks, (size_t)count * sizeof *masks);
     return new_mask(graph, mask);
+}
+
+row_mask_t graph_mask_any(graph_t *graph, const row_mask_t *masks, int count) {
+    return combined_mask(graph, MASK_ANY, masks, count);
+}
+
+row_mask_t graph_mask_all(graph_t *graph, const row_mask_t *masks, int count) {
+    return combined_mask(graph, MASK_ALL, masks, count);
 }
 
 row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const row_mask_t *keys,

@@ -60,6 +60,8 @@ value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, 
                         row_mask_t keys, int64_t groups, int64_t heads, bool causal);
 value_t graph_add_layernorm(graph_t *graph, const char *name, value_t x, value_t y, weight_t gain,
                             weight_t bias);
+/* Of one value: LN(x). */
+value_t graph_layernorm(graph_t *graph, const char *name, value_t x, weight_t gain, weight_t bias);
 value_t graph_l2_normalize(graph_t *graph, const char *name, value_t x, row_mask_t mask);
 value_t graph_mask_rows(graph_t *graph, const char *name, value_t x, row_mask_t mask);
 value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probability);
@@ -83,9 +85,13 @@ value_t graph_tanh(graph_t *graph, const char *name, value_t x);
 value_t graph_softmax_gate(graph_t *graph, const char *name, value_t x, value_t scores);
 /* A learned table [period, columns] added to every run of `period` rows. */
 value_t graph_add_rows(graph_t *graph, const char *name, value_t x, parameter_t table);
+/* Rows masked out become the learned vector. */
+value_t graph_fill_rows(graph_t *graph, const char *name, value_t x, row_mask_t mask,
+                        parameter_t vector);
 /* The sinusoidal encoding of row % period, over sqrt(columns). */
 value_t graph_add_waves(graph_t *graph, const char *name, value_t x, int64_t period);
 
+value_t graph_sum(graph_t *graph, const char *name, const value_t *terms, int count);
 /* Side by side: [rows, sum of columns]. */
 value_t graph_concat(graph_t *graph, const char *name, const value_t *parts, int count);
 /* Tokens of each row one below the other: parts [rows, d] become [rows * count, d]. */
@@ -100,6 +106,7 @@ int64_t graph_columns_of(const graph_t *graph, value_t x);
 value_t graph_columns(graph_t *graph, value_t x, int64_t begin, int64_t count);
 
 row_mask_t graph_mask_any(graph_t *graph, const row_mask_t *masks, int count);
+row_mask_t graph_mask_all(graph_t *graph, const row_mask_t *masks, int count);
 /* Validity of tokens (query k <- key k), jmt.md 5: the query's row and any key of the sample;
  * causal: any key up to that row. */
 row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const row_mask_t *keys,

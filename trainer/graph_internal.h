@@ -27,7 +27,7 @@ typedef struct value {
     bool learned;          /* depends on a parameter */
 } value_info_t;
 
-typedef enum { MASK_INPUT, MASK_ANY, MASK_TOKENS } mask_kind_t;
+typedef enum { MASK_INPUT, MASK_ANY, MASK_ALL, MASK_TOKENS } mask_kind_t;
 typedef struct mask_node {
     mask_kind_t kind;
     int input;

@@ -106,9 +106,17 @@ value_t attention_cross(graph_t *graph, const char *name, attention_t a, value_t
     return attend(graph, name, a, query, k, v, key_value.mask, groups);
 }
 
+value_t attention_literal(graph_t *graph, const char *name, attention_t a, value_t query,
+                          stream_t key_value) {
+    value_t packed = project(graph, name, "key_value", a, key_value.x, a.dim, 2 * a.dim);
+    value_t k = graph_columns(graph, packed, 0, a.dim);
+    value_t v = graph_columns(graph, packed, a.dim, a.dim);
+    return attend(graph, name, a, k, query, v, key_value.mask, 1);
+}
+
 /* --- encoder --------------------------------------------------------------------------------- */
 
-static norm_t norm_make(graph_t *graph, const char *name, int64_t dim) {
+norm_t norm_make(graph_t *graph, const char *name, int64_t dim) {
     return (norm_t){make(graph, name, "weight", dim, 0, constant(1.0)),
                     make(graph, name, "bias", dim, 0, constant(0.0))};
 }
@@ -205,7 +213,9 @@ cross_t cross_make(graph_t *graph, const char *name, const block_spec_t *spec, b
 value_t cross_apply(graph_t *graph, const char *name, const cross_t *cross, value_t query,
                     value_t projected, stream_t key_value) {
     const encoder_layer_t *layer = &cross->layer;
-    value_t t = attention_cross(graph, name, layer->attention, projected, key_value, 1);
+    value_t t = cross->literal
+                    ? attention_literal(graph, name, layer->attention, projected, key_value)
+                    : attention_cross(graph, name, layer->attention, projected, key_value, 1);
     if (cross->residual) {
         t = norm_apply(graph, name_of("%s.norm1", name).text, layer->norm1, query, t);
     }

@@ -64,6 +64,8 @@ typedef struct norm {
     parameter_t gain, bias;
 } norm_t;
 
+norm_t norm_make(graph_t *graph, const char *name, int64_t dim);
+
 /* Multi-head attention, packed projections: in_proj_weight [3d, d] rows Q, K, V (jmt.md 1.6.2). */
 typedef struct attention {
     int64_t dim, heads;
@@ -77,9 +79,13 @@ value_t attention_self(graph_t *graph, const char *name, attention_t attention, 
                        int64_t groups);
 /* The query projection of x: made once, used by every branch with this query stream. */
 value_t attention_query(graph_t *graph, const char *name, attention_t attention, value_t x);
-/* Queries already projected against keys and values of another stream, out-projection included. */
+/* Queries already projected against keys and values of another stream, out-projection included.
+ * literal: softmax(K Q') V as the paper writes it: rows belong to keys and weigh over queries
+ * (jmt.md 1.6.3); the mask is then that of steps where both streams are valid. */
 value_t attention_cross(graph_t *graph, const char *name, attention_t attention, value_t query,
                         stream_t key_value, int64_t groups);
+value_t attention_literal(graph_t *graph, const char *name, attention_t attention, value_t query,
+                          stream_t key_value);
 
 /* Post-norm transformer encoder: y = LN(x + MHA(x, x)); z = LN(y + W2 relu(W1 y + b1) + b2). */
 typedef struct encoder_layer {
@@ -98,14 +104,14 @@ encoder_t encoder_make(graph_t *graph, const char *name, const block_spec_t *spe
 value_t encoder_apply(graph_t *graph, const char *name, const encoder_t *encoder, stream_t x,
                       int64_t groups);
 
-/* A learned table of `rows` rows for graph_add_rows. */
+/* A learned table of `rows` rows for graph_add_rows, or of one for graph_fill_rows. */
 parameter_t table_make(graph_t *graph, const char *name, int64_t rows, int64_t dim);
 
 /* Cross-attention of streams (jmt.md 1.6.3) with what may stand around it (1.6.6):
  * t = MHA(q, k); residual: t = LN(q + t); feed_forward: t = LN(t + W2 relu(W1 t + b1) + b2). */
 typedef struct cross {
     encoder_layer_t layer; /* only the parts that are there */
-    bool residual, feed_forward;
+    bool residual, feed_forward, literal;
 } cross_t;
 cross_t cross_make(graph_t *graph, const char *name, const block_spec_t *spec, bool residual,
                    bool feed_forward);

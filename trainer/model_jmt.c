@@ -12,12 +12,22 @@
  * Heads follow in models.c. A masked step of a modality is 0 in (1), no key in (2) and (3), and
  * makes the tokens that query it invalid in (4); last is the last valid one (jmt.md 5).
  *
- * Settings may leave branches out of (3), give each its own weights and put the usual blocks around
- * it, and choose another (4); `jmt_no_joint` has no J, and `mt`, the vanilla multimodal transformer
- * (jmt.md 1.8), neither J nor (4) but z = W [t1; ...; tT] + b. */
+ * Settings may make J otherwise and put a learned vector where a modality is missing, leave out
+ * branches of (3), give each its own weights and the usual blocks around it, and choose another
+ * (4);
+ * `jmt_no_joint` has no J, and `mt`, the vanilla multimodal transformer (jmt.md 1.8), neither J nor
+ * (4) but z = W [t1; ...; tT] + b. */
 #include <string.h>
 
 #include "trainer/branches.h"
+
+typedef enum { JOINT_LINEAR, JOINT_MLP, JOINT_SUM } joint_kind_t;
+typedef struct joint {
+    joint_kind_t kind;
+    bool filled;
+    parameter_t missing[STREAMS_MAX]; /* what stands in J for a modality that is missing */
+    linear_t projection, hidden;
+} joint_t;
 
 /* Order of creation is that of jmt.md, appendix A. */
 typedef struct jmt {
@@ -25,7 +35,8 @@ typedef struct jmt {
     const char *name[STREAMS_MAX];
     branch_t branch[OP_INPUTS_MAX];
     bool separate;
-    linear_t projection;            /* (1) */
+    joint_t joint; /* (1) */
+    bool literal;
     encoder_t encoder[STREAMS_MAX]; /* (2) */
     cross_t cross[OP_INPUTS_MAX];   /* (3), by branch */
 } jmt_t;
@@ -62,8 +73,27 @@ static void make_cross(graph_t *graph, const config_t *config, const block_spec_
                                 ? jmt->cross[first]
                                 : cross_make(graph, cross_name(jmt, b).text, spec,
                                              config->model.cross_residual, config->model.cross_ffn);
+            jmt->cross[b].literal = jmt->literal;
         }
     }
+}
+
+static joint_t make_joint(graph_t *graph, const config_t *config, const jmt_t *jmt) {
+    int64_t dim = config->model.dim, hidden = config->model.ff, all = jmt->modalities * dim;
+    joint_t joint = {.filled = strcmp(config->model.missing, "learned") == 0};
+    for (int i = 0; joint.filled && i < jmt->modalities; i++) {
+        joint.missing[i] = table_make(graph, name_of("%s.missing", jmt->name[i]).text, 1, dim);
+    }
+    if (strcmp(config->model.joint, "sum") == 0) {
+        joint.kind = JOINT_SUM;
+    } else if (strcmp(config->model.joint, "mlp") == 0) {
+        joint.kind = JOINT_MLP;
+        joint.hidden = linear_make(graph, "joint.linear1", all, hidden);
+        joint.projection = linear_make(graph, "joint.linear2", hidden, dim);
+    } else {
+        joint.projection = linear_make(graph, "joint.projection", all, dim);
+    }
+    return joint;
 }
 
 static jmt_t make_parameters(graph_t *graph, const config_t *config, const model_input_t *input,
@@ -72,11 +102,11 @@ static jmt_t make_parameters(graph_t *graph, const config_t *config, const model
     jmt_t jmt = {.modalities = input->count, .streams = input->count + joint};
     memcpy(jmt.name, input->name, sizeof jmt.name);
     jmt.name[jmt.modalities] = JOINT_NAME;
+    jmt.literal = strcmp(config->model.attn_form, "paper_literal") == 0;
     jmt.separate = strcmp(config->model.cross_weights, "separate") == 0;
     jmt.branches = list_branches(config, jmt.name, jmt.modalities, joint, jmt.branch);
     if (joint && in_use(&jmt, jmt.modalities)) {
-        jmt.projection =
-            linear_make(graph, "joint.projection", jmt.modalities * spec.dim, spec.dim);
+        jmt.joint = make_joint(graph, config, &jmt);
     }
     for (int s = 0; s < jmt.streams; s++) {
         if (in_use(&jmt, s)) {
@@ -89,8 +119,30 @@ static jmt_t make_parameters(graph_t *graph, const config_t *config, const model
 
 /* (1) */
 static stream_t joint_stream(graph_t *graph, const jmt_t *jmt, const model_input_t *input) {
-    stream_t all = concat_streams(graph, "joint.concat", input->stream, input->count);
-    all.x = linear_apply(graph, "joint.projection", jmt->projection, all.x, ACTIVATION_NONE);
+    const joint_t *joint = &jmt->joint;
+    stream_t part[STREAMS_MAX];
+    value_t x[STREAMS_MAX];
+    row_mask_t mask[STREAMS_MAX];
+    for (int i = 0; i < input->count; i++) {
+        part[i] = input->stream[i];
+        if (joint->filled) {
+            part[i].x = graph_fill_rows(graph, name_of("%s.missing", input->name[i]).text,
+                                        part[i].x, part[i].mask, joint->missing[i]);
+        }
+        x[i] = part[i].x;
+        mask[i] = part[i].mask;
+    }
+    if (joint->kind == JOINT_SUM) {
+        return (stream_t){graph_sum(graph, "joint.sum", x, input->count),
+                          graph_mask_any(graph, mask, input->count)};
+    }
+    stream_t all = concat_streams(graph, "joint.concat", part, input->count);
+    bool deep = joint->kind == JOINT_MLP;
+    if (deep) {
+        all.x = linear_apply(graph, "joint.linear1", joint->hidden, all.x, ACTIVATION_RELU);
+    }
+    all.x = linear_apply(graph, deep ? "joint.linear2" : "joint.projection", joint->projection,
+                         all.x, ACTIVATION_NONE);
     return all;
 }
 
@@ -113,10 +165,14 @@ static void cross_attend(graph_t *graph, const jmt_t *jmt, const stream_t *strea
     for (int b = 0; b < jmt->branches; b++) {
         int q = jmt->branch[b].query, k = jmt->branch[b].key;
         tokens_out->name[b] = name_of("%s.cross.%s", jmt->name[q], jmt->name[k]);
+        stream_t key = stream[k];
+        if (jmt->literal) { /* a step counts where both have it */
+            key.mask = graph_mask_all(graph, (row_mask_t[]){stream[q].mask, key.mask}, 2);
+        }
         tokens_out->x[b] = cross_apply(graph, tokens_out->name[b].text, &jmt->cross[b], stream[q].x,
-                                       query[b], stream[k]);
-        tokens_out->query[b] = stream[q].mask;
-        tokens_out->key[b] = stream[k].mask;
+                                       query[b], key);
+        tokens_out->query[b] = jmt->literal ? key.mask : stream[q].mask;
+        tokens_out->key[b] = key.mask;
     }
 }
 

@@ -90,11 +90,6 @@ static status_t check_name(const char *name) {
     return STATUS_OK;
 }
 
-static value_t condition(graph_t *graph, const char *name, stream_t x, bool normalize) {
-    return normalize ? graph_l2_normalize(graph, name_of("%s.normalize", name).text, x.x, x.mask)
-                     : graph_mask_rows(graph, name_of("%s.mask", name).text, x.x, x.mask);
-}
-
 /* A stream of the model: one modality behind its front, or two and what joins them. */
 typedef struct source {
     const modality_config_t *modality, *part[INTRA_PARTS]; /* part[0]: itself, if it is not made */
@@ -102,11 +97,28 @@ typedef struct source {
     front_t front[INTRA_PARTS];
     stream_t x[INTRA_PARTS];
     intra_t intra;
+    const char *normalize; /* l2 | none | layernorm */
+    norm_t norm;           /* layernorm */
 } source_t;
+
+/* model.normalize: what is done to a stream before the model; masked rows are 0 afterwards. */
+static value_t normalized(graph_t *graph, const source_t *source, const stream_t *stream) {
+    const char *modality = source->modality->name, *normalize = source->normalize;
+    norm_t norm = source->norm;
+    value_t x = stream->x;
+    if (strcmp(normalize, "l2") == 0) {
+        return graph_l2_normalize(graph, name_of("%s.normalize", modality).text, x, stream->mask);
+    }
+    if (strcmp(normalize, "layernorm") == 0) {
+        x = graph_layernorm(graph, name_of("%s.norm", modality).text, x, weight_of(norm.gain),
+                            weight_of(norm.bias));
+    }
+    return graph_mask_rows(graph, name_of("%s.mask", modality).text, x, stream->mask);
+}
 
 /* dims: of this source's parts. */
 static status_t make_source(graph_t *graph, const config_t *config, int index, const int64_t *dims,
-                            source_t *source) {
+                            const char *normalize, source_t *source) {
     int parts[INTRA_PARTS] = {index, index};
     bool made = config_parts(config, index, parts);
     source->modality = &config->modalities[index];
@@ -121,10 +133,15 @@ static status_t make_source(graph_t *graph, const config_t *config, int index, c
     if (made) {
         source->intra = intra_make(graph, config, source->modality);
     }
+    source->normalize = normalize;
+    if (strcmp(normalize, "layernorm") == 0) {
+        source->norm =
+            norm_make(graph, name_of("%s.norm", source->modality->name).text, config->model.dim);
+    }
     return STATUS_OK;
 }
 
-static stream_t apply_source(graph_t *graph, const source_t *source, bool normalize) {
+static stream_t apply_source(graph_t *graph, const source_t *source) {
     stream_t x[INTRA_PARTS];
     for (int i = 0; i < source->part_count; i++) {
         x[i] = source->x[i];
@@ -132,28 +149,28 @@ static stream_t apply_source(graph_t *graph, const source_t *source, bool normal
     }
     const char *name = source->modality->name;
     stream_t stream = source->part_count > 1 ? intra_apply(graph, name, &source->intra, x) : x[0];
-    stream.x = condition(graph, name, stream, normalize);
+    stream.x = normalized(graph, source, &stream);
     return stream;
 }
 
 /* Parameters of all modalities first, then what is computed from them. */
 static status_t build_streams(graph_t *graph, const config_t *config, const int64_t *dims,
-                              bool normalize, source_t *sources, model_input_t *input) {
+                              const char *normalize, source_t *sources, model_input_t *input) {
     int indices[CONFIG_MODALITIES_MAX];
     input->count = config_streams(config, indices);
     for (int m = 0; m < input->count; m++) {
-        TRY(make_source(graph, config, indices[m], dims, &sources[m]));
+        TRY(make_source(graph, config, indices[m], dims, normalize, &sources[m]));
         dims += sources[m].part_count;
     }
     for (int m = 0; m < input->count; m++) {
         input->name[m] = sources[m].modality->name;
-        input->stream[m] = apply_source(graph, &sources[m], normalize);
+        input->stream[m] = apply_source(graph, &sources[m]);
     }
     return STATUS_OK;
 }
 
 static status_t build_inputs(graph_t *graph, const config_t *config, const int64_t *dims,
-                             bool normalize, model_input_t *input) {
+                             const char *normalize, model_input_t *input) {
     source_t *sources = alloc_zero(STREAMS_MAX, sizeof *sources);
     status_t status = build_streams(graph, config, dims, normalize, sources, input);
     free(sources);
@@ -235,7 +252,8 @@ status_t model_build(const config_t *config, const int64_t *dims, graph_t **grap
         build_majority(graph, config, dims);
     } else {
         model_input_t input = {0};
-        status = build_inputs(graph, config, dims, !row->plain, &input);
+        status = build_inputs(graph, config, dims, row->plain ? "none" : config->model.normalize,
+                              &input);
         if (status == STATUS_OK) {
             value_t x = row->build(graph, config, &input);
             if (!row->own_heads) {

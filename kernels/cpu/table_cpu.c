@@ -17,6 +17,7 @@
     OP_PROTOTYPES(tanh, isa_suffix)                                                                \
     OP_PROTOTYPES(softmax_gate, isa_suffix)                                                        \
     OP_PROTOTYPES(add_rows, isa_suffix)                                                            \
+    OP_PROTOTYPES(fill_rows, isa_suffix)                                                           \
     OP_PROTOTYPES(add_waves, isa_suffix)                                                           \
     TABLE_PROTOTYPES(isa_suffix)
 
@@ -35,7 +36,7 @@
                             OP_ROW(concat, isa_suffix) OP_ROW(select_token, isa_suffix)            \
                                 OP_ROW(dropout, isa_suffix) OP_ROW(sum, isa_suffix)                \
                                     OP_ROW(tanh, isa_suffix) OP_ROW(softmax_gate, isa_suffix)      \
-                                        OP_ROW(add_rows, isa_suffix)                               \
+                                        OP_ROW(add_rows, isa_suffix) OP_ROW(fill_rows, isa_suffix) \
                                             OP_ROW(add_waves, isa_suffix)},                        \
         TABLE_REST(isa_suffix),                                                                    \
     }

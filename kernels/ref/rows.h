@@ -23,6 +23,7 @@
 #define WEIGHTS_tanh(function)          NULL
 #define WEIGHTS_softmax_gate(function)  NULL
 #define WEIGHTS_add_rows(function)      function
+#define WEIGHTS_fill_rows(function)     function
 #define WEIGHTS_add_waves(function)     NULL
 
 #define OP_PROTOTYPES(name, suffix)                                                                \

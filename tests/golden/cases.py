@@ -136,7 +136,10 @@ def masked():
     table = [("jmt", count, token, 1) for count in (1, 2, 3, 4) for token in ("last", "mean")]
     table += [("jmt", 3, "last", 2), ("mt", 2, "last", 1), ("mt", 3, "last", 2),
               ("concat", 3, "last", 1), ("concat_encoder", 3, "last", 2),
-              ("unimodal", 1, "last", 1)]
+              ("unimodal", 1, "last", 1), ("mt", 4, "last", 1), ("concat", 2, "last", 1),
+              ("concat", 4, "last", 1), ("concat", 1, "last", 1), ("concat_encoder", 4, "last", 1),
+              ("jmt_no_joint", 4, "last", 1), ("decision", 4, "last", 1),
+              ("concat_att", 4, "last", 1), ("mt", 2, "last", 2), ("mt", 3, "last", 1)]
     cases = []
     for number, (model, count, token, layers) in enumerate(table):
         name = f"masked_{model}_{count}_{token}_{layers}"
@@ -180,6 +183,23 @@ VARIANTS = (
     ("causal_concat_encoder_2", "concat_encoder", 2, 2, "causal: true"),
     ("causal_output_encoder_2", "jmt", 2, 1, "causal: true, output: concat_encoder"),
     ("everything_3", "jmt", 3, 2, EVERYTHING),
+    ("joint_mlp_3", "jmt", 3, 1, "joint: mlp"),
+    ("joint_mlp_1", "jmt", 1, 1, "joint: mlp"),
+    ("joint_sum_2", "jmt", 2, 1, "joint: sum"),
+    ("joint_sum_1", "jmt", 1, 1, "joint: sum"),
+    ("missing_2", "jmt", 2, 1, "missing: learned"),
+    ("missing_mlp_4", "jmt", 4, 1, "missing: learned, joint: mlp"),
+    ("missing_sum_causal_3", "jmt", 3, 1, "missing: learned, joint: sum, causal: true"),
+    ("unnormalized_2", "jmt", 2, 1, "normalize: none"),
+    ("unnormalized_concat_3", "concat", 3, 1, "normalize: none"),
+    ("layernorm_3", "jmt", 3, 1, "normalize: layernorm"),
+    ("layernorm_mt_2", "mt", 2, 1, "normalize: layernorm"),
+    ("layernorm_concat_att_2", "concat_att", 2, 1, "normalize: layernorm"),
+    ("literal_2", "jmt", 2, 1, "attn_form: paper_literal"),
+    ("literal_no_joint_3", "jmt_no_joint", 3, 1, "attn_form: paper_literal"),
+    ("literal_causal_mt_2", "mt", 2, 1, "attn_form: paper_literal, causal: true"),
+    ("literal_everything_3", "jmt", 3, 2, "attn_form: paper_literal, cross_weights: separate, "
+     "cross_residual: true, cross_ffn: true, joint: mlp, missing: learned, normalize: layernorm"),
 )
 
 

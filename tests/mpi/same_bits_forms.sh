@@ -31,6 +31,23 @@ for setting in model.dropout model.modality_dropout modalities.video.tcn_dropout
     [ -n "$(hash_of "$work/no-$setting")" ] && [ "$(hash_of "$work/no-$setting")" != "$(hash_of "$work/r1")" ]
     report $? "$setting takes part"
 done
+
+# The remaining ones: other joint representation, normalisation, attention; missing modalities.
+other=(--set virtual_shards=6 --set batch=18 --set model.joint=mlp --set model.missing=learned
+       --set model.normalize=layernorm --set model.attn_form=paper_literal --set model.modality_dropout=0.4)
+for ranks in 1 2 3; do
+    run $ranks train "${tiny[@]}" "${other[@]}" --run "$work/other-$ranks" --steps 5
+    report $? "joint, missing, normalize, attn_form: 5 steps on $ranks"
+done
+for ranks in 2 3; do
+    check "they on R=$ranks" same "$(hash_of "$work/other-1")" "$(hash_of "$work/other-$ranks")"
+done
+for setting in joint=sum joint=linear missing=zeros normalize=none normalize=l2 attn_form=standard; do
+    run 2 train "${tiny[@]}" "${other[@]}" --run "$work/other-$setting" --steps 5 --set model.$setting
+    [ -n "$(hash_of "$work/other-$setting")" ] &&
+        [ "$(hash_of "$work/other-$setting")" != "$(hash_of "$work/other-1")" ]
+    report $? "model.$setting is another model"
+done
 for model in concat_att decision; do
     for ranks in 1 3; do
         run $ranks train "${tiny[@]}" --run "$work/$model-$ranks" --steps 4 --set model.name=$model \

@@ -37,6 +37,8 @@ class Spec:
         self.output, self.position = model["output"], model["position"]
         self.separate = model["cross_weights"] == "separate"
         self.residual, self.cross_ffn = model["cross_residual"], model["cross_ffn"]
+        self.joint, self.missing = model["joint"], model["missing"]
+        self.normalize, self.attn_form = model["normalize"], model["attn_form"]
         self.token_type, self.causal = model["token_type"], model["causal"]
         self.length = config["data"]["window"]
         branches = model["branches"]
@@ -139,7 +141,14 @@ def shapes(spec):
         chosen = branches(spec)
         used = {stream for branch in chosen for stream in branch}
         if spec.model == "jmt" and count in used:
-            linear("joint.projection", count * d, d)
+            if spec.missing == "learned":
+                for name in spec.modalities:
+                    out.append((name + ".missing.weight", (1, d)))
+            if spec.joint == "mlp":
+                linear("joint.linear1", count * d, spec.ff)
+                linear("joint.linear2", spec.ff, d)
+            elif spec.joint == "linear":
+                linear("joint.projection", count * d, d)
         for s, name in enumerate(spec.streams):
             if s in used:
                 encoder(name, spec.layers)
@@ -176,6 +185,8 @@ def shapes(spec):
             else:
                 encoder(stream + ".intra", 1, d, False)
                 attention(stream + ".intra.attention")
+        if spec.normalize == "layernorm":
+            norm(stream + ".norm", d)
     width = d
     if spec.model in ("jmt", "jmt_no_joint", "mt"):
         width = transformer()
@@ -212,10 +223,11 @@ def keep(name, x):
     return x
 
 
-def attention(p, name, heads, query, key_value, valid, causal=False, dropout=keep, label=None):
+def attention(p, name, heads, query, key_value, valid, causal=False, dropout=keep, label=None,
+              literal=False):
     """Multi-head attention of query [N,Q,d] over key_value [N,K,d], valid [N,K]; causal: query i sees
     keys up to i; where no key is seen the attended value is 0 (the output projection's bias
-    remains)."""
+    remains). literal: softmax(K Q') V, rows by key, Q = K."""
     weight, bias = p[name + ".in_proj_weight"], p[name + ".in_proj_bias"]
     n, length, d = query.shape
 
@@ -225,7 +237,8 @@ def attention(p, name, heads, query, key_value, valid, causal=False, dropout=kee
         return y.reshape(n, x.shape[1], heads, d // heads).transpose(1, 2)
 
     q, k, v = project(query, 0), project(key_value, 1), project(key_value, 2)
-    scores = q @ k.transpose(2, 3) / math.sqrt(d // heads)
+    rows, columns = (k, q) if literal else (q, k)
+    scores = rows @ columns.transpose(2, 3) / math.sqrt(d // heads)
     seen = valid[:, None, None, :].expand(scores.shape)
     if causal:
         seen = seen & torch.ones(scores.shape[2:], dtype=torch.bool).tril()
@@ -325,12 +338,25 @@ def select(tokens, valid, rule):
 
 def cross_attention(p, spec, q, k, streams, mask, dropout):
     name, label = cross_name(spec, q, k), f"{spec.streams[q]}.cross.{spec.streams[k]}"
-    t = attention(p, name, spec.heads, streams[q], streams[k], mask, spec.causal, dropout, label)
+    t = attention(p, name, spec.heads, streams[q], streams[k], mask, spec.causal, dropout, label,
+                  spec.attn_form == "paper_literal")
     if spec.residual:
         t = layer_norm(p, name + ".norm1", streams[q] + t)
     if spec.cross_ffn:
         t = feed_forward(p, name, t, dropout, label + ".ffn")
     return t
+
+
+def joint_stream(p, spec, streams, masks):
+    if spec.missing == "learned":
+        streams = [torch.where(mask[:, :, None], x, p[name + ".missing.weight"])
+                   for name, x, mask in zip(spec.modalities, streams, masks)]
+    if spec.joint == "sum":
+        return torch.stack(streams).sum(dim=0)
+    joint = torch.cat(streams, dim=2)
+    if spec.joint == "mlp":
+        return linear(p, "joint.linear2", torch.relu(linear(p, "joint.linear1", joint)))
+    return linear(p, "joint.projection", joint)
 
 
 def transformer(p, spec, streams, masks, dropout):
@@ -340,15 +366,18 @@ def transformer(p, spec, streams, masks, dropout):
     used = {stream for branch in chosen for stream in branch}
     if spec.model == "jmt":
         masks = masks + [torch.stack(masks).any(dim=0)]
-        joint = torch.cat(streams, dim=2)
-        streams = streams + [linear(p, "joint.projection", joint) if len(streams) in used else None]
+        joint = joint_stream(p, spec, streams, masks) if len(streams) in used else None
+        streams = streams + [joint]
     streams = [encoder_over_time(p, spec, name, streams[s], masks[s], dropout) if s in used else None
                for s, name in enumerate(spec.streams)]
     tokens, valid = [], []
     for q, k in chosen:
-        tokens.append(cross_attention(p, spec, q, k, streams, masks[k], dropout))
-        some = masks[k].cummax(dim=1).values if spec.causal else masks[k].any(dim=1, keepdim=True)
-        valid.append(masks[q] & some)
+        queries, keys = masks[q], masks[k]
+        if spec.attn_form == "paper_literal":
+            queries = keys = masks[q] & masks[k]
+        tokens.append(cross_attention(p, spec, q, k, streams, keys, dropout))
+        some = keys.cummax(dim=1).values if spec.causal else keys.any(dim=1, keepdim=True)
+        valid.append(queries & some)
     if spec.model == "mt" or spec.output != "self_attention":
         beside = torch.cat([t * v[:, :, None] for t, v in zip(tokens, valid)], dim=2)
         if spec.model == "mt" or spec.output == "fc":
@@ -439,7 +468,10 @@ def forward(p, spec, inputs, masks, dropout=None):
         if len(parts) == 2:
             x = intra(p, spec, stream, parts, there, keep_or_drop)
         if spec.model not in ("unimodal", "decision"):
-            x = x / x.norm(dim=2, keepdim=True).clamp_min(1e-12)
+            if spec.normalize == "l2":
+                x = x / x.norm(dim=2, keepdim=True).clamp_min(1e-12)
+            elif spec.normalize == "layernorm":
+                x = layer_norm(p, stream + ".norm", x)
         streams.append(torch.where(mask[:, :, None], x, zero))
         valid.append(mask)
     masks = valid
@@ -496,84 +528,3 @@ def loss_of(spec, outputs, targets):
                                    label_smoothing=target["label_smoothing"])
         total = total + target["weight"] * loss
     return total
-
-
-# --- the reference judged by PyTorch's own modules ------------------------------------------------
-
-def self_check():
-    """Attention and encoder layer against torch.nn, so that a slip here is not blamed on others."""
-    torch.manual_seed(3)
-    d, heads, ff = 12, 3, 7
-    theirs = torch.nn.TransformerEncoderLayer(d, heads, ff, dropout=0.0, batch_first=True).double()
-    for parameter in theirs.parameters():
-        torch.nn.init.normal_(parameter)
-    state = theirs.state_dict()
-    p = {"x.encoder.0." + name.replace("self_attn", "attention"): value
-         for name, value in state.items()}
-    x = torch.randn(4, 5, d, dtype=torch.float64)
-    valid = torch.rand(4, 5) > 0.3
-    valid[:, 0] = True
-    want = theirs(x, src_key_padding_mask=~valid)
-    got = encoder(p, "x", 1, heads, x, valid)
-    error = float(((want - got).norm() / want.norm()).detach())
-    if error > 1e-13:
-        raise AssertionError(f"encoder differs from torch.nn by {error}")
-    return error
-
-
-class TcnBlock(torch.nn.Module):
-    """Bai, Kolter and Koltun (2018) with leaky ReLU, from PyTorch's own parts."""
-
-    def __init__(self, tcn, inputs, outputs, dilation):
-        super().__init__()
-        span = (tcn.kernel - 1) * dilation
-        self.before, self.after = (span, 0) if tcn.causal else (span // 2, span - span // 2)
-
-        def conv(width):
-            return torch.nn.utils.weight_norm( # the parametrised one names its tensors otherwise
-                torch.nn.Conv1d(width, outputs, tcn.kernel, dilation=dilation, dtype=torch.float64))
-
-        self.conv1, self.conv2 = conv(inputs), conv(outputs)
-        self.downsample = torch.nn.Conv1d(inputs, outputs, 1) if inputs != outputs else None
-
-    def forward(self, x):
-        y = x
-        for conv in (self.conv1, self.conv2):
-            y = F.leaky_relu(conv(F.pad(y, (self.before, self.after))))
-        return F.leaky_relu(y + (x if self.downsample is None else self.downsample(x)))
-
-
-def tcn_check():
-    """Front, parameter names and shapes, gradients, and that g begins as |v|, against torch.nn; and a
-    masked step, which all layers see as 0, against a sample that ends before it."""
-    torch.manual_seed(4)
-    worst = 0.0
-    for causal, kernel in ((True, 5), (False, 3), (False, 4)):
-        tcn = Tcn({"tcn_blocks": 3, "tcn_kernel": kernel, "tcn_causal": causal, "tcn_dropout": 0.0})
-        theirs = torch.nn.Sequential(*(TcnBlock(tcn, 6 if b == 0 else 4, 4, 2 ** b)
-                                       for b in range(3))).double()
-        for block in theirs:
-            norm = block.conv1.weight_v.flatten(1).norm(dim=1).reshape(-1, 1, 1)
-            worst = max(worst, float((block.conv1.weight_g - norm).detach().abs().max()))
-        for parameter in theirs.parameters():
-            torch.nn.init.normal_(parameter)
-        names = dict(theirs.named_parameters())
-        p = {"x." + name: value.detach().clone().requires_grad_() for name, value in names.items()}
-        x = torch.randn(3, 7, 6, dtype=torch.float64)
-        mask = torch.ones(3, 7, dtype=torch.bool)
-        want = theirs(x.transpose(1, 2)).transpose(1, 2)
-        got = tcn_front(p, "x", tcn, x, mask)
-        want.cos().sum().backward()
-        got.cos().sum().backward()
-        pairs = [(want, got)] + [(value.grad, p["x." + name].grad) for name, value in names.items()]
-        mask[:, 5:] = False
-        pairs.append((tcn_front(p, "x", tcn, x[:, :5], mask[:, :5]),
-                      tcn_front(p, "x", tcn, x, mask)[:, :5]))
-        worst = max([worst] + [float(((a - b).norm() / a.norm()).detach()) for a, b in pairs])
-    if worst > 1e-12:
-        raise AssertionError(f"the TCN differs from torch.nn by {worst}")
-    return worst
-
-
-if __name__ == "__main__":
-    print(json.dumps({"encoder_against_torch_nn": self_check(), "tcn_against_torch_nn": tcn_check()}))

@@ -19,6 +19,9 @@ const char *const case_models[] = {
     "name: jmt, token: concat, modalities: [a, c], cross_ffn: true",
     "name: jmt, layers: 2, cross_weights: separate, cross_residual: true, cross_ffn: true, "
     "position: learned, token_type: true, causal: true, dropout: 0.1, head_dropout: 0.2",
+    "name: jmt, joint: mlp, missing: learned, normalize: layernorm",
+    "name: jmt, joint: sum, missing: learned, normalize: none, modalities: [b, a]",
+    "name: jmt_no_joint, attn_form: paper_literal, cross_residual: true, causal: true",
     "name: concat_att",
     "name: decision, head_dropout: 0.2",
     "name: concat, head_dropout: 0.5",

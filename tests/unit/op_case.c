@@ -100,8 +100,9 @@ static void weights_open(op_case_t *test) {
         test->weight_count[0] = d->out.cols * d->in[0].cols * d->attributes.taps;
         test->weight_count[2] = d->out.cols;
     }
-    if (d->kind == OP_add_rows) {
-        test->weight_count[0] = d->attributes.period * d->out.cols;
+    if (d->kind == OP_add_rows || d->kind == OP_fill_rows) {
+        int64_t rows = d->kind == OP_add_rows ? d->attributes.period : 1;
+        test->weight_count[0] = rows * d->out.cols;
         test->weight_count[1] = 0;
     }
     for (int w = 0; w < OP_WEIGHTS_MAX; w++) {

@@ -55,7 +55,7 @@ static const char every_key[] =
     "model: {name: mt, dim: 24, ff: 9, heads: 3, layers: 2, head_hidden: 5,\n"
     "  head_dropout: 0.25, modalities: [b, a], dropout: 0.125, modality_dropout: 0.5,\n"
     "  cross_weights: separate, branches: [b<-a], cross_residual: true, cross_ffn: true,\n"
-    "  position: learned, causal: true}\n"
+    "  position: learned, causal: true, normalize: layernorm, attn_form: paper_literal}\n"
     "data: {path: /data/x, window: 6, stride: 4, standardize: none, permute_labels: true,\n"
     "  permute_within: person, prefetch: 5, shuffle_window: 77}\n"
     "split: {seed: 11, folds: 9, fold: 8, valid_fraction: .125, test_fraction: 0.5, "
@@ -132,12 +132,22 @@ static void every_member_gets_its_own_key(void **state) {
     assert_string_equal(config->model.cross_weights, "separate");
     assert_string_equal(config->model.branches, "b<-a");
     assert_string_equal(config->model.position, "learned");
+    assert_string_equal(config->model.normalize, "layernorm");
+    assert_string_equal(config->model.attn_form, "paper_literal");
     assert_true(config->model.cross_residual && config->model.cross_ffn && config->model.causal);
     check_sections(config);
     config_free(config);
     config = parse("model: {output: self_attention, token: mean, token_type: true}\n");
     assert_string_equal(config->model.token, "mean");
     assert_true(config->model.token_type);
+    assert_string_equal(config->model.joint, "linear");
+    assert_string_equal(config->model.missing, "zeros");
+    config_free(config);
+    config = parse("model: {joint: mlp, missing: learned}\n");
+    assert_string_equal(config->model.joint, "mlp");
+    assert_string_equal(config->model.missing, "learned");
+    assert_string_equal(config->model.normalize, "l2");
+    assert_string_equal(config->model.attn_form, "standard");
     config_free(config);
     config = parse("model.output: fc\n");
     assert_string_equal(config->model.output, "fc");

@@ -187,6 +187,25 @@ static void forms_of_the_fusion(void **state) {
         {DATA "model: {name: jmt_no_joint, modalities: a}\n",
          ":3:41: model jmt_no_joint needs at least 2 modalities and has 1; use model.name: jmt or "
          "unimodal, or add a modality"},
+        {DATA "model: {joint: none}\n", ":3:16: a jmt without joint stream is a model of its own; "
+                                        "set model.name: jmt_no_joint and "
+                                        "leave model.joint at linear"},
+        {DATA "model: {name: jmt_no_joint, joint: mlp}\n",
+         ":3:36: model.joint has no effect with model.name jmt_no_joint; remove it, or leave its "
+         "default linear"},
+        {DATA "model: {name: mt, missing: learned}\n",
+         ":3:28: model.missing has no effect with model.name mt; remove it, or leave its default "
+         "zeros"},
+        {DATA "model: {name: decision, normalize: none}\n",
+         ":3:36: model.normalize has no effect with model.name decision; remove it, or leave its "
+         "default l2"},
+        {DATA "model: {name: concat_encoder, attn_form: paper_literal}\n",
+         ":3:42: model.attn_form has no effect with model.name concat_encoder; remove it, or leave "
+         "its default standard"},
+        {DATA "model: {missing: learned, branches: [a<-b, b<-a]}\n",
+         ":3:37: model.missing has no effect: model.branches leaves no branch with joint; keep "
+         "one, "
+         "or leave the default zeros"},
         {"modalities: {a: {}, b: {}, c: {}}\ntargets: {x: {}}\nmodel: {name: mt, branches: "
          "[b<-a]}\n",
          ":3:29: model.branches leaves c out of every branch; keep one with it, or take it out of "

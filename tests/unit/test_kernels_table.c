@@ -13,8 +13,8 @@ static void check_full(const kernels_t *kernels, const char *backend, dtype_t dt
         const op_row_t *row = &kernels->ops[i];
         assert_true(row->plan != NULL && row->plan_close != NULL);
         assert_true(row->forward != NULL && row->backward_data != NULL);
-        bool weights =
-            i == OP_linear || i == OP_add_layernorm || i == OP_add_rows || i == OP_temporal_conv;
+        bool weights = i == OP_linear || i == OP_add_layernorm || i == OP_add_rows ||
+                       i == OP_fill_rows || i == OP_temporal_conv;
         assert_int_equal(row->backward_weights != NULL, weights);
         row->plan_close(NULL);
     }
@@ -132,6 +132,20 @@ static void any_mask(void **state) {
     assert_memory_equal(out, ((uint8_t[]){1, 1, 1}), 3);
 }
 
+static void all_mask(void **state) {
+    (void)state;
+    uint8_t a[6] = {1, 0, 1, 1, 0, 0}, b[6] = {0, 1, 1, 1, 0, 1}, out[6];
+    mask_t in[2] = {mask_of(a, 3), mask_of(b, 3)};
+    memset(out, 9, sizeof out);
+    mask_all(mask_of(out, 3), in, 2, 1, 2);
+    assert_memory_equal(out, ((uint8_t[]){9, 9, 9, 1, 0, 0}), 6);
+    mask_all(mask_of(out, 3), in, 2, 0, 2);
+    assert_memory_equal(out, ((uint8_t[]){0, 0, 1, 1, 0, 0}), 6);
+    in[1].data = NULL;
+    mask_all(mask_of(out, 3), in, 2, 0, 1);
+    assert_memory_equal(out, ((uint8_t[]){1, 0, 1}), 3);
+}
+
 /* Two groups of two rows, three tokens; keys of another length than the rows. */
 static void token_mask(void **state) {
     (void)state;
@@ -159,6 +173,7 @@ int main(void) {
         cmocka_unit_test(device_memory),
         cmocka_unit_test(too_much_memory_is_an_error),
         cmocka_unit_test(any_mask),
+        cmocka_unit_test(all_mask),
         cmocka_unit_test(token_mask),
     };
     return RUN_TESTS(tests);

@@ -239,6 +239,34 @@ static void add_rows(void **state) {
     case_close(&test);
 }
 
+/* Masked rows become the vector; its gradient is theirs, and they hand nothing back. */
+static void fill_rows(void **state) {
+    (void)state;
+    op_description_t d = plain(OP_fill_rows, 6, 7, 1);
+    case_check_reference(&d, 0, 0, 0);
+    case_check_reference(&d, 6, 2, 1);
+    op_case_t test;
+    d = plain(OP_fill_rows, 3, 2, 1);
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+    case_mask(&test, 3, 0, 0);
+    memcpy(test.call.mask.data, (uint8_t[]){0, 1, 0}, 3);
+    case_set(&test, test.call.in[0], 0, 0, 1, NAN);
+    case_flat_set(&test, (void *)test.call.weight[0], 1, 0.375);
+    const double dy[3] = {0.5, 8.0, 0.25};
+    for (int r = 0; r < 3; r++) {
+        case_set(&test, test.call.d_out, 0, r, 1, dy[r]);
+    }
+    case_run(&test);
+    double kept = case_get(&test, test.call.in[0], 0, 1, 1);
+    const double y[3] = {0.375, kept, 0.375}, dx[3] = {0.0, 8.0, 0.0};
+    for (int r = 0; r < 3; r++) {
+        check_value(case_get(&test, test.call.out, 0, r, 1), y[r], 0.0);
+        check_value(case_get(&test, test.call.d_in[0], 0, r, 1), dx[r], 0.0);
+    }
+    check_value(case_flat_get(&test, test.d_weight[0][0], 1), 0.75, 0.0);
+    case_close(&test);
+}
+
 static void add_waves(void **state) {
     (void)state;
     op_description_t d = plain(OP_add_waves, 6, 7, 1);
@@ -371,6 +399,7 @@ int main(void) {
         cmocka_unit_test(hyperbolic_tangent),
         cmocka_unit_test(softmax_gate),
         cmocka_unit_test(add_rows),
+        cmocka_unit_test(fill_rows),
         cmocka_unit_test(add_waves),
         cmocka_unit_test(dropout),
         cmocka_unit_test(dropout_of_channels),
