@@ -1,7 +1,7 @@
 #!/bin/bash
 # same_bits_configs.sh - every configuration in configs/, as shipped but for its data and a few steps: one hash
-# on every number of ranks. Configurations of the joint transformer run on 1 to 8 ranks, the others on 1 and on
-# two more that change from file to file; JMT_ALL_RANKS=1 runs each on all eight.
+# on every number of ranks. Configurations of the joint transformer run on 1 to 8 ranks, the others (and the
+# published size) on 1 and on two more that change from file to file; JMT_ALL_RANKS=1 runs each on all eight.
 . "$(dirname "$0")/../system.sh"
 shared=../shared/data
 
@@ -30,7 +30,8 @@ shorten() { # shorten CONFIG FOLDER
 turn=0
 ranks_of() { # ranks_of CONFIG: the numbers beside 1
     case $(basename "$1" .yaml):${JMT_ALL_RANKS:-} in
-    jmt:* | *:1) echo 2 3 4 5 6 7 8 ;;
+    *:1) echo 2 3 4 5 6 7 8 ;;
+    jmt:) [ "$1" = configs/full/jmt.yaml ] && echo 3 8 || echo 2 3 4 5 6 7 8 ;;
     *) echo $((2 + turn % 7)) $((2 + (turn + 3) % 7)) ;;
     esac
 }
