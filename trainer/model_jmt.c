@@ -13,8 +13,7 @@
  * makes the tokens that query it invalid in (4); last is the last valid one (jmt.md 5).
  *
  * Settings may make J otherwise and put a learned vector where a modality is missing, leave out
- * branches of (3), give each its own weights and the usual blocks around it, and choose another
- * (4);
+ * branches of (3), give each its own weights and the usual blocks around it, choose another (4);
  * `jmt_no_joint` has no J, and `mt`, the vanilla multimodal transformer (jmt.md 1.8), neither J nor
  * (4) but z = W [t1; ...; tT] + b. */
 #include <string.h>
