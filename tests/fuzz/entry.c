@@ -3,6 +3,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
-    FUZZ_TARGET(data, bytes);
+    fuzz_run(FUZZ_TARGET, data, bytes);
     return 0;
 }

@@ -8,6 +8,14 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
+bool fuzz_run(fuzz_target_t *target, const uint8_t *data, size_t bytes) {
+    bool accepted = target(data, bytes);
+    for (const char *at = status_text(); *at != '\0'; at++) {
+        REQUIRE((unsigned char)*at >= ' ' && *at != '\x7f');
+    }
+    return accepted;
+}
+
 char *fuzz_dir_make(void) {
     char *dir = text_copy("/dev/shm/jmt-fuzz-XXXXXX");
     if (mkdtemp(dir) == NULL) {

@@ -26,6 +26,9 @@ typedef bool fuzz_target_t(const uint8_t *data, size_t bytes);
 #define FUZZ_DECLARE_(name) fuzz_target_t fuzz_##name;
 FUZZ_TARGETS(FUZZ_DECLARE_)
 
+/* The target, and what holds of all of them: the error, if any, is one line of plain text. */
+bool fuzz_run(fuzz_target_t *target, const uint8_t *data, size_t bytes);
+
 /* A fresh directory, in memory where the system has one; removed by fuzz_dir_remove. */
 char *fuzz_dir_make(void);
 void fuzz_dir_remove(char *dir);

@@ -66,7 +66,7 @@ def npz_deflated(members):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return file.getvalue()
 
 
@@ -97,11 +97,13 @@ def matrices():
     save("matrix", "found-large.csv", "1e39,1\n")
     save("matrix", "found-far.csv", "frame,x\n9223372036854775807,1\n")
     save("matrix", "found-bomb.csv", "frame,,,,,,\n122272222,34\n")
+    save("matrix", "found-lines.csv", '1,2\n1,"a\nb\x1b[2J"\n')
     save("matrix", "frames.csv", 'frame,x,"y, z"\n1,0.25,\n3,nan,-1e-3\n')
 
 
 def safetensors_files():
     save("safetensors", "found-metadata", tensors({}, ["no object"]))
+    save("safetensors", "found-lines", tensors({"a\nb": ("F16", [1], b"00")}))
     save("safetensors", "types", tensors({
         "a": ("F32", [2, 2], struct.pack("<4f", 1, 2, 3, 4)),
         "b": ("F64", [1], struct.pack("<d", 1)), "c": ("U8", [3], b"abc"),
@@ -122,6 +124,7 @@ def shards():
 def features():
     head = "recording,subject,group,modality,rate_hz,path,dataset\n"
     save("features", "header", "recording,subject\nr,s\n")
+    save("features", "found-lines", head + 'r,s,g,a,"1\n2",a.csv,\n')
     save("features", "whole", head + "r1,Ann,g,label:y,1,y.csv,\nr1,Ann,g,a,1,a.csv,\n"
          'r1,Ann,g,b,0.5,b.npy,\n"r,2",Bob,,a,1e3,a.csv,\n')
 

@@ -15,7 +15,7 @@ static void replay(const char *corpus, fuzz_target_t *target) {
         char *path = text_format("%s/%s", dir, names[i]), *data = NULL;
         size_t bytes = 0;
         CHECK_OK(file_read(path, &data, &bytes));
-        accepted += target((const uint8_t *)data, bytes);
+        accepted += fuzz_run(target, (const uint8_t *)data, bytes);
         free(data);
         free(path);
     }
