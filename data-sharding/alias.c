@@ -93,6 +93,17 @@ static status_t write_key(const char *path, json_t *root) {
     return status;
 }
 
+/* Names by aliases, none of them empty. */
+static bool is_map(const json_t *aliases) {
+    bool good = json_is_object(aliases);
+    const char *alias;
+    json_t *name;
+    json_object_foreach((json_t *)aliases, alias, name) {
+        good = good && alias[0] != '\0' && json_is_string(name);
+    }
+    return good;
+}
+
 static status_t read_key(const char *path, json_t **root_out) {
     char *text;
     size_t bytes;
@@ -101,7 +112,7 @@ static status_t read_key(const char *path, json_t **root_out) {
     free(text);
     const char *format = json_string_value(json_object_get(root, "format"));
     if (format == NULL || strcmp(format, "jmt-key") != 0 ||
-        !json_is_object(json_object_get(root, "aliases"))) {
+        !is_map(json_object_get(root, "aliases"))) {
         json_decref(root);
         return status_fail(STATUS_INPUT,
                            "%s: not a key file; give the one that jmt shard wrote beside the data",
@@ -179,10 +190,14 @@ status_t key_remove(const char *path, const char *subject) {
     TRY(read_key(path, &root));
     const char *alias = alias_of(root, subject);
     status_t status = STATUS_OK;
-    if (alias != NULL) {
+    bool there = alias != NULL;
+    while (alias != NULL) { /* more than one only where someone edited the file */
         char *name = text_copy(alias);
         json_object_del(json_object_get(root, "aliases"), name);
         free(name);
+        alias = alias_of(root, subject);
+    }
+    if (there) {
         status = write_key(path, root);
     }
     json_decref(root);

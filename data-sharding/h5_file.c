@@ -11,11 +11,12 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "bulk values are read from the file as they lie, which is little-endian");
 
-enum { TEXT_BYTES_MAX = 1 << 16 };
+enum { TEXT_BYTES_MAX = 1 << 16, NUMBERS_MAX = 1 << 30 };
 
 struct h5_file {
     hid_t id;
     char *path;
+    uint64_t bytes; /* of a file that is read: what it says of itself fits in them */
 };
 
 static status_t h5_trouble(const h5_file_t *file, const char *what, const char *name) {
@@ -44,6 +45,9 @@ static status_t h5_start(const char *path, bool create, h5_file_t **file_out) {
     *file_out = alloc_zero(1, sizeof **file_out);
     (*file_out)->id = id;
     (*file_out)->path = text_copy(path);
+    hsize_t bytes = 0;
+    H5Fget_filesize(id, &bytes);
+    (*file_out)->bytes = bytes;
     return STATUS_OK;
 }
 
@@ -209,6 +213,15 @@ status_t h5_get_text(h5_file_t *file, const char *name, char **text_out) {
     return STATUS_OK;
 }
 
+/* All arrays of a shard are contiguous, so none is larger than the file. */
+static bool fits(const h5_file_t *file, hid_t dataset, const hsize_t dims[2]) {
+    hid_t type = H5Dget_type(dataset);
+    size_t width = H5Tget_size(type);
+    H5Tclose(type);
+    uint64_t room = width == 0 ? 0 : file->bytes / width;
+    return dims[0] <= room && (dims[0] == 0 || dims[1] <= room / dims[0]);
+}
+
 static status_t open_dataset(h5_file_t *file, const char *name, hid_t *id_out, hsize_t dims[2]) {
     hid_t id = H5Dopen2(file->id, name, H5P_DEFAULT);
     if (id < 0) {
@@ -226,6 +239,11 @@ static status_t open_dataset(h5_file_t *file, const char *name, hid_t *id_out, h
         H5Dclose(id);
         return status_fail(STATUS_INPUT, "shard %s: dataset %s has %d dimensions; import it again",
                            file->path, name, rank);
+    }
+    if (!fits(file, id, dims)) {
+        H5Dclose(id);
+        return status_fail(STATUS_INPUT, "shard %s: %s is larger than the file; import it again",
+                           file->path, name);
     }
     *id_out = id;
     return STATUS_OK;
@@ -285,7 +303,7 @@ status_t h5_get_spans(h5_file_t *file, const char *name, int64_t rows, void **da
 
 status_t h5_list(h5_file_t *file, const char *group, char ***names_out, int64_t *count_out) {
     H5G_info_t info;
-    if (H5Gget_info_by_name(file->id, group, &info, H5P_DEFAULT) < 0) {
+    if (H5Gget_info_by_name(file->id, group, &info, H5P_DEFAULT) < 0 || info.nlinks > file->bytes) {
         return status_fail(STATUS_INPUT, "shard %s: no group %s; import it again", file->path,
                            group);
     }
@@ -317,7 +335,7 @@ status_t h5_get_extent(h5_file_t *file, const char *name, array_type_t type,
     H5Tclose(wanted);
     haddr_t offset = H5Dget_offset(id);
     H5Dclose(id);
-    if (!same || (offset == HADDR_UNDEF && dims[0] > 0)) {
+    if (!same || (dims[0] > 0 && offset >= file->bytes)) { /* HADDR_UNDEF is the largest */
         return status_fail(STATUS_INPUT,
                            "shard %s: %s is not a contiguous array of the format's type; "
                            "import it again",
@@ -342,7 +360,7 @@ static status_t read_numbers(hid_t file, const char *path, const char *name, flo
     bool plain = (kind == H5T_FLOAT || kind == H5T_INTEGER) && (rank == 1 || rank == 2);
     if (plain) {
         H5Sget_simple_extent_dims(space, dims, NULL);
-        plain = dims[0] > 0 && dims[1] > 0 && dims[0] < (1U << 28) && dims[1] < (1U << 20);
+        plain = dims[0] > 0 && dims[1] > 0 && dims[0] <= NUMBERS_MAX / dims[1];
     }
     float *values = plain ? alloc_zero((int64_t)(dims[0] * dims[1]), sizeof *values) : NULL;
     herr_t result =

@@ -8,10 +8,11 @@
 
 #include "data-sharding/csv.h"
 #include "data-sharding/h5_file.h"
+#include "data-sharding/zip_file.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
-enum { ROWS_MAX = 1 << 28, COLUMNS_MAX = 1 << 20 };
+enum { ROWS_MAX = 1 << 28, COLUMNS_MAX = 1 << 20, GAP_NUMBERS_MAX = 1 << 24, GAP_RATIO_MAX = 1024 };
 
 void matrix_free(matrix_t *matrix) {
     free(matrix->values);
@@ -70,9 +71,25 @@ static status_t fill_csv(const csv_t *csv, int64_t first, bool frames, matrix_t 
                 TRY(csv_number(csv, r, d + frames, &value));
             }
             m->values[frame * m->columns + d] = (float)value;
-            m->valid[frame] = m->valid[frame] && !gap;
+            m->valid[frame] = m->valid[frame] && !gap && isfinite((float)value);
         }
     }
+    return STATUS_OK;
+}
+
+/* One row more than the last frame says; a mistyped one must not fill the memory. */
+static status_t count_frames(const csv_t *csv, int64_t columns, int64_t *rows_out) {
+    int64_t last = csv->row_count - 1, frame = 0;
+    int64_t room = GAP_NUMBERS_MAX / max_i64(columns, 1) + GAP_RATIO_MAX * last;
+    TRY(csv_integer(csv, last, 0, &frame));
+    if (frame >= room) {
+        return status_fail(
+            STATUS_INPUT,
+            "%s:%lld: frame %lld in a file of %lld rows; count frames from the start "
+            "of the recording",
+            csv->path, (long long)csv->rows[last].line, (long long)frame, (long long)last);
+    }
+    *rows_out = frame + 1;
     return STATUS_OK;
 }
 
@@ -82,13 +99,13 @@ static status_t read_csv(const char *path, matrix_t *m) {
     bool header = csv.row_count > 0 && !is_number(csv.rows[0].fields[0]);
     bool frames = header && strcmp(csv.rows[0].fields[0], "frame") == 0;
     int64_t rows = csv.row_count - header;
+    int64_t columns = csv.row_count > 0 ? csv.rows[0].count - frames : 0;
     status_t status = STATUS_OK;
     if (frames && rows > 0) {
-        status = csv_integer(&csv, csv.row_count - 1, 0, &rows);
-        rows++;
+        status = count_frames(&csv, columns, &rows);
     }
     if (status == STATUS_OK) {
-        status = allocate(path, rows, csv.row_count > 0 ? csv.rows[0].count - frames : 0, m);
+        status = allocate(path, rows, columns, m);
     }
     if (status == STATUS_OK) {
         status = fill_csv(&csv, header, frames, m);
@@ -97,11 +114,20 @@ static status_t read_csv(const char *path, matrix_t *m) {
     return status;
 }
 
+static float half_value(uint16_t bits) {
+    int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    float size = exponent == 31  ? (fraction == 0 ? INFINITY : NAN)
+                 : exponent == 0 ? ldexpf((float)fraction, -24)
+                                 : ldexpf((float)(fraction | 1024), exponent - 25);
+    return (bits & 0x8000) != 0 ? -size : size;
+}
+
 /* One number of an .npy file by the kind and size of its type. */
 static float npy_value(const char *at, const char *type) {
     union {
         float f;
         double d;
+        uint16_t half;
         int8_t i1;
         int16_t i2;
         int32_t i4;
@@ -110,7 +136,7 @@ static float npy_value(const char *at, const char *type) {
     } x;
     memcpy(&x, at, (size_t)(type[1] - '0'));
     if (type[0] == 'f') {
-        return type[1] == '4' ? x.f : (float)x.d;
+        return type[1] == '2' ? half_value(x.half) : type[1] == '4' ? x.f : (float)x.d;
     }
     if (type[0] == 'u') {
         return (float)x.u1;
@@ -123,12 +149,36 @@ static float npy_value(const char *at, const char *type) {
 
 static status_t npy_refuse(const char *path, const char *why) {
     return status_fail(STATUS_INPUT,
-                       "%s: %s; save one or two dimensions of float32, float64 or integers in C "
-                       "order by numpy.save",
+                       "%s: %s; save one or two dimensions of float16, float32, float64 or "
+                       "integers by numpy.save",
                        path, why);
 }
 
+typedef struct npy {
+    char type[3]; /* such as "f4" */
+    bool fortran;
+    long long rows, columns;
+} npy_t;
+
 /* The header is a Python dictionary, which numpy writes in one way. */
+static bool parse_dictionary(const char *header, npy_t *npy) {
+    const char *descr = strstr(header, "'descr': '"), *shape = strstr(header, "'shape': (");
+    char order = 0, end = 0;
+    npy->fortran = strstr(header, "'fortran_order': True") != NULL;
+    bool plain = npy->fortran != (strstr(header, "'fortran_order': False") != NULL) &&
+                 descr != NULL && shape != NULL &&
+                 sscanf(descr, "'descr': '%c%2[a-z0-9]'", &order, npy->type) == 2 &&
+                 (order == '<' || order == '|') && strlen(npy->type) == 2 &&
+                 strstr("f2 f4 f8 i1 i2 i4 i8 u1", npy->type) != NULL;
+    if (!plain) {
+        return false;
+    }
+    npy->columns = 1;
+    return (sscanf(shape, "'shape': (%9lld,%c", &npy->rows, &end) == 2 && end == ')') ||
+           (sscanf(shape, "'shape': (%9lld, %9lld%c", &npy->rows, &npy->columns, &end) == 3 &&
+            end == ')');
+}
+
 static status_t parse_npy(const char *path, const char *data, size_t bytes, matrix_t *m) {
     if (bytes < 12 || memcmp(data, "\x93NUMPY", 6) != 0 || data[6] < 1 || data[6] > 3) {
         return npy_refuse(path, "not an .npy file");
@@ -139,31 +189,24 @@ static status_t parse_npy(const char *path, const char *data, size_t bytes, matr
     if (length > bytes - begin) {
         return npy_refuse(path, "cut off");
     }
-    char *header = text_format("%.*s", (int)length, data + begin), order = 0, type[3] = {0};
-    long long rows = 0, columns = 1;
-    const char *descr = strstr(header, "'descr': '"), *shape = strstr(header, "'shape': (");
-    bool plain = strstr(header, "'fortran_order': False") != NULL && descr != NULL &&
-                 sscanf(descr, "'descr': '%c%2[a-z0-9]'", &order, type) == 2 &&
-                 (order == '<' || order == '|') && strstr("f4 f8 i1 i2 i4 i8 u1", type) != NULL &&
-                 strlen(type) == 2;
-    int dims = shape == NULL ? 0 : sscanf(shape, "'shape': (%lld, %lld", &rows, &columns);
-    char end = ')';
-    bool flat = dims == 1 && sscanf(shape, "'shape': (%lld,%c", &rows, &end) == 2 && end == ')';
-    bool two = dims == 2 && sscanf(shape, "'shape': (%lld, %lld%c", &rows, &columns, &end) == 3 &&
-               end == ')';
+    npy_t npy = {0};
+    char *header = text_format("%.*s", (int)min_i64((int64_t)length, 1 << 16), data + begin);
+    bool known = parse_dictionary(header, &npy);
     free(header);
-    if (!plain || !(flat || two)) {
+    if (!known) {
         return npy_refuse(path, "unknown type, order or shape");
     }
-    int64_t size = type[1] - '0', there = (int64_t)(bytes - begin - length);
-    if (rows < 1 || columns < 1 || rows > ROWS_MAX || columns > COLUMNS_MAX ||
-        there != rows * columns * size) {
+    int64_t size = npy.type[1] - '0', there = (int64_t)(bytes - begin - length);
+    if (npy.rows < 1 || npy.columns < 1 || npy.rows > ROWS_MAX || npy.columns > COLUMNS_MAX ||
+        there != npy.rows * npy.columns * size) {
         return npy_refuse(path, "its length does not fit its shape");
     }
-    TRY(allocate(path, rows, columns, m));
-    int64_t count = m->rows * m->columns;
-    for (int64_t i = 0; i < count; i++) {
-        m->values[i] = npy_value(data + begin + length + (size_t)(i * size), type);
+    TRY(allocate(path, npy.rows, npy.columns, m));
+    int64_t row_step = npy.fortran ? 1 : m->columns, column_step = npy.fortran ? m->rows : 1;
+    const char *numbers = data + begin + length;
+    for (int64_t i = 0; i < m->rows * m->columns; i++) {
+        int64_t at = i / m->columns * row_step + i % m->columns * column_step;
+        m->values[i] = npy_value(numbers + at * size, npy.type);
     }
     mark_finite(m);
     return STATUS_OK;
@@ -175,6 +218,18 @@ static status_t read_npy(const char *path, matrix_t *m) {
     TRY(file_read(path, &data, &bytes));
     status_t status = parse_npy(path, data, bytes, m);
     free(data);
+    return status;
+}
+
+static status_t read_npz(const char *path, const char *member, matrix_t *m) {
+    char *name = NULL, *data = NULL;
+    size_t bytes = 0;
+    TRY(zip_read(path, member, ".npy", &name, &data, &bytes));
+    char *label = text_format("%s: %s", path, name);
+    status_t status = parse_npy(label, data, bytes, m);
+    free(label);
+    free(data);
+    free(name);
     return status;
 }
 
@@ -201,19 +256,22 @@ static status_t read_h5(const char *path, const char *dataset, matrix_t *m) {
 status_t matrix_read(const char *path, const char *dataset, matrix_t *matrix_out) {
     const char *dot = strrchr(path, '.'), *kind = dot == NULL ? "" : dot;
     bool h5 = strcmp(kind, ".h5") == 0 || strcmp(kind, ".hdf5") == 0;
+    bool npz = strcmp(kind, ".npz") == 0;
     matrix_t m = {0};
     status_t status;
-    if (!h5 && dataset[0] != '\0') {
+    if (!h5 && !npz && dataset[0] != '\0') {
         status = status_fail(STATUS_INPUT, "%s: has no datasets; leave the column empty", path);
     } else if (strcmp(kind, ".csv") == 0) {
         status = read_csv(path, &m);
     } else if (strcmp(kind, ".npy") == 0) {
         status = read_npy(path, &m);
+    } else if (npz) {
+        status = read_npz(path, dataset, &m);
     } else if (h5) {
         status = read_h5(path, dataset, &m);
     } else {
-        status = status_fail(STATUS_INPUT, "%s: unknown kind of file; use .csv, .npy, .h5 or .hdf5",
-                             path);
+        status = status_fail(STATUS_INPUT,
+                             "%s: unknown kind of file; use .csv, .npy, .npz, .h5 or .hdf5", path);
     }
     if (status != STATUS_OK) {
         matrix_free(&m);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
@@ -102,6 +103,9 @@ static status_t verify_files(const char *directory, const json_t *manifest) {
     json_t *files = json_object_get(manifest, "files"), *digest;
     const char *name;
     json_object_foreach(files, name, digest) {
+        if (strchr(name, '/') != NULL) {
+            return damaged(directory, MANIFEST_FILE, "names a file outside");
+        }
         char actual[SHA256_TEXT_BYTES], *path = text_format("%s/%s", directory, name);
         status_t status = sha256_file(path, actual);
         free(path);
@@ -124,6 +128,60 @@ static status_t verify_files(const char *directory, const json_t *manifest) {
     }
     names_free(names, count);
     return status;
+}
+
+/* How many numbers the files could hold at most. */
+static int64_t room_of(const char *directory, const json_t *manifest) {
+    int64_t bytes = 0;
+    json_t *digest;
+    const char *name;
+    json_object_foreach(json_object_get(manifest, "files"), name, digest) {
+        char *path = text_format("%s/%s", directory, name);
+        struct stat info;
+        bytes += stat(path, &info) == 0 ? (int64_t)info.st_size : 0;
+        free(path);
+    }
+    return bytes / (int64_t)sizeof(float);
+}
+
+/* Two dims at most, and no more numbers than room: else -1. */
+static int64_t count_of(const json_t *dims, int64_t room) {
+    int64_t count = 1;
+    if (!json_is_array(dims) || json_array_size(dims) > 2) {
+        return -1;
+    }
+    for (size_t d = 0; d < json_array_size(dims); d++) {
+        const json_t *item = json_array_get(dims, d);
+        int64_t dim = json_integer_value(item);
+        if (!json_is_integer(item) || dim < 1 || dim > room / count) {
+            return -1;
+        }
+        count *= dim;
+    }
+    return count;
+}
+
+/* What is made room for by the manifest is no more than the files can fill. */
+static status_t verify_tensors(const char *directory, const json_t *manifest) {
+    int64_t room = room_of(directory, manifest);
+    size_t i;
+    json_t *dims, *state;
+    const char *name;
+    const json_t *states = json_object_get(manifest, "optimizer_states");
+    json_array_foreach(states, i, state) {
+        if (!json_is_string(state)) {
+            return damaged(directory, MANIFEST_FILE, "names no optimiser state");
+        }
+    }
+    room /= 1 + (int64_t)json_array_size(states);
+    json_object_foreach(json_object_get(manifest, "tensors"), name, dims) {
+        int64_t count = count_of(dims, room);
+        if (count < 0 || count > room) {
+            return damaged(directory, MANIFEST_FILE, "lists tensors that its files cannot hold");
+        }
+        room -= count;
+    }
+    return STATUS_OK;
 }
 
 /* --- assembling ------------------------------------------------------------------------------ */
@@ -222,6 +280,9 @@ static status_t read_directory(const char *directory, checkpoint_t *c) {
     json_t *manifest = NULL, *state;
     TRY(read_manifest(directory, &manifest));
     status_t status = verify_files(directory, manifest);
+    if (status == STATUS_OK) {
+        status = verify_tensors(directory, manifest);
+    }
     if (status == STATUS_OK) {
         take_fields(manifest, c);
         const json_t *tensors = json_object_get(manifest, "tensors");

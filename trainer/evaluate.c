@@ -226,6 +226,7 @@ static void score_by_name(const config_t *config, const target_fit_t *fit, const
     score(config, fit, kernels, sorted);
     e->loss = sorted->loss;
     memcpy(e->scores, sorted->scores, (size_t)e->target_count * sizeof *e->scores);
+    memcpy(e->cuts, sorted->cuts, (size_t)e->target_count * sizeof *e->cuts);
     evaluation_free(sorted);
     free(places);
 }

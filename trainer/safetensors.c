@@ -191,9 +191,12 @@ static status_t read_header(const char *path, const char *file, size_t bytes, js
         return status_fail(STATUS_INPUT, "%s: not a safetensors file, or cut short", path);
     }
     json_t *header = json_loadb(file + 8, (size_t)length, JSON_REJECT_DUPLICATES, NULL);
-    if (!json_is_object(header)) {
+    const json_t *metadata = json_object_get(header, "__metadata__");
+    if (!json_is_object(header) || (metadata != NULL && !json_is_object(metadata))) {
         json_decref(header);
-        return status_fail(STATUS_INPUT, "%s: the safetensors header is not a JSON object", path);
+        return status_fail(STATUS_INPUT,
+                           "%s: the safetensors header, or its metadata, is not a JSON object",
+                           path);
     }
     *header_out = header;
     *data_begin_out = 8 + (size_t)length;

@@ -23,6 +23,11 @@ static void keep(const char *prefix_separator, const char *suffix, const char *f
         snprintf(whole, sizeof whole, "%s%s", head, suffix);
     }
     snprintf(text_, sizeof text_, "%.*s", TEXT_BYTES - 1, whole);
+    for (char *at = text_; *at != '\0'; at++) { /* texts quote files, which may be hostile */
+        if ((unsigned char)*at < ' ' || *at == '\x7f') {
+            *at = ' ';
+        }
+    }
 }
 
 status_t status_fail(status_t status, const char *format, ...) {

@@ -23,6 +23,7 @@ typedef enum { STATUS_LIST(STATUS_ENUM_) } status_t;
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 
 /* Keeps the text of an error (one line, no trailing newline: "CAUSE; REMEDY") and returns `status`.
+ * A control character, which only a quoted name can bring, is kept as a space.
  * A second status_fail() on the same thread replaces the text: call it only where the cause is
  * known. */
 status_t status_fail(status_t status, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -93,6 +93,18 @@ static void integers_become_numbers(void **state) {
     place_remove(place);
 }
 
+static void what_float_cannot_hold_is_a_gap(void **state) {
+    (void)state;
+    char *place = place_make(), *path = place_path(place, "x.csv");
+    write_text(place, "x.csv", "1,2\n1e39,3\n4,-1e300\n");
+    matrix_t m;
+    CHECK_OK(matrix_read(path, "", &m));
+    assert_true(m.rows == 3 && m.valid[0] == 1 && m.valid[1] == 0 && m.valid[2] == 0);
+    matrix_free(&m);
+    free(path);
+    place_remove(place);
+}
+
 static void broken_manifests_and_files_are_named(void **state) {
     (void)state;
     static const struct {
@@ -114,6 +126,7 @@ static void broken_manifests_and_files_are_named(void **state) {
         {HEADER "r,s,g,a,1,wide.csv\n", "wide.csv:2: 3 fields, expected 2"},
         {HEADER "r,s,g,a,1,word.csv\n", "word.csv:2: column 2 is \"x\""},
         {HEADER "r,s,g,a,1,back.csv\n", "back.csv:3: frame 1 does not follow 2"},
+        {HEADER "r,s,g,a,1,far.csv\n", "far.csv:3: frame 9223372036854775807 in a file of 2 rows"},
         {HEADER "r,s,g,a,1,cut.npy\n", "cut.npy: its length does not fit"},
         {HEADER "r,s,g,a,1,order.npy\n", "order.npy: unknown type, order or shape"},
         {HEADER "r,s,g,a,1,big.npy\n", "big.npy: unknown type, order or shape"},
@@ -127,10 +140,11 @@ static void broken_manifests_and_files_are_named(void **state) {
         write_text(place, "wide.csv", "1,2\n1,2,3\n");
         write_text(place, "word.csv", "1,2\n1,x\n");
         write_text(place, "back.csv", "frame,x\n2,1\n1,1\n3,1\n");
+        write_text(place, "far.csv", "frame,x\n1,1\n9223372036854775807,1\n");
         write_text(place, "text.npy", "no numbers here");
         write_npy(place, "cut.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (5,), }",
                   doubles, sizeof doubles);
-        write_npy(place, "order.npy", "{'descr': '<f8', 'fortran_order': True, 'shape': (2, 2), }",
+        write_npy(place, "order.npy", "{'descr': '<f8', 'fortran_order': Maybe, 'shape': (2, 2), }",
                   doubles, sizeof doubles);
         write_npy(place, "big.npy", "{'descr': '>f8', 'fortran_order': False, 'shape': (4,), }",
                   doubles, sizeof doubles);
@@ -158,6 +172,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_file_is_read),
         cmocka_unit_test(integers_become_numbers),
+        cmocka_unit_test(what_float_cannot_hold_is_a_gap),
         cmocka_unit_test(broken_manifests_and_files_are_named),
     };
     return RUN_TESTS(tests);

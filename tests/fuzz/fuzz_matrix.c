@@ -1,0 +1,37 @@
+/* Tables of numbers: .npz, .npy or CSV, by how the bytes begin. */
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "data-sharding/matrix_file.h"
+#include "fuzz/fuzz.h"
+#include "kernels/base/bytes.h"
+
+static bool begins(const uint8_t *data, size_t bytes, const char *magic) {
+    return bytes >= strlen(magic) && memcmp(data, magic, strlen(magic)) == 0;
+}
+
+static bool read_one(const char *path, const char *member) {
+    matrix_t m = {0};
+    if (matrix_read(path, member, &m) != STATUS_OK) {
+        return false;
+    }
+    REQUIRE(m.rows > 0 && m.columns > 0);
+    for (int64_t i = 0; i < m.rows * m.columns; i++) {
+        REQUIRE(!m.valid[i / m.columns] || isfinite(m.values[i]));
+    }
+    matrix_free(&m);
+    return true;
+}
+
+bool fuzz_matrix(const uint8_t *data, size_t bytes) {
+    const char *name = begins(data, bytes, "PK")          ? "it.npz"
+                       : begins(data, bytes, "\x93NUMPY") ? "it.npy"
+                                                          : "it.csv";
+    char *dir = fuzz_dir_make(), *path = fuzz_path(dir, name);
+    fuzz_write(dir, name, data, bytes);
+    bool whole = read_one(path, ""), member = read_one(path, "a");
+    free(path);
+    fuzz_dir_remove(dir);
+    return whole || member;
+}
