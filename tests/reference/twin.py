@@ -126,7 +126,7 @@ class Twin:
                                    nesterov=o["nesterov"] and o["momentum"] > 0)
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[o["name"]]
         return kind(parameters, lr=0.0, betas=(o["beta1"], o["beta2"]), eps=o["epsilon"],
-                    weight_decay=decay)
+                    weight_decay=decay, foreach=True)
 
     def learning_rate(self, epoch):
         s, rate = self.config["schedule"], self.config["optimizer"]["learning_rate"]
