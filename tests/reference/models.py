@@ -223,6 +223,17 @@ def keep(name, x):
     return x
 
 
+def attended(q, k, v, seen):
+    """softmax(q k^T / sqrt(d)) v of [N,H,.,d] over the keys seen; 0 where none is. float64 judges, so
+    there it is written out; float32 is for long runs."""
+    some = seen.any(dim=3, keepdim=True)
+    if q.dtype == torch.float32:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen | ~some) * some
+    scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])
+    scores = scores.masked_fill(~seen & some, -math.inf)
+    return (torch.softmax(scores, dim=3) * some) @ v
+
+
 def attention(p, name, heads, query, key_value, valid, causal=False, dropout=keep, label=None,
               literal=False):
     """Multi-head attention of query [N,Q,d] over key_value [N,K,d], valid [N,K]; causal: query i sees
@@ -231,22 +242,21 @@ def attention(p, name, heads, query, key_value, valid, causal=False, dropout=kee
     weight, bias = p[name + ".in_proj_weight"], p[name + ".in_proj_bias"]
     n, length, d = query.shape
 
-    def project(x, part):
-        rows = slice(part * d, (part + 1) * d)
-        y = F.linear(x, weight[rows], bias[rows])
-        return y.reshape(n, x.shape[1], heads, d // heads).transpose(1, 2)
+    def project(x, begin, end):
+        rows = slice(begin * d, end * d)
+        y = F.linear(x, weight[rows], bias[rows]).split(d, dim=2)
+        return [part.reshape(n, x.shape[1], heads, d // heads).transpose(1, 2) for part in y]
 
-    q, k, v = project(query, 0), project(key_value, 1), project(key_value, 2)
-    rows, columns = (k, q) if literal else (q, k)
-    scores = rows @ columns.transpose(2, 3) / math.sqrt(d // heads)
-    seen = valid[:, None, None, :].expand(scores.shape)
+    if query is key_value:
+        q, k, v = project(query, 0, 3)
+    else:
+        q, k, v = project(query, 0, 1) + project(key_value, 1, 3)
+    seen = valid[:, None, None, :] # by all queries alike
     if causal:
-        seen = seen & torch.ones(scores.shape[2:], dtype=torch.bool).tril()
-    some = seen.any(dim=3, keepdim=True)
-    scores = scores.masked_fill(~seen & some, -math.inf)
-    weights = torch.softmax(scores, dim=3) * some
-    attended = (weights @ v).transpose(1, 2).reshape(n, length, d)
-    out = F.linear(attended, p[name + ".out_proj.weight"], p[name + ".out_proj.bias"])
+        seen = seen & torch.ones(length, valid.shape[1], dtype=torch.bool).tril()
+    rows, columns = (k, q) if literal else (q, k)
+    out = attended(rows, columns, v, seen).transpose(1, 2).reshape(n, length, d)
+    out = F.linear(out, p[name + ".out_proj.weight"], p[name + ".out_proj.bias"])
     return dropout((label or name) + ".dropout", out)
 
 

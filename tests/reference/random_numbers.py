@@ -46,9 +46,9 @@ def uniforms(seed, name, step, count):
     return (words.reshape(-1)[:count] >> np.uint64(8)) / 2.0 ** 24
 
 
-def permutation(seed, name, count):
+def permutation(seed, name, count, turn=0):
     """Fisher-Yates from the end; place i is exchanged with floor(word_i (i + 1) / 2^32)."""
-    words = blocks(seed, name, 0, np.arange(count))[:, 0]
+    words = blocks(seed, name, turn, np.arange(count))[:, 0]
     order = list(range(count))
     for i in range(count - 1, 0, -1):
         j = (int(words[i]) * (i + 1)) >> 32

@@ -1,6 +1,7 @@
 """Trains a model of the program again in PyTorch: same configuration, initial weights (`jmt
 export`), sample order (`jmt plan --order`) and data; optimiser, schedule, loss, dropout's masks,
 validation and early stopping written anew."""
+import functools
 import json
 import math
 import os
@@ -13,7 +14,7 @@ import torch
 import models
 import safetensors
 from dataset import Dataset
-from random_numbers import check_philox, uniforms
+from random_numbers import check_philox, permutation, uniforms
 
 
 # --- scores ---------------------------------------------------------------------------------------
@@ -55,17 +56,21 @@ def scores_of(spec, outputs, targets, who):
 
 # --- the run --------------------------------------------------------------------------------------
 
+@functools.lru_cache(maxsize=4096)
+def kept(seed, name, step, shape, p):
+    """What dropout keeps: the same for every fold of a seed."""
+    return torch.from_numpy(uniforms(seed, name, step, math.prod(shape)) >= p).reshape(shape)
+
+
 class Twin:
     def __init__(self, jmt, arguments, dtype=torch.float64):
         """arguments: CONFIG [--set K=V]..."""
         check_philox()
         self.jmt, self.arguments, self.dtype = jmt, list(arguments), dtype
-        self.config = json.loads(self.run("config", "--json"))
+        self.config = self.resolve(jmt, arguments)
         self.spec = models.Spec(self.config)
         self.data = Dataset(self.config, self.spec)
-        listed = [(s["recording"], s["first_step"]) for s in self.order(0)["samples"]]
-        if self.data.splits["train"].who != listed:
-            raise ValueError("the program trains on other windows")
+        self.check_order()
         self.balance()
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "initial.safetensors")
@@ -83,8 +88,24 @@ class Twin:
         words = [self.jmt, command] + self.arguments + list(more)
         return subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout
 
+    @staticmethod
+    def resolve(jmt, arguments):
+        words = [jmt, "config"] + list(arguments) + ["--json"]
+        return json.loads(subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout)
+
     def order(self, epoch):
-        return json.loads(self.run("plan", "--order", str(epoch), "--json"))
+        if self.config["shuffle"] != "global": # the program alone tells
+            return json.loads(self.run("plan", "--order", str(epoch), "--json"))["order"]
+        return permutation(self.config["seed"], "shuffle", len(self.data.splits["train"].who), epoch)
+
+    def check_order(self):
+        """The program must train on the same windows in the same order."""
+        plan = json.loads(self.run("plan", "--order", "0", "--json"))
+        listed = [(s["recording"], s["first_step"]) for s in plan["samples"]]
+        if self.data.splits["train"].who != listed:
+            raise ValueError("the program trains on other windows")
+        if self.order(0) != plan["order"]:
+            raise ValueError("the program takes them in another order")
 
     def balance(self):
         """Weights of classes that are to be counted, from every label of the people trained on."""
@@ -105,7 +126,7 @@ class Twin:
                                    nesterov=o["nesterov"] and o["momentum"] > 0)
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[o["name"]]
         return kind(parameters, lr=0.0, betas=(o["beta1"], o["beta2"]), eps=o["epsilon"],
-                    weight_decay=decay)
+                    weight_decay=decay, foreach=True)
 
     def learning_rate(self, epoch):
         s, rate = self.config["schedule"], self.config["optimizer"]["learning_rate"]
@@ -133,8 +154,7 @@ class Twin:
             p = self.config["modalities"][name.split(".")[0]]["tcn_dropout"]
         if p == 0:
             return x
-        u = uniforms(self.config["seed"], name, self.step, x.numel()).reshape(x.shape)
-        return x * torch.tensor(np.where(u >= p, 1 / (1 - p), 0.0), dtype=self.dtype)
+        return x * kept(self.config["seed"], name, self.step, tuple(x.shape), p) / (1 - p)
 
     def drop_modalities(self, inputs, masks, numbers):
         """Hides modalities of samples; of those that are there the one with the largest number stays.
@@ -171,7 +191,7 @@ class Twin:
 
     def train_epoch(self, epoch, steps=None):
         """[(loss, gradient norm)] of the epoch, or of its first steps."""
-        order, size = self.order(epoch)["order"], self.config["batch"]
+        order, size = self.order(epoch), self.config["batch"]
         batches = [order[i:i + size] for i in range(0, len(order), size)]
         return [self.train_step(epoch, numbers) for numbers in batches[:steps]]
 
