@@ -140,6 +140,46 @@ static status_t check_model(const checker_t *checker) {
     return STATUS_OK;
 }
 
+static bool reads(const config_t *config, const char *modality) {
+    if (is(config->model.name, modality)) {
+        return true;
+    }
+    bool given = config->model.modalities[0] != '\0';
+    return given ? words_have(config->model.modalities, modality)
+                 : config_entry_find(config, TABLE_MODALITY, modality) >= 0;
+}
+
+/* The built-in modalities, and the control models that are tables over them. */
+static status_t check_built_in(const checker_t *checker) {
+    static const char *const names[] = {"clock", "stimulus"};
+    const config_t *config = checker->config;
+    bool any = false;
+    for (int i = 0; i < ARRAY_LEN(names); i++) {
+        bool there = config_entry_find(config, TABLE_MODALITY, names[i]) >= 0;
+        any |= there;
+        if (is(config->model.name, names[i]) && !there && config->modality_count > 0) {
+            return REFUSE("model.name", NULL,
+                          "model %s reads the built-in modality of that name; add modalities: "
+                          "{%s: {}}",
+                          names[i], names[i]);
+        }
+    }
+    if (config->data.clock_step_s > 0.0 && !any) {
+        return REFUSE("data.clock_step_s", NULL,
+                      "data.clock_step_s has no effect without the built-in modalities clock and "
+                      "stimulus; remove it, or add one to modalities");
+    }
+    if (!config->schedule_known && reads(config, "clock")) {
+        const char *key = is(config->model.name, "clock")       ? "model.name"
+                          : config->model.modalities[0] != '\0' ? "model.modalities"
+                                                                : "modalities.clock";
+        return REFUSE(key, "schedule_known",
+                      "clock tells the time since a recording began, which knows the order of its "
+                      "tasks; set schedule_known: true, and tables say so, or leave clock out");
+    }
+    return STATUS_OK;
+}
+
 static status_t check_targets(const checker_t *checker) {
     const config_t *config = checker->config;
     bool modalities = config->modality_count > 0, targets = config->target_count > 0;
@@ -326,6 +366,7 @@ status_t config_check(const config_t *config, const config_origins_t *origins, c
     TRY(check_batch(&checker));
     TRY(check_targets(&checker));
     TRY(check_model(&checker));
+    TRY(check_built_in(&checker));
     TRY(config_check_fusion(config, origins, name));
     TRY(check_select_on(&checker));
     TRY(check_data(&checker));

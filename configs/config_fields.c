@@ -43,9 +43,11 @@ static const config_field_t main_rows[] = {
     CHOICE_ROW("shuffle", shuffle, "global", "global", "block", "order of the training samples"),
     TEXT_ROW("select_on", select_on, "auto",
              "what the best checkpoint is best in: auto, loss, METRIC or TARGET.METRIC"),
+    BOOL_ROW("schedule_known", schedule_known, "false",
+             "the order of a session may be used: allows the built-in modality clock; tables say so"),
     CHOICE_ROW("model.name", model.name, "jmt",
-               "jmt jmt_no_joint mt concat concat_att concat_encoder decision unimodal majority",
-               "", "which model"),
+               "jmt jmt_no_joint mt concat concat_att concat_encoder decision unimodal "
+               "majority clock stimulus", "", "which model"),
     INT_ROW("model.dim", model.dim, "512", 1, 16384, "features", "width of every stream"),
     INT_ROW("model.ff", model.ff, "512", 1, 65536, "features",
             "hidden width of the encoders' feed-forward part"),
@@ -88,6 +90,8 @@ static const config_field_t main_rows[] = {
     CHOICE_ROW("data.standardize", data.standardize, "train", "train person none", "",
                "features to mean 0 and deviation 1: of the training split, or of each person's own"
                " unlabelled data (transductive)"),
+    REAL_ROW("data.clock_step_s", data.clock_step_s, "0", 0, 1e6, "s",
+             "of time that the built-in modalities clock and stimulus tell apart; 0: each step"),
     BOOL_ROW("data.permute_labels", data.permute_labels, "false",
              "control: labels of random other samples, so nothing can be learnt"),
     CHOICE_ROW("data.permute_within", data.permute_within, "all", "all person", "",

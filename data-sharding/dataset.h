@@ -37,6 +37,11 @@ typedef struct dataset_config {
      * many as there are subjects) by a permutation keyed by split_seed, sizes differing by at most
      * one; those of `fold` are the test. */
     int64_t folds, fold;
+    /* Time that the built-in modalities tell apart; 0: each step. They are named like others:
+     * `clock` has one feature for each stretch of the longest recording, `stimulus` for each
+     * stretch of each group of recordings (its video, say). At each step one feature is 1; a time
+     * or a group that no training recording has is masked. */
+    double clock_step_s;
     bool allow_subject_overlap; /* else a subject in two splits is STATUS_INPUT, naming the alias */
     const char *const *modalities; /* wanted, in this order; a missing one is STATUS_INPUT */
     int modality_count;
@@ -51,10 +56,14 @@ void dataset_close(dataset_t *dataset);
 
 int64_t dataset_window(const dataset_t *dataset);
 int64_t dataset_modality_dim(const dataset_t *dataset, int modality);
+bool dataset_is_built_in(const dataset_t *dataset, int modality);
 int64_t dataset_sample_count(const dataset_t *dataset, split_t split);
 /* Windows left out because no wanted target has a label in them. */
 int64_t dataset_unlabelled_count(const dataset_t *dataset, split_t split);
 int64_t dataset_subject_count(const dataset_t *dataset, split_t split);
+/* Whether groups of the test recordings have training recordings too. */
+typedef enum { STIMULI_NONE, STIMULI_SEEN, STIMULI_UNSEEN, STIMULI_SOME_SEEN } stimuli_t;
+stimuli_t dataset_test_stimuli(const dataset_t *dataset);
 int64_t dataset_fold_count(const dataset_t *dataset); /* 0: not dealt to folds */
 
 typedef struct sample_info {

@@ -82,6 +82,9 @@ status_t dataset_fit_people(dataset_t *dataset) {
     dataset->person_scales =
         alloc_zero(max_i64(dataset->modality_count, 1), sizeof *dataset->person_scales);
     for (int m = 0; m < dataset->modality_count; m++) {
+        if (dataset->built_in[m] != BUILT_IN_NONE) {
+            continue;
+        }
         TRY(fit_modality(dataset, m));
     }
     return STATUS_OK;

@@ -66,8 +66,9 @@ static void dims_of_weights(const config_t *config, const tensor_set_t *tensors,
     for (int m = 0; m < count; m++) {
         name_t first =
             name_of("%s%s.front.weight", weights_prefix, config->modalities[indices[m]].name);
-        if (strcmp(config->model.name, "majority") == 0) {
-            first = name_of("%s%s.majority.weight", weights_prefix, config->targets[0].name);
+        if (model_is_control(config)) {
+            first = name_of("%s%s.%s.weight", weights_prefix, config->targets[0].name,
+                            config->model.name);
         }
         const tensor_t *tensor = tensor_set_find(tensors, first.text);
         dims[m] = tensor != NULL ? tensor->dims[1] : config->model.dim;

@@ -29,6 +29,7 @@ status_t model_data_open(const config_t *config, const char *path, dataset_t **d
         .standardize_person = strcmp(config->data.standardize, "person") == 0,
         .folds = config->split.folds,
         .fold = config->split.fold,
+        .clock_step_s = config->data.clock_step_s,
         .allow_subject_overlap = config->split.allow_subject_overlap,
         .modalities = modalities,
         .modality_count = modality_count,

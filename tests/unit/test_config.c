@@ -198,6 +198,7 @@ static const struct {
     {"schedule.gamma", "schedule.name=step"},
     {"schedule.min_learning_rate", "schedule.name=cosine"},
     {"data.stride", "data.window=2"},
+    {"data.clock_step_s", "modalities.stimulus.dim=0"},
     {"split.fold", "split.folds=2"},
     {"data.permute_within", "data.permute_labels=true"},
     {"schedule.min_learning_rate", "optimizer.learning_rate=1"},
