@@ -44,7 +44,7 @@ static const config_field_t main_rows[] = {
     TEXT_ROW("select_on", select_on, "auto",
              "what the best checkpoint is best in: auto, loss, METRIC or TARGET.METRIC"),
     BOOL_ROW("schedule_known", schedule_known, "false",
-             "the order of a session may be used: allows the built-in modality clock; tables say so"),
+             "the order of a session may be used: allows the modality clock, and tables say so"),
     CHOICE_ROW("model.name", model.name, "jmt",
                "jmt jmt_no_joint mt concat concat_att concat_encoder decision unimodal "
                "majority clock stimulus", "", "which model"),

@@ -8,16 +8,17 @@ mkdir "$work/raw"
 cat >"$work/make.py" <<'PY'
 import math, random, sys
 random.seed(7)
+quoted = lambda s: '"%s"' % s.replace('"', '""') if "," in s else s
 rows = ["recording,subject,group,modality,rate_hz,path"]
 for p in range(8):
     for g in range(3 if p else 4): # the fourth group has one person alone
-        name, steps = "p%dg%d" % (p, g), 20 + (p + g) % 4
+        name, steps = "p%dg%d" % (p, g) + (", \"again\"" if g == 2 else ""), 20 + (p + g) % 4
         level = [math.sin(t / 3 + 2 * g) + 0.3 * random.random() for t in range(steps)]
         for column, rate, values in (("x", 2, [random.random() for _ in level]), ("label:v", 2, level),
                                      ("label:k", 2, [int(l > 0.2) + int(l > 0.8) for l in level])):
-            path = "%s-%s.csv" % (name, column.replace("label:", ""))
+            path = "p%dg%d-%s.csv" % (p, g, column.replace("label:", ""))
             open(sys.argv[1] + "/" + path, "w").write("".join("%r\n" % v for v in values))
-            rows.append("%s,person%d,video%d,%s,%d,%s" % (name, p, g, column, rate, path))
+            rows.append("%s,person%d,video%d,%s,%d,%s" % (quoted(name), p, g, column, rate, path))
 open(sys.argv[1] + "/manifest.csv", "w").write("\n".join(rows) + "\n")
 PY
 python3 "$work/make.py" "$work/raw"
@@ -37,7 +38,7 @@ work, name, run, width = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 def read(split):
     return list(csv.DictReader(open("%s/%s-%s.csv" % (work, run, split))))
 def place(r):
-    return (r["recording"][2:] if name == "stimulus" else "", int(r["step"]) // width)
+    return (r["recording"][2:4] if name == "stimulus" else "", int(r["step"]) // width)
 train, everything = read("train"), {"v": [], "k": []}
 table = {}
 for r in train:
@@ -90,12 +91,30 @@ for name in clock stimulus; do
         cmp "$work/cv-$name-1/predictions.csv" "$work/cv-$name-3/predictions.csv"
     report $? "jmt cv with $name: the same bytes on 1 and 3 ranks"
 done
+python3 - "$work" <<'PY'
+import csv, json, sys
+rows = list(csv.reader(open(sys.argv[1] + "/cv-clock-1/predictions.csv")))
+assert {len(r) for r in rows} == {8} and sum(r[2] == 'p3g2, "again"' for r in rows) > 20
+fold = "%s/cv-clock-1/fold-%d-seed-0/predictions.csv"
+folds = [r for f in range(4) for r in csv.reader(open(fold % (sys.argv[1], f)))]
+assert [r[2:] for r in rows[1:]] == [r for r in folds if r[0] != "recording"]
+for name, marks in (("clock", "control; schedule known; "), ("stimulus", "control; schedule known; stimulus known; ")):
+    assert json.load(open("%s/cv-%s-1/summary.json" % (sys.argv[1], name)))["marks"].startswith(marks)
+PY
+report $? "names with commas and quotes are quoted in predictions; summaries carry marks"
 # Beside others: a model that sees the video and the time learns what x does not say.
 for modalities in "[x]" "[x, stimulus]"; do
     run 1 train "$work/base.yaml" --set epochs=60 --set optimizer.name=adam --set optimizer.learning_rate=1e-2 \
         --set model.name=concat --set "model.modalities=$modalities" --run "$work/concat-${#modalities}"
-    run 1 evaluate "$work/concat-${#modalities}" --json && cp "$work/stdout" "$work/concat-${#modalities}.json"
+    run=$work/concat-${#modalities}
+    run 1 evaluate "$run" --out "$run/evaluation.json" --json && cp "$work/stdout" "$run.json"
 done
+run 1 evaluate "$work/clock-1" --out "$work/clock-1/evaluation.json"
+"$jmt" table "$work/concat-3" "$work/concat-13" "$work/clock-1" --format csv >"$work/table.csv" &&
+    grep -q '^concat,[^,]*,schedule known; seen stimuli,' "$work/table.csv" &&
+    grep -q '^concat,[^,]*,schedule known; stimulus known; seen stimuli,' "$work/table.csv" &&
+    grep -q '^clock,[^,]*,control; schedule known; seen stimuli,' "$work/table.csv"
+report $? "a table parts rows by what they know, and marks control rows"
 check "concat with stimulus knows more than without" python3 - "$work" <<'PY'
 import json, sys
 r = [json.load(open("%s/concat-%d.json" % (sys.argv[1], n)))["targets"]["v"]["r"] for n in (3, 13)]
