@@ -27,6 +27,7 @@ typedef struct target_config { /* targets.NAME */
 typedef struct config {
     int64_t seed, epochs, batch, threads, virtual_shards;
     bool schedule_known;
+    double baseline_minutes;
     char *device, *backend, *precision, *reduce, *shuffle, *select_on;
     struct {
         /* jmt | jmt_no_joint | mt | concat | concat_att | concat_encoder | decision | unimodal |
@@ -53,6 +54,7 @@ typedef struct config {
     } data;
     struct {
         int64_t seed, folds, fold;
+        char *by; /* subject | group | both */
         double valid_fraction, test_fraction;
         bool allow_subject_overlap;
     } split;

@@ -284,8 +284,30 @@ static status_t check_folds(const checker_t *checker) {
     return STATUS_OK;
 }
 
+static status_t check_people(const checker_t *checker) {
+    const config_t *config = checker->config;
+    const char *by = config->split.by;
+    if (!is(by, "subject") && config->split.folds == 0) {
+        return REFUSE("split.by", "split.folds",
+                      "split.by %s has no effect with split.folds 0; remove it, or set split.folds",
+                      by);
+    }
+    if (is(by, "group") && !config->split.allow_subject_overlap) {
+        return REFUSE("split.by", "split.allow_subject_overlap",
+                      "split.by group tests people that were trained on; set "
+                      "split.allow_subject_overlap: true, or use split.by: both");
+    }
+    if (config->baseline_minutes > 0.0 && is(config->data.standardize, "person")) {
+        return REFUSE("baseline_minutes", "data.standardize",
+                      "baseline_minutes and data.standardize: person both scale each person; leave "
+                      "one out");
+    }
+    return STATUS_OK;
+}
+
 static status_t check_data(const checker_t *checker) {
     const config_t *config = checker->config;
+    TRY(check_people(checker));
     if (config->data.stride > config->data.window) {
         return REFUSE("data.stride", "data.window",
                       "data.stride %lld above data.window %lld would skip steps; use at most %lld",

@@ -212,10 +212,13 @@ static status_t open_all(const dataset_config_t *config, dataset_t *dataset) {
     }
     TRY(load_small(config, dataset));
     TRY(dataset_set_clocks(config, dataset));
+    dataset_number_groups(dataset);
     TRY(dataset_deal(config, dataset));
     TRY(dataset_open_built_in(config, dataset));
     dataset_cut(dataset);
-    return config->standardize_person ? dataset_fit_people(dataset) : STATUS_OK;
+    dataset->baseline_s = config->baseline_s;
+    bool scale = config->standardize_person || config->baseline_s > 0.0;
+    return scale ? dataset_fit_people(dataset) : STATUS_OK;
 }
 
 status_t dataset_open(const dataset_config_t *config, dataset_t **dataset_out) {

@@ -33,10 +33,19 @@ typedef struct dataset_config {
     /* Each feature to mean 0 and deviation 1 over all of a person's valid samples, which need no
      * labels but all of the person's data, also of a test person: transductive. */
     bool standardize_person;
+    /* Not 0: the same from the first so many seconds of each of a person's recordings alone, on
+     * their clocks. A feature that does not vary there is only shifted. A modality of which a
+     * person has no valid sample there, but has later, is STATUS_INPUT. */
+    double baseline_s;
     /* Not 0: marks and test_fraction play no part. All subjects are dealt to `folds` folds (-1: as
      * many as there are subjects) by a permutation keyed by split_seed, sizes differing by at most
      * one; those of `fold` are the test. */
     int64_t folds, fold;
+    /* What is dealt to folds. FOLDS_GROUP: groups of recordings, such as videos, so that people are
+     * on both sides. FOLDS_BOTH: people and groups; the fold's people with its groups are the test,
+     * the others with the other groups are trained on, and the rest of the recordings is left out.
+     */
+    enum { FOLDS_SUBJECT, FOLDS_GROUP, FOLDS_BOTH } folds_by;
     /* Time that the built-in modalities tell apart; 0: each step. They are named like others:
      * `clock` has one feature for each stretch of the longest recording, `stimulus` for each
      * stretch of each group of recordings (its video, say). At each step one feature is 1; a time

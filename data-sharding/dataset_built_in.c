@@ -44,7 +44,7 @@ static int64_t stretch_of(const dataset_t *dataset, const dataset_recording_t *r
 }
 
 /* Groups are numbered by their first recording; those without a name have none. */
-static int64_t number_groups(dataset_t *dataset) {
+void dataset_number_groups(dataset_t *dataset) {
     int64_t count = 0;
     for (int64_t i = 0; i < dataset->recording_count; i++) {
         const char *group = dataset_origin(dataset, i)->group;
@@ -57,11 +57,11 @@ static int64_t number_groups(dataset_t *dataset) {
         dataset->recordings[i].group = number;
         count += number == count;
     }
-    return count;
+    dataset->group_count = count;
 }
 
 status_t dataset_open_built_in(const dataset_config_t *config, dataset_t *dataset) {
-    int64_t groups = number_groups(dataset);
+    int64_t groups = dataset->group_count;
     dataset->stretches = 1;
     dataset->trained = alloc_zero(max_i64(groups, 1), sizeof *dataset->trained);
     for (int64_t i = 0; i < dataset->recording_count; i++) {

@@ -14,7 +14,7 @@ typedef struct dataset_recording {
      * 0..length-1 at start_s + step / rate_hz. */
     double start_s, rate_hz;
     int64_t length;
-    split_t split;
+    split_t split; /* SPLIT_COUNT: in none */
 } dataset_recording_t;
 
 typedef struct dataset_sample {
@@ -37,10 +37,12 @@ struct dataset {
     built_in_t *built_in;                        /* by modality: others have no tracks, no masks */
     double clock_step_s;
     int64_t stretches, trained_stretches; /* of the longest (training) recording */
-    bool *trained;                        /* by group: has a training recording */
-    uint8_t **masks;                      /* like modalities: validity in memory */
-    person_scale_t **person_scales;       /* by modality: [subject, dim]; NULL: none */
-    float **labels;                       /* like targets: NaN where not valid */
+    int64_t group_count;
+    double baseline_s;              /* 0: people are scaled by all of their data */
+    bool *trained;                  /* by group: has a training recording */
+    uint8_t **masks;                /* like modalities: validity in memory */
+    person_scale_t **person_scales; /* by modality: [subject, dim]; NULL: none */
+    float **labels;                 /* like targets: NaN where not valid */
     shard_t **shards;
     int shard_count;
     dataset_recording_t *recordings;
@@ -79,6 +81,7 @@ void dataset_cut(dataset_t *dataset);
 
 /* dataset_built_in.c: which modalities are built in; later, once splits are known, their widths. */
 status_t dataset_find_built_in(const dataset_config_t *config, dataset_t *dataset) MUST_CHECK;
+void dataset_number_groups(dataset_t *dataset);
 status_t dataset_open_built_in(const dataset_config_t *config, dataset_t *dataset) MUST_CHECK;
 void dataset_read_built_in(const dataset_t *dataset, int64_t recording, int modality, int64_t first,
                            int64_t steps, float *features, uint8_t *mask);

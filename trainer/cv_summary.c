@@ -252,9 +252,12 @@ static status_t write_summary(const summary_t *s) {
         json_array_append_new(seeds, json_integer(plan->seeds[i]));
     }
     bool all = plan->fold_count == plan->fold_total;
+    const char *by = strcmp(config->split.by, "group") == 0  ? " by group"
+                     : strcmp(config->split.by, "both") == 0 ? " by person and group"
+                                                             : "";
     char *split =
-        all ? text_format("test of %d folds", plan->fold_count)
-            : text_format("test of %d of %d folds", plan->fold_count, (int)plan->fold_total);
+        all ? text_format("test of %d folds%s", plan->fold_count, by)
+            : text_format("test of %d of %d folds%s", plan->fold_count, (int)plan->fold_total, by);
     json_t *root = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:O, s:o, s:O}", "program", "jmt",
         "model", config->model.name, "row", row, "selected_on", run_selected_on(config), "marks",

@@ -124,6 +124,9 @@ char *run_marks(const config_t *config, const dataset_t *dataset) {
     char *text = text_copy("");
     mark(&text, model_is_control(config) || config->data.permute_labels, "control");
     mark(&text, strcmp(config->data.standardize, "person") == 0, "transductive");
+    char *baseline = text_format("baseline %g min", config->baseline_minutes);
+    mark(&text, config->baseline_minutes > 0.0, baseline);
+    free(baseline);
     mark(&text, config->schedule_known, "schedule known");
     mark(&text, sees_stimulus(config), "stimulus known");
     mark(&text, true, stimuli[dataset_test_stimuli(dataset)]);

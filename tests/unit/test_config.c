@@ -200,6 +200,8 @@ static const struct {
     {"data.stride", "data.window=2"},
     {"data.clock_step_s", "modalities.stimulus.dim=0"},
     {"split.fold", "split.folds=2"},
+    {"split.by", "split.folds=2"},
+    {"split.by", "split.allow_subject_overlap=true"},
     {"data.permute_within", "data.permute_labels=true"},
     {"schedule.min_learning_rate", "optimizer.learning_rate=1"},
     {"targets.x.classes", "targets.x.loss=cross_entropy"},

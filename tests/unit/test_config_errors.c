@@ -278,6 +278,21 @@ static void rules_of_folds(void **state) {
     CHECK_ALL(cases, STATUS_INPUT);
 }
 
+static void rules_of_people(void **state) {
+    (void)state;
+    const wrong_t cases[] = {
+        {"split: {folds: 3, by: group}\n",
+         ":1:23: split.by group tests people that were trained on; set "
+         "split.allow_subject_overlap: true, or use split.by: both"},
+        {"split.by: both\n",
+         ":1:11: split.by both has no effect with split.folds 0; remove it, or set split.folds"},
+        {"data.standardize: person\nbaseline_minutes: 3\n",
+         ":2:19: baseline_minutes and data.standardize: person both scale each person; leave one "
+         "out"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
+}
+
 static void built_in_modalities(void **state) {
     (void)state;
 #define TELLS                                                                                      \
@@ -389,6 +404,7 @@ int main(void) {
         cmocka_unit_test(forms_of_the_fusion),
         cmocka_unit_test(rules_across_keys),
         cmocka_unit_test(rules_of_folds),
+        cmocka_unit_test(rules_of_people),
         cmocka_unit_test(built_in_modalities),
         cmocka_unit_test(distances),
         cmocka_unit_test(nothing_crashes),
