@@ -1,6 +1,7 @@
 /* Features scaled by what a person has in the first minutes of recordings. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "check.h"
 #include "unit/data_case.h"
