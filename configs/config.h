@@ -36,10 +36,12 @@ typedef struct target_config { /* targets.NAME */
 
 typedef struct config {
     int64_t seed, epochs, batch, threads, virtual_shards;
+    bool schedule_known;
+    double baseline_minutes;
     char *device, *backend, *precision, *reduce, *shuffle, *select_on;
     struct {
         /* jmt | jmt_no_joint | mt | concat | concat_att | concat_encoder | decision | unimodal |
-         * majority */
+         * majority | clock | stimulus */
         char *name;
         int64_t dim, ff, heads, layers, head_hidden;
         double head_dropout, dropout, modality_dropout;
@@ -59,13 +61,15 @@ typedef struct config {
         char *path;
         double rate_hz;
         int64_t window, stride;
-        char *standardize; /* train | person | none */
+        char *standardize;   /* train | person | none */
+        double clock_step_s; /* of the built-in modalities clock and stimulus */
         bool permute_labels;
         char *permute_within; /* all | person */
         int64_t prefetch, shuffle_window;
     } data;
     struct {
         int64_t seed, folds, fold;
+        char *by; /* subject | group | both */
         double valid_fraction, test_fraction;
         bool allow_subject_overlap;
     } split;

@@ -131,6 +131,46 @@ static status_t check_model(const checker_t *checker) {
     return STATUS_OK;
 }
 
+static bool reads(const config_t *config, const char *modality) {
+    if (is(config->model.name, modality)) {
+        return true;
+    }
+    bool given = config->model.modalities[0] != '\0';
+    return given ? words_have(config->model.modalities, modality)
+                 : config_entry_find(config, TABLE_MODALITY, modality) >= 0;
+}
+
+/* The built-in modalities, and the control models that are tables over them. */
+static status_t check_built_in(const checker_t *checker) {
+    static const char *const names[] = {"clock", "stimulus"};
+    const config_t *config = checker->config;
+    bool any = false;
+    for (int i = 0; i < ARRAY_LEN(names); i++) {
+        bool there = config_entry_find(config, TABLE_MODALITY, names[i]) >= 0;
+        any |= there;
+        if (is(config->model.name, names[i]) && !there && config->modality_count > 0) {
+            return REFUSE("model.name", NULL,
+                          "model %s reads the built-in modality of that name; add modalities: "
+                          "{%s: {}}",
+                          names[i], names[i]);
+        }
+    }
+    if (config->data.clock_step_s > 0.0 && !any) {
+        return REFUSE("data.clock_step_s", NULL,
+                      "data.clock_step_s has no effect without the built-in modalities clock and "
+                      "stimulus; remove it, or add one to modalities");
+    }
+    if (!config->schedule_known && reads(config, "clock")) {
+        const char *key = is(config->model.name, "clock")       ? "model.name"
+                          : config->model.modalities[0] != '\0' ? "model.modalities"
+                                                                : "modalities.clock";
+        return REFUSE(key, "schedule_known",
+                      "clock tells the time since a recording began, which knows the order of its "
+                      "tasks; set schedule_known: true, and tables say so, or leave clock out");
+    }
+    return STATUS_OK;
+}
+
 static status_t check_targets(const checker_t *checker) {
     const config_t *config = checker->config;
     bool modalities = config->modality_count > 0, targets = config->target_count > 0;
@@ -214,8 +254,30 @@ static status_t check_folds(const checker_t *checker) {
     return STATUS_OK;
 }
 
+static status_t check_people(const checker_t *checker) {
+    const config_t *config = checker->config;
+    const char *by = config->split.by;
+    if (!is(by, "subject") && config->split.folds == 0) {
+        return REFUSE("split.by", "split.folds",
+                      "split.by %s has no effect with split.folds 0; remove it, or set split.folds",
+                      by);
+    }
+    if (is(by, "group") && !config->split.allow_subject_overlap) {
+        return REFUSE("split.by", "split.allow_subject_overlap",
+                      "split.by group tests people that were trained on; set "
+                      "split.allow_subject_overlap: true, or use split.by: both");
+    }
+    if (config->baseline_minutes > 0.0 && is(config->data.standardize, "person")) {
+        return REFUSE("baseline_minutes", "data.standardize",
+                      "baseline_minutes and data.standardize: person both scale each person; leave "
+                      "one out");
+    }
+    return STATUS_OK;
+}
+
 static status_t check_data(const checker_t *checker) {
     const config_t *config = checker->config;
+    TRY(check_people(checker));
     if (config->data.stride > config->data.window) {
         return REFUSE("data.stride", "data.window",
                       "data.stride %lld above data.window %lld would skip steps; use at most %lld",
@@ -297,6 +359,7 @@ status_t config_check(const config_t *config, const config_origins_t *origins, c
     TRY(check_targets(&checker));
     TRY(config_check_targets(config, origins, name));
     TRY(check_model(&checker));
+    TRY(check_built_in(&checker));
     TRY(config_check_fusion(config, origins, name));
     TRY(check_select_on(&checker));
     TRY(check_data(&checker));

@@ -35,8 +35,12 @@ static bool is_part(const config_t *config, int modality) {
 }
 
 int config_streams(const config_t *config, int indices_out[CONFIG_MODALITIES_MAX]) {
-    const char *start = NULL;
+    const char *start = NULL, *model = config->model.name;
     int length = 0, count = 0;
+    if (strcmp(model, "clock") == 0 || strcmp(model, "stimulus") == 0) { /* which are modalities */
+        indices_out[0] = find(config, model, (int)strlen(model));
+        return indices_out[0] >= 0 ? 1 : 0;
+    }
     for (int i = 0; word_at(config->model.modalities, i, &start, &length); i++) {
         int index = find(config, start, length);
         if (index >= 0 && count < CONFIG_MODALITIES_MAX) {

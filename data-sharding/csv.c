@@ -156,3 +156,15 @@ status_t csv_integer(const csv_t *csv, int64_t row, int column, int64_t *value_o
     *value_out = value;
     return STATUS_OK;
 }
+
+void csv_write_field(FILE *file, const char *text) {
+    if (strpbrk(text, ",\"\r\n") == NULL) {
+        fputs(text, file);
+        return;
+    }
+    fputc('"', file);
+    for (; *text != '\0'; text++) {
+        fprintf(file, "%s%c", *text == '"' ? "\"" : "", *text);
+    }
+    fputc('"', file);
+}

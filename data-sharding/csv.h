@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "kernels/base/status.h"
 
@@ -26,6 +27,9 @@ status_t csv_open(const char *path, csv_t *csv_out) MUST_CHECK;
 /* The same from text in memory, which the table owns from now on, also where this fails. */
 status_t csv_parse(const char *path, char *text, size_t bytes, csv_t *csv_out) MUST_CHECK;
 void csv_close(csv_t *csv);
+
+/* One field, quoted where its text needs that. */
+void csv_write_field(FILE *file, const char *text);
 
 /* Field values, refused with FILE:LINE unless there and finite. */
 status_t csv_text(const csv_t *csv, int64_t row, int column, const char **text_out) MUST_CHECK;

@@ -106,6 +106,9 @@ static status_t find_tracks(const dataset_config_t *config, dataset_t *dataset,
                             const char *const *names, int count, bool is_target,
                             const shard_track_t **tracks) {
     for (int i = 0; i < count; i++) {
+        if (!is_target && dataset->built_in[i] != BUILT_IN_NONE) {
+            continue;
+        }
         for (int s = 0; s < dataset->shard_count; s++) {
             const shard_track_t *track = shard_track(dataset->shards[s], names[i], is_target);
             if (track == NULL) {
@@ -168,6 +171,9 @@ static status_t load_small(const dataset_config_t *config, dataset_t *dataset) {
     int shards = dataset->shard_count;
     for (int i = 0; i < dataset->modality_count * shards; i++) {
         const shard_track_t *track = dataset->modalities[i];
+        if (track == NULL) {
+            continue; /* built in */
+        }
         dataset->masks[i] = alloc_zero(max_i64(track->steps, 1), 1);
         TRY(shard_read_valid(dataset->shards[i % shards], track, 0, track->steps,
                              dataset->masks[i]));
@@ -195,18 +201,24 @@ static status_t open_all(const dataset_config_t *config, dataset_t *dataset) {
     dataset->targets = alloc_zero(target_slots, sizeof *dataset->targets);
     dataset->labels = alloc_zero(target_slots, sizeof *dataset->labels);
     dataset->dims = alloc_zero(max_i64(config->modality_count, 1), sizeof *dataset->dims);
+    TRY(dataset_find_built_in(config, dataset));
     TRY(find_tracks(config, dataset, config->modalities, config->modality_count, false,
                     dataset->modalities));
     TRY(find_tracks(config, dataset, config->targets, config->target_count, true,
                     dataset->targets));
     for (int i = 0; i < config->modality_count; i++) {
-        dataset->dims[i] = dataset->modalities[(int64_t)i * dataset->shard_count]->dim;
+        const shard_track_t *track = dataset->modalities[(int64_t)i * dataset->shard_count];
+        dataset->dims[i] = track != NULL ? track->dim : 0;
     }
     TRY(load_small(config, dataset));
     TRY(dataset_set_clocks(config, dataset));
+    dataset_number_groups(dataset);
     TRY(dataset_deal(config, dataset));
+    TRY(dataset_open_built_in(config, dataset));
     dataset_cut(dataset);
-    return config->standardize_person ? dataset_fit_people(dataset) : STATUS_OK;
+    dataset->baseline_s = config->baseline_s;
+    bool scale = config->standardize_person || config->baseline_s > 0.0;
+    return scale ? dataset_fit_people(dataset) : STATUS_OK;
 }
 
 status_t dataset_open(const dataset_config_t *config, dataset_t **dataset_out) {
@@ -243,6 +255,8 @@ void dataset_close(dataset_t *dataset) {
         free(dataset->samples[split]);
     }
     free(dataset->person_scales);
+    free(dataset->built_in);
+    free(dataset->trained);
     free(dataset->masks);
     free(dataset->labels);
     free(dataset->modalities);

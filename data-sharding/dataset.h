@@ -33,10 +33,24 @@ typedef struct dataset_config {
     /* Each feature to mean 0 and deviation 1 over all of a person's valid samples, which need no
      * labels but all of the person's data, also of a test person: transductive. */
     bool standardize_person;
+    /* Not 0: the same from the first so many seconds of each of a person's recordings alone, on
+     * their clocks. A feature that does not vary there is only shifted. A modality of which a
+     * person has no valid sample there, but has later, is STATUS_INPUT. */
+    double baseline_s;
     /* Not 0: marks and test_fraction play no part. All subjects are dealt to `folds` folds (-1: as
      * many as there are subjects) by a permutation keyed by split_seed, sizes differing by at most
      * one; those of `fold` are the test. */
     int64_t folds, fold;
+    /* What is dealt to folds. FOLDS_GROUP: groups of recordings, such as videos, so that people are
+     * on both sides. FOLDS_BOTH: people and groups; the fold's people with its groups are the test,
+     * the others with the other groups are trained on, and the rest of the recordings is left out.
+     */
+    enum { FOLDS_SUBJECT, FOLDS_GROUP, FOLDS_BOTH } folds_by;
+    /* Time that the built-in modalities tell apart; 0: each step. They are named like others:
+     * `clock` has one feature for each stretch of the longest recording, `stimulus` for each
+     * stretch of each group of recordings (its video, say). At each step one feature is 1; a time
+     * or a group that no training recording has is masked. */
+    double clock_step_s;
     bool allow_subject_overlap; /* else a subject in two splits is STATUS_INPUT, naming the alias */
     const char *const *modalities; /* wanted, in this order; a missing one is STATUS_INPUT */
     int modality_count;
@@ -51,11 +65,15 @@ void dataset_close(dataset_t *dataset);
 
 int64_t dataset_window(const dataset_t *dataset);
 int64_t dataset_modality_dim(const dataset_t *dataset, int modality);
+bool dataset_is_built_in(const dataset_t *dataset, int modality);
 int64_t dataset_sample_count(const dataset_t *dataset, split_t split);
 /* Windows left out because no wanted target has a label in them. */
 int64_t dataset_unlabelled_count(const dataset_t *dataset, split_t split);
 int64_t dataset_subject_count(const dataset_t *dataset, split_t split);
 int dataset_file_count(const dataset_t *dataset);
+/* Whether groups of the test recordings have training recordings too. */
+typedef enum { STIMULI_NONE, STIMULI_SEEN, STIMULI_UNSEEN, STIMULI_SOME_SEEN } stimuli_t;
+stimuli_t dataset_test_stimuli(const dataset_t *dataset);
 int64_t dataset_fold_count(const dataset_t *dataset); /* 0: not dealt to folds */
 
 typedef struct sample_info {

@@ -39,10 +39,10 @@ static status_t join_tracks(const dataset_config_t *config, const dataset_t *dat
     const dataset_recording_t *r = &dataset->recordings[recording];
     for (int i = 0; i < count; i++) {
         const shard_track_t *track = tracks[(int64_t)i * dataset->shard_count + r->shard];
-        const shard_span_t *span = &track->spans[r->row];
-        if (span->length == 0) {
-            continue; /* this recording lacks the track */
+        if (track == NULL || track->spans[r->row].length == 0) {
+            continue; /* built in, or this recording lacks the track */
         }
+        const shard_span_t *span = &track->spans[r->row];
         double end = span->start_s + (double)span->length / span->rate_hz;
         if (range->first == NULL) {
             *range = (clock_range_t){track, span->start_s, end, span->rate_hz};

@@ -8,13 +8,13 @@
 
 typedef struct dataset_recording {
     int shard;
-    int64_t row; /* within the shard */
-    int64_t subject;
+    int64_t row;            /* within the shard */
+    int64_t subject, group; /* group -1: none */
     /* Its clock, which the wanted targets set, or the modalities where it has no target: steps
      * 0..length-1 at start_s + step / rate_hz. */
     double start_s, rate_hz;
     int64_t length;
-    split_t split;
+    split_t split; /* SPLIT_COUNT: in none */
 } dataset_recording_t;
 
 typedef struct dataset_sample {
@@ -27,14 +27,22 @@ typedef struct person_scale {
     int64_t count;
 } person_scale_t;
 
+typedef enum { BUILT_IN_NONE, BUILT_IN_CLOCK, BUILT_IN_STIMULUS } built_in_t;
+
 struct dataset {
     int64_t window, stride;
     int modality_count, target_count;
     int64_t *dims;                               /* by modality */
     const shard_track_t **modalities, **targets; /* [count * shard_count + shard] */
-    uint8_t **masks;                             /* like modalities: validity in memory */
-    person_scale_t **person_scales;              /* by modality: [subject, dim]; NULL: none */
-    float **labels;                              /* like targets: NaN where not valid */
+    built_in_t *built_in;                        /* by modality: others have no tracks, no masks */
+    double clock_step_s;
+    int64_t stretches, trained_stretches; /* of the longest (training) recording */
+    int64_t group_count;
+    double baseline_s;              /* 0: people are scaled by all of their data */
+    bool *trained;                  /* by group: has a training recording */
+    uint8_t **masks;                /* like modalities: validity in memory */
+    person_scale_t **person_scales; /* by modality: [subject, dim]; NULL: none */
+    float **labels;                 /* like targets: NaN where not valid */
     shard_t **shards;
     int shard_count;
     dataset_recording_t *recordings;
@@ -70,6 +78,13 @@ float dataset_label(const dataset_t *dataset, const dataset_recording_t *recordi
 /* Gives every recording its clock; cuts windows of it into samples. */
 status_t dataset_set_clocks(const dataset_config_t *config, dataset_t *dataset) MUST_CHECK;
 void dataset_cut(dataset_t *dataset);
+
+/* dataset_built_in.c: which modalities are built in; later, once splits are known, their widths. */
+status_t dataset_find_built_in(const dataset_config_t *config, dataset_t *dataset) MUST_CHECK;
+void dataset_number_groups(dataset_t *dataset);
+status_t dataset_open_built_in(const dataset_config_t *config, dataset_t *dataset) MUST_CHECK;
+void dataset_read_built_in(const dataset_t *dataset, int64_t recording, int modality, int64_t first,
+                           int64_t steps, float *features, uint8_t *mask);
 
 /* Reads all samples of the wanted modalities; then scales a step's features in place. */
 status_t dataset_fit_people(dataset_t *dataset) MUST_CHECK;

@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <string.h>
 
 #include "data-sharding/dataset_internal.h"
 #include "kernels/base/bytes.h"
@@ -33,14 +34,31 @@ static void add_block(const float *values, const uint8_t *valid, int64_t rows, i
     }
 }
 
+/* Samples of a signal that count: all, or those of the recording's first seconds. */
+static void range_of(const dataset_t *dataset, const dataset_recording_t *r,
+                     const shard_span_t *span, int64_t *begin_out, int64_t *end_out) {
+    const double slack = 1e-6; /* as dataset_clock.c has it */
+    *begin_out = 0;
+    *end_out = span->length;
+    if (dataset->baseline_s > 0.0) {
+        double begin = ceil((r->start_s - span->start_s) * span->rate_hz - slack);
+        double end =
+            ceil((r->start_s + dataset->baseline_s - span->start_s) * span->rate_hz - slack);
+        *begin_out = (int64_t)fmin(fmax(begin, 0.0), (double)span->length);
+        *end_out = (int64_t)fmin(fmax(end, 0.0), (double)span->length);
+    }
+}
+
 static status_t add_recording(dataset_t *dataset, int64_t recording, int modality, pass_t pass,
                               float *buffer, int64_t room) {
     const dataset_recording_t *r = &dataset->recordings[recording];
     int64_t at = (int64_t)modality * dataset->shard_count + r->shard, dim = dataset->dims[modality];
     const shard_track_t *track = dataset->modalities[at];
     const shard_span_t *span = &track->spans[r->row];
-    for (int64_t done = 0; done < span->length; done += room) {
-        int64_t rows = min_i64(room, span->length - done), first = span->offset + done;
+    int64_t begin = 0, end = 0;
+    range_of(dataset, r, span, &begin, &end);
+    for (int64_t done = begin; done < end; done += room) {
+        int64_t rows = min_i64(room, end - done), first = span->offset + done;
         TRY(shard_read_values(dataset->shards[r->shard], track, first, rows, buffer));
         add_block(buffer, dataset->masks[at] + first, rows, dim, pass,
                   scales_of(dataset, r->subject, modality));
@@ -48,7 +66,7 @@ static status_t add_recording(dataset_t *dataset, int64_t recording, int modalit
     return STATUS_OK;
 }
 
-static void finish(person_scale_t *scales, int64_t count, pass_t pass) {
+static void finish(person_scale_t *scales, int64_t count, pass_t pass, double constant) {
     for (int64_t i = 0; i < count; i++) {
         double n = (double)max_i64(scales[i].count, 1);
         if (pass == PASS_MEAN) {
@@ -56,9 +74,29 @@ static void finish(person_scale_t *scales, int64_t count, pass_t pass) {
         } else {
             double variance = scales[i].factor / n, mean = scales[i].mean;
             bool varies = variance > 1e-12 * (mean * mean + 1e-12);
-            scales[i].factor = varies ? 1.0 / sqrt(variance) : 0.0;
+            scales[i].factor = varies ? 1.0 / sqrt(variance) : constant;
         }
     }
+}
+
+/* Who has valid samples must have one in the baseline. */
+static status_t check_baseline(const dataset_t *dataset, int modality) {
+    for (int64_t i = 0; i < dataset->recording_count && dataset->baseline_s > 0.0; i++) {
+        const dataset_recording_t *r = &dataset->recordings[i];
+        int64_t at = (int64_t)modality * dataset->shard_count + r->shard;
+        const shard_span_t *span = &dataset->modalities[at]->spans[r->row];
+        const uint8_t *mask = dataset->masks[at] + span->offset;
+        bool any = span->length > 0 && memchr(mask, 1, (size_t)span->length) != NULL;
+        if (any && scales_of(dataset, r->subject, modality)->count == 0) {
+            return status_fail(
+                STATUS_INPUT,
+                "%s of subject %s has no valid sample in the first %g minutes; raise "
+                "baseline_minutes",
+                dataset->modalities[at]->name, dataset->subjects[r->subject],
+                dataset->baseline_s / 60.0);
+        }
+    }
+    return STATUS_OK;
 }
 
 static status_t fit_modality(dataset_t *dataset, int modality) {
@@ -72,16 +110,20 @@ static status_t fit_modality(dataset_t *dataset, int modality) {
         for (int64_t i = 0; i < dataset->recording_count && status == STATUS_OK; i++) {
             status = add_recording(dataset, i, modality, (pass_t)pass, buffer, room);
         }
-        finish(dataset->person_scales[modality], count, (pass_t)pass);
+        double constant = dataset->baseline_s > 0.0 ? 1.0 : 0.0; /* later it may vary */
+        finish(dataset->person_scales[modality], count, (pass_t)pass, constant);
     }
     free(buffer);
-    return status;
+    return status == STATUS_OK ? check_baseline(dataset, modality) : status;
 }
 
 status_t dataset_fit_people(dataset_t *dataset) {
     dataset->person_scales =
         alloc_zero(max_i64(dataset->modality_count, 1), sizeof *dataset->person_scales);
     for (int m = 0; m < dataset->modality_count; m++) {
+        if (dataset->built_in[m] != BUILT_IN_NONE) {
+            continue;
+        }
         TRY(fit_modality(dataset, m));
     }
     return STATUS_OK;

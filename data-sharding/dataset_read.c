@@ -97,6 +97,10 @@ static status_t read_run(const signal_reader_t *reader, float *features) {
 /* Steps first..first+steps-1 of a recording's clock; features are zero where the mask is. */
 static status_t read_modality(const dataset_t *dataset, int64_t recording, int modality,
                               int64_t first, int64_t steps, float *features, uint8_t *mask) {
+    if (dataset->built_in[modality] != BUILT_IN_NONE) {
+        dataset_read_built_in(dataset, recording, modality, first, steps, features, mask);
+        return STATUS_OK;
+    }
     const dataset_recording_t *r = &dataset->recordings[recording];
     int64_t at = (int64_t)modality * dataset->shard_count + r->shard;
     const shard_track_t *track = dataset->modalities[at];

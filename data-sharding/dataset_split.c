@@ -91,16 +91,16 @@ static status_t take_marks(const dataset_config_t *config, dataset_t *dataset, b
     return STATUS_OK;
 }
 
-/* Subjects are numbered by their first recording, which no alias influences; the permutation says
- * at which place a subject stands, and every folds-th place is of one fold. */
-static status_t take_fold(const dataset_config_t *config, dataset_t *dataset) {
-    int64_t people = dataset->subject_count;
-    int64_t folds = config->folds < 0 ? people : config->folds;
-    if (folds < 2 || folds > people) {
+/* Gives each of `count` people or groups its fold. They are numbered by their first recording,
+ * which no alias influences; the permutation says at which place one stands, and every folds-th
+ * place is of one fold. */
+static status_t deal_folds(const dataset_config_t *config, int64_t count, int64_t folds,
+                           const char *what, int64_t **fold_out) {
+    if (folds < 2 || folds > count) {
         return status_fail(STATUS_INPUT,
-                           "%s: %lld fold(s) of %lld subject(s); set split.folds to 2 or more and "
-                           "at most the number of subjects",
-                           config->path, (long long)folds, (long long)people);
+                           "%s: %lld fold(s) of %lld %s(s); set split.folds to 2 or more and "
+                           "at most the number of %ss",
+                           config->path, (long long)folds, (long long)count, what, what);
     }
     if (config->fold < 0 || config->fold >= folds) {
         return status_fail(STATUS_INPUT,
@@ -109,19 +109,66 @@ static status_t take_fold(const dataset_config_t *config, dataset_t *dataset) {
                            config->path, (long long)config->fold, (long long)folds,
                            (long long)folds - 1);
     }
-    int64_t *order = alloc_zero(people, sizeof *order), *place = alloc_zero(people, sizeof *place);
-    rng_permutation((rng_key_t){(uint64_t)config->split_seed, rng_name("folds"), 0}, people, order);
-    for (int64_t i = 0; i < people; i++) {
-        place[order[i]] = i;
+    int64_t *order = alloc_zero(count, sizeof *order), *fold = alloc_zero(count, sizeof *fold);
+    rng_permutation((rng_key_t){(uint64_t)config->split_seed, rng_name("folds"), 0}, count, order);
+    for (int64_t i = 0; i < count; i++) {
+        fold[order[i]] = i % folds;
     }
-    for (int64_t i = 0; i < dataset->recording_count; i++) {
-        dataset_recording_t *r = &dataset->recordings[i];
-        r->split = place[r->subject] % folds == config->fold ? SPLIT_TEST : SPLIT_TRAIN;
-    }
-    free(place);
     free(order);
-    dataset->fold_count = folds;
+    *fold_out = fold;
     return STATUS_OK;
+}
+
+static status_t check_groups(const dataset_config_t *config, const dataset_t *dataset) {
+    for (int64_t i = 0; i < dataset->recording_count; i++) {
+        if (dataset->recordings[i].group < 0) {
+            return status_fail(STATUS_INPUT,
+                               "%s: recording %s has no group, and split.by deals groups to folds; "
+                               "import it with one, or use split.by: subject",
+                               config->path, dataset_origin(dataset, i)->name);
+        }
+    }
+    return STATUS_OK;
+}
+
+static split_t split_of(const dataset_config_t *config, bool subject_held, bool group_held) {
+    switch (config->folds_by) {
+    case FOLDS_SUBJECT:
+        return subject_held ? SPLIT_TEST : SPLIT_TRAIN;
+    case FOLDS_GROUP:
+        return group_held ? SPLIT_TEST : SPLIT_TRAIN;
+    case FOLDS_BOTH:
+        return subject_held && group_held     ? SPLIT_TEST
+               : !subject_held && !group_held ? SPLIT_TRAIN
+                                              : SPLIT_COUNT;
+    }
+    panic(__FILE__, __LINE__, "folds_by");
+}
+
+static status_t take_fold(const dataset_config_t *config, dataset_t *dataset) {
+    bool people = config->folds_by != FOLDS_GROUP, groups = config->folds_by != FOLDS_SUBJECT;
+    int64_t most = people ? dataset->subject_count : dataset->group_count;
+    if (people && groups) {
+        most = min_i64(most, dataset->group_count);
+    }
+    int64_t folds = config->folds < 0 ? most : config->folds;
+    int64_t *subject_fold = NULL, *group_fold = NULL;
+    status_t status = groups ? check_groups(config, dataset) : STATUS_OK;
+    if (status == STATUS_OK && people) {
+        status = deal_folds(config, dataset->subject_count, folds, "subject", &subject_fold);
+    }
+    if (status == STATUS_OK && groups) {
+        status = deal_folds(config, dataset->group_count, folds, "group", &group_fold);
+    }
+    for (int64_t i = 0; i < dataset->recording_count && status == STATUS_OK; i++) {
+        dataset_recording_t *r = &dataset->recordings[i];
+        r->split = split_of(config, people && subject_fold[r->subject] == config->fold,
+                            groups && group_fold[r->group] == config->fold);
+    }
+    dataset->fold_count = folds;
+    free(subject_fold);
+    free(group_fold);
+    return status;
 }
 
 static status_t check_overlap(const dataset_config_t *config, dataset_t *dataset) {
@@ -170,6 +217,9 @@ status_t dataset_deal(const dataset_config_t *config, dataset_t *dataset) {
     }
     for (int64_t i = 0; i < dataset->recording_count; i++) {
         split_t split = dataset->recordings[i].split;
+        if (split == SPLIT_COUNT) {
+            continue;
+        }
         dataset->split_recordings[split][dataset->split_recording_count[split]++] = i;
     }
     return STATUS_OK;

@@ -75,6 +75,7 @@ static status_t choose_folds(cv_t *cv, const cv_options_t *options) {
     dataset_t *dataset = NULL;
     TRY(model_data_open(&config, config.data.path, &dataset));
     plan->fold_total = dataset_fold_count(dataset);
+    plan->marks = run_marks(&config, dataset);
     plan->data_identity = text_copy(dataset_identity(dataset));
     dataset_close(dataset);
     plan->fold_count = options->fold_count > 0 ? options->fold_count : (int)plan->fold_total;
@@ -267,6 +268,7 @@ status_t cv_run(const config_t *config, comm_t *comm, const cv_options_t *option
     free(cv.plan.out);
     free(cv.plan.folds);
     free(cv.plan.data_identity);
+    free(cv.plan.marks);
     free(data);
     return status;
 }

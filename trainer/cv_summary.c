@@ -101,8 +101,12 @@ static status_t add_predictions(summary_t *s, const csv_t *csv, int64_t fold, in
         last[t] = text[COLUMN_RECORDING];
         pool_add(&s->pools[t], target, prediction, same);
         add_subject(subjects, text[COLUMN_SUBJECT]);
-        fprintf(s->csv, "%lld,%lld,%s,%s,%s,%s,%s,%s\n", (long long)fold, (long long)seed, text[0],
-                text[1], text[2], text[3], text[4], text[5]);
+        fprintf(s->csv, "%lld,%lld", (long long)fold, (long long)seed);
+        for (int c = 0; c <= COLUMN_VALUE; c++) {
+            fputc(',', s->csv);
+            csv_write_field(s->csv, text[c]);
+        }
+        fputc('\n', s->csv);
     }
     return STATUS_OK;
 }
@@ -248,15 +252,18 @@ static status_t write_summary(const summary_t *s) {
         json_array_append_new(seeds, json_integer(plan->seeds[i]));
     }
     bool all = plan->fold_count == plan->fold_total;
+    const char *by = strcmp(config->split.by, "group") == 0  ? " by group"
+                     : strcmp(config->split.by, "both") == 0 ? " by person and group"
+                                                             : "";
     char *split =
-        all ? text_format("test of %d folds", plan->fold_count)
-            : text_format("test of %d of %d folds", plan->fold_count, (int)plan->fold_total);
-    json_t *root =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:O, s:o, s:O}", "program", "jmt",
-                  "model", config->model.name, "row", row, "selected_on", run_selected_on(config),
-                  "split", split, "data", plan->data_identity, "fold_total",
-                  (json_int_t)plan->fold_total, "seeds", seeds, "pooled", pooled(s), "by_seed",
-                  s->by_seed, "over_folds", spreads(s->folds, NULL, NULL), "folds", s->folds);
+        all ? text_format("test of %d folds%s", plan->fold_count, by)
+            : text_format("test of %d of %d folds%s", plan->fold_count, (int)plan->fold_total, by);
+    json_t *root = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:O, s:o, s:O}", "program", "jmt",
+        "model", config->model.name, "row", row, "selected_on", run_selected_on(config), "marks",
+        plan->marks, "split", split, "data", plan->data_identity, "fold_total",
+        (json_int_t)plan->fold_total, "seeds", seeds, "pooled", pooled(s), "by_seed", s->by_seed,
+        "over_folds", spreads(s->folds, NULL, NULL), "folds", s->folds);
     char *text = json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
     status_t status = write_text(plan, "summary.json", text);
     free(text);

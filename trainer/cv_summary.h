@@ -12,7 +12,7 @@ typedef struct cv_plan {
     int fold_count;
     const int64_t *seeds;
     int seed_count;
-    char *data_identity;
+    char *data_identity, *marks; /* marks: run_marks, of the first fold */
 } cv_plan_t;
 
 /* OUT/fold-K-seed-S; caller frees. */

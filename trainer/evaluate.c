@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data-sharding/csv.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 #include "trainer/loss.h"
@@ -346,8 +347,10 @@ static void write_row(FILE *file, const evaluation_t *e, const char *target_name
         return;
     }
     const float *x = e->prediction[target] + at * e->columns[target];
-    fprintf(file, "%s,%s,%lld,%s,%.9g,", info.recording, info.subject, (long long)step, target_name,
-            (double)label);
+    csv_write_field(file, info.recording);
+    fprintf(file, ",%s,%lld,", info.subject, (long long)step); /* an alias needs no quotes */
+    csv_write_field(file, target_name);
+    fprintf(file, ",%.9g,", (double)label);
     if (e->scores[target].classes > 0) {
         fprintf(file, "%lld\n", (long long)predicted_class(x, e->columns[target], e->cuts[target]));
     } else {

@@ -59,8 +59,9 @@ static bool is_weight(const tensor_t *tensor) {
 /* The weight that a modality's features meet first; NULL: they are as wide as the model. */
 static const tensor_t *first_weight(const config_t *config, const tensor_set_t *tensors,
                                     const char *modality) {
-    if (strcmp(config->model.name, "majority") == 0) {
-        name_t name = name_of("%s%s.majority.weight", weights_prefix, config->targets[0].name);
+    if (model_is_control(config)) {
+        name_t name =
+            name_of("%s%s.%s.weight", weights_prefix, config->targets[0].name, config->model.name);
         return tensor_set_find(tensors, name.text);
     }
     name_t linear = name_of("%s%s.front.weight", weights_prefix, modality);

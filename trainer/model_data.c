@@ -31,6 +31,11 @@ status_t model_data_open(const config_t *config, const char *path, dataset_t **d
         .standardize_person = strcmp(config->data.standardize, "person") == 0,
         .folds = config->split.folds,
         .fold = config->split.fold,
+        .baseline_s = 60.0 * config->baseline_minutes,
+        .folds_by = strcmp(config->split.by, "group") == 0  ? FOLDS_GROUP
+                    : strcmp(config->split.by, "both") == 0 ? FOLDS_BOTH
+                                                            : FOLDS_SUBJECT,
+        .clock_step_s = config->data.clock_step_s,
         .allow_subject_overlap = config->split.allow_subject_overlap,
         .modalities = modalities,
         .modality_count = modality_count,

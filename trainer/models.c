@@ -15,7 +15,8 @@ typedef struct model_row {
     value_t (*build)(graph_t *graph, const config_t *config, const model_input_t *input);
 } model_row_t;
 
-/* `majority` sees nothing: its output is a constant, set from training labels. The most modalities
+/* Controls are tables that training labels fill: `majority` sees nothing, its output is a constant;
+ * `clock` and `stimulus` see the built-in modality of that name. Of the others, the most modalities
  * are those whose M (M + 1) tokens or M (M - 1) pairs are at most OP_INPUTS_MAX. */
 static const model_row_t models[] = {
     {"jmt", 1, 7, false, false, model_jmt},
@@ -27,6 +28,8 @@ static const model_row_t models[] = {
     {"decision", 1, CONFIG_MODALITIES_MAX, true, true, model_decision},
     {"unimodal", 1, 1, true, false, model_unimodal},
     {"majority", 1, CONFIG_MODALITIES_MAX, true, true, NULL},
+    {"clock", 1, 1, true, true, NULL},
+    {"stimulus", 1, 1, true, true, NULL},
 };
 
 block_spec_t spec_of(const config_t *config) {
@@ -52,7 +55,14 @@ int64_t target_classes(const target_config_t *target) {
     return strcmp(target->loss, "binary_cross_entropy") == 0 ? 2 : target->classes;
 }
 
+bool model_is_control(const config_t *config) {
+    const char *name = config->model.name;
+    return strcmp(name, "majority") == 0 || strcmp(name, "clock") == 0 ||
+           strcmp(name, "stimulus") == 0;
+}
+
 int model_modalities(const config_t *config, int indices[CONFIG_MODALITIES_MAX]) {
+    bool reads_nothing = strcmp(config->model.name, "majority") == 0;
     int streams[CONFIG_MODALITIES_MAX], parts[INTRA_PARTS], count = 0;
     int stream_count = config_streams(config, streams);
     for (int s = 0; s < stream_count; s++) {
@@ -62,7 +72,6 @@ int model_modalities(const config_t *config, int indices[CONFIG_MODALITIES_MAX])
             indices[count++] = made ? parts[i] : streams[s];
         }
     }
-    bool reads_nothing = strcmp(config->model.name, "majority") == 0;
     return reads_nothing && count > 1 ? 1 : count;
 }
 
@@ -201,9 +210,8 @@ static void build_heads(graph_t *graph, const config_t *config, bool shared, val
     }
 }
 
-/* One Linear per target on the first modality, its weights and bias zero: trainer_init_weights puts
- * the constant into the bias. */
-static void build_majority(graph_t *graph, const config_t *config, const int64_t *dims) {
+/* One Linear per target on the first modality, its weights and bias zero until control_fit. */
+static void build_control(graph_t *graph, const config_t *config, const int64_t *dims) {
     int indices[CONFIG_MODALITIES_MAX];
     model_modalities(config, indices);
     row_mask_t mask;
@@ -211,7 +219,7 @@ static void build_majority(graph_t *graph, const config_t *config, const int64_t
     for (int t = 0; t < config->target_count; t++) {
         const char *target = config->targets[t].name;
         int64_t columns = target_columns(&config->targets[t]);
-        name_t name = name_of("%s.majority", target);
+        name_t name = name_of("%s.%s", target, config->model.name);
         linear_t constant = {
             graph_parameter(graph, name_of("%s.weight", name.text).text, columns, dims[0],
                             (init_t){0}),
@@ -249,7 +257,7 @@ status_t model_build(const config_t *config, const int64_t *dims, graph_t **grap
     graph_t *graph = graph_open(config->data.window);
     status_t status = STATUS_OK;
     if (row->build == NULL) {
-        build_majority(graph, config, dims);
+        build_control(graph, config, dims);
     } else {
         model_input_t input = {0};
         status = build_inputs(graph, config, dims, row->plain ? "none" : config->model.normalize,

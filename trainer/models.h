@@ -48,6 +48,9 @@ value_t output_self_attention(graph_t *graph, const config_t *config, const toke
 value_t output_fc(graph_t *graph, const config_t *config, const tokens_t *tokens, int64_t width);
 value_t output_concat_encoder(graph_t *graph, const config_t *config, const tokens_t *tokens);
 
+/* majority, clock, stimulus: tables set from the training labels, with nothing left to train. */
+bool model_is_control(const config_t *config);
+
 /* Output columns of a target: its classes, or 1. */
 int64_t target_columns(const target_config_t *target);
 /* That its labels name: 2 of a binary one, which has one column; 0: labels are values. */

@@ -95,6 +95,44 @@ char *run_row_name(const config_t *config) {
                        config->data.permute_labels ? control : "");
 }
 
+static void mark(char **text, bool applies, const char *name) {
+    if (applies && name[0] != '\0') {
+        char *longer = text_format("%s%s%s", *text, (*text)[0] != '\0' ? "; " : "", name);
+        free(*text);
+        *text = longer;
+    }
+}
+
+static bool sees_stimulus(const config_t *config) {
+    int indices[CONFIG_MODALITIES_MAX];
+    int count = model_modalities(config, indices);
+    for (int m = 0; m < count && strcmp(config->model.name, "majority") != 0; m++) {
+        if (strcmp(config->modalities[indices[m]].name, "stimulus") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+char *run_marks(const config_t *config, const dataset_t *dataset) {
+    static const char *const stimuli[] = {
+        [STIMULI_NONE] = "",
+        [STIMULI_SEEN] = "seen stimuli",
+        [STIMULI_UNSEEN] = "unseen stimuli",
+        [STIMULI_SOME_SEEN] = "some stimuli seen",
+    };
+    char *text = text_copy("");
+    mark(&text, model_is_control(config) || config->data.permute_labels, "control");
+    mark(&text, strcmp(config->data.standardize, "person") == 0, "transductive");
+    char *baseline = text_format("baseline %g min", config->baseline_minutes);
+    mark(&text, config->baseline_minutes > 0.0, baseline);
+    free(baseline);
+    mark(&text, config->schedule_known, "schedule known");
+    mark(&text, sees_stimulus(config), "stimulus known");
+    mark(&text, true, stimuli[dataset_test_stimuli(dataset)]);
+    return text;
+}
+
 const char *run_selected_on(const config_t *config) {
     return config->split.valid_fraction > 0.0 ? select_on_name(config) : "last";
 }
@@ -104,14 +142,14 @@ status_t run_directory_describe(const char *directory, const char *data_path, co
     TRY(trainer_fingerprint(t->config, &fingerprint));
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    char *row = run_row_name(t->config);
-    json_t *manifest =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:I, s:s}", "program",
-                  "jmt", "version", JMT_VERSION, "model", t->config->model.name, "row", row,
-                  "selected_on", run_selected_on(t->config), "seed", (json_int_t)t->config->seed,
-                  "ranks", (json_int_t)comm_size(t->comm), "host", host, "fingerprint", fingerprint,
-                  "data", dataset_identity(t->dataset), "data_path", data_path, "parameters",
-                  (json_int_t)graph_parameter_elements(t->graph), "initial_hash", t->initial_hash);
+    char *row = run_row_name(t->config), *marks = run_marks(t->config, t->dataset);
+    json_t *manifest = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:I, s:s}", "program", "jmt",
+        "version", JMT_VERSION, "model", t->config->model.name, "row", row, "selected_on",
+        run_selected_on(t->config), "marks", marks, "seed", (json_int_t)t->config->seed, "ranks",
+        (json_int_t)comm_size(t->comm), "host", host, "fingerprint", fingerprint, "data",
+        dataset_identity(t->dataset), "data_path", data_path, "parameters",
+        (json_int_t)graph_parameter_elements(t->graph), "initial_hash", t->initial_hash);
     char *text = json_dumps(manifest, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     char *yaml = config_yaml(t->config);
     status_t status = write_text(directory, "config.yaml", yaml);
@@ -119,6 +157,7 @@ status_t run_directory_describe(const char *directory, const char *data_path, co
     free(yaml);
     free(text);
     free(row);
+    free(marks);
     json_decref(manifest);
     free(fingerprint);
     return status;

@@ -23,6 +23,10 @@ status_t run_directory_describe(const char *directory, const char *data_path,
 /* What a table calls runs of this configuration: the model, or the modality of a unimodal one, and
  * what was done to the labels. Caller frees. */
 char *run_row_name(const config_t *config);
+/* What a reader of a table must know of a row, separated by "; ": control, transductive, baseline
+ * N min, schedule known, stimulus known, seen stimuli, unseen stimuli, some stimuli seen. "":
+ * nothing. Caller frees. */
+char *run_marks(const config_t *config, const dataset_t *dataset);
 /* What chose the checkpoint called best: a metric of held-out training people; "last": nothing. */
 const char *run_selected_on(const config_t *config);
 

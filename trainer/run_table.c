@@ -16,7 +16,7 @@ static const char *const columns[] = {"accuracy", "uar", "f1_macro", "f1_weighte
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
 typedef struct row {
-    char *name;
+    char *name, *marks; /* together one row; marks: run_marks, "" of older runs */
     int run_count;
     json_int_t *seeds, *counts; /* labels scored */
     double (*values)[COLUMNS];  /* NaN: this evaluation does not have it */
@@ -52,14 +52,14 @@ static const char *text_of(const json_t *object, const char *key) {
     return text != NULL ? text : "";
 }
 
-static row_t *find_row(run_table_t *table, const char *name) {
+static row_t *find_row(run_table_t *table, const char *name, const char *marks) {
     for (int i = 0; i < table->row_count; i++) {
-        if (strcmp(table->rows[i].name, name) == 0) {
+        if (strcmp(table->rows[i].name, name) == 0 && strcmp(table->rows[i].marks, marks) == 0) {
             return &table->rows[i];
         }
     }
     table->rows = array_grow(table->rows, table->row_count, sizeof *table->rows);
-    table->rows[table->row_count] = (row_t){.name = text_copy(name)};
+    table->rows[table->row_count] = (row_t){.name = text_copy(name), .marks = text_copy(marks)};
     return &table->rows[table->row_count++];
 }
 
@@ -112,7 +112,8 @@ static status_t add_run(run_table_t *table, const char *run, const json_t *manif
     if (table->data == NULL) {
         table->data = text_copy(text_of(manifest, "data_path"));
     }
-    return add_values(find_row(table, name), run, json_integer_value(seed), evaluation);
+    return add_values(find_row(table, name, text_of(manifest, "marks")), run,
+                      json_integer_value(seed), evaluation);
 }
 
 /* A directory of jmt cv: the pooled scores of each seed are a run. */
@@ -132,7 +133,7 @@ static status_t add_cv(run_table_t *table, const char *run, const json_t *summar
     for (size_t i = 0; i < json_array_size(by_seed); i++) {
         json_t *evaluation = json_array_get(by_seed, i);
         json_int_t seed = json_integer_value(json_object_get(evaluation, "seed"));
-        TRY(add_values(find_row(table, name), run, seed, evaluation));
+        TRY(add_values(find_row(table, name, text_of(summary, "marks")), run, seed, evaluation));
     }
     return STATUS_OK;
 }
@@ -174,6 +175,7 @@ void run_table_close(run_table_t *table) {
     }
     for (int i = 0; i < table->row_count; i++) {
         free(table->rows[i].name);
+        free(table->rows[i].marks);
         free(table->rows[i].seeds);
         free(table->rows[i].counts);
         free(table->rows[i].values);
@@ -227,7 +229,7 @@ static bool has_column(const run_table_t *table, int column) {
 static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
 static json_t *row_object(const row_t *row) {
-    json_t *object = json_object();
+    json_t *object = json_pack("{s:s}", "marks", row->marks);
     for (int c = 0; c < COLUMNS; c++) {
         summary_t s = summarize(row, c);
         if (s.count == 0) {
@@ -274,7 +276,11 @@ static json_t *all_seeds(const run_table_t *table) {
 char *run_table_json(const run_table_t *table) {
     json_t *models = json_object();
     for (int i = 0; i < table->row_count; i++) {
-        json_object_set_new(models, table->rows[i].name, row_object(&table->rows[i]));
+        const row_t *row = &table->rows[i];
+        bool taken = json_object_get(models, row->name) != NULL;
+        char *key = taken ? text_format("%s [%s]", row->name, row->marks) : text_copy(row->name);
+        json_object_set_new(models, key, row_object(row));
+        free(key);
     }
     json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "data", table->data, "identity",
                                table->identity, "split", table->split, "selected_on",
@@ -294,6 +300,7 @@ static const char *const plus_minus[] = {" \u00b1 ", ",", " $\\pm$ "};
 enum {
     NAME_WIDTH = 14,
     SELECTED_WIDTH = 14,
+    MARKS_WIDTH = 24,
     COUNT_WIDTH = 7,
     CELL_WIDTH = 13
 }; /* "0.123 +- 0.456" lines up in md */
@@ -321,6 +328,8 @@ static void append_head(char **text, format_t format, const run_table_t *table) 
     append(text, format, separator[format], 0);
     append(text, format, format == FORMAT_CSV ? "selected_on" : "selected on", SELECTED_WIDTH);
     append(text, format, separator[format], 0);
+    append(text, format, "marks", MARKS_WIDTH);
+    append(text, format, separator[format], 0);
     append(text, format, "runs", 0);
     append(text, format, separator[format], 0);
     append(text, format, "n", COUNT_WIDTH);
@@ -337,7 +346,7 @@ static void append_head(char **text, format_t format, const run_table_t *table) 
 }
 
 static void append_rule(char **text, const run_table_t *table) {
-    append(text, FORMAT_MD, "|---|---|---:|---:", 0);
+    append(text, FORMAT_MD, "|---|---|---|---:|---:", 0);
     for (int c = 0; c < COLUMNS; c++) {
         append(text, FORMAT_MD, has_column(table, c) ? "|---:" : "", 0);
     }
@@ -387,6 +396,8 @@ static void append_row(char **text, format_t format, const run_table_t *table, c
     append(text, format, separator[format], 0);
     append_selected(text, format, table);
     append(text, format, separator[format], 0);
+    append(text, format, row->marks, MARKS_WIDTH);
+    append(text, format, separator[format], 0);
     append(text, format, runs, 4);
     append(text, format, separator[format], 0);
     append_count(text, format, row);
@@ -400,7 +411,7 @@ static void append_row(char **text, format_t format, const run_table_t *table, c
 }
 
 static void append_tabular(char **text, const run_table_t *table) {
-    append(text, FORMAT_LATEX, "\\begin{tabular}{llrr", 0);
+    append(text, FORMAT_LATEX, "\\begin{tabular}{lllrr", 0);
     for (int c = 0; c < COLUMNS; c++) {
         append(text, FORMAT_LATEX, has_column(table, c) ? "r" : "", 0);
     }

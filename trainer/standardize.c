@@ -93,6 +93,14 @@ static status_t fit_modality(comm_t *comm, const dataset_t *dataset, int modalit
     return status;
 }
 
+/* Built-in modalities are indicators, not measurements: they stay 0 and 1. */
+static status_t pass(standardize_t *s, int modality) {
+    for (int64_t k = 0; k < s->dims[modality]; k++) {
+        s->scale[modality][k] = 1.0f;
+    }
+    return STATUS_OK;
+}
+
 status_t standardize_fit(comm_t *comm, const dataset_t *dataset, int modality_count,
                          standardize_t *out) {
     int64_t dims[CONFIG_MODALITIES_MAX] = {0};
@@ -103,7 +111,8 @@ status_t standardize_fit(comm_t *comm, const dataset_t *dataset, int modality_co
     standardize_t s = {0};
     allocate(&s, modality_count, dims);
     for (int m = 0; m < modality_count; m++) {
-        status_t status = fit_modality(comm, dataset, m, &s);
+        status_t status =
+            dataset_is_built_in(dataset, m) ? pass(&s, m) : fit_modality(comm, dataset, m, &s);
         if (status != STATUS_OK) {
             standardize_free(&s);
             return status;

@@ -15,7 +15,8 @@ typedef struct standardize {
 
 /* Collective: each rank reads its share of the training recordings; sums are added in the order of
  * recordings, so the result does not depend on the number of ranks. Population variance; a feature
- * that never varies gets scale 1. */
+ * that never varies gets scale 1. Built-in
+ * modalities stay as they are. */
 status_t standardize_fit(comm_t *comm, const dataset_t *dataset, int modality_count,
                          standardize_t *out) MUST_CHECK;
 void standardize_apply(const standardize_t *standardize, int modality, float *x,

@@ -15,6 +15,7 @@
 #include "trainer/checkpoint.h"
 #include "trainer/fault.h"
 #include "trainer/generation.h"
+#include "trainer/models.h"
 #include "trainer/resume.h"
 #include "trainer/run_directory.h"
 #include "trainer/run_log.h"
@@ -193,7 +194,7 @@ static status_t train_batches(run_t *run) {
 
 static status_t loop(run_t *run) {
     trainer_t *t = run->trainer;
-    bool finished = is_over(run) || strcmp(run->config->model.name, "majority") == 0;
+    bool finished = is_over(run) || model_is_control(run->config);
     while (!finished && !run->stopped) {
         TRY(train_batches(run));
         if (!run->stopped) {

@@ -1,12 +1,12 @@
 #include "trainer/trainer.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
+#include "trainer/control.h"
 #include "trainer/export.h"
 #include "trainer/model_data.h"
 #include "trainer/models.h"
@@ -240,31 +240,6 @@ status_t trainer_evaluate(trainer_t *t, split_t split, evaluation_t **evaluation
 
 /* --- weights --------------------------------------------------------------------------------- */
 
-/* Log-frequencies of classes, log-odds of yes and no, or the mean: the best constant that training
- * people suggest. */
-static status_t majority_constants(trainer_t *t, int target, float *bias, int64_t columns) {
-    float *values = NULL;
-    int64_t count = 0;
-    TRY(dataset_target_values(t->dataset, SPLIT_TRAIN, target, &values, &count));
-    double sums[CLASSES_MAX] = {0.0};
-    int64_t classes = target_classes(&t->config->targets[target]);
-    for (int64_t i = 0; i < count; i++) {
-        if (classes > 0) {
-            sums[(int64_t)values[i]] += 1.0;
-        } else {
-            sums[0] += (double)values[i];
-        }
-    }
-    double n = count > 0 ? (double)count : 1.0;
-    for (int64_t c = 0; c < columns; c++) {
-        bias[c] = columns > 1   ? (float)log((sums[c] + 1.0) / (n + (double)columns))
-                  : classes > 0 ? (float)log((sums[1] + 1.0) / (sums[0] + 1.0))
-                                : (float)(sums[0] / n);
-    }
-    free(values);
-    return STATUS_OK;
-}
-
 status_t trainer_init_weights(trainer_t *t) {
     float *weights = t->weights;
     flat_state_init(&t->flat, t->graph, (uint64_t)t->config->seed, weights);
@@ -272,12 +247,6 @@ status_t trainer_init_weights(trainer_t *t) {
     export_parameters(t->graph, t->flat.offsets, weights, &initial);
     tensor_set_hash(&initial, t->initial_hash);
     tensor_set_free(&initial);
-    status_t status = STATUS_OK;
-    if (strcmp(t->config->model.name, "majority") == 0) {
-        for (int i = 0; i < t->config->target_count && status == STATUS_OK; i++) {
-            int64_t columns = target_columns(&t->config->targets[i]);
-            status = majority_constants(t, i, weights + t->flat.offsets[2 * i + 1], columns);
-        }
-    }
+    status_t status = model_is_control(t->config) ? control_fit(t) : STATUS_OK;
     return comm_agree(t->comm, status, "initialise weights");
 }

@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "golden"))
 import cases  # noqa: E402
 import formulas  # noqa: E402
 import models  # noqa: E402
+import models_check  # noqa: E402
 import safetensors  # noqa: E402
 
 

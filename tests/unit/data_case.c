@@ -95,7 +95,7 @@ static status_t add_hand(dataset_writer_t *writer, const hand_recording_t *hand,
     }
     writer_recording_t recording = {.name = hand->name,
                                     .session = "",
-                                    .group = "",
+                                    .group = hand->group != NULL ? hand->group : "",
                                     .split = hand->split,
                                     .subject = subject,
                                     .signals = signals};

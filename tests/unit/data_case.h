@@ -23,6 +23,7 @@ typedef struct hand_recording {
     int64_t number, steps;
     int64_t gap_begin, gap_end;             /* steps of "a" that are invalid, and hold NaN */
     int64_t label_gap_begin, label_gap_end; /* and of "y" */
+    const char *group;                      /* NULL: none */
 } hand_recording_t;
 
 float hand_feature(int64_t number, int64_t step, int64_t d);

@@ -400,6 +400,52 @@ static void rules_of_data(void **state) {
     CHECK_ALL(cases, STATUS_INPUT);
 }
 
+static void rules_of_people(void **state) {
+    (void)state;
+    const wrong_t cases[] = {
+        {"split: {folds: 3, by: group}\n",
+         ":1:23: split.by group tests people that were trained on; set "
+         "split.allow_subject_overlap: true, or use split.by: both"},
+        {"split.by: both\n",
+         ":1:11: split.by both has no effect with split.folds 0; remove it, or set split.folds"},
+        {"data.standardize: person\nbaseline_minutes: 3\n",
+         ":2:19: baseline_minutes and data.standardize: person both scale each person; leave one "
+         "out"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
+}
+
+static void built_in_modalities(void **state) {
+    (void)state;
+#define TELLS                                                                                      \
+    "clock tells the time since a recording began, which knows the order of its tasks; set "       \
+    "schedule_known: true, and tables say so, or leave clock out"
+    const wrong_t cases[] = {
+        {"modalities:\n  a: {}\n  clock: {}\ntargets: {y: {}}\n", ":3:3: " TELLS},
+        {"schedule_known: false\nmodalities: {a: {}, clock: {}}\ntargets: {y: {}}\n",
+         ":2:21: " TELLS},
+        {"modalities: {a: {}, clock: {}}\ntargets: {y: {}}\nmodel: {modalities: [a, clock]}\n",
+         ":3:21: " TELLS},
+        {"model:\n  name: clock\n", ":2:9: " TELLS},
+        {"model: {name: clock}\nschedule_known: true\nmodalities: {a: {}}\ntargets: {y: {}}\n",
+         ":1:15: model clock reads the built-in modality of that name; add modalities: {clock: "
+         "{}}"},
+        {"data: {clock_step_s: 5}\nmodalities: {a: {}}\ntargets: {y: {}}\n",
+         ":1:22: data.clock_step_s has no effect without the built-in modalities clock and "
+         "stimulus; remove it, or add one to modalities"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
+    config_t *config = NULL;
+    const char *fine[] = {"schedule_known: true\nmodalities: {clock: {}}\ntargets: {y: {}}\n",
+                          "model: {modalities: [a]}\nmodalities: {a: {}, clock: {}}\n"
+                          "targets: {y: {}}\n",
+                          "modalities: {a: {}, stimulus: {}}\ntargets: {y: {}}\n"};
+    for (int i = 0; i < ARRAY_LEN(fine); i++) {
+        CHECK_OK(config_parse(fine[i], "t.yaml", NULL, 0, &config));
+        config_free(config);
+    }
+}
+
 static void distances(void **state) {
     (void)state;
     assert_int_equal(text_distance("", ""), 0);
@@ -482,6 +528,8 @@ int main(void) {
         cmocka_unit_test(rules_of_modalities),
         cmocka_unit_test(settings_of_targets),
         cmocka_unit_test(rules_of_data),
+        cmocka_unit_test(rules_of_people),
+        cmocka_unit_test(built_in_modalities),
         cmocka_unit_test(distances),
         cmocka_unit_test(nothing_crashes),
         cmocka_unit_test(nul_bytes_and_big_files_are_refused),

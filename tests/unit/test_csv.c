@@ -57,6 +57,30 @@ static void cells_are_read(void **state) {
     place_remove(place);
 }
 
+static void written_fields_come_back(void **state) {
+    (void)state;
+    static const char *const fields[] = {"plain",        "",   "a,b", "say \"x\"",
+                                         "two\nlines\r", "\"", "z"};
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    assert_non_null(file);
+    for (int i = 0; i < ARRAY_LEN(fields); i++) {
+        csv_write_field(file, fields[i]);
+        fputc(i + 1 < ARRAY_LEN(fields) ? ',' : '\n', file);
+    }
+    fclose(file);
+    assert_memory_equal(text, "plain,,\"a,b\",\"say \"\"x\"\"\",", 25);
+    csv_t csv;
+    CHECK_OK(csv_parse("t", text, bytes, &csv));
+    assert_int_equal(csv.row_count, 1);
+    assert_int_equal(csv.rows[0].count, ARRAY_LEN(fields));
+    for (int i = 0; i < ARRAY_LEN(fields); i++) {
+        assert_string_equal(csv.rows[0].fields[i], fields[i]);
+    }
+    csv_close(&csv);
+}
+
 static void wrong_cells_are_named(void **state) {
     (void)state;
     char *place = place_make();
@@ -105,6 +129,7 @@ static void broken_files_are_refused_by_line(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cells_are_read),
+        cmocka_unit_test(written_fields_come_back),
         cmocka_unit_test(wrong_cells_are_named),
         cmocka_unit_test(broken_files_are_refused_by_line),
     };

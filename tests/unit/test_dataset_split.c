@@ -257,8 +257,81 @@ static void folds_follow_the_split_seed(void **state) {
     place_remove(place);
 }
 
+/* Recording i is of person i mod 10 and, by group i / 2 mod 5, of both parities of people. */
+static void folds_by_group_and_by_both(void **state) {
+    (void)state;
+    static const char *const groups[] = {"g0", "g1", "g2", "g3", "g4"};
+    char *place = place_make();
+    crowd_t crowd;
+    free(crowd_data(place, &crowd, NULL));
+    place_remove(place);
+    place = place_make();
+    for (int i = 0; i < SETS; i++) {
+        crowd.list[i].group = groups[(i % PEOPLE + i / PEOPLE) % 5];
+    }
+    char *path = hand_data(place, crowd.list, SETS, 3);
+    dataset_config_t config = hand_config(path, 8, 0);
+    config.folds = 5;
+    for (int by = FOLDS_GROUP; by <= FOLDS_BOTH; by++) {
+        int tested[SETS] = {0}, tests = 0;
+        for (config.fold = 0; config.fold < 5; config.fold++) {
+            config.folds_by = by;
+            config.allow_subject_overlap = by == FOLDS_GROUP;
+            dataset_t *dataset = NULL;
+            CHECK_OK(dataset_open(&config, &dataset));
+            bool people[2][PEOPLE] = {{0}}, seen[2][5] = {{0}};
+            for (int side = 0; side < 2; side++) {
+                split_t split = side == 0 ? SPLIT_TRAIN : SPLIT_TEST;
+                for (int64_t s = 0; s < dataset_sample_count(dataset, split); s++) {
+                    int i = (int)strtol(dataset_sample(dataset, split, s).recording + 1, NULL, 10);
+                    people[side][i % PEOPLE] = true;
+                    seen[side][(i % PEOPLE + i / PEOPLE) % 5] = true;
+                    tested[i] += side;
+                    tests += side;
+                }
+            }
+            int64_t train = dataset_sample_count(dataset, SPLIT_TRAIN);
+            int64_t test = dataset_sample_count(dataset, SPLIT_TEST);
+            for (int i = 0; i < 5; i++) {
+                assert_false(seen[0][i] && seen[1][i]);
+            }
+            for (int i = 0; i < PEOPLE && by == FOLDS_BOTH; i++) {
+                assert_false(people[0][i] && people[1][i]);
+            }
+            assert_int_equal(dataset_test_stimuli(dataset),
+                             test > 0 ? STIMULI_UNSEEN : STIMULI_NONE);
+            assert_true(by == FOLDS_GROUP ? train + test == SETS : train + test < SETS);
+            dataset_close(dataset);
+        }
+        for (int i = 0; i < SETS && by == FOLDS_GROUP; i++) {
+            assert_int_equal(tested[i], 1);
+        }
+        assert_true(by == FOLDS_GROUP || tests > 0);
+    }
+    dataset_t *dataset = NULL;
+    config.fold = 0;
+    config.folds = -1;
+    config.folds_by = FOLDS_GROUP;
+    CHECK_FAILS(dataset_open(&config, &dataset), STATUS_INPUT, "is in both");
+    config.allow_subject_overlap = true;
+    CHECK_OK(dataset_open(&config, &dataset));
+    assert_int_equal(dataset_fold_count(dataset), 5);
+    dataset_close(dataset);
+    config.folds = 6;
+    CHECK_FAILS(dataset_open(&config, &dataset), STATUS_INPUT, "6 fold(s) of 5 group(s)");
+    config.folds_by = FOLDS_SUBJECT;
+    config.allow_subject_overlap = false;
+    config.folds = 5;
+    CHECK_OK(dataset_open(&config, &dataset));
+    assert_int_equal(dataset_test_stimuli(dataset), STIMULI_SEEN);
+    dataset_close(dataset);
+    free(path);
+    place_remove(place);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(folds_by_group_and_by_both),
         cmocka_unit_test(people_are_dealt_whole_and_by_the_seed),
         cmocka_unit_test(a_fraction_takes_at_least_one_and_leaves_one),
         cmocka_unit_test(a_person_in_two_splits_is_refused_by_name),

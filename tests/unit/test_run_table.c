@@ -81,9 +81,9 @@ static void mean_and_sample_spread(void **state) {
     json_decref(root);
     free(text);
     CHECK_OK(run_table_text(table, "csv", &text));
-    assert_string_equal(text, "model,selected_on,runs,n,accuracy,accuracy_std,ccc,ccc_std\n"
-                              "jmt,valid ccc,3,70-90,0.750000,0.353553,0.500000,0.250000\n"
-                              "mt,valid ccc,1,80,,,0.125000,\n");
+    assert_string_equal(text, "model,selected_on,marks,runs,n,accuracy,accuracy_std,ccc,ccc_std\n"
+                              "jmt,valid ccc,,3,70-90,0.750000,0.353553,0.500000,0.250000\n"
+                              "mt,valid ccc,,1,80,,,0.125000,\n");
     free(text);
     CHECK_FAILS(run_table_text(table, "html", &text), STATUS_INPUT, "--format html");
     run_table_close(table);
@@ -117,7 +117,8 @@ static void cross_validations_are_rows(void **state) {
     char *directory = text_format("%s/cv", root_);
     CHECK_OK(dir_make(directory));
     write_file("cv", "summary.json",
-               "{\"row\": \"mt\", \"selected_on\": \"last\", \"split\": \"test of 5 folds\", "
+               "{\"row\": \"mt\", \"marks\": \"control; transductive\", \"selected_on\": \"last\", "
+               "\"split\": \"test of 5 folds\", "
                "\"data\": \"x\", \"by_seed\": ["
                "{\"seed\": 4, \"n\": 33, \"metrics\": {\"uar\": 0.5, \"f1_weighted\": 0.25}}, "
                "{\"seed\": 5, \"n\": 33, \"metrics\": {\"uar\": 1.0, \"f1_weighted\": 0.75}}]}");
@@ -126,8 +127,9 @@ static void cross_validations_are_rows(void **state) {
     const char *both[] = {directory, run};
     CHECK_OK(run_table_open(both, 1, &table));
     CHECK_OK(run_table_text(table, "csv", &text));
-    assert_string_equal(text, "model,selected_on,runs,n,uar,uar_std,f1_weighted,f1_weighted_std\n"
-                              "mt,last,2,33,0.750000,0.353553,0.500000,0.353553\n");
+    assert_string_equal(text,
+                        "model,selected_on,marks,runs,n,uar,uar_std,f1_weighted,f1_weighted_std\n"
+                        "mt,last,control; transductive,2,33,0.750000,0.353553,0.500000,0.353553\n");
     free(text);
     run_table_close(table);
     CHECK_FAILS(run_table_open(both, 2, &table), STATUS_INPUT, "its split is 'test'");
@@ -137,11 +139,53 @@ static void cross_validations_are_rows(void **state) {
     free(run);
 }
 
+/* Runs of one name that a reader must not compare stand in rows of their own, and say why. */
+static void marks_part_rows(void **state) {
+    (void)state;
+    const char *marks[] = {"", "transductive", "", "schedule known"};
+    char *runs[4];
+    for (int i = 0; i < 4; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "m%d", i);
+        runs[i] = make_run(name, "jmt", i, "x", "\"ccc\": 0.5");
+        char *manifest = text_format("{\"row\": \"jmt\", \"seed\": %d, \"data\": \"x\", "
+                                     "\"data_path\": \"d\", \"selected_on\": \"ccc\", "
+                                     "\"marks\": \"%s\"}",
+                                     i, marks[i]);
+        write_file(name, "manifest.json", manifest);
+        free(manifest);
+    }
+    run_table_t *table = NULL;
+    char *text = NULL;
+    CHECK_OK(run_table_open((const char *const *)runs, 4, &table));
+    CHECK_OK(run_table_text(table, "csv", &text));
+    assert_string_equal(text, "model,selected_on,marks,runs,n,ccc,ccc_std\n"
+                              "jmt,valid ccc,,2,80,0.500000,0.000000\n"
+                              "jmt,valid ccc,transductive,1,80,0.500000,\n"
+                              "jmt,valid ccc,schedule known,1,80,0.500000,\n");
+    free(text);
+    CHECK_OK(run_table_text(table, "md", &text));
+    assert_non_null(strstr(text, "| jmt            | valid ccc      | transductive             |"));
+    free(text);
+    text = run_table_json(table);
+    json_t *root = json_loads(text, 0, NULL), *models = json_object_get(root, "models");
+    assert_int_equal(json_object_size(models), 3);
+    json_t *row = json_object_get(models, "jmt [transductive]");
+    assert_string_equal(json_string_value(json_object_get(row, "marks")), "transductive");
+    json_decref(root);
+    free(text);
+    run_table_close(table);
+    for (int i = 0; i < 4; i++) {
+        free(runs[i]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(mean_and_sample_spread, make_root, remove_root),
         cmocka_unit_test_setup_teardown(what_does_not_belong_together_is_refused, make_root,
                                         remove_root),
+        cmocka_unit_test_setup_teardown(marks_part_rows, make_root, remove_root),
         cmocka_unit_test_setup_teardown(cross_validations_are_rows, make_root, remove_root),
     };
     return RUN_TESTS(tests);
