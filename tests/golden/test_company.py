@@ -1,9 +1,6 @@
 """A prediction depends on its own sample alone, for every model, to the last bit: not on the other
 samples of the batch, nor on its place among them, nor on what stands behind a mask; also of a
-sample that lacks a modality wholly, in part, or all of them.
-
-JMT_TEST_ISA lists the instruction sets of the cpu backend to ask (generic unless set): a library
-whose matrix product rounds a row by where it stands fails with its own."""
+sample that lacks a modality wholly, in part, or all of them."""
 import array
 import math
 import os
@@ -13,7 +10,14 @@ import golden
 import cases
 import safetensors
 
-ISAS = os.environ.get("JMT_TEST_ISA", "generic").split()
+def instruction_sets():
+    """Of this processor."""
+    with open("/proc/cpuinfo") as file:
+        flags = next((line for line in file if line.startswith("flags")), "").split()
+    return ["generic"] + [isa for isa, flag in (("avx2", "avx2"), ("avx512", "avx512dq")) if flag in flags]
+
+
+ISAS = instruction_sets()
 RUNS = [("ref", "f32", "")] + [("cpu", "f32", isa) for isa in ISAS]
 
 
