@@ -9,6 +9,8 @@
 #include "kernels/base/file.h"
 #include "trainer/checkpoint.h"
 
+#define OUTSIDE "../there" /* a good part, where none may be named */
+
 static void write_parts(const char *dir, json_t *manifest, const char *part, size_t bytes) {
     char digest[SHA256_TEXT_BYTES];
     sha256_memory(part, bytes, digest);
@@ -16,6 +18,11 @@ static void write_parts(const char *dir, json_t *manifest, const char *part, siz
     const char *name;
     void *next;
     json_object_foreach_safe(files, next, name, value) {
+        if (strcmp(name, OUTSIDE) == 0) {
+            fuzz_write(dir, name, part, bytes);
+            json_object_set_new(files, name, json_string(digest));
+            continue;
+        }
         bool plain = strchr(name, '/') == NULL && strlen(name) < 200 && name[0] != '.';
         if (plain && name[0] != '\0' && strncmp(name, "manifest.", 9) != 0) {
             fuzz_write(dir, name, part, bytes);
@@ -37,10 +44,13 @@ static void check_read(const checkpoint_t *c) {
 }
 
 bool fuzz_checkpoint(const uint8_t *data, size_t bytes) {
-    char *dir = fuzz_dir_make(), *text = alloc_zero((int64_t)bytes + 1, 1), *sealed = NULL;
+    char *place = fuzz_dir_make(), *dir = fuzz_path(place, "step"),
+         *text = alloc_zero((int64_t)bytes + 1, 1), *sealed = NULL;
+    REQUIRE(dir_make(dir) == STATUS_OK);
     memcpy(text, data, bytes);
     size_t length = strlen(text), part = length < bytes ? length + 1 : bytes;
     json_t *manifest = json_loadb(text, length, 0, NULL);
+    bool outside = json_object_get(json_object_get(manifest, "files"), OUTSIDE) != NULL;
     if (manifest != NULL) {
         write_parts(dir, manifest, text + part, bytes - part);
         sealed = json_dumps(manifest, 0);
@@ -52,10 +62,12 @@ bool fuzz_checkpoint(const uint8_t *data, size_t bytes) {
     bool accepted = checkpoint_read(dir, &checkpoint) == STATUS_OK;
     if (accepted) {
         check_read(&checkpoint);
+        REQUIRE(!outside);
         checkpoint_free(&checkpoint);
     }
     free(sealed);
     free(text);
-    fuzz_dir_remove(dir);
+    free(dir);
+    fuzz_dir_remove(place);
     return accepted;
 }

@@ -136,7 +136,8 @@ def small_checkpoint(manifest):
     manifest.update(tensors={"w": [2]}, optimizer_states=["m"], config="seed: 1\n",
                     files={"part-00000.safetensors": "", "statistics.safetensors": ""})
     wrong = {"tensors": {"w": [1] * 9}}, {"tensors": {"w": [1 << 40]}}, {"tensors": {"w": [-1]}}, \
-        {"optimizer_states": [5]}, {"files": {"../there": ""}}
+        {"optimizer_states": [5]}, \
+        {"files": {"../there": "", "statistics.safetensors": ""}}
     save("checkpoint", "small", json.dumps(manifest).encode() + b"\0" + part)
     for i, change in enumerate(wrong):
         save("checkpoint", f"found-{i}", json.dumps({**manifest, **change}).encode() + b"\0" + part)

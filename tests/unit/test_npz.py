@@ -154,6 +154,12 @@ def refused():
     refuses("a flipped bit in the numbers", patched(one, directory - 3, 1), "the member is damaged")
     refuses("a flipped bit in what is deflated",
             patched(packed, packed.rindex(b"PK\1\2") - 9, 0x5555), "the member is damaged")
+    at = packed.rindex(b"PK\1\2")
+    longer = patched(packed, at + 20, struct.unpack_from("<I", packed, at + 20)[0] + 4, form="<I")
+    longer = patched(longer, len(packed) - 6, at + 4, form="<I")
+    refuses("bytes behind what is deflated", longer[:at] + b"more" + longer[at:],
+            "the member is damaged")
+    refuses("flags that only the header has", patched(one, 6, 2), "do not agree")
     flag = patched(patched(one, 6, 1), directory + 8, 1)
     refuses("encrypted", flag, "encrypted")
     refuses("another method", patched(patched(one, 8, 12), directory + 10, 12), "packed in another")
@@ -161,7 +167,6 @@ def refused():
     refuses("parts by the member", patched(one, directory + 34, 1), "in several parts")
     refuses("a member of more than 1 GiB",
             patched(one, directory + 20, 2 ** 30 + 1, 2 ** 30 + 1, form="<II"), "more than 1 GiB")
-    at = packed.rindex(b"PK\1\2")
     refuses("a length that nothing packed can have", patched(packed, at + 24, 2 ** 29, form="<I"),
             "lengths of the member do not fit")
     size = struct.unpack_from("<I", packed, at + 24)[0]
