@@ -128,7 +128,7 @@ static void edit_fields(const base_t *base, char *data, const uint8_t *edits, si
     for (; bytes >= 9; edits += 9, bytes -= 9) {
         int number = 0;
         for (size_t at = 0; at + 16 < base->hdf5_bytes; at++) {
-            if (memcmp(base->data + at, "OHDR", 4) == 0) {
+            if (base->data[at] == 'O' && memcmp(base->data + at, "OHDR", 4) == 0) {
                 set_field(data + at, edits[0], edits + 1, &number);
             }
         }
