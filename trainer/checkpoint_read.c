@@ -144,10 +144,10 @@ static int64_t room_of(const char *directory, const json_t *manifest) {
     return bytes / (int64_t)sizeof(float);
 }
 
-/* Two dims at most, and no more numbers than room: else -1. */
+/* TENSOR_RANK_MAX dims at most, and no more numbers than room: else -1. */
 static int64_t count_of(const json_t *dims, int64_t room) {
     int64_t count = 1;
-    if (!json_is_array(dims) || json_array_size(dims) > 2) {
+    if (!json_is_array(dims) || json_array_size(dims) > TENSOR_RANK_MAX) {
         return -1;
     }
     for (size_t d = 0; d < json_array_size(dims); d++) {
