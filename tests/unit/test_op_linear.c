@@ -157,11 +157,11 @@ static void check_equal_rows(int64_t rows, int64_t in, int64_t out) {
 /* oneDNN's blocks have six rows with AVX2, in parts of 72 rows and more. */
 static void equal_rows_have_equal_bits(void **state) {
     (void)state;
-    for (int64_t rows = 1; rows <= 310; rows++) {
+    for (int64_t rows = 1; rows <= 310; rows += rows < 40 ? 1 : 5) {
         check_equal_rows(rows, 33, 17);
     }
-    static const int64_t rows[] = {7, 32, 63, 64, 128, 301, 960, 1001};
-    static const int64_t widths[][2] = {{512, 128}, {4, 32}, {1024, 64}, {128, 2}, {700, 300}};
+    static const int64_t rows[] = {32, 64, 128, 301, 960};
+    static const int64_t widths[][2] = {{512, 128}, {4, 32}, {1024, 64}, {128, 2}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         for (size_t j = 0; j < sizeof widths / sizeof widths[0]; j++) {
             check_equal_rows(rows[i], widths[j][0], widths[j][1]);
