@@ -26,8 +26,12 @@ if ! "${CC:-cc}" -g -fsanitize=thread -pthread "$work/race.c" -o "$work/race" 2>
     echo "SKIP: the compiler has no ThreadSanitizer"
     exit 77
 fi
-"${run[@]}" "$work/race" 2>"$work/log"
-if [ $? != 66 ] || ! grep -q 'data race' "$work/log"; then
+for _ in $(seq 10); do # a busy machine once let it pass
+    "${run[@]}" "$work/race" 2>"$work/log"
+    seen=$?
+    [ $seen != 66 ] || break
+done
+if [ $seen != 66 ] || ! grep -q 'data race' "$work/log"; then
     cat "$work/log"
     echo "SKIP: ThreadSanitizer does not run here"
     exit 77
