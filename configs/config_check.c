@@ -24,12 +24,7 @@ static status_t fail_at(const checker_t *checker, status_t status, const char *k
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    const char *place = origins_latest(checker->origins, key, other);
-    if (place == NULL) {
-        place = checker->name;
-    }
-    return status_fail(status, "%s%s%s", place == NULL ? "" : place, place == NULL ? "" : ": ",
-                       text);
+    return origins_fail(checker->origins, checker->name, status, key, other, text_copy(text));
 }
 
 #define REFUSE(key, other, ...) fail_at(checker, STATUS_INPUT, key, other, __VA_ARGS__)

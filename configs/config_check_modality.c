@@ -17,12 +17,9 @@ typedef struct checked {
 /* At modalities.NAME.key or `other`, whichever was given last. text: "CAUSE; REMEDY", freed here */
 static status_t refuse(const checked_t *checked, const char *key, const char *other, char *text) {
     char *full = text_format("modalities.%s.%s", checked->modality->name, key);
-    const char *place = origins_latest(checked->origins, full, other);
-    place = place == NULL ? checked->file : place;
-    status_t status = status_fail(STATUS_INPUT, "%s%s%s", place == NULL ? "" : place,
-                                  place == NULL ? "" : ": ", text);
+    status_t status =
+        origins_fail(checked->origins, checked->file, STATUS_INPUT, full, other, text);
     free(full);
-    free(text);
     return status;
 }
 

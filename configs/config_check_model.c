@@ -39,12 +39,7 @@ typedef struct fusion {
 
 /* text: "CAUSE; REMEDY", freed here. */
 static status_t refuse(const fusion_t *fusion, const char *key, const char *other, char *text) {
-    const char *place = origins_latest(fusion->origins, key, other);
-    place = place == NULL ? fusion->name : place;
-    status_t status = status_fail(STATUS_INPUT, "%s%s%s", place == NULL ? "" : place,
-                                  place == NULL ? "" : ": ", text);
-    free(text);
-    return status;
+    return origins_fail(fusion->origins, fusion->name, STATUS_INPUT, key, other, text);
 }
 
 static status_t check_readers(const fusion_t *fusion) {

@@ -29,10 +29,8 @@ typedef struct checked {
 static status_t refuse(const checked_t *c, const char *key, const char *other, char *text) {
     char *full = text_format("targets.%s.%s", c->target->name, key);
     char *full_other = text_format("targets.%s.%s", c->target->name, other);
-    const char *place = origins_latest(c->origins, full, full_other);
-    place = place == NULL ? c->name : place;
-    status_t status = status_fail(STATUS_INPUT, "%s%stargets.%s.%s", place == NULL ? "" : place,
-                                  place == NULL ? "" : ": ", c->target->name, text);
+    char *named = text_format("targets.%s.%s", c->target->name, text);
+    status_t status = origins_fail(c->origins, c->name, STATUS_INPUT, full, full_other, named);
     free(text);
     free(full_other);
     free(full);

@@ -61,6 +61,16 @@ const char *origins_latest(const config_origins_t *origins, const char *a, const
     return NULL;
 }
 
+status_t origins_fail(const config_origins_t *origins, const char *file, status_t status,
+                      const char *key, const char *other, char *text) {
+    const char *place = origins_latest(origins, key, other);
+    place = place == NULL ? file : place;
+    status_t failed =
+        status_fail(status, "%s%s%s", place == NULL ? "" : place, place == NULL ? "" : ": ", text);
+    free(text);
+    return failed;
+}
+
 void origins_free(config_origins_t *origins) {
     while (origins->count > 0) {
         remove_at(origins, origins->count - 1);

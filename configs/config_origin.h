@@ -22,6 +22,10 @@ const char *origins_find(const config_origins_t *origins, const char *key); /* N
 void origins_drop(config_origins_t *origins, const char *key);
 /* The place of whichever of two keys was given last; NULL: neither. b may be NULL. */
 const char *origins_latest(const config_origins_t *origins, const char *a, const char *b);
+/* `status`, said at the place of whichever of two keys was given last, else at `file` (NULL: at
+ * none). text: "CAUSE; REMEDY", freed here. */
+status_t origins_fail(const config_origins_t *origins, const char *file, status_t status,
+                      const char *key, const char *other, char *text) MUST_CHECK;
 void origins_free(config_origins_t *origins);
 
 /* Rules across keys (config_check.c). name: the file, for messages about what nobody gave; NULL:
@@ -33,10 +37,12 @@ status_t config_check(const config_t *config, const config_origins_t *origins,
 status_t config_check_modalities(const config_t *config, const config_origins_t *origins,
                                  const char *name) MUST_CHECK;
 
-/* The part of it about the forms of the fusion (config_check_model.c), once the names of modalities
- * have been checked. */
+/* The part of it about each target (config_check_targets.c). */
 status_t config_check_targets(const config_t *config, const config_origins_t *origins,
                               const char *name) MUST_CHECK;
+
+/* The part of it about the forms of the fusion (config_check_model.c), once the names of modalities
+ * have been checked. */
 status_t config_check_fusion(const config_t *config, const config_origins_t *origins,
                              const char *name) MUST_CHECK;
 
