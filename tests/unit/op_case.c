@@ -386,3 +386,23 @@ void case_check_reference(const op_description_t *description, int64_t mask_coun
     }
     case_close(&all);
 }
+
+void case_check_without_gradients(const op_description_t *description) {
+    op_case_t test;
+    case_open(&test, case_table("cpu", DTYPE_F32), description, 2, 0, 2);
+    test.call.d_in[0].data = NULL;
+    test.row->plan_close(test.plan);
+    test.description.d_out.rows = 0;
+    CHECK_OK(test.row->plan(&test.description, &test.plan, &test.needs));
+    case_forward(&test);
+    case_check_guards(&test);
+    test.row->plan_close(test.plan);
+    test.description.d_out.rows = test.description.out.rows;
+    test.description.d_in[0].rows = 0;
+    CHECK_OK(test.row->plan(&test.description, &test.plan, &test.needs));
+    case_forward(&test);
+    case_backward(&test);
+    const op_row_t *row = test.row;
+    case_close(&test);
+    row->plan_close(NULL);
+}

@@ -137,27 +137,10 @@ static void a_shard_has_the_same_bits_alone(void **state) {
     }
 }
 
-/* d_out absent: forward only. d_in absent: a first layer. */
 static void plans_without_gradients(void **state) {
     (void)state;
-    const kernels_t *kernels = case_table("cpu", DTYPE_F32);
-    op_case_t test;
     op_description_t d = conv(shapes[1]);
-    case_open(&test, kernels, &d, 2, 0, 2);
-    test.call.d_in[0].data = NULL;
-    test.row->plan_close(test.plan);
-    test.description.d_out.rows = 0;
-    CHECK_OK(test.row->plan(&test.description, &test.plan, &test.needs));
-    case_forward(&test);
-    case_check_guards(&test);
-    test.row->plan_close(test.plan);
-    test.description.d_out.rows = test.description.out.rows;
-    test.description.d_in[0].rows = 0;
-    CHECK_OK(test.row->plan(&test.description, &test.plan, &test.needs));
-    case_forward(&test);
-    case_backward(&test);
-    case_close(&test);
-    kernels->ops[OP_temporal_conv].plan_close(NULL);
+    case_check_without_gradients(&d);
 }
 
 int main(void) {
