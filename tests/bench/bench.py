@@ -1,0 +1,117 @@
+"""What the measurements of this folder share: the peer's Python, pinned processes that take turns,
+and what the machine is. Standard library only; the peer brings torch, numpy and h5py."""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+JMT = os.environ.get("JMT", str(ROOT / "build" / "jmt"))
+ROUNDS = 11
+PEER_PACKAGES = ("torch", "numpy", "h5py")
+
+
+def unavailable(reason):
+    """Exit code 3: this machine lacks what the measurement needs."""
+    print(f"jmt: error: {pathlib.Path(sys.argv[0]).name}: {reason}", file=sys.stderr)
+    sys.exit(3)
+
+
+def arguments(description, add=None):
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"interleaved rounds ({ROUNDS})")
+    if add is not None:
+        add(parser)
+    return parser.parse_args()
+
+
+def has_peer(python):
+    imports = "import " + ", ".join(PEER_PACKAGES)
+    return subprocess.run([python, "-c", imports], capture_output=True, check=False).returncode == 0
+
+
+def peer_python():
+    """A Python with the peer's packages: this one, that of build/bench-venv (made here by pip if need
+    be), or the system's, where Debian's python3-torch and python3-h5py are."""
+    venv = ROOT / "build" / "bench-venv"
+    own = str(venv / "bin" / "python")
+    for python in (os.environ.get("JMT_PEER_PYTHON"), sys.executable, own, "/usr/bin/python3"):
+        if python and os.path.exists(python) and has_peer(python):
+            return python
+    print("installing the peer (torch) into build/bench-venv ...", file=sys.stderr)
+    make = [sys.executable, "-m", "venv", str(venv)]
+    install = [own, "-m", "pip", "install", "-q", *PEER_PACKAGES]
+    for command in (make, install):
+        if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
+            unavailable("no PyTorch here: pip cannot install it; apt install python3-torch python3-h5py")
+    return own
+
+
+def pinned(command, core):
+    return ["taskset", "-c", str(core), *command]
+
+
+def environment(**more):
+    """One thread, whatever the library: torch.set_num_threads alone leaves OpenBLAS on two."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {**os.environ, **{name: "1" for name in names}, **more}
+
+
+class Server:
+    """A process that does one round for each line on its stdin and answers with one line of JSON."""
+
+    def __init__(self, command, core=0, env=None):
+        self.process = subprocess.Popen(pinned(command, core), stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True, env=env or environment())
+
+    def ask(self, line="go"):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self.process.args} ended with {self.process.wait()}")
+        return json.loads(answer)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(ours, peer):
+    """What every comparison prints of its rounds; ratio above 1: we take less."""
+    ratios = [theirs / mine for mine, theirs in zip(ours, peer)]
+    return {"ratio_median": statistics.median(ratios), "ratio_range": [min(ratios), max(ratios)],
+            "rounds": len(ratios)}
+
+
+def cpu_model():
+    for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return "unknown"
+
+
+def machine():
+    doctor = subprocess.run([JMT, "doctor", "--json"], capture_output=True, text=True, check=True)
+    version = subprocess.run([JMT, "--version", "--json"], capture_output=True, text=True, check=True)
+    return {"cpu": cpu_model(), "cores": os.cpu_count(), "kernel": os.uname().release,
+            "jmt": json.loads(version.stdout), "doctor": json.loads(doctor.stdout)}
+
+
+def scratch():
+    return tempfile.TemporaryDirectory(prefix="jmt-bench-")
+
+
+def report(result, as_json):
+    result = {**result, "machine": machine()}
+    if as_json:
+        print(json.dumps(result))
+        return
+    for key, value in result.items():
+        if key != "machine":
+            print(f"{key:24} {value}")
