@@ -1,11 +1,13 @@
 #include "trainer/cv.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "data-sharding/import.h"
 #include "kernels/base/bytes.h"
+#include "kernels/base/clock.h"
 #include "kernels/base/file.h"
 #include "kernels/base/log.h"
 #include "trainer/checkpoint.h"
@@ -23,6 +25,7 @@ typedef struct cv {
     int group_count, group_index;
     bool first;           /* rank 0 of its group */
     int64_t logged_bytes; /* when last looked at: of all folds' metrics.jsonl */
+    run_scope_t scope;    /* of the fold that is trained, within this group's share */
 } cv_t;
 
 /* --- before the folds ------------------------------------------------------------------------ */
@@ -184,14 +187,20 @@ static status_t evaluate_fold(const cv_t *cv, const config_t *config, const char
 }
 
 static status_t train_fold(const cv_t *cv, const config_t *config, const char *directory) {
-    char hash[SHA256_TEXT_BYTES] = "";
+    char hash[SHA256_TEXT_BYTES] = "", title[96];
+    run_scope_t scope = cv->scope;
     TRY(comm_agree(cv->group, initial_hash(config, hash), "initial weights"));
-    train_options_t options = {.run_directory = directory, .resume = "auto", .initial_hash = hash};
+    snprintf(title, sizeof title, "fold %lld, seed %lld (%d/%d%s)", (long long)config->split.fold,
+             (long long)config->seed, scope.part + 1, scope.part_count,
+             cv->group_count > 1 ? " here" : "");
+    scope.title = title;
+    train_options_t options = {
+        .run_directory = directory, .resume = "auto", .initial_hash = hash, .scope = &scope};
     TRY(train_run(config, cv->group, &options));
     return evaluate_fold(cv, config, directory, hash);
 }
 
-static status_t run_fold(const cv_t *cv, int64_t fold, int64_t seed) {
+static status_t run_fold(cv_t *cv, int64_t fold, int64_t seed) {
     config_t config = cv->config;
     config.split.fold = fold;
     config.seed = seed;
@@ -203,19 +212,45 @@ static status_t run_fold(const cv_t *cv, int64_t fold, int64_t seed) {
         status = comm_broadcast(cv->group, &done, sizeof done, "look for results");
     }
     if (status == STATUS_OK && !done) {
-        log_info("fold %lld of %lld, seed %lld", (long long)fold, (long long)cv->plan.fold_total,
-                 (long long)seed);
         status = train_fold(cv, &config, directory);
+        cv->scope.part++;
     }
     free(directory);
     return status;
 }
 
-static status_t run_folds(const cv_t *cv) {
-    int jobs = cv->plan.fold_count * cv->plan.seed_count;
+static int64_t fold_of(const cv_t *cv, int job) {
+    return cv->plan.folds[job % cv->plan.fold_count];
+}
+
+static int64_t seed_of(const cv_t *cv, int job) {
+    return cv->plan.seeds[job / cv->plan.fold_count];
+}
+
+/* Of this group's share, what an earlier start has not done. */
+static int count_open(const cv_t *cv, int jobs) {
+    int count = 0;
     for (int job = cv->group_index; job < jobs; job += cv->group_count) {
-        TRY(run_fold(cv, cv->plan.folds[job % cv->plan.fold_count],
-                     cv->plan.seeds[job / cv->plan.fold_count]));
+        char *directory = cv_fold_directory(&cv->plan, fold_of(cv, job), seed_of(cv, job));
+        char *path = text_format("%s/evaluation.json", directory);
+        count += !file_exists(path);
+        free(path);
+        free(directory);
+    }
+    return count;
+}
+
+static status_t run_folds(cv_t *cv) {
+    int jobs = cv->plan.fold_count * cv->plan.seed_count;
+    cv->scope = (run_scope_t){"", 0, count_open(cv, jobs), clock_s()};
+    if (cv->scope.part_count < jobs && cv->group_count == 1) {
+        log_info("%d of %d folds are there from before", jobs - cv->scope.part_count, jobs);
+    }
+    for (int job = cv->group_index; job < jobs; job += cv->group_count) {
+        TRY(run_fold(cv, fold_of(cv, job), seed_of(cv, job)));
+    }
+    if (cv->group_count > 1 && cv->scope.part_count > 0) {
+        log_status("this rank's folds are done; waiting for those of the others");
     }
     return STATUS_OK;
 }
@@ -225,8 +260,7 @@ static bool folds_move(void *context) {
     cv_t *cv = context;
     int64_t bytes = 0;
     for (int job = 0; job < cv->plan.fold_count * cv->plan.seed_count; job++) {
-        char *directory = cv_fold_directory(&cv->plan, cv->plan.folds[job % cv->plan.fold_count],
-                                            cv->plan.seeds[job / cv->plan.fold_count]);
+        char *directory = cv_fold_directory(&cv->plan, fold_of(cv, job), seed_of(cv, job));
         char *path = text_format("%s/metrics.jsonl", directory);
         bytes += file_bytes(path);
         free(path);
@@ -248,6 +282,7 @@ static status_t run_all(cv_t *cv, const cv_options_t *options, bool own_data) {
     comm_set_watch(cv->whole, folds_move, cv);
     TRY(comm_agree(cv->whole, run_folds(cv), "fold"));
     comm_set_watch(cv->whole, NULL, NULL);
+    log_status(NULL);
     status = first ? cv_summarize(&cv->config, &cv->plan) : STATUS_OK;
     return comm_agree(cv->whole, status, "write summary");
 }

@@ -13,28 +13,25 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/file.h"
-#include "kernels/base/log.h"
 
 enum { LINE_BYTES = 1 << 16 };
 
 struct run_log {
-    bool active, terminal;
+    bool active;
     int error; /* errno of the first write that failed */
     FILE *file;
     char *path;
     char *line;
     int ranks;
-    int64_t step_first, step_total;
-    double begin_s, step_begin_s, shown_s;
-    char last_metric[64];
+    double begin_s, step_begin_s;
+    run_view_t view;
 };
 
 /* --- opening --------------------------------------------------------------------------------- */
 
-/* Is this line part of what a run that stands at `p` has behind it? Saved before the validation of
+/* Is this event part of what a run that stands at `p` has behind it? Saved before the validation of
  * its step, it validates (again). */
-static bool is_past(const char *line, const progress_t *p) {
-    json_t *event = json_loads(line, 0, NULL);
+static bool is_past(const json_t *event, const progress_t *p) {
     const char *kind = json_string_value(json_object_get(event, "event"));
     int64_t step = json_integer_value(json_object_get(event, "step"));
     int64_t epoch = json_integer_value(json_object_get(event, "epoch"));
@@ -42,49 +39,59 @@ static bool is_past(const char *line, const progress_t *p) {
     if (past && strcmp(kind, "valid") == 0 && step == p->step) {
         past = epoch < p->epoch;
     }
-    json_decref(event);
     return past;
 }
 
+static void recall(run_view_t *view, const json_t *event) {
+    const char *kind = json_string_value(json_object_get(event, "event"));
+    if (strcmp(kind, "step") == 0) {
+        run_view_recall_step(view, json_integer_value(json_object_get(event, "epoch")),
+                             json_number_value(json_object_get(event, "loss")));
+    } else if (strcmp(kind, "valid") == 0 && json_is_real(json_object_get(event, "selected"))) {
+        run_view_recall_valid(view, json_real_value(json_object_get(event, "selected")));
+    }
+}
+
 /* Always a new file: processes of an earlier start go on writing into the old one. */
-static status_t start_file(const char *path, const progress_t *progress) {
+static status_t start_file(run_log_t *log, const progress_t *progress) {
     char *text = NULL, *save = NULL;
     size_t bytes = 0;
-    if (file_exists(path)) {
-        TRY(file_read(path, &text, &bytes));
+    if (file_exists(log->path)) {
+        TRY(file_read(log->path, &text, &bytes));
     }
     char *kept = alloc_zero((int64_t)bytes + 1, 1), *to = kept;
     for (char *line = text != NULL ? strtok_r(text, "\n", &save) : NULL; line != NULL;
          line = strtok_r(NULL, "\n", &save)) {
-        if (is_past(line, progress)) {
+        json_t *event = json_loads(line, 0, NULL);
+        if (is_past(event, progress)) {
             size_t length = strlen(line);
             memcpy(to, line, length);
             to[length] = '\n';
             to += length + 1;
+            recall(&log->view, event);
         }
+        json_decref(event);
     }
-    status_t status = file_write_durable(path, kept, (size_t)(to - kept));
+    status_t status = file_write_durable(log->path, kept, (size_t)(to - kept));
     free(kept);
     free(text);
     return status;
 }
 
-status_t run_log_open(const char *directory, bool active, const progress_t *progress,
-                      int64_t step_total, int ranks, run_log_t **log_out) {
+status_t run_log_open(const run_log_config_t *config, run_log_t **log_out) {
     run_log_t *log = alloc_zero(1, sizeof *log);
-    log->active = active;
-    log->ranks = ranks;
-    log->step_first = progress->step;
-    log->step_total = step_total;
-    log->begin_s = log->step_begin_s = log->shown_s = clock_s();
+    log->active = config->active;
+    log->ranks = config->ranks;
+    log->begin_s = log->step_begin_s = clock_s();
     *log_out = log;
-    if (!active) {
+    if (!log->active) {
         return STATUS_OK;
     }
-    log->terminal = isatty(STDERR_FILENO) == 1;
+    run_view_open(&log->view, config->config, config->scope, config->progress, config->step_total,
+                  config->epoch_total, config->ranks);
     log->line = alloc_zero(LINE_BYTES, 1);
-    log->path = text_format("%s/metrics.jsonl", directory);
-    TRY(start_file(log->path, progress));
+    log->path = text_format("%s/metrics.jsonl", config->directory);
+    TRY(start_file(log, config->progress));
     log->file = fopen(log->path, "a");
     if (log->file == NULL) {
         return status_fail_errno(STATUS_FAILED, "cannot write %s", log->path);
@@ -153,34 +160,6 @@ static double rss_mb(void) {
     return (double)usage.ru_maxrss / 1024.0;
 }
 
-static void show_step(run_log_t *log, const progress_t *p, const step_result_t *r,
-                      double samples_per_s) {
-    double now = clock_s();
-    double done_steps = (double)(p->step - log->step_first);
-    double left = done_steps > 0.0 && log->step_total > p->step
-                      ? (now - log->begin_s) / done_steps * (double)(log->step_total - p->step)
-                      : 0.0;
-    if (log->terminal && now - log->shown_s > 0.1) {
-        enum { WIDTH = 24 };
-        char bar[WIDTH + 1];
-        int64_t total = log->step_total > 0 ? log->step_total : 1;
-        int64_t done = min_i64(WIDTH, WIDTH * p->step / total);
-        memset(bar, '.', WIDTH);
-        memset(bar, '#', (size_t)done);
-        bar[WIDTH] = '\0';
-        fprintf(stderr,
-                "\r[%s] %lld/%lld loss %.4f %s %.0f samples/s wait %.1f ms left %.0f s\x1b[K", bar,
-                (long long)p->step, (long long)log->step_total, r->loss, log->last_metric,
-                samples_per_s, r->data_wait_ms, left);
-        log->shown_s = now;
-    } else if (!log->terminal && now - log->shown_s > 5.0) {
-        log_info("step %lld/%lld epoch %lld loss %.4f %s %.0f samples/s wait %.1f ms left %.0f s",
-                 (long long)p->step, (long long)log->step_total, (long long)p->epoch, r->loss,
-                 log->last_metric, samples_per_s, r->data_wait_ms, left);
-        log->shown_s = now;
-    }
-}
-
 void run_log_step(run_log_t *log, const progress_t *p, const step_result_t *r) {
     if (!log->active) {
         return;
@@ -200,7 +179,7 @@ void run_log_step(run_log_t *log, const progress_t *p, const step_result_t *r) {
     put_ranks(log, &used, "rank_cpu_s", r->rank_cpu_s, 6);
     put(log, &used, ",\"rss_mb\":%.1f,\"time_s\":%.3f}", rss_mb(), now - log->begin_s);
     flush_line(log, used);
-    show_step(log, p, r, samples_per_s);
+    run_view_step(&log->view, p, r, step_s);
 }
 
 void run_log_valid(run_log_t *log, const progress_t *p, const evaluation_t *e,
@@ -221,12 +200,23 @@ void run_log_valid(run_log_t *log, const progress_t *p, const evaluation_t *e,
     char *text = json_dumps(event, JSON_COMPACT), *line = text_format("%s\n", text);
     put_line(log, line, strlen(line));
     free(line);
-    snprintf(log->last_metric, sizeof log->last_metric, "valid %s %.4f%s", select_on_name(config),
-             selected, best ? "*" : "");
+    run_view_valid(&log->view, p, selected, best);
     json_decref(event);
     free(text);
     free(json);
     log->step_begin_s = clock_s();
+}
+
+void run_log_doing(run_log_t *log, const char *what) {
+    if (log->active) {
+        run_view_doing(&log->view, what);
+    }
+}
+
+void run_log_epoch(run_log_t *log, const progress_t *p) {
+    if (log->active) {
+        run_view_epoch(&log->view, p);
+    }
 }
 
 void run_log_checkpoint(run_log_t *log, const progress_t *p, double save_ms) {
@@ -250,10 +240,5 @@ void run_log_end(run_log_t *log, const progress_t *p, const char *reason) {
         (long long)p->step, (long long)p->epoch, reason);
     put(log, &used, ",\"rss_mb\":%.1f,\"time_s\":%.3f}", rss_mb(), clock_s() - log->begin_s);
     flush_line(log, used);
-    if (log->terminal) {
-        fprintf(stderr, "\n");
-    }
-    log_info("%s at step %lld, epoch %lld, after %.1f s; %s", reason, (long long)p->step,
-             (long long)p->epoch, clock_s() - log->begin_s,
-             log->last_metric[0] != '\0' ? log->last_metric : "no validation");
+    run_view_end(&log->view, p, reason);
 }

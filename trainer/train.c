@@ -141,6 +141,7 @@ static status_t end_epoch(run_t *run, bool *finished_out) {
     if (dataset_sample_count(t->dataset, SPLIT_VALID) > 0) {
         evaluation_t *evaluation = NULL;
         bool higher = true;
+        run_log_doing(run->log, "validating");
         TRY(trainer_evaluate(t, SPLIT_VALID, &evaluation));
         evaluation_fit_cuts(evaluation, run->config, &t->target_fit);
         double value = evaluation_selected(evaluation, run->config, &higher);
@@ -153,6 +154,7 @@ static status_t end_epoch(run_t *run, bool *finished_out) {
             t->progress.best_step = t->progress.step;
         }
     }
+    run_log_epoch(run->log, &t->progress);
     t->progress.epoch++;
     t->progress.batch = 0;
     *finished_out = is_over(run);
@@ -192,8 +194,22 @@ static status_t train_batches(run_t *run) {
     return STATUS_OK;
 }
 
+static void announce(const run_t *run) {
+    const trainer_t *t = run->trainer;
+    char parameters[AMOUNT_BYTES];
+    int ranks = comm_size(run->comm);
+    amount_text((double)graph_parameter_elements(t->graph), parameters);
+    log_info(
+        "training %s, %s parameters, on %lld samples (%lld steps an epoch), %d rank%s, into %s",
+        run->config->model.name, parameters, (long long)t->train_count,
+        (long long)trainer_batches(t), ranks, ranks > 1 ? "s" : "", run->options->run_directory);
+}
+
 static status_t loop(run_t *run) {
     trainer_t *t = run->trainer;
+    if (run->options->scope == NULL) {
+        announce(run);
+    }
     bool finished = is_over(run) || model_is_control(run->config);
     while (!finished && !run->stopped) {
         TRY(train_batches(run));
@@ -277,8 +293,17 @@ static status_t open_run(run_t *run) {
 }
 
 static status_t open_log(run_t *run) {
-    return run_log_open(run->options->run_directory, run->first, &run->trainer->progress,
-                        step_total(run), comm_size(run->comm), &run->log);
+    run_log_config_t config = {
+        .directory = run->options->run_directory,
+        .active = run->first,
+        .config = run->config,
+        .progress = &run->trainer->progress,
+        .scope = run->options->scope,
+        .step_total = step_total(run),
+        .epoch_total = run->options->steps > 0 ? 0 : run->config->epochs,
+        .ranks = comm_size(run->comm),
+    };
+    return run_log_open(&config, &run->log);
 }
 
 /* Rank 0. Under the lock: of two starts at once one writes these files after the other. */

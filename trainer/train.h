@@ -3,6 +3,7 @@
 #ifndef JMT_TRAIN_H
 #define JMT_TRAIN_H
 
+#include "trainer/run_view.h"
 #include "trainer/trainer.h"
 
 typedef struct train_options {
@@ -11,6 +12,7 @@ typedef struct train_options {
     int64_t steps;      /* stop after this many in total, whatever epochs says; 0: no limit */
     int64_t overfit;    /* train on the first N samples only; 0: all */
     bool dry_run;       /* open everything, run nothing */
+    const run_scope_t *scope; /* NULL: this training is all there is */
     const char *initial_hash; /* NULL, or what trainer_t's must be, else STATUS_FAILED */
 } train_options_t;
 

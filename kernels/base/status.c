@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernels/base/log.h"
+
 enum { TEXT_BYTES = 2048 };
 
 static _Thread_local char text_[TEXT_BYTES];
@@ -59,15 +61,13 @@ status_t status_prefix(status_t status, const char *format, ...) {
 const char *status_text(void) { return text_; }
 
 _Noreturn void panic_memory(double bytes) {
-    fprintf(stderr,
-            "jmt: error: out of memory: %.0f bytes are not to be had; use a smaller model, "
-            "window or batch, or more machines\n",
-            bytes);
+    log_error("out of memory: %.0f bytes are not to be had; use a smaller model, window or batch, "
+              "or more machines",
+              bytes);
     _exit((int)STATUS_FAILED);
 }
 
 _Noreturn void panic(const char *file, int line, const char *condition) {
-    fprintf(stderr, "jmt: error: %s:%d: internal check failed: %s; please report this\n", file,
-            line, condition);
+    log_error("%s:%d: internal check failed: %s; please report this", file, line, condition);
     abort();
 }
