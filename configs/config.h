@@ -126,6 +126,11 @@ char *config_yaml(const config_t *config);
 char *config_json(const config_t *config);
 /* The table: an array of {key, type, unit, default, min, max, choices, help}; caller frees. */
 char *config_table_json(void);
-char *config_table_text(void); /* for people */
+
+/* Keys that have no NAME in them, one after the other; NULL: there are no more. */
+const char *config_key(int index);
+/* How many letters are to be added, left out, changed or swapped with the next one: to guess what
+ * was meant. */
+int text_distance(const char *a, const char *b);
 
 #endif

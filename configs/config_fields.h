@@ -86,7 +86,5 @@ const char *shown(const char *text, char out[SHOWN_BYTES]);
 
 /* "; did you mean A, B or C?" for an unknown dotted key, or "" ; caller frees. */
 char *config_suggestion(const char *key);
-/* Damerau-Levenshtein distance (optimal string alignment). */
-int text_distance(const char *a, const char *b);
 
 #endif

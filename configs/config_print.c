@@ -264,7 +264,7 @@ static void write_bounds(writer_t *writer, const config_field_t *row) {
     fprintf(writer->stream, ", \"min\": %s, \"max\": %s", low, high);
 }
 
-static void write_row_json(writer_t *writer, const char *key, const config_field_t *row) {
+static void write_row(writer_t *writer, const char *key, const config_field_t *row) {
     fputs("\n  {\"key\": ", writer->stream);
     write_quoted(writer, key);
     fprintf(writer->stream, ", \"type\": \"%s\", \"unit\": ", type_name(row->type));
@@ -289,46 +289,25 @@ static void write_row_json(writer_t *writer, const char *key, const config_field
     fputc('}', writer->stream);
 }
 
-static void write_row_text(writer_t *writer, const char *key, const config_field_t *row) {
-    char limits[2 * REAL_TEXT_BYTES + 8] = "";
-    if (row->type == FIELD_INT) {
-        snprintf(limits, sizeof limits, "%.0f..%.0f", row->min, row->max);
-    } else if (row->type == FIELD_REAL || row->type == FIELD_NUMBERS) {
-        char low[REAL_TEXT_BYTES], high[REAL_TEXT_BYTES];
-        real_text(row->min, low);
-        real_text(row->max, high);
-        snprintf(limits, sizeof limits, "%s..%s", low, high);
-    } else if (row->type == FIELD_CHOICE) {
-        snprintf(limits, sizeof limits, "%s", "");
-    }
-    fprintf(writer->stream, "%-30s %-6s %-10s %s%s%s", key, type_name(row->type),
-            row->initial[0] == '\0' ? "-" : row->initial, limits, limits[0] == '\0' ? "" : " ",
-            row->unit);
-    if (row->choices != NULL) {
-        fprintf(writer->stream, "%s%s", row->type == FIELD_NUMBERS ? "or " : "", row->choices);
-    }
-    fprintf(writer->stream, "\n    %s\n", row->help);
+const char *config_key(int index) {
+    const config_table_t *table = config_table(TABLE_MAIN);
+    return index < table->row_count ? table->rows[index].key : NULL;
 }
 
-static char *write_table(bool json) {
+char *config_table_json(void) {
     writer_t writer;
-    writer_open(&writer, json);
-    fputs(json ? "[" : "", writer.stream);
-    void (*write_row)(writer_t *, const char *, const config_field_t *) =
-        json ? write_row_json : write_row_text;
+    writer_open(&writer, true);
+    fputs("[", writer.stream);
     write_row(&writer, config_base_row()->key, config_base_row());
     for (table_id_t id = TABLE_MAIN; id < TABLE_COUNT; id++) {
         const config_table_t *table = config_table(id);
         for (int i = 0; i < table->row_count; i++) {
-            fputs(json ? "," : "", writer.stream);
+            fputs(",", writer.stream);
             char *key = full_key(table, &table->rows[i]);
             write_row(&writer, key, &table->rows[i]);
             free(key);
         }
     }
-    fputs(json ? "\n]\n" : "", writer.stream);
+    fputs("\n]\n", writer.stream);
     return writer_close(&writer);
 }
-
-char *config_table_json(void) { return write_table(true); }
-char *config_table_text(void) { return write_table(false); }

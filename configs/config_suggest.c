@@ -8,6 +8,7 @@
 
 enum { WORD_MAX = 96, NEAREST_MAX = 3, SCORE_NONE = 1000 };
 
+/* Damerau-Levenshtein distance (optimal string alignment). */
 int text_distance(const char *a, const char *b) {
     int rows = (int)strlen(a), columns = (int)strlen(b);
     int *cells = alloc_zero((int64_t)(rows + 1) * (columns + 1), sizeof *cells);

@@ -1,8 +1,11 @@
 #include "launch/arguments.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "configs/config.h"
 
 static int option_index(const option_t *options, const char *name, size_t length) {
     for (int i = 0; options[i].name != NULL; i++) {
@@ -13,17 +16,17 @@ static int option_index(const option_t *options, const char *name, size_t length
     return -1;
 }
 
-/* Letters in common at the start: enough to guess among a handful of options. */
-static const char *nearest(const option_t *options, const char *name) {
-    const char *best = "--help";
-    size_t best_common = 3;
+/* The option that was meant: misspelt, or not written to its end. NULL: none comes near. */
+static const char *nearest(const option_t *options, const char *word, size_t length) {
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)length, word);
+    const char *best = NULL;
+    int best_distance = (int)length / 3 + 1;
     for (int i = 0; options[i].name != NULL; i++) {
-        size_t common = 0;
-        while (name[common] != '\0' && name[common] == options[i].name[common]) {
-            common++;
-        }
-        if (common > best_common) {
-            best_common = common;
+        bool begins = length > 3 && strncmp(options[i].name, name, strlen(name)) == 0;
+        int distance = begins ? 0 : text_distance(name, options[i].name);
+        if (distance < best_distance) {
+            best_distance = distance;
             best = options[i].name;
         }
     }
@@ -35,8 +38,10 @@ static status_t take_option(int argc, char **argv, int *at, arguments_t *out) {
     size_t length = equals != NULL ? (size_t)(equals - word) : strlen(word);
     int index = option_index(out->options, word, length);
     if (index < 0) {
-        return status_fail(STATUS_INPUT, "unknown option %.*s; did you mean %s?", (int)length, word,
-                           nearest(out->options, word));
+        const char *meant = nearest(out->options, word, length);
+        return status_fail(STATUS_INPUT, "unknown option %.*s%s%s%s", (int)length, word,
+                           meant != NULL ? ", did you mean " : "", meant != NULL ? meant : "",
+                           meant != NULL ? "?" : "");
     }
     const option_t *option = &out->options[index];
     if (out->counts[index] == OPTION_VALUES_MAX) {
@@ -71,11 +76,11 @@ status_t arguments_parse(int argc, char **argv, const option_t *options, int pos
         } else if (out.positional_count < positional_max) {
             out.positional[out.positional_count++] = argv[i];
         } else {
-            return status_fail(STATUS_INPUT, "unexpected argument '%s'; see --help", argv[i]);
+            return status_fail(STATUS_INPUT, "unexpected argument '%s'", argv[i]);
         }
     }
     if (out.positional_count < positional_min) {
-        return status_fail(STATUS_INPUT, "too few arguments; see --help");
+        return status_fail(STATUS_INPUT, "too few arguments");
     }
     *arguments_out = out;
     return STATUS_OK;

@@ -1,7 +1,10 @@
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "launch/command.h"
+#include "launch/page.h"
 
 status_t command_config_of(const arguments_t *arguments, int index, config_t **config_out) {
     int count = 0;
@@ -12,13 +15,96 @@ status_t command_config_of(const arguments_t *arguments, int index, config_t **c
 
 static const option_t options[] = {OPTION_SET, OPTION_JSON, OPTION_END};
 
+/* --- every setting, for people --------------------------------------------------------------- */
+
+enum { KEY_INDENT = 32, HELP_INDENT = 6, WORDS_BYTES = 512 };
+
+/* "jmt, mt or concat" with `or` before the last. */
+static void words_text(const json_t *words, char *text, size_t bytes) {
+    size_t used = 0, count = json_array_size(words), i;
+    json_t *word;
+    text[0] = '\0';
+    json_array_foreach(words, i, word) {
+        snprintf(text + used, bytes - used, "%s%s",
+                 i == 0           ? ""
+                 : i + 1 == count ? " or "
+                                  : ", ",
+                 json_string_value(word));
+        used = strlen(text);
+    }
+}
+
+static void value_text(const json_t *value, char *text, size_t bytes) {
+    char *dump = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+    snprintf(text, bytes, "%s", json_is_string(value) ? json_string_value(value) : dump);
+    free(dump);
+    if (text[0] == '\0') {
+        snprintf(text, bytes, "-");
+    }
+}
+
+/* What may stand there: "1 to 16384 features", "ref, cpu or cuda". */
+static void range_text(const json_t *setting, char *text, size_t bytes) {
+    char words[WORDS_BYTES], low[64], high[64];
+    const char *unit = json_string_value(json_object_get(setting, "unit"));
+    const json_t *min = json_object_get(setting, "min"), *max = json_object_get(setting, "max");
+    words_text(json_object_get(setting, "choices"), words, sizeof words);
+    value_text(min, low, sizeof low);
+    value_text(max, high, sizeof high);
+    const char *type = json_string_value(json_object_get(setting, "type"));
+    if (!json_is_null(min)) {
+        snprintf(text, bytes, "%s to %s%s%s%s%s", low, high, unit[0] != '\0' ? " " : "", unit,
+                 words[0] != '\0' ? ", or " : "", words);
+    } else {
+        snprintf(text, bytes, "%s",
+                 words[0] != '\0'            ? words
+                 : strcmp(type, "bool") == 0 ? "true or false"
+                                             : type);
+    }
+}
+
+/* A heading before each group of keys: what stands before the first dot. */
+static void begin_section(const page_t *page, const char *key, char *section, size_t bytes) {
+    char now[32];
+    const char *dot = strchr(key, '.');
+    snprintf(now, sizeof now, "%.*s", dot != NULL ? (int)(dot - key) : 0, key);
+    if (strcmp(now, section) != 0) {
+        printf("\n");
+        page_heading(page, now);
+        snprintf(section, bytes, "%s", now);
+    }
+}
+
+static void print_settings(const char *json) {
+    json_t *settings = json_loads(json, 0, NULL), *setting;
+    page_t page = page_of(stdout);
+    char section[32] = "", value[128], range[WORDS_BYTES + 192], line[WORDS_BYTES + 384];
+    size_t i;
+    json_array_foreach(settings, i, setting) {
+        const char *key = json_string_value(json_object_get(setting, "key"));
+        begin_section(&page, key, section, sizeof section);
+        value_text(json_object_get(setting, "default"), value, sizeof value);
+        range_text(setting, range, sizeof range);
+        snprintf(line, sizeof line, "%s (%s)", value, range);
+        page_item(&page, KEY_INDENT, key, PAINT_BOLD, line);
+        printf("%*s", HELP_INDENT, "");
+        page_wrap(&page, HELP_INDENT, HELP_INDENT,
+                  json_string_value(json_object_get(setting, "help")));
+    }
+    json_decref(settings);
+}
+
 /* With a file (or --set): the resolved configuration; without: every key that there is. */
 static status_t run(comm_t *comm, const arguments_t *arguments) {
     (void)comm;
     bool json = arguments_has(arguments, "--json");
     char *text = NULL;
     if (arguments->positional_count == 0 && !arguments_has(arguments, "--set")) {
-        text = json ? config_table_json() : config_table_text();
+        text = config_table_json();
+        if (!json) {
+            print_settings(text);
+            text[0] = '\0';
+        }
     } else {
         config_t *config = NULL;
         TRY(command_config_of(arguments, 0, &config));
@@ -30,12 +116,21 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     return STATUS_OK;
 }
 
+static const example_t examples[] = {
+    {"jmt config | grep -A1 optimizer", ""},
+    {"jmt config configs/mosi/jmt.yaml --set epochs=20 > mine.yaml", ""},
+    EXAMPLE_END,
+};
+
 const command_t command_config = {
     .name = "config",
+    .group = GROUP_BEFORE,
     .synopsis = "[CONFIG] [--set KEY=VALUE]... [--json]",
-    .summary = "print the resolved configuration, or every key with default, bounds and help",
-    .help = "",
+    .summary = "every setting there is, or those that a file makes",
+    .help = "Without CONFIG and --set: every key with type, default, range and meaning. With them: "
+            "the resolved configuration, as YAML that can be read again.",
     .options = options,
+    .examples = examples,
     .positional_max = 1,
     .run = run,
 };

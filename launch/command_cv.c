@@ -7,6 +7,7 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 #include "launch/command.h"
+#include "launch/page_table.h"
 #include "trainer/cv.h"
 
 static const option_t options[] = {
@@ -76,22 +77,35 @@ static status_t read_options(const arguments_t *arguments, const config_t *confi
     return STATUS_OK;
 }
 
-static void print_text(const char *text) {
-    json_t *root = json_loads(text, 0, NULL), *value, *over = json_object_get(root, "over_folds");
-    const char *metric;
-    json_t *all = json_object_get(root, "pooled");
-    printf("%s, %s: %lld labels scored\n", json_string_value(json_object_get(root, "row")),
-           json_string_value(json_object_get(root, "split")),
-           (long long)json_integer_value(json_object_get(all, "n")));
-    json_object_foreach(json_object_get(all, "metrics"), metric, value) {
-        json_t *folds = json_object_get(over, metric), *std = json_object_get(folds, "std");
-        printf("  %-16s pooled %.4f, folds %.4f", metric, json_number_value(value),
-               json_number_value(json_object_get(folds, "mean")));
-        if (json_is_number(std)) {
-            printf(" \u00b1 %.4f", json_number_value(std));
-        }
-        printf("\n");
+static void number_text(const json_t *value, char *text, size_t bytes) {
+    snprintf(text, bytes, "-");
+    if (json_is_number(value)) {
+        snprintf(text, bytes, "%.4f", json_number_value(value));
     }
+}
+
+static void print_text(const char *text) {
+    static const page_column_t columns[] = {{"metric", false, 0},
+                                            {"pooled", true, 0},
+                                            {"mean of folds", true, 1},
+                                            {"deviation", true, 2}};
+    json_t *root = json_loads(text, 0, NULL), *value, *all = json_object_get(root, "pooled");
+    page_t page = page_of(stdout);
+    page_table_t *table = page_table_open(columns, ARRAY_LEN(columns));
+    const char *metric;
+    char pooled[24], mean[24], deviation[24];
+    json_object_foreach(json_object_get(all, "metrics"), metric, value) {
+        json_t *folds = json_object_get(json_object_get(root, "over_folds"), metric);
+        number_text(value, pooled, sizeof pooled);
+        number_text(json_object_get(folds, "mean"), mean, sizeof mean);
+        number_text(json_object_get(folds, "std"), deviation, sizeof deviation);
+        page_table_row(table, (const char *const[]){metric, pooled, mean, deviation});
+    }
+    page_table_print(table, &page);
+    page_say(&page, "%s, %s: %lld labels scored", json_string_value(json_object_get(root, "row")),
+             json_string_value(json_object_get(root, "split")),
+             (long long)json_integer_value(json_object_get(all, "n")));
+    page_table_close(table);
     json_decref(root);
 }
 
@@ -130,15 +144,26 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     return status;
 }
 
+static const example_t examples[] = {
+    {"jmt cv configs/tiny/jmt.yaml --set split.folds=5 --out runs/cv", ""},
+    {"jmt launch -n 4 cv configs/tiny/jmt.yaml --set split.folds=-1 --seeds 0,1,2 --out runs/loo",
+     "every person left out once, three times, on four ranks"},
+    EXAMPLE_END,
+};
+
 const command_t command_cv = {
     .name = "cv",
-    .synopsis = "CONFIG [--folds all|LIST] [--seeds LIST] --out DIR [--json]",
-    .summary = "cross-validation: train and test every fold of split.folds; on many ranks, at once",
-    .help =
-        "A fold's people are tested by the checkpoint that is best on held-out others. DIR gets\n"
-        "summary.json, predictions.csv, and a run directory for each fold and seed. The same\n"
-        "command again keeps what is done and goes on with the rest.",
+    .group = GROUP_TRAIN,
+    .synopsis = "CONFIG --out DIR [--folds all|LIST] [--seeds LIST] [--set KEY=VALUE]... [--json]",
+    .summary = "cross-validation: train and test every fold",
+    .help = "split.folds says how many folds there are; -1 leaves one person out at a time. A "
+            "fold's people are tested by the checkpoint that is best on held-out others. DIR gets "
+            "summary.json, predictions.csv, and a run directory for each fold and seed. The same "
+            "command again keeps what is done and goes on with the rest.",
     .options = options,
+    .examples = examples,
+    .exit_codes = "0 done, 1 failed, 2 bad configuration or data, 75 stopped by a signal: the same "
+                  "command goes on.",
     .positional_min = 1,
     .positional_max = 1,
     .collective = true,

@@ -6,6 +6,7 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 #include "launch/command.h"
+#include "launch/page_table.h"
 #include "trainer/checkpoint.h"
 
 static const option_t options[] = {
@@ -43,22 +44,54 @@ static status_t data_of(const arguments_t *arguments, const config_t *config, ch
     return STATUS_OK;
 }
 
-static void print_text(const char *json) {
-    json_t *root = json_loads(json, 0, NULL), *target, *value;
+/* A row for each target, a column for each number that any of them has. */
+static void print_targets(const page_t *page, json_t *targets) {
+    enum { METRICS_MAX = 9, CELL_BYTES = 24 };
+    page_column_t columns[METRICS_MAX + 2] = {{"target", false, 0}};
     const char *name, *metric;
-    printf("%s: %lld labels scored, %lld steps without a label\n",
-           json_string_value(json_object_get(root, "split")),
-           (long long)json_integer_value(json_object_get(root, "n")),
-           (long long)json_integer_value(json_object_get(root, "n_invalid")));
-    json_object_foreach(json_object_get(root, "targets"), name, target) {
-        printf("  %-12s", name);
+    json_t *target, *value;
+    int count = 1;
+    json_object_foreach(targets, name, target) {
         json_object_foreach(target, metric, value) {
-            if (json_is_real(value)) {
-                printf(" %s %.4f", metric, json_real_value(value));
+            bool known = !json_is_real(value) || count > METRICS_MAX;
+            for (int c = 1; c < count; c++) {
+                known = known || strcmp(columns[c].title, metric) == 0;
+            }
+            if (!known) {
+                columns[count] = (page_column_t){metric, true, count};
+                count++;
             }
         }
-        printf("\n");
     }
+    columns[count++] = (page_column_t){"labels", true, 0};
+    page_table_t *table = page_table_open(columns, count);
+    json_object_foreach(targets, name, target) {
+        char cells[METRICS_MAX + 2][CELL_BYTES];
+        const char *row[METRICS_MAX + 2] = {name};
+        for (int c = 1; c < count; c++) {
+            value = json_object_get(target, c + 1 == count ? "n" : columns[c].title);
+            snprintf(cells[c], CELL_BYTES, "-");
+            if (json_is_real(value)) {
+                snprintf(cells[c], CELL_BYTES, "%.4f", json_real_value(value));
+            } else if (json_is_integer(value)) {
+                snprintf(cells[c], CELL_BYTES, "%lld", (long long)json_integer_value(value));
+            }
+            row[c] = cells[c];
+        }
+        page_table_row(table, row);
+    }
+    page_table_print(table, page);
+    page_table_close(table);
+}
+
+static void print_text(const char *json) {
+    json_t *root = json_loads(json, 0, NULL);
+    page_t page = page_of(stdout);
+    print_targets(&page, json_object_get(root, "targets"));
+    page_say(&page, "%s: %lld labels scored, %lld steps without a label",
+             json_string_value(json_object_get(root, "split")),
+             (long long)json_integer_value(json_object_get(root, "n")),
+             (long long)json_integer_value(json_object_get(root, "n_invalid")));
     json_decref(root);
 }
 
@@ -131,14 +164,23 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     return status;
 }
 
+static const example_t examples[] = {
+    {"jmt evaluate runs/one/checkpoints/best-ccc", "on the test people"},
+    {"jmt evaluate runs/one/checkpoints/best-ccc --out runs/one/evaluation.json", "for jmt table"},
+    {"jmt launch -n 4 evaluate runs/one --split valid --predictions valid.csv", ""},
+    EXAMPLE_END,
+};
+
 const command_t command_evaluate = {
     .name = "evaluate",
-    .synopsis =
-        "CHECKPOINT [--data DIR] [--split train|valid|test] [--predictions F.csv] [--out F.json]\n"
-        "       [--json]",
-    .summary = "score a checkpoint on a split: every sample exactly once, on any number of ranks",
-    .help = "CHECKPOINT: a run directory (its last), or one of its checkpoints.",
+    .group = GROUP_RESULT,
+    .synopsis = "CHECKPOINT [--data DIR] [--split train|valid|test] [--predictions FILE] [--out "
+                "FILE] [--set KEY=VALUE]... [--json]",
+    .summary = "score a checkpoint: every sample of a split exactly once",
+    .help =
+        "CHECKPOINT is a run directory (its last checkpoint is meant), or one of its checkpoints.",
     .options = options,
+    .examples = examples,
     .positional_min = 1,
     .positional_max = 1,
     .collective = true,

@@ -53,12 +53,20 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     return status;
 }
 
+static const example_t examples[] = {
+    {"jmt export runs/one/checkpoints/best-ccc --out best.safetensors", ""},
+    {"jmt export configs/tiny/jmt.yaml --out initial.safetensors", ""},
+    EXAMPLE_END,
+};
+
 const command_t command_export = {
     .name = "export",
-    .synopsis = "CHECKPOINT|CONFIG --out F.safetensors [--optimizer]",
-    .summary = "weights as safetensors with bare names, PyTorch's layout; CONFIG: the initial ones",
-    .help = "A path that ends in .yaml is a configuration.",
+    .group = GROUP_RESULT,
+    .synopsis = "CHECKPOINT|CONFIG --out FILE [--optimizer] [--set KEY=VALUE]...",
+    .summary = "write weights as safetensors, PyTorch's names and layout",
+    .help = "Of a CONFIG (a path that ends in .yaml): the initial weights that its seed makes.",
     .options = options,
+    .examples = examples,
     .positional_min = 1,
     .positional_max = 1,
     .run = run,

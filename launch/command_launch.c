@@ -11,6 +11,7 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/clock.h"
 #include "launch/command.h"
+#include "launch/terminal.h"
 
 static const option_t options[] = {
     {"-n", "R", "ranks"},
@@ -168,23 +169,38 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
         add_srun(&line, number, hosts);
     } else {
         add_mpirun(&line, number, hosts);
+        add(&line, "-x"); /* to other hosts too */
+        add(&line, TERMINAL_HINT);
     }
     add(&line, self);
     for (int i = 0; i < arguments->positional_count; i++) {
         add(&line, arguments->positional[i]);
     }
+    terminal_hint_set();
     status_t status = supervise(&line);
     free(number);
     return status;
 }
 
+static const example_t examples[] = {
+    {"jmt launch -n 2 train configs/tiny/jmt.yaml --run runs/two", ""},
+    {"jmt launch -n 8 --hosts node1:4,node2:4 train configs/full/jmt.yaml --run runs/full",
+     "program, data and run directory at the same paths on all hosts"},
+    EXAMPLE_END,
+};
+
 const command_t command_launch = {
     .name = "launch",
+    .group = GROUP_TRAIN,
     .synopsis = "-n R [--hosts H1,H2] COMMAND ...",
-    .summary = "any jmt command on R ranks, over mpirun, or srun inside a Slurm job",
-    .help = "SIGINT, SIGTERM and SIGUSR1 ask the ranks to save and stop (exit code 75); a second\n"
-            "SIGINT or SIGTERM ends the job at once.",
+    .summary = "run a command of jmt on R ranks",
+    .help = "COMMAND is any command of jmt with its options. Within a Slurm job it goes over srun, "
+            "elsewhere over mpirun, with the options that root, lost hosts and more ranks than "
+            "cores need.\nThe first Ctrl-C, SIGTERM or SIGUSR1 asks the ranks to save and stop "
+            "(exit code 75); a second Ctrl-C or SIGTERM ends the job at once.",
     .options = options,
+    .examples = examples,
+    .exit_codes = "those of COMMAND; 1 also if a rank was lost, 3 if there is no mpirun or srun.",
     .positional_min = 1,
     .positional_max = POSITIONALS_MAX,
     .rest = true,

@@ -124,13 +124,25 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     return import(arguments);
 }
 
+static const example_t examples[] = {
+    {"jmt shard mosi --source downloads/mosi --out data/mosi", ""},
+    {"jmt shard features --source mine --out data/mine",
+     "mine/manifest.csv: recording,subject,group,modality,rate_hz,path"},
+    {"jmt shard --verify data/mosi", "every byte"},
+    EXAMPLE_END,
+};
+
 const command_t command_shard = {
     .name = "shard",
-    .synopsis = "IMPORTER [--source DIR] --out DIR [--set K=V]... | --verify DIR [--json] |\n"
-                "       --recognise DIR | --remove-subject NAME --key FILE DIR",
-    .summary = "make sharded HDF5 from raw data, check it, or take a person out of it",
-    .help = "",
+    .group = GROUP_DATA,
+    .synopsis = "IMPORTER [--source DIR] --out DIR [--set KEY=VALUE]... [--json]\n--verify DIR "
+                "[--json]\n--recognise DIR\n--remove-subject NAME --key FILE DIR",
+    .summary = "make verified shards from raw data, check them, drop a person",
+    .help = "Names of people become aliases; the names are in the key file DIR.key alone, which "
+            "belongs elsewhere.",
     .options = options,
+    .examples = examples,
+    .exit_codes = "0 done or intact, 1 bad bytes were found (--verify), 2 usage or bad input.",
     .positional_max = 1,
     .run = run,
 };

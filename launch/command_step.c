@@ -59,13 +59,23 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     return status;
 }
 
+static const example_t examples[] = {
+    {"jmt step configs/golden/h1.yaml --weights w.safetensors --batch b.safetensors --out "
+     "o.safetensors --precision f64",
+     ""},
+    EXAMPLE_END,
+};
+
 const command_t command_step = {
     .name = "step",
-    .synopsis =
-        "CONFIG --weights W --batch B --out O [--precision f32|f64] [--backend ref|cpu|cuda]",
-    .summary = "one forward and backward on given numbers: the port for checks from outside",
-    .help = "Opens no data; dropout is off; one virtual shard; B and L come from the batch.",
+    .group = GROUP_CHECK,
+    .synopsis = "CONFIG --weights FILE --batch FILE --out FILE [--precision f32|f64] [--backend "
+                "ref|cpu|cuda] [--set KEY=VALUE]...",
+    .summary = "one forward and backward pass on given numbers",
+    .help = "The port for checks from outside. Opens no data; dropout is off; one virtual shard; B "
+            "and L come from the batch.",
     .options = options,
+    .examples = examples,
     .positional_min = 1,
     .positional_max = 1,
     .run = run,

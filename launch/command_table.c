@@ -31,16 +31,23 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     return status;
 }
 
+static const example_t examples[] = {
+    {"jmt table runs/mosi-*", ""},
+    {"jmt table runs/cv-jmt runs/cv-concat --format latex", ""},
+    EXAMPLE_END,
+};
+
 const command_t command_table = {
     .name = "table",
+    .group = GROUP_RESULT,
     .synopsis = "RUN... [--format md|csv|latex|json]",
-    .summary = "runs side by side: a row for each model, mean and spread over seeds",
+    .summary = "runs side by side: a row for each model, spread over seeds",
     .help =
-        "RUN: a directory of jmt train that holds evaluation.json (jmt evaluate ... --out), or "
-        "one\n"
-        "of jmt cv (a run is then a seed, pooled over its folds). \"selected on\": what chose the\n"
-        "checkpoint, on held-out training people; n: labels scored.",
+        "RUN is a directory of jmt train that holds evaluation.json (jmt evaluate ... --out), or "
+        "one of jmt cv (a run is then a seed, pooled over its folds). \"selected on\" says what "
+        "chose the checkpoint, on held-out training people; n is the number of labels scored.",
     .options = options,
+    .examples = examples,
     .positional_min = 1,
     .positional_max = POSITIONALS_MAX,
     .run = run,

@@ -80,14 +80,32 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     return status;
 }
 
+static const example_t examples[] = {
+    {"jmt train configs/tiny/jmt.yaml --run runs/one",
+     "without data.path: on synthetic data that it writes first"},
+    {"jmt train configs/tiny/jmt.yaml --run runs/one --resume auto",
+     "go on after a stop or a crash"},
+    {"jmt train configs/mosi/jmt.yaml --set optimizer.learning_rate=1e-3 --set epochs=20", ""},
+    EXAMPLE_END,
+};
+
 const command_t command_train = {
     .name = "train",
-    .synopsis = "CONFIG [--run DIR] [--steps N] [--resume DIR|auto] [--dry-run] [--overfit N]",
-    .summary = "train a model; under mpirun, on all ranks",
-    .help = "Writes config.yaml, manifest.json, metrics.jsonl and checkpoints/ into the run "
-            "directory.\n"
-            "SIGTERM, SIGINT and SIGUSR1 save a checkpoint and end with exit code 75.",
+    .group = GROUP_TRAIN,
+    .synopsis = "CONFIG [--run DIR] [--set KEY=VALUE]... [--steps N] [--resume DIR|auto] "
+                "[--dry-run] [--overfit N]",
+    .summary = "train a model; the same result on any number of ranks",
+    .help = "CONFIG is a YAML file; jmt config lists what can stand in it. The run directory gets "
+            "config.yaml, manifest.json, metrics.jsonl (a line for each step, validation and "
+            "checkpoint) and checkpoints/ with last and best-METRIC.\nOn a terminal a bar shows "
+            "the loss of the last step, the last and the best value of the metric that selects the "
+            "checkpoint, samples per second and the wait for data in a step (both of about the "
+            "last second), and the time left. In a log there is a line at most every few seconds "
+            "instead.\nCtrl-C, SIGTERM and SIGUSR1 save a checkpoint and stop.",
     .options = options,
+    .examples = examples,
+    .exit_codes = "0 done, 1 failed (a full disk, a lost rank), 2 bad configuration or data, 75 "
+                  "stopped by a signal: --resume auto goes on.",
     .positional_min = 1,
     .positional_max = 1,
     .collective = true,

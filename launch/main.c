@@ -7,48 +7,16 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/log.h"
 #include "launch/command.h"
+#include "launch/help.h"
+#include "launch/terminal.h"
 #include "trainer/train.h"
 
-static const command_t *const commands[] = {
-    &command_train,   &command_cv,     &command_evaluate, &command_shard,
-    &command_inspect, &command_export, &command_plan,     &command_step,
-    &command_table,   &command_config, &command_doctor,   &command_launch,
+/* In the order of man page and completion; help sorts by group. */
+const command_t *const command_list[] = {
+    &command_train,    &command_cv,    &command_launch,     &command_shard, &command_inspect,
+    &command_evaluate, &command_table, &command_export,     &command_plan,  &command_config,
+    &command_doctor,   &command_step,  &command_completion, NULL,
 };
-
-static void print_usage(FILE *stream) {
-    fprintf(stream,
-            "jmt - joint multimodal transformers for emotion and pain, on many ranks\n\n"
-            "usage: jmt COMMAND ...      jmt COMMAND --help      jmt --version [--json]\n\n");
-    for (int i = 0; i < ARRAY_LEN(commands); i++) {
-        fprintf(stream, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
-    }
-    fprintf(stream,
-            "\nexit codes: 0 done, 1 failed, 2 usage or bad input, 3 not in this build or on "
-            "this machine, 75 stopped, resumable\n");
-}
-
-static void print_help(const command_t *command) {
-    printf("usage: jmt %s %s\n\n%s\n", command->name, command->synopsis, command->summary);
-    if (command->help[0] != '\0') {
-        printf("\n%s\n", command->help);
-    }
-    printf("\n");
-    for (const option_t *option = command->options; option->name != NULL; option++) {
-        char left[64];
-        snprintf(left, sizeof left, "%s %s", option->name,
-                 option->value != NULL ? option->value : "");
-        printf("  %-24s %s\n", left, option->help);
-    }
-}
-
-static const command_t *find_command(const char *name) {
-    for (int i = 0; i < ARRAY_LEN(commands); i++) {
-        if (strcmp(commands[i]->name, name) == 0) {
-            return commands[i];
-        }
-    }
-    return NULL;
-}
 
 /* Ranks that were started as different commands would wait for each other in different places. */
 static status_t same_command(comm_t *comm, const char *name) {
@@ -68,8 +36,12 @@ static status_t same_command(comm_t *comm, const char *name) {
 
 static status_t run_command(comm_t *comm, const command_t *command, int argc, char **argv) {
     arguments_t arguments;
-    TRY(arguments_parse(argc, argv, command->options, command->positional_min,
-                        command->positional_max, command->rest, &arguments));
+    status_t status = arguments_parse(argc, argv, command->options, command->positional_min,
+                                      command->positional_max, command->rest, &arguments);
+    if (status == STATUS_INPUT) {
+        return status_fail(status, "%s; see jmt %s --help", status_text(), command->name);
+    }
+    TRY(status);
     return command->run(comm, &arguments);
 }
 
@@ -80,9 +52,10 @@ static int finish(comm_t *comm, status_t status) {
     if (status == STATUS_OK && (fflush(stdout) != 0 || ferror(stdout))) {
         status = status_fail_errno(STATUS_FAILED, "cannot write to standard output");
     }
+    log_status(NULL);
     bool silent = status == STATUS_PEER || status_text()[0] == '\0'; /* said by another process */
     if (status != STATUS_OK && !silent) {
-        fprintf(stderr, "jmt: error: %s\n", status_text());
+        log_error("%s", status_text());
         fflush(NULL);
         if (comm_size(comm) > 1 && (agreed == STATUS_OK || comm_is_broken(comm))) {
             comm_abort(comm, (int)status);
@@ -98,7 +71,7 @@ static int run_on_group(const command_t *command, int argc, char **argv) {
     comm_config_t config = {.timeout_s = 60.0};
     status_t status = comm_open(&config, &comm);
     if (status != STATUS_OK) {
-        fprintf(stderr, "jmt: error: %s\n", status_text());
+        log_error("%s", status_text());
         return (int)status;
     }
     log_quiet(comm_rank(comm) != 0);
@@ -117,8 +90,13 @@ static int run_on_group(const command_t *command, int argc, char **argv) {
 
 static status_t refuse_command(comm_t *comm, const arguments_t *arguments) {
     (void)comm;
-    return status_fail(STATUS_INPUT, "unknown command '%s'; jmt --help lists them",
-                       arguments->positional[0]);
+    const char *word = arguments->positional[0];
+    const command_t *nearest = command_nearest(word);
+    if (nearest != NULL) {
+        return status_fail(STATUS_INPUT, "unknown command '%s'; did you mean %s? (jmt --help)",
+                           word, nearest->name);
+    }
+    return status_fail(STATUS_INPUT, "unknown command '%s'; jmt --help lists them", word);
 }
 
 static const option_t no_options[] = {OPTION_END};
@@ -133,7 +111,7 @@ static const command_t unknown_command = {
 /* For what is printed without a group. */
 static int printed(void) {
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "jmt: error: cannot write to standard output\n");
+        log_error("cannot write to standard output");
         return (int)STATUS_FAILED;
     }
     return 0;
@@ -150,31 +128,73 @@ static int print_version(bool json) {
     return printed();
 }
 
+/* In a job, and where `jmt launch` starts one, other processes draw on the same terminal. */
+static void set_up_log(bool job) {
+    terminal_t terminal = terminal_of(stderr);
+    log_terminal(&(log_terminal_t){.redraws = terminal.redraws,
+                                   .colour = terminal.colour,
+                                   .utf8 = terminal.utf8,
+                                   .shared = job,
+                                   .columns = terminal.columns});
+}
+
+static bool is_help(const char *word) {
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* The word after `launch`, but not those of the command that it starts. */
+static bool wants_help(const command_t *command, int argc, char **argv) {
+    for (int i = 2; i < argc && (i == 2 || !command->rest); i++) {
+        if (is_help(argv[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What needs no group: rank 0 of a job prints it, once, and none waits for another. False: it is
+ * something else. */
+static bool print_page(int argc, char **argv, int *code_out) {
+    const char *word = argc > 1 ? argv[1] : "";
+    const command_t *of = argc > 2 && strcmp(word, "help") == 0 ? command_find(argv[2]) : NULL;
+    const command_t *command = command_find(word);
+    bool asked = command != NULL && wants_help(command, argc, argv);
+    bool help = is_help(word) || (strcmp(word, "help") == 0 && (argc == 2 || of != NULL));
+    bool version = strcmp(word, "--version") == 0, man = strcmp(word, "--man") == 0;
+    if (!asked && !help && !version && !man && argc > 1) {
+        return false;
+    }
+    *code_out = argc > 1 ? 0 : (int)STATUS_INPUT;
+    if (terminal_job_rank() != 0) {
+        return true;
+    }
+    if (version) {
+        *code_out = print_version(argc > 2 && strcmp(argv[2], "--json") == 0);
+    } else if (man) {
+        help_man(stdout);
+        *code_out = printed();
+    } else if (asked || of != NULL) {
+        help_command(stdout, asked ? command : of);
+        *code_out = printed();
+    } else {
+        help_all(argc > 1 ? stdout : stderr);
+        *code_out = argc > 1 ? printed() : *code_out;
+    }
+    return true;
+}
+
 int main(int argc, char **argv) {
-    if (argc < 2) {
-        print_usage(stderr);
-        return (int)STATUS_INPUT;
+    int code = 0;
+    const command_t *command = argc > 1 ? command_find(argv[1]) : NULL;
+    set_up_log(terminal_in_job() || command == &command_launch);
+    if (print_page(argc, argv, &code)) {
+        return code;
     }
-    bool json = argc > 2 && strcmp(argv[2], "--json") == 0;
-    if (strcmp(argv[1], "--version") == 0) {
-        return print_version(json);
-    }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
-        print_usage(stdout);
-        return printed();
-    }
-    const command_t *command = find_command(argv[1]);
     if (command == NULL) {
         return run_on_group(&unknown_command, argc - 1, argv + 1);
     }
     if (command == &command_train || command == &command_cv) {
         train_catch_signals();
-    }
-    for (int i = 2; i < (command->rest && argc > 3 ? 3 : argc); i++) {
-        if (strcmp(argv[i], "--help") == 0) {
-            print_help(command);
-            return printed();
-        }
     }
     return run_on_group(command, argc - 2, argv + 2);
 }

@@ -426,9 +426,9 @@ static void reals_print_shortest_and_exact(void **state) {
     }
 }
 
-static void table_text_names_every_key(void **state) {
+static void table_names_every_key(void **state) {
     (void)state;
-    char *text = config_table_text();
+    char *text = config_table_json();
     for (table_id_t id = TABLE_MAIN; id < TABLE_COUNT; id++) {
         for (int i = 0; i < config_table(id)->row_count; i++) {
             assert_non_null(strstr(text, config_table(id)->rows[i].key));
@@ -447,7 +447,7 @@ int main(void) {
         cmocka_unit_test(shipped_files_load_and_round_trip),
         cmocka_unit_test(texts_and_names_round_trip),
         cmocka_unit_test(reals_print_shortest_and_exact),
-        cmocka_unit_test(table_text_names_every_key),
+        cmocka_unit_test(table_names_every_key),
     };
     return RUN_TESTS(tests);
 }
