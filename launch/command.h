@@ -20,7 +20,7 @@ typedef struct command {
 
 extern const command_t command_train, command_evaluate, command_shard, command_inspect,
     command_export, command_plan, command_step, command_config, command_doctor, command_launch,
-    command_table, command_cv;
+    command_table, command_cv, command_bench;
 
 /* --set, --json and the like, declared once. */
 #define OPTION_SET                                                                                 \

@@ -10,9 +10,9 @@
 #include "trainer/train.h"
 
 static const command_t *const commands[] = {
-    &command_train,   &command_cv,     &command_evaluate, &command_shard,
-    &command_inspect, &command_export, &command_plan,     &command_step,
-    &command_table,   &command_config, &command_doctor,   &command_launch,
+    &command_train,  &command_cv,     &command_evaluate, &command_shard, &command_inspect,
+    &command_export, &command_plan,   &command_step,     &command_table, &command_config,
+    &command_doctor, &command_launch, &command_bench,
 };
 
 static void print_usage(FILE *stream) {
