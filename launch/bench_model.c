@@ -8,16 +8,31 @@
 
 /* --- training -------------------------------------------------------------------------------- */
 
+typedef struct timing { /* of a round: wall and CPU */
+    double ms, cpu_ms;
+} timing_t;
+
+static timing_t timing_now(void) { return (timing_t){1e3 * clock_s(), 1e3 * clock_cpu_s()}; }
+
+static timing_t timing_since(timing_t begin) {
+    timing_t now = timing_now();
+    return (timing_t){now.ms - begin.ms, now.cpu_ms - begin.cpu_ms};
+}
+
 /* One optimiser step, on data that are there before it is timed; the epochs go on for ever. */
-static status_t one_step(trainer_t *t, step_result_t *result_out, double *ms_out) {
+static status_t one_step(trainer_t *t, step_result_t *result_out, timing_t *timing_out) {
+    enum { READING_US = 20000 };
     if (t->progress.batch == trainer_batches(t)) {
         t->progress.batch = 0;
         t->progress.epoch++;
     }
-    trainer_read_ahead(t);
-    double begin_s = clock_s();
+    if (t->order_epoch != t->progress.epoch) {
+        trainer_read_ahead(t);
+        clock_sleep_us(READING_US);
+    }
+    timing_t begin = timing_now();
     TRY(trainer_step(t, false, result_out));
-    *ms_out = 1e3 * (clock_s() - begin_s);
+    *timing_out = timing_since(begin);
     return STATUS_OK;
 }
 
@@ -25,13 +40,13 @@ static status_t answer_step(void *context, const char *line, json_t *answer) {
     trainer_t *t = context;
     (void)line;
     step_result_t r;
-    double ms = 0.0, cpu_s = clock_cpu_s();
-    TRY(one_step(t, &r, &ms));
-    json_t *all = json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "ms", ms, "cpu_ms",
-                            1e3 * (clock_cpu_s() - cpu_s), "loss", r.loss, "grad_norm", r.grad_norm,
-                            "data_wait_ms", r.data_wait_ms, "forward_ms", r.forward_ms,
-                            "backward_ms", r.backward_ms, "update_ms", r.update_ms,
-                            "reduce_exposed_ms", r.reduce.exposed_ms);
+    timing_t timing = {0};
+    TRY(one_step(t, &r, &timing));
+    json_t *all =
+        json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "ms", timing.ms, "cpu_ms",
+                  timing.cpu_ms, "loss", r.loss, "grad_norm", r.grad_norm, "data_wait_ms",
+                  r.data_wait_ms, "forward_ms", r.forward_ms, "backward_ms", r.backward_ms,
+                  "update_ms", r.update_ms, "reduce_exposed_ms", r.reduce.exposed_ms);
     json_object_update(answer, all);
     json_decref(all);
     return STATUS_OK;
@@ -75,9 +90,9 @@ static status_t time_steps(bench_t *bench, trainer_t *t) {
     status_t status = STATUS_OK;
     for (int i = -WARM; i < bench->rounds && status == STATUS_OK; i++) {
         step_result_t r;
-        double step_ms = 0.0;
-        status = one_step(t, &r, &step_ms);
-        double parts[PART_COUNT] = {step_ms, r.data_wait_ms, r.forward_ms, r.backward_ms,
+        timing_t timing = {0};
+        status = one_step(t, &r, &timing);
+        double parts[PART_COUNT] = {timing.ms, r.data_wait_ms, r.forward_ms, r.backward_ms,
                                     r.update_ms};
         for (int part = 0; part < PART_COUNT && i >= 0; part++) {
             ms[part * bench->rounds + i] = parts[part];
@@ -105,8 +120,9 @@ static status_t train(bench_t *bench) {
 
 /* --- evaluation ------------------------------------------------------------------------------ */
 
-typedef struct sweep { /* over the test samples, as many at once as the executor takes */
+typedef struct sweep { /* over a split, as many samples at once as the executor takes */
     trainer_t *trainer;
+    split_t split; /* test, or train where there is no test sample */
     int64_t samples;
     float *outputs; /* of the first target: [samples, length, columns] */
     int64_t values; /* of one sample */
@@ -124,31 +140,31 @@ static void keep_outputs(sweep_t *sweep, int64_t done, int64_t samples) {
     }
 }
 
-static status_t sweep_once(sweep_t *sweep, double *ms_out) {
+static status_t sweep_once(sweep_t *sweep, timing_t *timing_out) {
     trainer_t *t = sweep->trainer;
     step_scalars_t scalars = {0};
-    batch_stream_t stream = {.split = SPLIT_TEST,
+    batch_stream_t stream = {.split = sweep->split,
                              .stride = t->batch.slots,
                              .end = sweep->samples,
                              .count = div_up(sweep->samples, t->batch.slots)};
-    double begin_s = clock_s();
+    timing_t begin = timing_now();
     batch_start(&t->batch, &stream);
     for (int64_t done = 0, samples = 0; done < sweep->samples; done += samples) {
         TRY(batch_next(&t->batch, &samples));
         executor_forward(t->executor, &scalars);
         keep_outputs(sweep, done, samples);
     }
-    *ms_out = 1e3 * (clock_s() - begin_s);
+    *timing_out = timing_since(begin);
     return STATUS_OK;
 }
 
 /* "outputs": those of the last round, too. */
 static status_t answer_sweep(void *context, const char *line, json_t *answer) {
     sweep_t *sweep = context;
-    double ms = 0.0, cpu_s = clock_cpu_s();
-    TRY(sweep_once(sweep, &ms));
-    json_object_set_new(answer, "ms", json_real(ms));
-    json_object_set_new(answer, "cpu_ms", json_real(1e3 * (clock_cpu_s() - cpu_s)));
+    timing_t timing = {0};
+    TRY(sweep_once(sweep, &timing));
+    json_object_set_new(answer, "ms", json_real(timing.ms));
+    json_object_set_new(answer, "cpu_ms", json_real(timing.cpu_ms));
     json_object_set_new(answer, "sequences", json_integer(sweep->samples));
     if (strcmp(line, "outputs") == 0) {
         json_t *outputs = json_array();
@@ -162,11 +178,11 @@ static status_t answer_sweep(void *context, const char *line, json_t *answer) {
 
 static status_t time_sweeps(bench_t *bench, sweep_t *sweep) {
     const trainer_t *t = sweep->trainer;
-    double unused = 0.0;
-    TRY(sweep_once(sweep, &unused));
+    timing_t timing = {0};
+    TRY(sweep_once(sweep, &timing));
     for (int i = 0; i < bench->rounds; i++) {
-        TRY(sweep_once(sweep, &bench->ms[i]));
-        bench->ms[i] /= (double)sweep->samples;
+        TRY(sweep_once(sweep, &timing));
+        bench->ms[i] = timing.ms / (double)sweep->samples;
     }
     char *shape = text_format("%s, %lld x %lld, one of %lld", t->config->model.name,
                               (long long)t->batch.slots, (long long)t->config->data.window,
@@ -199,6 +215,8 @@ static status_t evaluate(bench_t *bench) {
     if (status == STATUS_OK) {
         const trainer_t *t = sweep.trainer;
         sweep.samples = dataset_sample_count(t->dataset, SPLIT_TEST);
+        sweep.split = sweep.samples > 0 ? SPLIT_TEST : SPLIT_TRAIN;
+        sweep.samples = dataset_sample_count(t->dataset, sweep.split);
         sweep.values = t->config->data.window * executor_output(t->executor, 0).cols;
         sweep.outputs = alloc_zero(sweep.samples * sweep.values, sizeof *sweep.outputs);
         status = sweep.samples > 0 ? STATUS_OK
