@@ -6,6 +6,12 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/ref/rows.h"
 
+const char *op_kind_name(op_kind_t kind) {
+#define OP_NAME_(name) #name,
+    static const char *const names[] = {OP_LIST(OP_NAME_)};
+    return names[kind];
+}
+
 static bool machine_has(const char *isa) {
     if (strcmp(isa, "avx512") == 0) {
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

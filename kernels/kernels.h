@@ -94,6 +94,7 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } toke
 
 #define OP_ENUM_(name) OP_##name,
 typedef enum { OP_LIST(OP_ENUM_) OP_COUNT } op_kind_t;
+const char *op_kind_name(op_kind_t kind); /* "linear" ... */
 
 enum { OP_INPUTS_MAX = 64, OP_WEIGHTS_MAX = 3 };
 

@@ -289,6 +289,26 @@ matrix_t executor_input_gradient(const executor_t *executor, int input) {
     return matrix_of(executor, executor->plan->gradients[executor->graph->inputs[input].value]);
 }
 
+int executor_operation_count(const executor_t *executor) {
+    return executor->graph->node_count + executor->plan->sum_count;
+}
+
+bool executor_operation(const executor_t *executor, int index, op_description_t *description_out) {
+    const graph_plan_t *plan = executor->plan;
+    int nodes = executor->graph->node_count;
+    if (index >= nodes) {
+        describe_sum(executor, &plan->sums[index - nodes], description_out);
+        return true;
+    }
+    const node_t *node = &executor->graph->nodes[index];
+    describe(executor, index, description_out);
+    bool in_place = node->kind == OP_concat;
+    for (int k = 0; k < node->input_count; k++) {
+        in_place = in_place && plan->values[node->in[k]].buffer == plan->values[node->out].buffer;
+    }
+    return !in_place;
+}
+
 /* A product has two gradients of its own cost: that of the weights always, that of its input if
  * somebody needs it. Attention's two products have two each. */
 double executor_step_macs(const executor_t *executor) {

@@ -72,6 +72,11 @@ typedef struct completion {
 status_t completion_of(const graph_t *graph, completion_t *completion_out) MUST_CHECK;
 void completion_free(completion_t *completion);
 
+/* What was planned, as the table of operations was told: nodes in order, then sums of gradients.
+ * false: it does nothing in a step, as all its parts are written in place. */
+int executor_operation_count(const executor_t *executor);
+bool executor_operation(const executor_t *executor, int index, op_description_t *description_out);
+
 /* Multiply-accumulates of one sample in a step as planned: forward, and the gradients asked for. */
 double executor_step_macs(const executor_t *executor);
 size_t executor_arena_bytes(const executor_t *executor);

@@ -8,9 +8,6 @@
 #include "kernels/base/rng.h"
 #include "trainer/graph_internal.h"
 
-#define OP_NAME_(name) #name,
-static const char *const op_names[] = {OP_LIST(OP_NAME_)};
-
 graph_t *graph_open(int64_t length) {
     graph_t *graph = alloc_zero(1, sizeof *graph);
     graph->length = length;
@@ -477,7 +474,7 @@ int graph_node_count(const graph_t *graph) { return graph->node_count; }
 layer_info_t graph_layer_info(const graph_t *graph, int index) {
     const node_t *node = &graph->nodes[index];
     const value_info_t *out = &graph->values[node->out];
-    layer_info_t layer = {node->name, op_names[node->kind], out->rows, out->columns, 0, 0};
+    layer_info_t layer = {node->name, op_kind_name(node->kind), out->rows, out->columns, 0, 0};
     for (int i = 0; i < node->weight_count; i++) {
         layer.parameters +=
             weight_rows(graph, node->weight[i]) * parameter_width(graph, node->weight[i].parameter);

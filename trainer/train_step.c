@@ -103,6 +103,13 @@ static status_t check_finite(trainer_t *t, double value, const char *what) {
     return comm_agree(t->comm, status, "training step");
 }
 
+/* Milliseconds since the last part of the step began; the next one begins. */
+static double part_ms(double *begin_s) {
+    double now_s = clock_s(), ms = 1e3 * (now_s - *begin_s);
+    *begin_s = now_s;
+    return ms;
+}
+
 static status_t update(trainer_t *t, step_result_t *result) {
     TRY(reduce_finish(t->reduce));
     TRY(optimizer_norm(t->optimizer, &result->grad_norm));
@@ -117,7 +124,7 @@ status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
     double *words = step_sums_words(t->sums);
     double begin_s = clock_s();
     status_t mine = next_batch(t, &words[WORD_SAMPLES]);
-    result.data_wait_ms = 1e3 * (clock_s() - begin_s);
+    result.data_wait_ms = part_ms(&begin_s);
     step_scalars_t scalars = {.seed = (uint64_t)t->config->seed,
                               .step = (uint64_t)t->progress.step,
                               .shard_first = t->shard_first,
@@ -132,8 +139,11 @@ status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
     TRY(check_ranks(t, mine, &result.stop));
     result.loss = global_loss(t);
     TRY(check_finite(t, result.loss, "loss"));
+    result.forward_ms = part_ms(&begin_s);
     TRY(executor_backward(t->executor, &scalars, unit_done, t));
+    result.backward_ms = part_ms(&begin_s);
     TRY(update(t, &result));
+    result.update_ms = part_ms(&begin_s);
     t->progress.step++;
     t->progress.batch++;
     for (int r = 0; r < comm_size(t->comm); r++) {

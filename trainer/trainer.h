@@ -67,7 +67,8 @@ status_t trainer_init_weights(trainer_t *trainer) MUST_CHECK;
 typedef struct step_result {
     double loss, learning_rate, grad_norm;
     int64_t samples;     /* real ones, over all ranks */
-    double data_wait_ms; /* this rank */
+    double data_wait_ms; /* this rank, like the parts of the step that follow */
+    double forward_ms, backward_ms, update_ms; /* with the loss; gradients; sum, norm, weights */
     reduce_times_t reduce;
     bool stop;                                           /* some rank was asked to stop */
     const double *rank_samples, *rank_flop, *rank_cpu_s; /* [size] */

@@ -21,10 +21,11 @@ def unavailable(reason):
     sys.exit(3)
 
 
-def arguments(description, add=None):
-    parser = argparse.ArgumentParser(description=description)
+def arguments(description, add=None, rounds=ROUNDS):
+    parser = argparse.ArgumentParser(description=description,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"interleaved rounds ({ROUNDS})")
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"interleaved rounds ({rounds})")
     if add is not None:
         add(parser)
     return parser.parse_args()
@@ -52,6 +53,11 @@ def peer_python():
     return own
 
 
+def peer_version():
+    command = [peer_python(), "-c", "import torch; print(torch.__version__)"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def pinned(command, core):
     return ["taskset", "-c", str(core), *command]
 
@@ -73,13 +79,14 @@ class Server:
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"{self.process.args} ended with {self.process.wait()}")
+        if not answer: # it has said why on stderr
+            sys.exit(self.process.wait() or 1)
         return json.loads(answer)
 
     def close(self):
-        self.process.stdin.close()
-        self.process.wait()
+        if self.process.poll() is None:
+            self.process.stdin.close()
+            self.process.wait()
 
 
 def compare(ours, peer):
@@ -87,6 +94,10 @@ def compare(ours, peer):
     ratios = [theirs / mine for mine, theirs in zip(ours, peer)]
     return {"ratio_median": statistics.median(ratios), "ratio_range": [min(ratios), max(ratios)],
             "rounds": len(ratios)}
+
+
+def cpu_over_wall(rounds):
+    return sum(r["cpu_ms"] for r in rounds) / sum(r["ms"] for r in rounds)
 
 
 def cpu_model():
@@ -107,11 +118,18 @@ def scratch():
     return tempfile.TemporaryDirectory(prefix="jmt-bench-")
 
 
-def report(result, as_json):
-    result = {**result, "machine": machine()}
-    if as_json:
-        print(json.dumps(result))
-        return
+def print_lines(result, prefix=""):
+    """Everything but the rounds one by one."""
     for key, value in result.items():
-        if key != "machine":
-            print(f"{key:24} {value}")
+        if isinstance(value, dict):
+            print_lines(value, f"{prefix}{key}.")
+        elif not (isinstance(value, list) and key.endswith(("_ms", "_s"))):
+            print(f"{prefix + key:32} {value:.6g}" if isinstance(value, float)
+                  else f"{prefix + key:32} {value}")
+
+
+def report(result, as_json):
+    if as_json:
+        print(json.dumps({**result, "machine": machine()}))
+    else:
+        print_lines(result)
