@@ -161,7 +161,7 @@ const command_t command_bench = {
     .group = GROUP_BEFORE,
     .examples = examples,
     .synopsis = "kernels|model|comm|io [CONFIG] [--rounds N] [--json]\n"
-                "       jmt bench model [CONFIG] --interactive [--evaluate [--checkpoint DIR]]",
+                "model [CONFIG] --interactive [--evaluate [--checkpoint DIR]]",
     .summary = "how fast this machine is at it, each figure beside the machine's measured limit",
     .help =
         "kernels  every operation at the shapes of CONFIG: forward, both backwards\n"
