@@ -1,16 +1,5 @@
 #include "comm/tree.h"
 
-#include "kernels/base/status.h"
-
-int tree_split(int n) {
-    REQUIRE(n > 1);
-    int split = 1;
-    while (2 * split < n) {
-        split *= 2;
-    }
-    return split;
-}
-
 tree_node_t tree_run(int shards, int rank, int ranks) {
     int64_t all = shards;
     return (tree_node_t){(int)(all * rank / ranks), (int)(all * (rank + 1) / ranks)};

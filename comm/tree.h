@@ -8,14 +8,13 @@
 
 #include <stdint.h>
 
+#include "kernels/base/tree_split.h"
+
 enum { TREE_NODES_MAX = 64 };
 
 typedef struct tree_node {
     int begin, end; /* leaves [begin, end) */
 } tree_node_t;
-
-/* The largest power of two below n; n > 1. */
-int tree_split(int n);
 
 /* Leaves of rank r of R among V shards: [r*V/R, (r+1)*V/R). */
 tree_node_t tree_run(int shards, int rank, int ranks);

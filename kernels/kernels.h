@@ -10,6 +10,7 @@
  *   forward           overwrites out and saved
  *   backward_data     overwrites d_in[i] where d_in[i].data is not NULL; d_out is read only
  *   backward_weights  overwrites d_weight[i]: of ONE shard: shard_end is the next
+ *   backward_tree     overwrites d_weight[i]: of a run of shards, see there
  * No shard's result depends on which other shards are in the call, on the rank count or on time. */
 #ifndef JMT_KERNELS_H
 #define JMT_KERNELS_H
@@ -154,6 +155,12 @@ typedef struct op_call {
     const step_scalars_t *scalars;
 } op_call_t;
 
+/* One of several uses of the same weights. */
+typedef struct op_use {
+    const op_plan_t *plan;
+    const op_call_t *call; /* its d_weight and run of shards are not read */
+} op_use_t;
+
 typedef struct op_row {
     /* STATUS_UNAVAILABLE with the reason if this backend cannot do these shapes. */
     status_t (*plan)(const op_description_t *description, op_plan_t **plan_out,
@@ -162,6 +169,12 @@ typedef struct op_row {
     void (*forward)(const op_plan_t *plan, const op_call_t *call);
     void (*backward_data)(const op_plan_t *plan, const op_call_t *call);
     void (*backward_weights)(const op_plan_t *plan, const op_call_t *call); /* NULL: no weights */
+    /* The sum of the canonical tree over the shards [shard_begin, shard_end), which are all of it
+     * or one complete subtree (it splits at the largest power of two below their number); a leaf
+     * is one shard's gradient, all uses taken together. scratch: as many gradients as such a tree
+     * has levels, each of the weights' elements rounded up to 16. NULL: the caller adds. */
+    void (*backward_tree)(const op_use_t *uses, int use_count, int shard_begin, int shard_end,
+                          void *const d_weight[OP_WEIGHTS_MAX], void *scratch);
 } op_row_t;
 
 /* Losses couple a whole batch, so they come in two halves with a sum over shards between them.
@@ -247,7 +260,7 @@ status_t kernels_isa(const char **isa_out) MUST_CHECK;
 /* Threads that one operation may use on this rank (OpenMP); to be set before plans are made. */
 status_t kernels_set_threads(int threads) MUST_CHECK;
 
-/* Versions of the libraries that compute, for the numerics fingerprint: "onednn 2.6.3". Static. */
+/* Version of what computes beside the reference, for the numerics fingerprint. Static. */
 const char *kernels_library_version(const char *backend);
 
 #endif

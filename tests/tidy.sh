@@ -102,7 +102,7 @@ outside_header_offenders() {
     home 'mpi\.h' '^comm/'
     home 'nccl\.h' '^comm/comm_nccl\.c'
     home 'hdf5.*\.h|H5.*\.h' '^data-sharding/h5_file\.c'
-    home '(oneapi/dnnl/)?dnnl.*\.h|cblas\.h|[a-z]*intrin\.h' '^kernels/cpu/'
+    home 'dnnl.*\.h|cblas\.h|[a-z]*intrin\.h' '^kernels/cpu/'
     home '(cuda|cublas|cudnn).*\.h' '^kernels/cuda/|^comm/comm_nccl\.c'
     home 'yaml\.h' '^configs/config_yaml\.c'
     home 'jansson\.h' "$jansson_users"

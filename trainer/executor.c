@@ -115,22 +115,24 @@ static int tree_levels(int leaves) {
 
 static status_t alloc_scratch(executor_t *executor, int64_t workspace_count) {
     size_t element_bytes = dtype_bytes(executor->config.kernels->dtype);
-    int64_t unit = 0;
+    int64_t unit = 0, leaf = 0; /* leaf: where a shared weight's uses are added here */
     for (int u = 0; executor->config.backward && u < executor->plan->unit_count; u++) {
-        unit = max_i64(unit, executor->plan->units[u].elements);
+        const fold_unit_t *of = &executor->plan->units[u];
+        bool adds = of->node_count > 1 && !executor_folds_by_operation(executor, of);
+        unit = max_i64(unit, align_up(of->elements, 16));
+        leaf = max_i64(leaf, adds ? align_up(of->elements, 16) : 0);
     }
-    executor->unit_elements_max = align_up(unit, 16);
+    executor->unit_elements_max = unit;
     int levels = tree_levels(executor->config.shard_count);
     int64_t workspace = align_up(workspace_count, 16);
-    int64_t elements = workspace + executor->unit_elements_max * (1 + levels);
+    int64_t elements = workspace + leaf + unit * levels;
     executor->scratch_bytes = (size_t)elements * element_bytes;
     void *memory = NULL;
     TRY(executor->config.device->alloc(executor->scratch_bytes, "workspace", &memory));
     executor->scratch = memory;
     executor->workspace = executor->scratch;
     executor->leaf_scratch = executor->workspace + (size_t)workspace * element_bytes;
-    executor->level_scratch =
-        executor->leaf_scratch + (size_t)executor->unit_elements_max * element_bytes;
+    executor->level_scratch = executor->leaf_scratch + (size_t)leaf * element_bytes;
     return STATUS_OK;
 }
 
@@ -230,6 +232,7 @@ status_t executor_open(const graph_t *graph, const executor_config_t *config,
         alloc_zero(graph->node_count, sizeof *executor->has_backward_data);
     executor->sum_ops = alloc_zero(plan->sum_count, sizeof *executor->sum_ops);
     executor->sum_calls = alloc_zero(plan->sum_count, sizeof *executor->sum_calls);
+    executor->uses = alloc_zero(graph->node_count, sizeof *executor->uses);
     status_t status = open_memory(executor);
     if (status != STATUS_OK) {
         executor_close(executor);
@@ -263,6 +266,7 @@ void executor_close(executor_t *executor) {
     free(executor->has_backward_data);
     free(executor->sum_ops);
     free(executor->sum_calls);
+    free(executor->uses);
     graph_plan_free(executor->plan);
     free(executor);
 }

@@ -20,9 +20,17 @@ struct executor {
     op_call_t *sum_calls;
     executor_state_t state;
     char *workspace;
-    char *leaf_scratch;  /* one unit: the second use of a shared weight */
-    char *level_scratch; /* one unit per level of the local tree */
-    int64_t unit_elements_max;
+    char *leaf_scratch;        /* one unit: the second use of a shared weight */
+    char *level_scratch;       /* one unit per level of the local tree */
+    int64_t unit_elements_max; /* of a unit's place there */
+    op_use_t *uses;            /* of one unit's rows */
 };
+
+/* The tree over the shards is the operation's affair. */
+static inline bool executor_folds_by_operation(const executor_t *executor,
+                                               const fold_unit_t *unit) {
+    op_kind_t kind = executor->graph->nodes[unit->nodes[0]].kind;
+    return executor->config.kernels->ops[kind].backward_tree != NULL;
+}
 
 #endif

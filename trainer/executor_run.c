@@ -100,7 +100,37 @@ static void fold(executor_t *executor, const fold_unit_t *unit, int begin, int e
     }
 }
 
+/* The same by the operation: uses of the same rows together, which is each shard's leaf. */
+static void fold_by_operation(executor_t *executor, const fold_unit_t *unit, tree_node_t leaves,
+                              char *const destination[OP_WEIGHTS_MAX]) {
+    const graph_t *graph = executor->graph;
+    op_kind_t kind = graph->nodes[unit->nodes[0]].kind;
+    int first = executor->config.shard_first;
+    for (int use = 0; use < unit->node_count; use++) {
+        const node_t *node = &graph->nodes[unit->nodes[use]];
+        if (read_before(graph, unit, use)) {
+            continue;
+        }
+        void *d_weight[OP_WEIGHTS_MAX] = {NULL};
+        for (int w = 0; w < node->weight_count; w++) {
+            int64_t width = parameter_width(graph, node->weight[w].parameter);
+            d_weight[w] = destination[w] + bytes_for(executor, node->weight[w].begin * width);
+        }
+        int count = 0;
+        for (int other = use; other < unit->node_count; other++) {
+            int at = unit->nodes[other];
+            if (graph->nodes[at].weight[0].begin == node->weight[0].begin) {
+                executor->uses[count++] = (op_use_t){executor->ops[at], &executor->calls[at]};
+            }
+        }
+        executor->config.kernels->ops[kind].backward_tree(executor->uses, count,
+                                                          leaves.begin - first, leaves.end - first,
+                                                          d_weight, executor->level_scratch);
+    }
+}
+
 static void fold_unit(executor_t *executor, const fold_unit_t *unit) {
+    bool by_operation = executor_folds_by_operation(executor, unit);
     for (int i = 0; i < executor->state.part_count; i++) {
         char *destination[OP_WEIGHTS_MAX] = {NULL};
         for (int p = 0; p < unit->parameter_count; p++) {
@@ -108,7 +138,11 @@ static void fold_unit(executor_t *executor, const fold_unit_t *unit) {
                              bytes_for(executor, executor->state.offsets[unit->parameters[p]]);
         }
         tree_node_t leaves = executor->state.part_leaves[i];
-        fold(executor, unit, leaves.begin, leaves.end, 0, destination);
+        if (by_operation) {
+            fold_by_operation(executor, unit, leaves, destination);
+        } else {
+            fold(executor, unit, leaves.begin, leaves.end, 0, destination);
+        }
     }
 }
 

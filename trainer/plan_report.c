@@ -84,11 +84,12 @@ static size_t bytes_of(const executor_t *executor) {
     return executor_arena_bytes(executor) + executor_scratch_bytes(executor);
 }
 
-/* What the shards cost beside one: V - 1 more gradients are written and added, and memory. */
+/* What the shards cost beside one: V - 1 more gradients are added, written and read where they do
+ * not stay in the cache, and memory. */
 static json_t *price(const planned_t *plan) {
     int64_t shards = plan->config->virtual_shards;
     int64_t additions = (shards - 1) * graph_parameter_elements(plan->graph);
-    int64_t traffic = 4 * (int64_t)sizeof(float) * additions; /* a leaf, two terms, a result */
+    int64_t traffic = 2 * (int64_t)sizeof(float) * additions;
     int64_t memory =
         max_i64(0, (int64_t)bytes_of(plan->executor) - (int64_t)bytes_of(plan->unsharded));
     return json_pack("{s:I, s:I, s:I, s:I}", "samples", (json_int_t)(plan->config->batch / shards),

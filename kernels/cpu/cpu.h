@@ -1,29 +1,17 @@
-/* cpu.h - what the rest of kernels/ may ask of the folder that knows oneDNN. */
+/* cpu.h - the operations that the cpu tables compute with code of their own. */
 #ifndef JMT_KERNELS_CPU_CPU_H
 #define JMT_KERNELS_CPU_CPU_H
 
-#include "kernels/kernels.h"
+#include "kernels/ref/rows.h"
 
-/* Holds oneDNN to this instruction set. oneDNN accepts one choice per process: a second, different
- * one is STATUS_FAILED. */
-status_t onednn_set_isa(const char *isa) MUST_CHECK;
-
-const char *onednn_version(void);
-
-status_t linear_plan_onednn(const op_description_t *description, op_plan_t **plan_out,
-                            op_needs_t *needs_out);
-void linear_plan_close_onednn(op_plan_t *plan);
-void linear_forward_onednn(const op_plan_t *plan, const op_call_t *call);
-void linear_backward_data_onednn(const op_plan_t *plan, const op_call_t *call);
-void linear_backward_weights_onednn(const op_plan_t *plan, const op_call_t *call);
-
-/* temporal_conv: the rows that the taps meet side by side, times the normed weight, by the linear
- * operation above. */
-status_t temporal_conv_plan_cpu(const op_description_t *description, op_plan_t **plan_out,
-                                op_needs_t *needs_out);
-void temporal_conv_plan_close_cpu(op_plan_t *plan);
-void temporal_conv_forward_cpu(const op_plan_t *plan, const op_call_t *call);
-void temporal_conv_backward_data_cpu(const op_plan_t *plan, const op_call_t *call);
-void temporal_conv_backward_weights_cpu(const op_plan_t *plan, const op_call_t *call);
+/* Products (product.h), and a convolution whose taps meet rows side by side in one of them. */
+#define CPU_OP_PROTOTYPES(suffix)                                                                  \
+    OP_PROTOTYPES(linear, suffix)                                                                  \
+    void ROW_NAME(linear_backward_tree,                                                            \
+                  suffix)(const op_use_t *uses, int use_count, int shard_begin, int shard_end,     \
+                          void *const d_weight[OP_WEIGHTS_MAX], void *scratch);                    \
+    OP_PROTOTYPES(temporal_conv, suffix)                                                           \
+    void ROW_NAME(plan_close, suffix)(op_plan_t * plan);                                           \
+    void ROW_NAME(temporal_conv_plan_close, suffix)(op_plan_t * plan);
 
 #endif

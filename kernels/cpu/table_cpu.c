@@ -1,7 +1,6 @@
 /* The cpu tables, one per instruction set: the fastest implementation of each operation. What has
  * no implementation of its own is the reference, compiled for wider vectors. */
 #include "kernels/cpu/cpu.h"
-#include "kernels/ref/rows.h"
 
 #define CPU_PROTOTYPES(isa_suffix)                                                                 \
     OP_PROTOTYPES(attention, isa_suffix)                                                           \
@@ -21,15 +20,20 @@
     OP_PROTOTYPES(add_waves, isa_suffix)                                                           \
     TABLE_PROTOTYPES(isa_suffix)
 
-#define CPU_TABLE(isa_suffix)                                                                      \
+/* products: the suffix of what cpu.h names; the plain table takes the rest from the reference. */
+#define CPU_TABLE(isa_suffix, products)                                                            \
     {                                                                                              \
         .backend = "cpu", .dtype = DTYPE_F32,                                                      \
-        .ops = {[OP_linear] = {linear_plan_onednn, linear_plan_close_onednn,                       \
-                               linear_forward_onednn, linear_backward_data_onednn,                 \
-                               linear_backward_weights_onednn},                                    \
-                [OP_temporal_conv] = {temporal_conv_plan_cpu, temporal_conv_plan_close_cpu,        \
-                                      temporal_conv_forward_cpu, temporal_conv_backward_data_cpu,  \
-                                      temporal_conv_backward_weights_cpu},                         \
+        .ops = {[OP_linear] = {ROW_NAME(linear_plan, products), ROW_NAME(plan_close, isa_suffix),  \
+                               ROW_NAME(linear_forward, products),                                 \
+                               ROW_NAME(linear_backward_data, products),                           \
+                               ROW_NAME(linear_backward_weights, products),                        \
+                               ROW_NAME(linear_backward_tree, products)},                          \
+                [OP_temporal_conv] = {ROW_NAME(temporal_conv_plan, products),                      \
+                                      ROW_NAME(temporal_conv_plan_close, products),                \
+                                      ROW_NAME(temporal_conv_forward, products),                   \
+                                      ROW_NAME(temporal_conv_backward_data, products),             \
+                                      ROW_NAME(temporal_conv_backward_weights, products)},         \
                 OP_ROW(attention, isa_suffix) OP_ROW(add_layernorm, isa_suffix)                    \
                     OP_ROW(relu, isa_suffix) OP_ROW(leaky_relu, isa_suffix)                        \
                         OP_ROW(l2_normalize, isa_suffix) OP_ROW(mask_rows, isa_suffix)             \
@@ -44,7 +48,10 @@
 CPU_PROTOTYPES(ref_f32)
 CPU_PROTOTYPES(cpu_avx2)
 CPU_PROTOTYPES(cpu_avx512)
+CPU_OP_PROTOTYPES(cpu_generic)
+CPU_OP_PROTOTYPES(cpu_avx2)
+CPU_OP_PROTOTYPES(cpu_avx512)
 
-const kernels_t kernels_cpu_generic = CPU_TABLE(ref_f32);
-const kernels_t kernels_cpu_avx2 = CPU_TABLE(cpu_avx2);
-const kernels_t kernels_cpu_avx512 = CPU_TABLE(cpu_avx512);
+const kernels_t kernels_cpu_generic = CPU_TABLE(ref_f32, cpu_generic);
+const kernels_t kernels_cpu_avx2 = CPU_TABLE(cpu_avx2, cpu_avx2);
+const kernels_t kernels_cpu_avx512 = CPU_TABLE(cpu_avx512, cpu_avx512);

@@ -4,6 +4,8 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/ref/real.h"
 
+CPU_OP_PROTOTYPES(KERNEL_SUFFIX)
+
 enum { ALIGN_ELEMENTS = 16 };
 
 typedef struct conv_plan {
@@ -56,11 +58,11 @@ static status_t linear_open(conv_plan_t *plan, op_needs_t *needs_out) {
     if (d->d_in[0].rows > 0) {
         linear.d_in[0] = linear.in[0];
     }
-    return linear_plan_onednn(&linear, &plan->linear, needs_out);
+    return REAL(linear_plan)(&linear, &plan->linear, needs_out);
 }
 
-status_t temporal_conv_plan_cpu(const op_description_t *description, op_plan_t **plan_out,
-                                op_needs_t *needs_out) {
+status_t REAL(temporal_conv_plan)(const op_description_t *description, op_plan_t **plan_out,
+                                  op_needs_t *needs_out) {
     const op_attributes_t *a = &description->attributes;
     REQUIRE(description->input_count == 1 && description->in[0].rows == description->out.rows);
     REQUIRE(a->period > 0 && description->out.rows % a->period == 0);
@@ -71,7 +73,7 @@ status_t temporal_conv_plan_cpu(const op_description_t *description, op_plan_t *
     op_needs_t linear = {0};
     status_t status = linear_open(plan, &linear);
     if (status != STATUS_OK) {
-        temporal_conv_plan_close_cpu((op_plan_t *)plan);
+        REAL(temporal_conv_plan_close)((op_plan_t *)plan);
         return status;
     }
     plan->columns_offset = align_up(description->out.cols * plan->width, ALIGN_ELEMENTS);
@@ -82,10 +84,10 @@ status_t temporal_conv_plan_cpu(const op_description_t *description, op_plan_t *
     return STATUS_OK;
 }
 
-void temporal_conv_plan_close_cpu(op_plan_t *plan) {
+void REAL(temporal_conv_plan_close)(op_plan_t *plan) {
     conv_plan_t *conv = (conv_plan_t *)plan;
     if (conv != NULL) {
-        linear_plan_close_onednn(conv->linear);
+        REAL(plan_close)(conv->linear);
         free(conv);
     }
 }
@@ -161,17 +163,17 @@ static op_call_t linear_call(const conv_plan_t *plan, const op_call_t *call, int
     return linear;
 }
 
-void temporal_conv_forward_cpu(const op_plan_t *plan, const op_call_t *call) {
+void REAL(temporal_conv_forward)(const op_plan_t *plan, const op_call_t *call) {
     const conv_plan_t *conv = (const conv_plan_t *)plan;
     REAL(weight_norm)(&conv->norm, call->weight[0], call->weight[1], call->workspace);
     for (int s = call->shard_begin; s < call->shard_end; s++) {
         gather(conv, call, s);
         op_call_t linear = linear_call(conv, call, s);
-        linear_forward_onednn(conv->linear, &linear);
+        REAL(linear_forward)(conv->linear, &linear);
     }
 }
 
-void temporal_conv_backward_data_cpu(const op_plan_t *plan, const op_call_t *call) {
+void REAL(temporal_conv_backward_data)(const op_plan_t *plan, const op_call_t *call) {
     const conv_plan_t *conv = (const conv_plan_t *)plan;
     if (call->d_in[0].data == NULL) {
         return;
@@ -179,12 +181,12 @@ void temporal_conv_backward_data_cpu(const op_plan_t *plan, const op_call_t *cal
     REAL(weight_norm)(&conv->norm, call->weight[0], call->weight[1], call->workspace);
     for (int s = call->shard_begin; s < call->shard_end; s++) {
         op_call_t linear = linear_call(conv, call, s);
-        linear_backward_data_onednn(conv->linear, &linear);
+        REAL(linear_backward_data)(conv->linear, &linear);
         scatter(conv, call, s);
     }
 }
 
-void temporal_conv_backward_weights_cpu(const op_plan_t *plan, const op_call_t *call) {
+void REAL(temporal_conv_backward_weights)(const op_plan_t *plan, const op_call_t *call) {
     const conv_plan_t *conv = (const conv_plan_t *)plan;
     REQUIRE(call->shard_end == call->shard_begin + 1);
     gather(conv, call, call->shard_begin);
@@ -192,7 +194,7 @@ void temporal_conv_backward_weights_cpu(const op_plan_t *plan, const op_call_t *
     bool all = conv->norm.taps_end - conv->norm.taps_begin == conv->norm.taps;
     linear.d_weight[0] = all ? call->d_weight[0] : call->workspace;
     linear.d_weight[1] = call->d_weight[2];
-    linear_backward_weights_onednn(conv->linear, &linear);
+    REAL(linear_backward_weights)(conv->linear, &linear);
     REAL(weight_norm_backward)
     (&conv->norm, call->weight[0], call->weight[1], linear.d_weight[0], call->d_weight[0],
      call->d_weight[1]);

@@ -217,15 +217,14 @@ static void forward(case_run_t *run) {
     executor_forward(run->executor, &run->scalars);
 }
 
-/* Sample 7 in slots of three shards of four, among others that change. A product of the cpu backend
- * may round differently in another row of the shard, so there the place within the shard stays. */
-static void check_company(const char *model, const char *backend, int64_t slot_stride) {
+/* Sample 7 in every slot but the first of three shards of four, among others that change. */
+static void check_company(const char *model, const char *backend) {
     enum { SLOTS = 12 };
     model_case_t c = case_open(model, backend, DTYPE_F32);
     case_run_t run =
         case_run_open(&c, (tree_node_t){0, 3}, SLOTS / 3, (case_options_t){.forward_only = true});
     float first[ROW_MAX] = {0}, now[ROW_MAX] = {0};
-    for (int64_t slot = 1; slot < SLOTS; slot += slot_stride) {
+    for (int64_t slot = 1; slot < SLOTS; slot++) {
         for (int64_t other = 0; other < SLOTS; other++) {
             case_fill_slot(&run, other, other == slot ? 7 : other + 3 * slot);
         }
@@ -242,8 +241,8 @@ static void check_company(const char *model, const char *backend, int64_t slot_s
 static void predictions_depend_on_the_sample_alone(void **state) {
     (void)state;
     for (int i = 0; case_models[i] != NULL; i++) {
-        check_company(case_models[i], "ref", 1);
-        check_company(case_models[i], "cpu", 4);
+        check_company(case_models[i], "ref");
+        check_company(case_models[i], "cpu");
     }
 }
 

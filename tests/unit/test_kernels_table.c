@@ -44,22 +44,20 @@ static void what_is_not_there_is_refused(void **state) {
     assert_null(device);
 }
 
-/* The table for the session's JMT_ISA is made first: oneDNN takes one choice per process. */
 static void the_instruction_set_can_be_chosen(void **state) {
     (void)state;
     char kept[16] = "";
     const char *isa = getenv("JMT_ISA");
     strncpy(kept, isa == NULL ? "" : isa, sizeof kept - 1);
-    case_table("cpu", DTYPE_F32);
+    const kernels_t *chosen = case_table("cpu", DTYPE_F32);
     CHECK_OK(kernels_isa(&isa));
     const char *session = isa;
     setenv("JMT_ISA", "generic", 1);
     CHECK_OK(kernels_isa(&isa));
     assert_string_equal(isa, "generic");
     const kernels_t *kernels = NULL;
-    if (strcmp(session, "generic") != 0) {
-        CHECK_FAILS(kernels_for("cpu", DTYPE_F32, &kernels), STATUS_FAILED, "JMT_ISA");
-    }
+    CHECK_OK(kernels_for("cpu", DTYPE_F32, &kernels));
+    assert_true((kernels == chosen) == (strcmp(session, "generic") == 0));
     CHECK_OK(kernels_for("ref", DTYPE_F32, &kernels));
     setenv("JMT_ISA", "sse9", 1);
     CHECK_FAILS(kernels_isa(&isa), STATUS_INPUT, "generic, avx2 or avx512");
@@ -71,7 +69,7 @@ static void the_instruction_set_can_be_chosen(void **state) {
     setenv("JMT_ISA", kept, 1);
     CHECK_OK(kernels_isa(&isa));
     assert_string_equal(isa, session);
-    assert_string_equal(kernels_library_version("cpu"), "onednn 2.6.3");
+    assert_string_equal(kernels_library_version("cpu"), "products 1");
 }
 
 static void device_memory(void **state) {

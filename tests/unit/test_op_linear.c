@@ -154,7 +154,7 @@ static void check_equal_rows(int64_t rows, int64_t in, int64_t out) {
     case_close(&test);
 }
 
-/* oneDNN's blocks have six rows with AVX2, in parts of 72 rows and more. */
+/* Whatever tile and block of rows they fall into. */
 static void equal_rows_have_equal_bits(void **state) {
     (void)state;
     for (int64_t rows = 1; rows <= 310; rows += rows < 40 ? 1 : 5) {

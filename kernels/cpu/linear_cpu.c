@@ -1,0 +1,203 @@
+/* linear: y = act(x W' + b) and the gradient of x, for all rows of all shards of a call at once.
+ * The weight is packed into panels in the workspace, panel by panel as they are first needed, and
+ * blocks of rows pass over them. */
+#include "kernels/cpu/linear_cpu.h"
+
+enum { PAGE_COLS = 4096 / sizeof(float) };
+
+/* Panels of k rows that hold n columns. */
+static int64_t panels_count(int64_t k, int64_t n) { return k * panel_cols(n); }
+
+/* Rows a multiple of a page apart take each other's place in a first-level cache. */
+static bool rows_collide(int64_t row_stride) { return row_stride % PAGE_COLS == 0; }
+
+static int64_t block_stride(int64_t k) { return rows_collide(k) ? k + LINE_COLS : k; }
+
+/* Panels, and a block of the left factor where that is not read in its place. */
+static int64_t workspace_count(int64_t k, int64_t n, bool masked, int64_t left_row) {
+    bool moved = masked || rows_collide(left_row);
+    return panels_count(k, n) + (moved ? BLOCK_ROWS * block_stride(k) : 0);
+}
+
+status_t REAL(linear_plan)(const op_description_t *description, op_plan_t **plan_out,
+                           op_needs_t *needs_out) {
+    const op_shape_t *in = &description->in[0], *out = &description->out;
+    REQUIRE(description->input_count == 1 && in->rows == out->rows);
+    linear_plan_t *plan = alloc_zero(1, sizeof *plan);
+    plan->base.description = *description;
+    plan->threads = omp_get_max_threads();
+    int64_t count = workspace_count(in->cols, out->cols, false, in->row_stride);
+    if (description->d_out.rows > 0) {
+        count = max_i64(count, workspace_count(out->cols, in->cols, has_relu(plan),
+                                               description->d_out.row_stride));
+        count = max_i64(count, REAL(linear_weights_plan)(plan));
+    }
+    *needs_out = (op_needs_t){.workspace_count = count};
+    *plan_out = &plan->base;
+    return STATUS_OK;
+}
+
+/* --- one product over all rows --------------------------------------------------------------- */
+
+/* out = left right, where right is [k, n] or, transposed, [n, k]. */
+typedef struct rows_product {
+    int64_t k, n;
+    matrix_t left, out;
+    const float *right;
+    bool transposed;
+    const float *bias; /* NULL: none */
+    bool relu;
+    const matrix_t *mask; /* left counts where this is above 0; NULL: everywhere */
+    float *panels;
+    float *block; /* a block of the left factor, masked or moved; row stride block_stride() */
+    int shard_begin, shard_end;
+    int64_t rows; /* of one shard */
+} rows_product_t;
+
+static void pack(const rows_product_t *product, int64_t col, int64_t cols) {
+    float *panel = product->panels + product->k * col;
+    if (product->transposed) {
+        REAL(product_pack_transposed)
+        (product->k, cols, product->right + col * product->k, product->k, panel);
+    } else {
+        REAL(product_pack)(product->k, cols, product->right + col, product->n, panel);
+    }
+}
+
+/* Rows of one shard and the columns of one panel. */
+static void block_of_panel(const rows_product_t *product, const float *left, int64_t left_row,
+                           float *out, int64_t rows, int64_t col) {
+    int64_t cols = min_i64(TILE_COLS, product->n - col);
+    tile_end_t end = {.bias = product->bias != NULL ? product->bias + col : NULL,
+                      .relu = product->relu};
+    for (int64_t r = 0; r < rows; r += TILE_ROWS) {
+        tile_t tile = {.rows = min_i64(TILE_ROWS, rows - r),
+                       .cols = cols,
+                       .k = product->k,
+                       .a = left + r * left_row,
+                       .a_row = left_row,
+                       .a_col = 1,
+                       .panel = product->panels + product->k * col,
+                       .c = out + r * product->out.row_stride + col,
+                       .c_row = product->out.row_stride,
+                       .end = &end};
+        prefetch_tile(tile.c, tile.c_row, tile.rows, cols);
+        REAL(product_tile)(&tile);
+    }
+}
+
+static void run_block(const rows_product_t *product, int shard, int64_t begin, bool first) {
+    int64_t rows = min_i64(BLOCK_ROWS, product->rows - begin), left_row = product->left.row_stride;
+    const float *left = row_of(product->left, shard, begin);
+    if (product->mask != NULL || rows_collide(left_row)) {
+#pragma omp for schedule(static)
+        for (int64_t r = 0; r < rows; r++) {
+            float *to = product->block + r * block_stride(product->k);
+            if (product->mask != NULL) {
+                before_relu(row_of(*product->mask, shard, begin + r), left + r * left_row,
+                            product->k, to);
+            } else {
+                copy_row(to, left + r * left_row, product->k);
+            }
+        }
+        left = product->block;
+        left_row = block_stride(product->k);
+    }
+#pragma omp for schedule(static)
+    for (int64_t col = 0; col < product->n; col += TILE_COLS) {
+        if (first) {
+            pack(product, col, min_i64(TILE_COLS, product->n - col));
+        }
+        block_of_panel(product, left, left_row, row_of(product->out, shard, begin), rows, col);
+    }
+}
+
+static void run_rows(const rows_product_t *product) {
+    bool first = true;
+    for (int s = product->shard_begin; s < product->shard_end; s++) {
+        for (int64_t r = 0; r < product->rows; r += BLOCK_ROWS) {
+            run_block(product, s, r, first);
+            first = false;
+        }
+    }
+}
+
+static bool follow(matrix_t matrix) {
+    return matrix.shard_stride == matrix.rows * matrix.row_stride;
+}
+
+/* Nothing of OpenMP's is opened for one thread. */
+static void run_threads(const linear_plan_t *plan, const rows_product_t *product) {
+    if (plan->threads == 1) {
+        run_rows(product);
+        return;
+    }
+#pragma omp parallel num_threads(plan->threads)
+    run_rows(product);
+}
+
+static void enter(matrix_t *matrix, int shard) { matrix->data = row_of(*matrix, shard, 0); }
+
+/* Shards that follow one another without a gap are one shard: a row does not know where it is. */
+static void run(const linear_plan_t *plan, const rows_product_t *product) {
+    rows_product_t joined = *product;
+    matrix_t mask = {0};
+    bool gaps = !follow(product->left) || !follow(product->out);
+    if (product->mask != NULL) {
+        mask = *product->mask;
+        gaps = gaps || !follow(mask);
+        joined.mask = &mask;
+        enter(&mask, product->shard_begin);
+    }
+    if (gaps) {
+        run_threads(plan, product);
+        return;
+    }
+    enter(&joined.left, product->shard_begin);
+    enter(&joined.out, product->shard_begin);
+    joined.rows *= product->shard_end - product->shard_begin;
+    joined.shard_begin = 0;
+    joined.shard_end = 1;
+    run_threads(plan, &joined);
+}
+
+void REAL(linear_forward)(const op_plan_t *plan, const op_call_t *call) {
+    const linear_plan_t *linear = (const linear_plan_t *)plan;
+    const op_description_t *d = &plan->description;
+    float *panels = call->workspace;
+    rows_product_t product = {.k = d->in[0].cols,
+                              .n = d->out.cols,
+                              .left = call->in[0],
+                              .out = call->out,
+                              .right = call->weight[0],
+                              .transposed = true,
+                              .bias = call->weight[1],
+                              .relu = has_relu(linear),
+                              .panels = panels,
+                              .block = panels + panels_count(d->in[0].cols, d->out.cols),
+                              .shard_begin = call->shard_begin,
+                              .shard_end = call->shard_end,
+                              .rows = d->out.rows};
+    run(linear, &product);
+}
+
+void REAL(linear_backward_data)(const op_plan_t *plan, const op_call_t *call) {
+    const linear_plan_t *linear = (const linear_plan_t *)plan;
+    const op_description_t *d = &plan->description;
+    if (call->d_in[0].data == NULL) {
+        return;
+    }
+    float *panels = call->workspace;
+    rows_product_t product = {.k = d->out.cols,
+                              .n = d->in[0].cols,
+                              .left = call->d_out,
+                              .out = call->d_in[0],
+                              .right = call->weight[0],
+                              .mask = has_relu(linear) ? &call->out : NULL,
+                              .panels = panels,
+                              .block = panels + panels_count(d->out.cols, d->in[0].cols),
+                              .shard_begin = call->shard_begin,
+                              .shard_end = call->shard_end,
+                              .rows = d->out.rows};
+    run(linear, &product);
+}

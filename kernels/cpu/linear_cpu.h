@@ -1,0 +1,43 @@
+/* linear_cpu.h - what linear_cpu.c plans and linear_weights_cpu.c uses. */
+#ifndef JMT_KERNELS_CPU_LINEAR_CPU_H
+#define JMT_KERNELS_CPU_LINEAR_CPU_H
+
+#include <omp.h>
+
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/product.h"
+
+CPU_OP_PROTOTYPES(KERNEL_SUFFIX)
+
+enum {
+    BLOCK_ROWS = 256,         /* of a left factor: what stays near while all panels pass */
+    STRIP_COLS = 32,          /* of d_out at a time */
+    GROUP_ROWS_MOST = 384,    /* of x in panels at a time */
+    GROUP_BYTES = 768 * 1024, /* of these: most of a usual second-level cache */
+    TREE_TILES = 10,          /* sums over leaves that wait for their right side */
+};
+_Static_assert(GROUP_ROWS_MOST < 1 << (TREE_TILES - 1), "a leaf has a row or more");
+
+typedef struct linear_plan {
+    op_plan_t base; /* first: freed as one */
+    int threads;
+    int64_t group_rows;                  /* rows of x in panels at a time: the weights' gradient */
+    int64_t strips_offset, tiles_offset; /* of the workspace, for the weights' gradient */
+} linear_plan_t;
+
+/* Workspace elements of backward_weights; fills the plan's part of it. */
+int64_t REAL(linear_weights_plan)(linear_plan_t *plan);
+
+static inline bool has_relu(const linear_plan_t *plan) {
+    return plan->base.description.attributes.activation == ACTIVATION_RELU;
+}
+
+/* Gradient before relu, of some columns of a row: where y is above 0. */
+static inline void before_relu(const float *y, const float *dy, int64_t count, float *dz) {
+    for (int64_t c = 0; c < count; c++) {
+        float gradient = dy[c]; /* read whether used or not: no branch */
+        dz[c] = y[c] > 0 ? gradient : 0;
+    }
+}
+
+#endif

@@ -1,0 +1,284 @@
+/* The gradient of linear's weights, dW = dz' x and db, over a run of shards in the order of the
+ * canonical tree. Shards whose rows fit are a group: x in panels, d_out strip by strip, and the
+ * tree over the group is walked tile by tile, so that what waits for its right side lies in the
+ * first-level cache. Groups meet in memory: what waits there is added by the tile that ends the
+ * right side. */
+#include "kernels/base/tree_split.h"
+#include "kernels/cpu/linear_cpu.h"
+
+enum { TILE_ELEMENTS = TILE_ROWS * TILE_COLS, GROUP_ROWS_LEAST = 32, ALIGN_ELEMENTS = 16 };
+
+int64_t REAL(linear_weights_plan)(linear_plan_t *plan) {
+    int64_t width = panel_cols(plan->base.description.in[0].cols), threads = plan->threads;
+    int64_t rows = GROUP_BYTES / (int64_t)sizeof(float) / width;
+    plan->group_rows = max_i64(GROUP_ROWS_LEAST, min_i64(rows, GROUP_ROWS_MOST));
+    plan->strips_offset = plan->group_rows * width;
+    plan->tiles_offset = plan->strips_offset + threads * plan->group_rows * STRIP_COLS;
+    return plan->tiles_offset + threads * TREE_TILES * TILE_ELEMENTS;
+}
+
+/* A gradient, whole: of the weight and of the bias. */
+typedef struct sums {
+    float *weight, *bias;
+} sums_t;
+
+typedef struct weights_job {
+    const op_use_t *uses;
+    int use_count;
+    const linear_plan_t *plan; /* of the first use: all have the same columns */
+    int64_t in, out;
+    int64_t leaf_rows; /* of one shard, all uses one after the other */
+    float *panels, *strips, *tiles;
+} weights_job_t;
+
+/* Left sides that wait for what is being computed, innermost first. */
+enum { WAITING_MAX = 12 };
+_Static_assert(WAITING_MAX + TREE_TILES <= ADDENDS_MAX, "a tile may end all that waits");
+typedef struct waiting {
+    sums_t left[WAITING_MAX];
+    int count;
+} waiting_t;
+
+/* Rows [begin, end) of the leaves from `shard` on, all leaves or a part of one. */
+typedef struct group {
+    int shard, leaves;
+    int64_t begin, end;
+    bool goes_on, ends; /* a part that is not the first; the last */
+    sums_t out;
+    const waiting_t *waiting;
+} group_t;
+
+/* --- packing --------------------------------------------------------------------------------- */
+
+typedef struct segment {
+    const op_call_t *call;
+    bool relu;
+    int shard;
+    int64_t row, rows;
+} segment_t;
+
+/* The rows of one use and one shard that begin with row `at` of the group's leaves. */
+static segment_t segment_at(const weights_job_t *job, const group_t *group, int64_t at) {
+    int64_t row = at % job->leaf_rows;
+    int use = 0;
+    while (row >= job->uses[use].plan->description.out.rows) {
+        row -= job->uses[use++].plan->description.out.rows;
+    }
+    const op_use_t *of = &job->uses[use];
+    return (segment_t){.call = of->call,
+                       .relu = has_relu((const linear_plan_t *)of->plan),
+                       .shard = group->shard + (int)(at / job->leaf_rows),
+                       .row = row,
+                       .rows = min_i64(of->plan->description.out.rows - row, group->end - at)};
+}
+
+static void pack_panel(const weights_job_t *job, const group_t *group, int64_t col) {
+    int64_t cols = min_i64(TILE_COLS, job->in - col), rows = group->end - group->begin;
+    float *panel = job->panels + rows * col;
+    for (int64_t at = group->begin; at < group->end;) {
+        segment_t s = segment_at(job, group, at);
+        matrix_t x = s.call->in[0];
+        REAL(product_pack)
+        (s.rows, cols, row_of(x, s.shard, s.row) + col, x.row_stride,
+         panel + (at - group->begin) * panel_cols(cols));
+        at += s.rows;
+    }
+}
+
+/* Columns of d_out, row after row, as they were before relu. */
+static void pack_strip(const weights_job_t *job, const group_t *group, int64_t col, int64_t cols,
+                       float *strip) {
+    for (int64_t at = group->begin; at < group->end;) {
+        segment_t s = segment_at(job, group, at);
+        for (int64_t r = s.row; r < s.row + s.rows; r++, strip += STRIP_COLS) {
+            const float *dy = row_of(s.call->d_out, s.shard, r) + col;
+            if (s.relu) {
+                before_relu(row_of(s.call->out, s.shard, r) + col, dy, cols, strip);
+            } else if (cols == STRIP_COLS) {
+                memcpy(strip, dy, STRIP_COLS * sizeof(float));
+            } else {
+                memcpy(strip, dy, (size_t)cols * sizeof(float));
+            }
+        }
+        at += s.rows;
+    }
+}
+
+/* --- the tree over a group ------------------------------------------------------------------- */
+
+/* How many waiting values leaf i of n ends: adding neighbours, as carries go when one counts. */
+static int carries(int i, int n, int waiting) {
+    return i == n - 1 ? waiting : __builtin_ctz(~(unsigned)i);
+}
+
+static void sum_tile(const weights_job_t *job, const group_t *group, const float *strip,
+                     int64_t row, int64_t rows, int64_t col, float *tiles) {
+    int64_t cols = min_i64(TILE_COLS, job->in - col), group_rows = group->end - group->begin;
+    int64_t leaf_rows = group_rows / group->leaves, place = row * job->in + col;
+    prefetch_tile(group->out.weight + place, job->in, rows, cols);
+    for (int i = 0; i < group->waiting->count; i++) {
+        prefetch_tile(group->waiting->left[i].weight + place, job->in, rows, cols);
+    }
+    tile_t tile = {.rows = rows, .cols = cols, .k = leaf_rows, .a_row = 1, .a_col = STRIP_COLS};
+    int waiting = 0;
+    for (int leaf = 0; leaf < group->leaves; leaf++) {
+        bool last = leaf == group->leaves - 1;
+        int joined = carries(leaf, group->leaves, waiting);
+        tile_end_t end = {.addend_count = joined};
+        for (int i = 0; i < joined; i++) {
+            end.addends[i] = (addend_t){tiles + --waiting * TILE_ELEMENTS, TILE_COLS};
+        }
+        for (int i = 0; last && i < group->waiting->count; i++) {
+            const sums_t *left = &group->waiting->left[i];
+            end.addends[end.addend_count++] = (addend_t){left->weight + place, job->in};
+        }
+        tile.a = strip + leaf * leaf_rows * STRIP_COLS;
+        tile.panel = job->panels + group_rows * col + leaf * leaf_rows * panel_cols(cols);
+        tile.c = last ? group->out.weight + place : tiles + waiting * TILE_ELEMENTS;
+        tile.c_row = last ? job->in : TILE_COLS;
+        tile.goes_on = group->goes_on;
+        tile.end = group->ends ? &end : NULL;
+        REAL(product_tile)(&tile);
+        waiting++;
+    }
+}
+
+static void sum_bias(const group_t *group, const float *strip, int64_t col, int64_t cols) {
+    int64_t leaf_rows = (group->end - group->begin) / group->leaves;
+    float *bias = group->out.bias + col, left[TREE_TILES][STRIP_COLS];
+    int waiting = 0;
+    for (int leaf = 0; leaf < group->leaves; leaf++, strip += leaf_rows * STRIP_COLS) {
+        float *total = left[waiting];
+        for (int64_t c = 0; c < STRIP_COLS; c++) {
+            total[c] = group->goes_on && c < cols ? bias[c] : 0;
+        }
+        for (int64_t r = 0; r < leaf_rows; r++) {
+            for (int64_t c = 0; c < STRIP_COLS; c++) {
+                total[c] += strip[r * STRIP_COLS + c];
+            }
+        }
+        int joined = carries(leaf, group->leaves, waiting);
+        for (int i = 0; i < joined; i++, waiting--) {
+            for (int64_t c = 0; c < STRIP_COLS; c++) {
+                left[waiting - 1][c] += left[waiting][c];
+            }
+        }
+        waiting++;
+    }
+    for (int i = 0; group->ends && i < group->waiting->count; i++) {
+        for (int64_t c = 0; c < cols; c++) {
+            left[0][c] = group->waiting->left[i].bias[col + c] + left[0][c];
+        }
+    }
+    memcpy(bias, left[0], (size_t)cols * sizeof(float));
+}
+
+static void sum_group(const weights_job_t *job, const group_t *group) {
+    int thread = omp_get_thread_num();
+    float *strip = job->strips + thread * job->plan->group_rows * STRIP_COLS;
+    float *tiles = job->tiles + (int64_t)thread * TREE_TILES * TILE_ELEMENTS;
+#pragma omp for schedule(static)
+    for (int64_t col = 0; col < job->in; col += TILE_COLS) {
+        pack_panel(job, group, col);
+    }
+#pragma omp for schedule(static)
+    for (int64_t row = 0; row < job->out; row += STRIP_COLS) {
+        int64_t rows = min_i64(STRIP_COLS, job->out - row);
+        pack_strip(job, group, row, rows, strip);
+        sum_bias(group, strip, row, rows);
+        for (int64_t col = 0; col < job->in; col += TILE_COLS) {
+            for (int64_t r = 0; r < rows; r += TILE_ROWS) {
+                sum_tile(job, group, strip + r, row + r, min_i64(TILE_ROWS, rows - r), col, tiles);
+            }
+        }
+    }
+}
+
+/* Nothing of OpenMP's is opened for one thread. */
+static void sum_threads(const weights_job_t *job, const group_t *group) {
+    if (job->plan->threads == 1) {
+        sum_group(job, group);
+        return;
+    }
+#pragma omp parallel num_threads(job->plan->threads)
+    sum_group(job, group);
+}
+
+/* --- the tree over groups -------------------------------------------------------------------- */
+
+static bool fits(const weights_job_t *job, int shards) {
+    return shards * job->leaf_rows <= job->plan->group_rows;
+}
+
+/* A leaf that does not fit is summed part by part, in its place. */
+static void sum_parts(const weights_job_t *job, int shard, sums_t out, const waiting_t *waiting) {
+    int64_t parts = div_up(job->leaf_rows, job->plan->group_rows);
+    for (int64_t i = 0; i < parts; i++) {
+        group_t group = {.shard = shard,
+                         .leaves = 1,
+                         .begin = share_begin(job->leaf_rows, (int)parts, (int)i),
+                         .end = share_begin(job->leaf_rows, (int)parts, (int)i + 1),
+                         .goes_on = i > 0,
+                         .ends = i == parts - 1,
+                         .out = out,
+                         .waiting = waiting};
+        sum_threads(job, &group);
+    }
+}
+
+/* What waits is ended by this: out = waiting + the shards' sum, and may be where the outermost
+ * waits if a leaf fits. */
+static void sum_shards(const weights_job_t *job, int begin, int end, sums_t out,
+                       const waiting_t *waiting, float *scratch) {
+    if (fits(job, end - begin)) {
+        group_t group = {.shard = begin,
+                         .leaves = end - begin,
+                         .end = (end - begin) * job->leaf_rows,
+                         .ends = true,
+                         .out = out,
+                         .waiting = waiting};
+        sum_threads(job, &group);
+        return;
+    }
+    if (end - begin == 1) {
+        sum_parts(job, begin, out, waiting);
+        return;
+    }
+    waiting_t none = {.count = 0}, inner = {.count = waiting->count + 1};
+    REQUIRE(inner.count <= WAITING_MAX);
+    bool in_place = waiting->count == 0 && fits(job, 1);
+    sums_t left = in_place ? out : (sums_t){scratch, scratch + job->out * job->in};
+    scratch += in_place ? 0 : align_up(job->out * (job->in + 1), ALIGN_ELEMENTS);
+    inner.left[0] = left;
+    memcpy(inner.left + 1, waiting->left, (size_t)waiting->count * sizeof left);
+    int middle = begin + tree_split(end - begin);
+    sum_shards(job, begin, middle, left, &none, scratch);
+    sum_shards(job, middle, end, out, &inner, scratch);
+}
+
+void REAL(linear_backward_tree)(const op_use_t *uses, int use_count, int shard_begin, int shard_end,
+                                void *const d_weight[OP_WEIGHTS_MAX], void *scratch) {
+    const op_call_t *call = uses[0].call;
+    const linear_plan_t *plan = (const linear_plan_t *)uses[0].plan;
+    float *workspace = call->workspace;
+    weights_job_t job = {.uses = uses,
+                         .use_count = use_count,
+                         .plan = plan,
+                         .in = plan->base.description.in[0].cols,
+                         .out = plan->base.description.out.cols,
+                         .panels = workspace,
+                         .strips = workspace + plan->strips_offset,
+                         .tiles = workspace + plan->tiles_offset};
+    for (int u = 0; u < use_count; u++) {
+        job.leaf_rows += uses[u].plan->description.out.rows;
+    }
+    waiting_t none = {.count = 0};
+    sum_shards(&job, shard_begin, shard_end, (sums_t){d_weight[0], d_weight[1]}, &none, scratch);
+}
+
+void REAL(linear_backward_weights)(const op_plan_t *plan, const op_call_t *call) {
+    REQUIRE(call->shard_end == call->shard_begin + 1);
+    op_use_t use = {plan, call};
+    REAL(linear_backward_tree)
+    (&use, 1, call->shard_begin, call->shard_end, call->d_weight, NULL);
+}

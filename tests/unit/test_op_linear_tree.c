@@ -1,0 +1,184 @@
+/* The sum over shards that linear makes itself: bit for bit the canonical tree over gradients of
+ * one shard each, whether shards fit together or one is cut into parts; and uses of the same
+ * weights are one leaf. */
+#include <string.h>
+
+#include "check.h"
+#include "kernels/base/bytes.h"
+#include "kernels/base/rng.h"
+#include "kernels/kernels.h"
+#include "unit/op_case.h"
+
+enum { SHARDS_MAX = 9, LEVELS = 4 };
+
+typedef struct linear_case {
+    const op_row_t *row;
+    int64_t rows, in, out, elements;
+    op_plan_t *plan;
+    op_call_t call;
+    step_scalars_t scalars;
+} linear_case_t;
+
+static float *random_floats(int64_t count, uint64_t turn) {
+    float *values = alloc_zero(count, sizeof *values);
+    for (int64_t i = 0; i < count; i++) {
+        values[i] = 2 * rng_uniform((rng_key_t){.turn = turn}, (uint64_t)i) - 1;
+    }
+    return values;
+}
+
+/* Rows of a shard lie `gap` elements beyond their columns. */
+static matrix_t matrix_open(int64_t rows, int64_t cols, int64_t gap, uint64_t turn) {
+    int64_t stride = cols + gap;
+    return (matrix_t){random_floats(SHARDS_MAX * rows * stride, turn), rows, cols, stride,
+                      rows * stride};
+}
+
+static op_shape_t shape_of(matrix_t matrix) {
+    return (op_shape_t){matrix.rows, matrix.cols, matrix.row_stride};
+}
+
+static linear_case_t linear_open(int64_t rows, int64_t in, int64_t out, activation_t activation) {
+    linear_case_t c = {.row = &case_table("cpu", DTYPE_F32)->ops[OP_linear],
+                       .rows = rows,
+                       .in = in,
+                       .out = out,
+                       .elements = align_up(out * (in + 1), 16)};
+    c.call.in[0] = matrix_open(rows, in, 3, 1);
+    c.call.out = matrix_open(rows, out, 0, 2);
+    c.call.d_out = matrix_open(rows, out, 5, 3);
+    op_description_t d = {.kind = OP_linear, .input_count = 1};
+    d.attributes.activation = activation;
+    d.in[0] = shape_of(c.call.in[0]);
+    d.out = shape_of(c.call.out);
+    d.d_out = shape_of(c.call.d_out);
+    op_needs_t needs = {0};
+    CHECK_OK(c.row->plan(&d, &c.plan, &needs));
+    c.call.workspace = random_floats(needs.workspace_count, 4);
+    return c;
+}
+
+static void linear_close(linear_case_t *c) {
+    c->row->plan_close(c->plan);
+    free(c->call.in[0].data);
+    free(c->call.out.data);
+    free(c->call.d_out.data);
+    free(c->call.workspace);
+}
+
+/* The tree's definition, from gradients of one shard each. */
+static void tree_value(linear_case_t *c, int begin, int end, float *value) {
+    if (end - begin == 1) {
+        c->call.shard_begin = begin;
+        c->call.shard_end = end;
+        c->call.d_weight[0] = value;
+        c->call.d_weight[1] = value + c->out * c->in;
+        c->row->backward_weights(c->plan, &c->call);
+        return;
+    }
+    int left = 1;
+    while (2 * left < end - begin) {
+        left *= 2;
+    }
+    float *right = alloc_zero(c->elements, sizeof *right);
+    tree_value(c, begin, begin + left, value);
+    tree_value(c, begin + left, end, right);
+    for (int64_t i = 0; i < c->elements; i++) {
+        value[i] = value[i] + right[i];
+    }
+    free(right);
+}
+
+static void by_operation(const linear_case_t *c, const op_use_t *uses, int use_count, int begin,
+                         int end, float *value) {
+    float *scratch = random_floats(LEVELS * c->elements, 5);
+    void *d_weight[OP_WEIGHTS_MAX] = {value, value + c->out * c->in};
+    c->row->backward_tree(uses, use_count, begin, end, d_weight, scratch);
+    free(scratch);
+}
+
+static void check_tree(int64_t rows, int64_t in, int64_t out, activation_t activation) {
+    linear_case_t c = linear_open(rows, in, out, activation);
+    op_use_t use = {c.plan, &c.call};
+    for (int end = 1; end <= SHARDS_MAX; end += 1 + (rows * in > 10000)) {
+        int begin = end > 4 ? 1 : 0;
+        float *expected = alloc_zero(c.elements, sizeof *expected);
+        float *got = alloc_zero(c.elements, sizeof *got);
+        tree_value(&c, begin, end, expected);
+        by_operation(&c, &use, 1, begin, end, got);
+        if (memcmp(got, expected, (size_t)(out * (in + 1)) * sizeof *got) != 0) {
+            fail_msg("%d rows, %d to %d columns: shards %d to %d have another sum", (int)rows,
+                     (int)in, (int)out, begin, end);
+        }
+        free(expected);
+        free(got);
+    }
+    linear_close(&c);
+}
+
+/* 256 rows of 512 columns fit together, and 32 of 5,000. */
+static void the_sum_is_the_canonical_tree(void **state) {
+    (void)state;
+    for (int relu = 0; relu < 2; relu++) {
+        activation_t activation = relu ? ACTIVATION_RELU : ACTIVATION_NONE;
+        check_tree(1, 1, 1, activation);
+        check_tree(3, 5, 7, activation);
+        check_tree(40, 33, 65, activation);
+        check_tree(64, 512, 18, activation);
+        check_tree(120, 50, 17, activation);
+        check_tree(301, 100, 20, activation);
+        check_tree(70, 5000, 3, activation);
+    }
+}
+
+/* The rows of two uses, shard by shard, against a single use that has them all. */
+static void uses_are_one_leaf(void **state) {
+    (void)state;
+    static const int64_t rows[] = {2, 30, 200};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        enum { IN = 24, OUT = 10 };
+        int64_t first = rows[i], second = rows[i] / 2;
+        linear_case_t whole = linear_open(first + second, IN, OUT, ACTIVATION_RELU);
+        linear_case_t one = linear_open(first, IN, OUT, ACTIVATION_RELU);
+        linear_case_t two = linear_open(second, IN, OUT, ACTIVATION_RELU);
+        matrix_t *all[] = {&whole.call.in[0], &whole.call.out, &whole.call.d_out};
+        matrix_t *parts[][2] = {{&one.call.in[0], &two.call.in[0]},
+                                {&one.call.out, &two.call.out},
+                                {&one.call.d_out, &two.call.d_out}};
+        for (int m = 0; m < 3; m++) {
+            for (int64_t s = 0; s < SHARDS_MAX; s++) {
+                float *from = (float *)all[m]->data + s * all[m]->shard_stride;
+                for (int p = 0; p < 2; p++) {
+                    int64_t count = parts[m][p]->shard_stride;
+                    memcpy((float *)parts[m][p]->data + s * count, from,
+                           (size_t)count * sizeof *from);
+                    from += count;
+                }
+            }
+        }
+        float *expected = alloc_zero(whole.elements, sizeof *expected);
+        float *got = alloc_zero(whole.elements, sizeof *got);
+        op_use_t together = {whole.plan, &whole.call};
+        op_use_t uses[] = {{one.plan, &one.call}, {two.plan, &two.call}};
+        free(one.call.workspace);
+        free(two.call.workspace);
+        one.call.workspace = two.call.workspace = whole.call.workspace;
+        by_operation(&whole, &together, 1, 0, SHARDS_MAX, expected);
+        by_operation(&whole, uses, 2, 0, SHARDS_MAX, got);
+        assert_memory_equal(got, expected, (size_t)(OUT * (IN + 1)) * sizeof *got);
+        one.call.workspace = two.call.workspace = NULL;
+        linear_close(&whole);
+        linear_close(&one);
+        linear_close(&two);
+        free(expected);
+        free(got);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_sum_is_the_canonical_tree),
+        cmocka_unit_test(uses_are_one_leaf),
+    };
+    return RUN_TESTS(tests);
+}
