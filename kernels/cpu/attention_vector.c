@@ -67,8 +67,8 @@ static void set_head(head_t *h, const op_plan_t *plan, const op_call_t *call, in
     h->first_col = head * h->cols;
     if (plan->description.d_out.rows > 0) {
         int64_t index = group * plan->description.attributes.heads + head;
-        h->kept = (float *)call->saved + shard * call->saved_shard_stride +
-                  index * h->queries * h->keys;
+        h->kept =
+            (float *)call->saved + shard * call->saved_shard_stride + index * h->queries * h->keys;
     }
 }
 

@@ -53,16 +53,32 @@ INLINE void tile_of(const factors_t *f, const int rows, int vectors, int64_t las
 
 static void rows_of_tile(const factors_t *f, int64_t rows, int vectors, int64_t last) {
     switch (rows) {
-    case 1: tile_of(f, 1, vectors, last); break;
-    case 2: tile_of(f, 2, vectors, last); break;
-    case 3: tile_of(f, 3, vectors, last); break;
-    case 4: tile_of(f, 4, vectors, last); break;
-    case 5: tile_of(f, 5, vectors, last); break;
+    case 1:
+        tile_of(f, 1, vectors, last);
+        break;
+    case 2:
+        tile_of(f, 2, vectors, last);
+        break;
+    case 3:
+        tile_of(f, 3, vectors, last);
+        break;
+    case 4:
+        tile_of(f, 4, vectors, last);
+        break;
+    case 5:
+        tile_of(f, 5, vectors, last);
+        break;
 #if defined(__AVX512F__)
-    case 6: tile_of(f, 6, vectors, last); break;
-    case 7: tile_of(f, 7, vectors, last); break;
+    case 6:
+        tile_of(f, 6, vectors, last);
+        break;
+    case 7:
+        tile_of(f, 7, vectors, last);
+        break;
 #endif
-    default: tile_of(f, TILE_ROWS_MAX, vectors, last); break;
+    default:
+        tile_of(f, TILE_ROWS_MAX, vectors, last);
+        break;
     }
 }
 
@@ -73,8 +89,7 @@ void REAL(product)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_ro
         int vectors = width > WIDTH ? 2 : 1;
         for (int64_t i = 0; i < m; i += TILE_ROWS_MAX) {
             factors_t f = {k, a + i * a_row, a_row, a_col, b + j, b_row, c + i * c_row + j, c_row};
-            rows_of_tile(&f, min_i64(TILE_ROWS_MAX, m - i), vectors,
-                         width - (vectors - 1) * WIDTH);
+            rows_of_tile(&f, min_i64(TILE_ROWS_MAX, m - i), vectors, width - (vectors - 1) * WIDTH);
         }
     }
 }

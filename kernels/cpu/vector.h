@@ -129,4 +129,19 @@ INLINE vec_t vector_exp(vec_t x) {
     return p * power_of_two(half) * power_of_two(exponent - half);
 }
 
+/* tanh within 3 ulp; a NaN stays one. Near 0 by the polynomial of Cephes' tanhf, else by exp. */
+INLINE vec_t vector_tanh(vec_t x) {
+    const ivec_t magnitude = (ivec_t){0} + 0x7FFFFFFF;
+    vec_t size = (vec_t)((ivec_t)x & magnitude), square = x * x;
+    vec_t p = fill(-5.70498872745e-3F);
+    p = fused(p, square, fill(2.06390887954e-2F));
+    p = fused(p, square, fill(-5.37397155531e-2F));
+    p = fused(p, square, fill(1.33314422036e-1F));
+    p = fused(p, square, fill(-3.33332819422e-1F));
+    vec_t near = fused(p * square, x, x);
+    vec_t far = fill(1.0F) - fill(2.0F) / (vector_exp(size + size) + fill(1.0F));
+    far = (vec_t)((ivec_t)far | ((ivec_t)x & ~magnitude));
+    return where((ivec_t)(size < fill(0.625F)), near, far);
+}
+
 #endif

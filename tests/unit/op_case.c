@@ -365,7 +365,8 @@ static void open_masked(op_case_t *test, const kernels_t *kernels, const op_desc
 
 /* Not compiled from the reference. */
 static bool has_own_code(const kernels_t *table, op_kind_t kind) {
-    bool vector = kind == OP_attention || kind == OP_add_layernorm;
+    bool vector = kind == OP_attention || kind == OP_add_layernorm || kind == OP_softmax_gate ||
+                  kind == OP_tanh;
     return kind == OP_linear || kind == OP_temporal_conv ||
            (vector && table != &kernels_cpu_generic);
 }
