@@ -17,13 +17,4 @@ void linear_forward_onednn(const op_plan_t *plan, const op_call_t *call);
 void linear_backward_data_onednn(const op_plan_t *plan, const op_call_t *call);
 void linear_backward_weights_onednn(const op_plan_t *plan, const op_call_t *call);
 
-/* temporal_conv: the rows that the taps meet side by side, times the normed weight, by the linear
- * operation above. */
-status_t temporal_conv_plan_cpu(const op_description_t *description, op_plan_t **plan_out,
-                                op_needs_t *needs_out);
-void temporal_conv_plan_close_cpu(op_plan_t *plan);
-void temporal_conv_forward_cpu(const op_plan_t *plan, const op_call_t *call);
-void temporal_conv_backward_data_cpu(const op_plan_t *plan, const op_call_t *call);
-void temporal_conv_backward_weights_cpu(const op_plan_t *plan, const op_call_t *call);
-
 #endif

@@ -21,17 +21,26 @@
     OP_PROTOTYPES(add_waves, isa_suffix)                                                           \
     TABLE_PROTOTYPES(isa_suffix)
 
-#define CPU_TABLE(isa_suffix)                                                                      \
+#define CONV_PROTOTYPES(isa_suffix)                                                                \
+    OP_PROTOTYPES(temporal_conv, isa_suffix)                                                       \
+    void ROW_NAME(temporal_conv_plan_close, isa_suffix)(op_plan_t * plan);
+
+#define CONV_ROW(isa_suffix)                                                                       \
+    [OP_temporal_conv] = {ROW_NAME(temporal_conv_plan, isa_suffix),                                \
+                          ROW_NAME(temporal_conv_plan_close, isa_suffix),                          \
+                          ROW_NAME(temporal_conv_forward, isa_suffix),                             \
+                          ROW_NAME(temporal_conv_backward_data, isa_suffix),                       \
+                          ROW_NAME(temporal_conv_backward_weights, isa_suffix)},
+
+#define CPU_TABLE(isa_suffix, conv_suffix)                                                         \
     {                                                                                              \
         .backend = "cpu", .dtype = DTYPE_F32,                                                      \
         .ops = {[OP_linear] = {linear_plan_onednn, linear_plan_close_onednn,                       \
                                linear_forward_onednn, linear_backward_data_onednn,                 \
                                linear_backward_weights_onednn},                                    \
-                [OP_temporal_conv] = {temporal_conv_plan_cpu, temporal_conv_plan_close_cpu,        \
-                                      temporal_conv_forward_cpu, temporal_conv_backward_data_cpu,  \
-                                      temporal_conv_backward_weights_cpu},                         \
-                OP_ROW(attention, isa_suffix) OP_ROW(add_layernorm, isa_suffix)                    \
-                    OP_ROW(relu, isa_suffix) OP_ROW(leaky_relu, isa_suffix)                        \
+                CONV_ROW(conv_suffix) OP_ROW(attention, isa_suffix)                                \
+                    OP_ROW(add_layernorm, isa_suffix) OP_ROW(relu, isa_suffix) OP_ROW(leaky_relu,  \
+                                                                                      isa_suffix)  \
                         OP_ROW(l2_normalize, isa_suffix) OP_ROW(mask_rows, isa_suffix)             \
                             OP_ROW(concat, isa_suffix) OP_ROW(select_token, isa_suffix)            \
                                 OP_ROW(dropout, isa_suffix) OP_ROW(sum, isa_suffix)                \
@@ -44,7 +53,10 @@
 CPU_PROTOTYPES(ref_f32)
 CPU_PROTOTYPES(cpu_avx2)
 CPU_PROTOTYPES(cpu_avx512)
+CONV_PROTOTYPES(cpu_generic)
+CONV_PROTOTYPES(cpu_avx2)
+CONV_PROTOTYPES(cpu_avx512)
 
-const kernels_t kernels_cpu_generic = CPU_TABLE(ref_f32);
-const kernels_t kernels_cpu_avx2 = CPU_TABLE(cpu_avx2);
-const kernels_t kernels_cpu_avx512 = CPU_TABLE(cpu_avx512);
+const kernels_t kernels_cpu_generic = CPU_TABLE(ref_f32, cpu_generic);
+const kernels_t kernels_cpu_avx2 = CPU_TABLE(cpu_avx2, cpu_avx2);
+const kernels_t kernels_cpu_avx512 = CPU_TABLE(cpu_avx512, cpu_avx512);

@@ -52,16 +52,6 @@ void REAL(matmul)(int64_t m, int64_t n, int64_t k, const real_t *a, int64_t a_ro
 /* to[cols, rows] contiguous = from[rows, cols] transposed. */
 void REAL(transpose)(int64_t rows, int64_t cols, const real_t *from, int64_t from_row, real_t *to);
 
-/* W[o] = g[o] v[o] / |v[o]|: v is [out, in, taps], w [out, in, taps_end - taps_begin], the taps of
- * that range. */
-typedef struct weight_norm {
-    int64_t out, in, taps, taps_begin, taps_end;
-} weight_norm_t;
-void REAL(weight_norm)(const weight_norm_t *norm, const real_t *v, const real_t *g, real_t *w);
-/* d_v and d_g from d_w, which has the shape of w and may be d_v where all taps are in it. */
-void REAL(weight_norm_backward)(const weight_norm_t *norm, const real_t *v, const real_t *g,
-                                const real_t *d_w, real_t *d_v, real_t *d_g);
-
 static inline real_t *row_of(matrix_t matrix, int64_t shard, int64_t row) {
     return (real_t *)matrix.data + shard * matrix.shard_stride + row * matrix.row_stride;
 }
