@@ -5,14 +5,14 @@
 #include "kernels/cpu/vector.h"
 
 typedef struct head {
-    bool causal;
+    bool causal, keeping;        /* keeping: probabilities, for the backward */
     int64_t queries, keys, cols; /* cols: of one head */
     int64_t group, first_col;
     int64_t padded;      /* keys, up to a whole vector: the stride of what follows */
     float *transposed;   /* [cols, padded]: keys or values */
     float *score;        /* [queries, padded] */
     int32_t *keep;       /* [padded]: of the group; all bits set or none */
-    float *kept;         /* [queries, keys]: probabilities for the backward, or NULL */
+    float *kept;         /* [queries, keys], if keeping */
     int64_t first_valid; /* key; `keys`: none is */
     float scale;
 } head_t;
@@ -65,7 +65,8 @@ static void set_head(head_t *h, const op_plan_t *plan, const op_call_t *call, in
                      int64_t group, int64_t head) {
     h->group = group;
     h->first_col = head * h->cols;
-    if (plan->description.d_out.rows > 0) {
+    h->keeping = plan->description.d_out.rows > 0;
+    if (h->keeping) {
         int64_t index = group * plan->description.attributes.heads + head;
         h->kept =
             (float *)call->saved + shard * call->saved_shard_stride + index * h->queries * h->keys;
@@ -91,19 +92,14 @@ static void set_keep(head_t *h, const op_call_t *call, int shard, int64_t group)
     }
 }
 
-static void keep_row(const head_t *h, int64_t i) {
-    for (int64_t j = 0; h->kept != NULL && j < h->keys; j += WIDTH) {
-        store_lanes(h->kept + i * h->keys + j, load(h->score + i * h->padded + j), h->keys - j);
-    }
-}
+/* Of row i: the keys that it sees are those before this one. */
+static int64_t seen_by(const head_t *h, int64_t i) { return h->causal ? i + 1 : h->keys; }
 
-/* In place: scores to probabilities. Keys from `seen` on do not count. */
-static void softmax_row(const head_t *h, float *x, int64_t seen) {
-    if (seen <= h->first_valid) {
-        memset(x, 0, (size_t)h->padded * sizeof *x);
-        return;
-    }
-    vec_t top = fill(-INFINITY), total = fill(0.0F);
+/* Scales the scores of row i, -inf where a key does not count; the largest one, 0 if none counts. */
+static float mask_scores(const head_t *h, int64_t i) {
+    float *x = h->score + i * h->padded;
+    int64_t seen = seen_by(h, i);
+    vec_t top = fill(-INFINITY);
     for (int64_t j = 0; j < h->padded; j += WIDTH) {
         ivec_t keep = (ivec_t)load((const float *)(const void *)(h->keep + j));
         keep &= lane_numbers() < (int32_t)(seen - j);
@@ -111,15 +107,47 @@ static void softmax_row(const head_t *h, float *x, int64_t seen) {
         store(x + j, score);
         top = larger(score, top);
     }
-    vec_t largest = fill(largest_lane(top));
+    return seen > h->first_valid ? largest_lane(top) : 0.0F;
+}
+
+static float exp_scores(const head_t *h, int64_t i, float largest) {
+    float *x = h->score + i * h->padded;
+    vec_t total = fill(0.0F);
     for (int64_t j = 0; j < h->padded; j += WIDTH) {
-        vec_t power = vector_exp(load(x + j) - largest);
+        vec_t power = vector_exp(load(x + j) - fill(largest));
         store(x + j, power);
         total += power;
     }
-    vec_t inverse = fill(1.0F / lanes_added(total));
+    return seen_by(h, i) > h->first_valid ? 1.0F / lanes_added(total) : 0.0F;
+}
+
+static void scale_row(const head_t *h, int64_t i, float factor) {
+    float *x = h->score + i * h->padded;
     for (int64_t j = 0; j < h->padded; j += WIDTH) {
-        store(x + j, load(x + j) * inverse);
+        vec_t probability = load(x + j) * fill(factor);
+        store(x + j, probability);
+        if (h->keeping) {
+            store_lanes(h->kept + i * h->keys + j, probability, h->keys - j);
+        }
+    }
+}
+
+/* In place: scores to probabilities. A few rows at a time, so that one does not wait for the sums of
+ * another. */
+static void softmax_rows(const head_t *h) {
+    enum { ROWS = 4 };
+    float number[ROWS];
+    for (int64_t first = 0; first < h->queries; first += ROWS) {
+        int count = (int)min_i64(ROWS, h->queries - first);
+        for (int r = 0; r < count; r++) {
+            number[r] = mask_scores(h, first + r);
+        }
+        for (int r = 0; r < count; r++) {
+            number[r] = exp_scores(h, first + r, number[r]);
+        }
+        for (int r = 0; r < count; r++) {
+            scale_row(h, first + r, number[r]);
+        }
     }
 }
 
@@ -130,10 +158,7 @@ static void head_forward(const head_t *h, const op_call_t *call, int shard) {
     REAL(product)
     (h->queries, h->padded, h->cols, block(q, shard, h, h->queries), q.row_stride, 1, h->transposed,
      h->padded, h->score, h->padded);
-    for (int64_t i = 0; i < h->queries; i++) {
-        softmax_row(h, h->score + i * h->padded, h->causal ? i + 1 : h->keys);
-        keep_row(h, i);
-    }
+    softmax_rows(h);
     REAL(product)
     (h->queries, h->cols, h->keys, h->score, h->padded, 1, block(v, shard, h, h->keys),
      v.row_stride, block(out, shard, h, h->queries), out.row_stride);

@@ -12,28 +12,31 @@ typedef struct factors {
     int64_t c_row;
 } factors_t;
 
-/* A tile of c stays in registers while k runs. last: lanes of the last vector of a row. */
+/* A tile of c stays in registers while k runs: loops over it must be unrolled before gcc decides
+ * where it lives. last: lanes of the last vector of a row. */
+#define EACH_ROW    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++)
+#define EACH_VECTOR _Pragma("GCC unroll 2") for (int v = 0; v < vectors; v++)
+
 INLINE void tile(const factors_t *f, const int rows, const int vectors, int64_t last) {
-    vec_t total[TILE_ROWS_MAX][2] = {{{0}}};
+    vec_t total[TILE_ROWS_MAX][2], right[2];
     const float *a = f->a, *b = f->b;
-    for (int64_t p = 0; p < f->k; p++) {
-        vec_t right[2];
-        for (int v = 0; v < vectors; v++) {
-            right[v] = v < vectors - 1 ? load(b + v * WIDTH) : load_lanes(b + v * WIDTH, last);
-        }
-        for (int r = 0; r < rows; r++) {
-            vec_t left = fill(a[r * f->a_row]);
-            for (int v = 0; v < vectors; v++) {
-                total[r][v] = fused(left, right[v], total[r][v]);
-            }
-        }
-        a += f->a_col;
-        b += f->b_row;
+    float *c = f->c;
+    int64_t a_row = f->a_row, a_col = f->a_col, b_row = f->b_row, c_row = f->c_row;
+    EACH_ROW {
+        EACH_VECTOR { total[r][v] = fill(0.0F); }
     }
-    for (int r = 0; r < rows; r++) {
-        for (int v = 0; v < vectors; v++) {
-            store_lanes(f->c + r * f->c_row + v * WIDTH, total[r][v],
-                        v < vectors - 1 ? WIDTH : last);
+    for (int64_t p = f->k; p > 0; p--) {
+        EACH_VECTOR { right[v] = load_lanes(b + v * WIDTH, v < vectors - 1 ? WIDTH : last); }
+        EACH_ROW {
+            vec_t left = fill(a[r * a_row]);
+            EACH_VECTOR { total[r][v] = fused(left, right[v], total[r][v]); }
+        }
+        a += a_col;
+        b += b_row;
+    }
+    EACH_ROW {
+        EACH_VECTOR {
+            store_lanes(c + r * c_row + v * WIDTH, total[r][v], v < vectors - 1 ? WIDTH : last);
         }
     }
 }
