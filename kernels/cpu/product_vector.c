@@ -121,8 +121,9 @@ void REAL(product)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_ro
 #endif
 
 INLINE void transpose_square(vec_t x[WIDTH]) {
+#define EACH_LANE _Pragma("GCC unroll 16") for (int i = 0; i < WIDTH; i++)
 #define STAGE(size)                                                                                \
-    for (int i = 0; i < WIDTH; i++) {                                                              \
+    EACH_LANE {                                                                                    \
         if ((i & (size)) == 0) {                                                                   \
             EXCHANGE(size, x[i], x[i + (size)]);                                                   \
         }                                                                                          \
@@ -136,19 +137,33 @@ INLINE void transpose_square(vec_t x[WIDTH]) {
 #undef STAGE
 }
 
+INLINE void transpose_block(const float *from, int64_t from_row, int64_t high, int64_t wide,
+                            float *to, int64_t to_row) {
+    vec_t square[WIDTH];
+    EACH_LANE {
+        square[i] = fill(0.0F);
+        if (i < high) {
+            square[i] = load_lanes(from + i * from_row, wide);
+        }
+    }
+    transpose_square(square);
+    EACH_LANE {
+        if (i < wide) {
+            store(to + i * to_row, square[i]);
+        }
+    }
+}
+
 void REAL(pack_transposed)(int64_t rows, int64_t cols, const float *from, int64_t from_row,
                            float *to, int64_t to_row) {
     for (int64_t r = 0; r < rows; r += WIDTH) {
-        for (int64_t c = 0; c < cols; c += WIDTH) {
-            int64_t high = min_i64(WIDTH, rows - r), wide = min_i64(WIDTH, cols - c);
-            vec_t square[WIDTH];
-            for (int i = 0; i < WIDTH; i++) {
-                square[i] = i < high ? load_lanes(from + (r + i) * from_row + c, wide) : fill(0.0F);
-            }
-            transpose_square(square);
-            for (int i = 0; i < WIDTH && i < wide; i++) {
-                store(to + (c + i) * to_row + r, square[i]);
-            }
+        const float *block = from + r * from_row;
+        int64_t high = min_i64(WIDTH, rows - r), c = 0;
+        for (; c + WIDTH <= cols; c += WIDTH) {
+            transpose_block(block + c, from_row, high, WIDTH, to + c * to_row + r, to_row);
+        }
+        if (c < cols) {
+            transpose_block(block + c, from_row, high, cols - c, to + c * to_row + r, to_row);
         }
     }
 }
