@@ -95,7 +95,7 @@ static void set_keep(head_t *h, const op_call_t *call, int shard, int64_t group)
 /* Of row i: the keys that it sees are those before this one. */
 static int64_t seen_by(const head_t *h, int64_t i) { return h->causal ? i + 1 : h->keys; }
 
-/* Scales the scores of row i, -inf where a key does not count; the largest one, 0 if none counts. */
+/* Scales the scores of row i, -inf where a key does not count; the largest, or 0 if none counts. */
 static float mask_scores(const head_t *h, int64_t i) {
     float *x = h->score + i * h->padded;
     int64_t seen = seen_by(h, i);
@@ -132,8 +132,8 @@ static void scale_row(const head_t *h, int64_t i, float factor) {
     }
 }
 
-/* In place: scores to probabilities. A few rows at a time, so that one does not wait for the sums of
- * another. */
+/* In place: scores to probabilities. A few rows at a time, so that one does not wait for the sums
+ * of another. */
 static void softmax_rows(const head_t *h) {
     enum { ROWS = 4 };
     float number[ROWS];

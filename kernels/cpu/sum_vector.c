@@ -1,5 +1,5 @@
-/* Terms side by side: a vector of each is read before that of the result is written, since the result
- * may be any of the terms. The same bits as the reference. */
+/* Terms side by side: a vector of each is read before that of the result is written, since the
+ * result may be any of the terms. The same bits as the reference. */
 #include "kernels/cpu/vector.h"
 
 status_t REAL(sum_plan)(const op_description_t *description, op_plan_t **plan_out,
