@@ -1,5 +1,6 @@
 /* Layer normalisation of a sum. A row is read three times from the first-level cache; its sums run
  * over the lanes in float, of values whose mean is taken off before they are squared. */
+#include "kernels/cpu/parts.h"
 #include "kernels/cpu/vector.h"
 
 static const float EPSILON = 1e-5F;
@@ -56,24 +57,35 @@ static void row_statistics(summands_t in, int64_t cols, float saved[2]) {
     saved[1] = 1.0F / sqrtf(lanes_added(squares) / (float)cols + EPSILON);
 }
 
-void REAL(add_layernorm_forward)(const op_plan_t *plan, const op_call_t *call) {
+static int64_t row_count(const op_plan_t *plan, const op_call_t *call) {
+    return (call->shard_end - call->shard_begin) * plan->description.out.rows;
+}
+
+static void rows_forward(const op_plan_t *plan, const op_call_t *call, int64_t begin, int64_t end,
+                         int part) {
+    (void)part;
     const op_description_t *d = &plan->description;
     const float *gain = call->weight[0], *bias = call->weight[1];
     int64_t cols = d->out.cols;
-    for (int s = call->shard_begin; s < call->shard_end; s++) {
-        float *saved = (float *)call->saved + s * call->saved_shard_stride;
-        for (int64_t r = 0; r < d->out.rows; r++) {
-            summands_t in = summands_of(plan, call, s, r);
-            row_statistics(in, cols, saved + 2 * r);
-            vec_t mean = fill(saved[2 * r]), inverse = fill(saved[2 * r + 1]);
-            float *z = row_of(call->out, s, r);
-            for (int64_t c = 0; c < cols; c += WIDTH) {
-                vec_t x = (sum_at(in, c, cols - c) - mean) * inverse;
-                vec_t factor = load_lanes(gain + c, cols - c);
-                store_lanes(z + c, fused(x, factor, load_lanes(bias + c, cols - c)), cols - c);
-            }
+    for (int64_t i = begin; i < end; i++) {
+        int s = call->shard_begin + (int)(i / d->out.rows);
+        int64_t r = i % d->out.rows;
+        float *saved = (float *)call->saved + s * call->saved_shard_stride + 2 * r;
+        summands_t in = summands_of(plan, call, s, r);
+        row_statistics(in, cols, saved);
+        vec_t mean = fill(saved[0]), inverse = fill(saved[1]);
+        float *z = row_of(call->out, s, r);
+        for (int64_t c = 0; c < cols; c += WIDTH) {
+            vec_t x = (sum_at(in, c, cols - c) - mean) * inverse;
+            vec_t factor = load_lanes(gain + c, cols - c);
+            store_lanes(z + c, fused(x, factor, load_lanes(bias + c, cols - c)), cols - c);
         }
     }
+}
+
+void REAL(add_layernorm_forward)(const op_plan_t *plan, const op_call_t *call) {
+    int64_t rows = row_count(plan, call);
+    parts_run(rows_forward, plan, call, rows, rows * plan->description.out.cols);
 }
 
 typedef struct gradient_row {
@@ -119,18 +131,25 @@ static gradient_row_t gradient_row_of(const op_plan_t *plan, const op_call_t *ca
     };
 }
 
-void REAL(add_layernorm_backward_data)(const op_plan_t *plan, const op_call_t *call) {
+static void rows_backward(const op_plan_t *plan, const op_call_t *call, int64_t begin, int64_t end,
+                          int part) {
+    (void)part;
     const op_description_t *d = &plan->description;
-    for (int s = call->shard_begin; s < call->shard_end; s++) {
-        for (int64_t r = 0; r < d->out.rows; r++) {
-            gradient_row_t row = gradient_row_of(plan, call, s, r);
-            float *dx[2] = {NULL, NULL};
-            for (int i = 0; i < d->input_count; i++) {
-                dx[i] = call->d_in[i].data == NULL ? NULL : row_of(call->d_in[i], s, r);
-            }
-            row_gradient(&row, d->out.cols, dx);
+    for (int64_t j = begin; j < end; j++) {
+        int s = call->shard_begin + (int)(j / d->out.rows);
+        int64_t r = j % d->out.rows;
+        gradient_row_t row = gradient_row_of(plan, call, s, r);
+        float *dx[2] = {NULL, NULL};
+        for (int i = 0; i < d->input_count; i++) {
+            dx[i] = call->d_in[i].data == NULL ? NULL : row_of(call->d_in[i], s, r);
         }
+        row_gradient(&row, d->out.cols, dx);
     }
+}
+
+void REAL(add_layernorm_backward_data)(const op_plan_t *plan, const op_call_t *call) {
+    int64_t rows = row_count(plan, call);
+    parts_run(rows_backward, plan, call, rows, rows * plan->description.out.cols);
 }
 
 /* A strip of columns stays in registers while the rows run. */

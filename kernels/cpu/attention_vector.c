@@ -1,6 +1,7 @@
 /* Multi-head attention, one (group, head) after the other: the keys are transposed once, a head's
  * scores live in the workspace and become probabilities there; only those that a backward needs are
  * kept. They are 0 where a key is masked, so the backward needs no mask. */
+#include "kernels/cpu/parts.h"
 #include "kernels/cpu/product_vector.h"
 #include "kernels/cpu/vector.h"
 
@@ -17,6 +18,7 @@ typedef struct head {
     float scale;
 } head_t;
 
+/* Of one part. */
 static int64_t workspace_count(const op_description_t *description) {
     const op_attributes_t *a = &description->attributes;
     int64_t padded = align_up(a->key_len, WIDTH);
@@ -36,7 +38,7 @@ status_t REAL(attention_plan)(const op_description_t *description, op_plan_t **p
     for (int i = 0; i < 3; i++) {
         REQUIRE(description->in[i].cols == description->out.cols);
     }
-    *needs_out = (op_needs_t){.workspace_count = workspace_count(description)};
+    *needs_out = (op_needs_t){.workspace_count = parts_most() * workspace_count(description)};
     if (description->d_out.rows > 0) {
         needs_out->saved_count = a->groups * a->heads * a->query_len * a->key_len;
     }
@@ -45,7 +47,7 @@ status_t REAL(attention_plan)(const op_description_t *description, op_plan_t **p
 }
 
 /* Without the group and head. */
-static head_t head_of(const op_plan_t *plan, const op_call_t *call) {
+static head_t head_of(const op_plan_t *plan, const op_call_t *call, int part) {
     const op_attributes_t *a = &plan->description.attributes;
     head_t h = {
         .causal = a->causal,
@@ -53,7 +55,7 @@ static head_t head_of(const op_plan_t *plan, const op_call_t *call) {
         .keys = a->key_len,
         .cols = plan->description.out.cols / a->heads,
         .padded = align_up(a->key_len, WIDTH),
-        .transposed = call->workspace,
+        .transposed = (float *)call->workspace + part * workspace_count(&plan->description),
     };
     h.score = h.transposed + h.cols * h.padded;
     h.keep = (int32_t *)(void *)(h.score + h.queries * h.padded);
@@ -164,18 +166,32 @@ static void head_forward(const head_t *h, const op_call_t *call, int shard) {
      v.row_stride, block(out, shard, h, h->queries), out.row_stride);
 }
 
-void REAL(attention_forward)(const op_plan_t *plan, const op_call_t *call) {
+static int64_t group_count(const op_plan_t *plan, const op_call_t *call) {
+    return (call->shard_end - call->shard_begin) * plan->description.attributes.groups;
+}
+
+/* Multiplications of one product. */
+static int64_t work_of(const op_plan_t *plan, const op_call_t *call) {
     const op_attributes_t *a = &plan->description.attributes;
-    head_t h = head_of(plan, call);
-    for (int s = call->shard_begin; s < call->shard_end; s++) {
-        for (int64_t g = 0; g < a->groups; g++) {
-            set_keep(&h, call, s, g);
-            for (int64_t i = 0; i < a->heads; i++) {
-                set_head(&h, plan, call, s, g, i);
-                head_forward(&h, call, s);
-            }
+    return group_count(plan, call) * a->query_len * a->key_len * plan->description.out.cols;
+}
+
+static void groups_forward(const op_plan_t *plan, const op_call_t *call, int64_t begin, int64_t end,
+                           int part) {
+    const op_attributes_t *a = &plan->description.attributes;
+    head_t h = head_of(plan, call, part);
+    for (int64_t i = begin; i < end; i++) {
+        int shard = call->shard_begin + (int)(i / a->groups);
+        set_keep(&h, call, shard, i % a->groups);
+        for (int64_t head = 0; head < a->heads; head++) {
+            set_head(&h, plan, call, shard, i % a->groups, head);
+            head_forward(&h, call, shard);
         }
     }
+}
+
+void REAL(attention_forward)(const op_plan_t *plan, const op_call_t *call) {
+    parts_run(groups_forward, plan, call, group_count(plan, call), 2 * work_of(plan, call));
 }
 
 /* --- backward -------------------------------------------------------------------------------- */
@@ -227,13 +243,19 @@ static void head_backward(const head_t *h, const op_call_t *call, int shard) {
     }
 }
 
-void REAL(attention_backward_data)(const op_plan_t *plan, const op_call_t *call) {
+static void groups_backward(const op_plan_t *plan, const op_call_t *call, int64_t begin,
+                            int64_t end, int part) {
     const op_attributes_t *a = &plan->description.attributes;
-    head_t h = head_of(plan, call);
-    for (int s = call->shard_begin; s < call->shard_end; s++) {
-        for (int64_t i = 0; i < a->groups * a->heads; i++) {
-            set_head(&h, plan, call, s, i / a->heads, i % a->heads);
-            head_backward(&h, call, s);
+    head_t h = head_of(plan, call, part);
+    for (int64_t i = begin; i < end; i++) {
+        int shard = call->shard_begin + (int)(i / a->groups);
+        for (int64_t head = 0; head < a->heads; head++) {
+            set_head(&h, plan, call, shard, i % a->groups, head);
+            head_backward(&h, call, shard);
         }
     }
+}
+
+void REAL(attention_backward_data)(const op_plan_t *plan, const op_call_t *call) {
+    parts_run(groups_backward, plan, call, group_count(plan, call), 4 * work_of(plan, call));
 }

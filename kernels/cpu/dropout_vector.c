@@ -1,6 +1,7 @@
 /* Philox on as many counters at once as a vector has lanes; the reference's bits. The mask is drawn
  * again in the backward: nothing is kept. */
 #include "kernels/base/rng.h"
+#include "kernels/cpu/parts.h"
 #include "kernels/cpu/vector.h"
 
 typedef uint32_t uvec_t __attribute__((vector_size(4 * WIDTH)));
@@ -117,7 +118,8 @@ static void drop_row(const drop_t *drop, float *to, const float *from, int64_t c
     }
 }
 
-static void drop_all(const op_plan_t *plan, const op_call_t *call, matrix_t to, matrix_t from) {
+static void drop_rows(const op_plan_t *plan, const op_call_t *call, matrix_t to, matrix_t from,
+                      int64_t begin, int64_t end) {
     const op_shape_t *shape = &plan->description.out;
     const op_attributes_t *a = &plan->description.attributes;
     const step_scalars_t *now = call->scalars;
@@ -127,25 +129,41 @@ static void drop_all(const op_plan_t *plan, const op_call_t *call, matrix_t to, 
         .key = {now->seed, a->node_hash, now->step},
     };
     int64_t period = rows_per_draw(&plan->description);
-    for (int s = call->shard_begin; s < call->shard_end; s++) {
-        for (int64_t r = 0; r < shape->rows; r++) {
-            int64_t global_row = (now->shard_first + s) * shape->rows + r;
-            if (now->training && a->probability > 0.0) {
-                drop_row(&drop, row_of(to, s, r), row_of(from, s, r), shape->cols,
-                         (uint64_t)(global_row / period * shape->cols));
-            } else {
-                copy_row(row_of(to, s, r), row_of(from, s, r), shape->cols);
-            }
+    for (int64_t i = begin; i < end; i++) {
+        int s = call->shard_begin + (int)(i / shape->rows);
+        int64_t r = i % shape->rows, global_row = (now->shard_first + s) * shape->rows + r;
+        if (now->training && a->probability > 0.0) {
+            drop_row(&drop, row_of(to, s, r), row_of(from, s, r), shape->cols,
+                     (uint64_t)(global_row / period * shape->cols));
+        } else {
+            copy_row(row_of(to, s, r), row_of(from, s, r), shape->cols);
         }
     }
 }
 
+static void rows_forward(const op_plan_t *plan, const op_call_t *call, int64_t begin, int64_t end,
+                         int part) {
+    (void)part;
+    drop_rows(plan, call, call->out, call->in[0], begin, end);
+}
+
+static void rows_backward(const op_plan_t *plan, const op_call_t *call, int64_t begin, int64_t end,
+                          int part) {
+    (void)part;
+    drop_rows(plan, call, call->d_in[0], call->d_out, begin, end);
+}
+
+static void drop_all(part_t run, const op_plan_t *plan, const op_call_t *call) {
+    int64_t rows = (call->shard_end - call->shard_begin) * plan->description.out.rows;
+    parts_run(run, plan, call, rows, rows * plan->description.out.cols);
+}
+
 void REAL(dropout_forward)(const op_plan_t *plan, const op_call_t *call) {
-    drop_all(plan, call, call->out, call->in[0]);
+    drop_all(rows_forward, plan, call);
 }
 
 void REAL(dropout_backward_data)(const op_plan_t *plan, const op_call_t *call) {
     if (call->d_in[0].data != NULL) {
-        drop_all(plan, call, call->d_in[0], call->d_out);
+        drop_all(rows_backward, plan, call);
     }
 }

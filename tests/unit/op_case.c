@@ -418,6 +418,21 @@ void case_check_reference(const op_description_t *description, int64_t mask_coun
     case_close(&exact);
 }
 
+void case_check_threads(const op_description_t *description) {
+    const kernels_t *kernels = case_table("cpu", DTYPE_F32);
+    op_case_t one, three;
+    CHECK_OK(kernels_set_threads(1));
+    case_open(&one, kernels, description, 2, 0, 2);
+    case_run(&one);
+    CHECK_OK(kernels_set_threads(3));
+    case_open(&three, kernels, description, 2, 0, 2);
+    case_run(&three);
+    CHECK_OK(kernels_set_threads(1));
+    case_check_same_bits(&one, &three);
+    case_close(&one);
+    case_close(&three);
+}
+
 void case_check_without_gradients(const op_description_t *description) {
     op_case_t test;
     case_open(&test, case_table("cpu", DTYPE_F32), description, 2, 0, 2);

@@ -66,6 +66,9 @@ void case_check_near(const op_case_t *a, const op_case_t *exact, double out_boun
 void case_check_reference(const op_description_t *description, int64_t mask_count, int64_t block,
                           int64_t off_block);
 
+/* On cpu/f32: the same bits with one thread and with three. */
+void case_check_threads(const op_description_t *description);
+
 /* On cpu/f32: plans without d_out (forward only), and without d_in (a first layer). */
 void case_check_without_gradients(const op_description_t *description);
 

@@ -148,7 +148,7 @@ static void check_accuracy(sizes_t size, bool masked) {
     case_close(&exact);
 }
 
-/* One key, less and more than a vector of them, one head as wide as a model and many narrow ones. */
+/* One key, less and more than a vector of them, one head as wide as a model, many narrow ones. */
 static void float_is_accurate(void **state) {
     (void)state;
     const sizes_t sizes[] = {
@@ -160,6 +160,12 @@ static void float_is_accurate(void **state) {
         check_accuracy(sizes[i], false);
         check_accuracy(sizes[i], true);
     }
+}
+
+static void threads_do_not_matter(void **state) {
+    (void)state;
+    op_description_t d = attention(7, 2, 20, 20, 64);
+    case_check_threads(&d);
 }
 
 static void large_scores_do_not_overflow(void **state) {
@@ -215,6 +221,7 @@ int main(void) {
         cmocka_unit_test(no_later_key_is_seen),
         cmocka_unit_test(a_group_without_keys_is_zero),
         cmocka_unit_test(float_is_accurate),
+        cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(large_scores_do_not_overflow),
         cmocka_unit_test(absent_gradients),
     };
