@@ -1,8 +1,9 @@
 /* real.h - what makes one source file into several: real_t and the suffix of its names.
  *
- * CMake compiles every file of this folder once for each table: ref_f32, ref_f64 and, with wider
- * vectors, cpu_avx2 and cpu_avx512. Sums run over fixed lanes or in index order and products are
- * never contracted, so the three float versions give the same bits. */
+ * CMake compiles every file of this folder for ref_f32 and ref_f64 and, with wider vectors, those
+ * that have no counterpart in kernels/cpu for cpu_avx2 and cpu_avx512. Sums run over fixed lanes or
+ * in index order and products are never contracted, so the three float versions give the same
+ * bits. */
 #ifndef JMT_KERNELS_REF_REAL_H
 #define JMT_KERNELS_REF_REAL_H
 
