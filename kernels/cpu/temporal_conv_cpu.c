@@ -1,8 +1,10 @@
 /* temporal_conv by the linear operation: what the taps of a row read lies side by side and meets
- * the normed weight in one product per shard. Taps that reach outside every run are left out. */
+ * the normed weight in one product per shard. Taps that reach outside every run are left out. The
+ * weight's taps come before its inputs here, so that whole rows are copied and added. Compiled for
+ * each instruction set. */
 #include "kernels/base/bytes.h"
 #include "kernels/cpu/cpu.h"
-#include "kernels/ref/real.h"
+#include "kernels/ref/weight_norm.h"
 
 CPU_OP_PROTOTYPES(KERNEL_SUFFIX)
 
@@ -10,10 +12,11 @@ enum { ALIGN_ELEMENTS = 16 };
 
 typedef struct conv_plan {
     op_description_t description;
-    weight_norm_t norm;
     op_plan_t *linear;
-    int64_t width; /* of the rows side by side */
-    /* Workspace: the weight, the rows side by side, what the linear operation needs. */
+    int64_t first_tap, taps; /* that reach */
+    int64_t width;           /* of the rows side by side: taps * input columns */
+    /* Workspace: the weight [out, taps, in], the rows side by side, what the linear operation
+     * needs. */
     int64_t columns_offset, linear_offset;
 } conv_plan_t;
 
@@ -28,10 +31,9 @@ static bool reaches(const conv_plan_t *plan, int64_t tap) {
     return shift_of(plan, tap) > -period && shift_of(plan, tap) < period;
 }
 
-/* The weight is [out, in, taps that reach]; if none does, tap 0 stands there and reads zeros. */
-static void norm_fill(conv_plan_t *plan) {
-    const op_description_t *d = &plan->description;
-    int64_t begin = 0, taps = d->attributes.taps;
+/* If no tap reaches, tap 0 stands there and reads zeros. */
+static void find_taps(conv_plan_t *plan) {
+    int64_t begin = 0, taps = plan->description.attributes.taps;
     while (begin < taps && !reaches(plan, begin)) {
         begin++;
     }
@@ -40,14 +42,9 @@ static void norm_fill(conv_plan_t *plan) {
     while (end < taps && reaches(plan, end)) {
         end++;
     }
-    plan->width = (end - begin) * d->in[0].cols;
-    plan->norm = (weight_norm_t){
-        .out = d->out.cols,
-        .in = d->in[0].cols,
-        .taps = taps,
-        .taps_begin = begin,
-        .taps_end = end,
-    };
+    plan->first_tap = begin;
+    plan->taps = end - begin;
+    plan->width = plan->taps * plan->description.in[0].cols;
 }
 
 static status_t linear_open(conv_plan_t *plan, op_needs_t *needs_out) {
@@ -69,7 +66,7 @@ status_t REAL(temporal_conv_plan)(const op_description_t *description, op_plan_t
     REQUIRE(a->taps > 0 && a->dilation > 0 && a->before >= 0);
     conv_plan_t *plan = alloc_zero(1, sizeof *plan);
     plan->description = *description;
-    norm_fill(plan);
+    find_taps(plan);
     op_needs_t linear = {0};
     status_t status = linear_open(plan, &linear);
     if (status != STATUS_OK) {
@@ -105,36 +102,76 @@ static int64_t row_after(const conv_plan_t *plan, int64_t r, int64_t shift) {
     return step >= 0 && step < period ? r + shift : -1;
 }
 
-/* Column i * taps + j of a row is column i of what tap j reads: the order of the weight. */
+static void copy(float *restrict to, const float *restrict from, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        to[i] = from[i];
+    }
+}
+
 static void gather(const conv_plan_t *plan, const op_call_t *call, int shard) {
-    int64_t in = plan->norm.in, begin = plan->norm.taps_begin, taps = plan->norm.taps_end - begin;
+    int64_t in = plan->description.in[0].cols;
     for (int64_t r = 0; r < plan->description.out.rows; r++) {
         float *to = columns_of(plan, call) + r * plan->width;
-        for (int64_t j = 0; j < taps; j++) {
-            int64_t source = row_after(plan, r, shift_of(plan, begin + j));
-            bool met = source >= 0 && mask_valid(call->mask, shard, source);
-            const float *from = met ? row_of(call->in[0], shard, source) : NULL;
-            for (int64_t i = 0; i < in; i++) {
-                to[i * taps + j] = met ? from[i] : 0;
+        for (int64_t j = 0; j < plan->taps; j++, to += in) {
+            int64_t source = row_after(plan, r, shift_of(plan, plan->first_tap + j));
+            if (source >= 0 && mask_valid(call->mask, shard, source)) {
+                copy(to, row_of(call->in[0], shard, source), in);
+            } else {
+                memset(to, 0, (size_t)in * sizeof *to);
             }
         }
     }
 }
 
+static void add(float *restrict to, const float *restrict from, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        to[i] += from[i];
+    }
+}
+
 /* The gradient of a row: the sum of its places in the rows that read it, tap by tap. */
 static void scatter(const conv_plan_t *plan, const op_call_t *call, int shard) {
-    int64_t in = plan->norm.in, begin = plan->norm.taps_begin, taps = plan->norm.taps_end - begin;
+    int64_t in = plan->description.in[0].cols;
     for (int64_t r = 0; r < plan->description.out.rows; r++) {
         float *to = row_of(call->d_in[0], shard, r);
         memset(to, 0, (size_t)in * sizeof *to);
-        for (int64_t j = 0; j < taps; j++) {
-            int64_t reader = row_after(plan, r, -shift_of(plan, begin + j));
-            if (reader < 0 || !mask_valid(call->mask, shard, r)) {
-                continue;
+        for (int64_t j = 0; j < plan->taps && mask_valid(call->mask, shard, r); j++) {
+            int64_t reader = row_after(plan, r, -shift_of(plan, plan->first_tap + j));
+            if (reader >= 0) {
+                add(to, columns_of(plan, call) + reader * plan->width + j * in, in);
             }
-            const float *from = columns_of(plan, call) + reader * plan->width + j;
+        }
+    }
+}
+
+/* --- the weight ------------------------------------------------------------------------------ */
+
+/* [out, taps that reach, in] of the normed weight from v [out, in, taps] */
+static void norm_weight(const conv_plan_t *plan, const op_call_t *call) {
+    int64_t in = plan->description.in[0].cols, taps = plan->description.attributes.taps;
+    const float *v = call->weight[0], *g = call->weight[1];
+    float *to = call->workspace;
+    for (int64_t o = 0; o < plan->description.out.cols; o++, v += in * taps) {
+        float scale = weight_norm_scale(v, g[o], in * taps);
+        for (int64_t j = 0; j < plan->taps; j++, to += in) {
             for (int64_t i = 0; i < in; i++) {
-                to[i] += from[i * taps];
+                to[i] = scale * v[i * taps + plan->first_tap + j];
+            }
+        }
+    }
+}
+
+/* Back to [out, in, taps]: 0 for the taps that do not reach. */
+static void spread_gradient(const conv_plan_t *plan, const float *d_w, float *d_v) {
+    int64_t in = plan->description.in[0].cols, taps = plan->description.attributes.taps;
+    int64_t out = plan->description.out.cols;
+    if (plan->taps < taps) {
+        memset(d_v, 0, (size_t)(out * in * taps) * sizeof *d_v);
+    }
+    for (int64_t o = 0; o < out; o++, d_v += in * taps) {
+        for (int64_t j = 0; j < plan->taps; j++, d_w += in) {
+            for (int64_t i = 0; i < in; i++) {
+                d_v[i * taps + plan->first_tap + j] = d_w[i];
             }
         }
     }
@@ -165,7 +202,7 @@ static op_call_t linear_call(const conv_plan_t *plan, const op_call_t *call, int
 
 void REAL(temporal_conv_forward)(const op_plan_t *plan, const op_call_t *call) {
     const conv_plan_t *conv = (const conv_plan_t *)plan;
-    REAL(weight_norm)(&conv->norm, call->weight[0], call->weight[1], call->workspace);
+    norm_weight(conv, call);
     for (int s = call->shard_begin; s < call->shard_end; s++) {
         gather(conv, call, s);
         op_call_t linear = linear_call(conv, call, s);
@@ -178,7 +215,7 @@ void REAL(temporal_conv_backward_data)(const op_plan_t *plan, const op_call_t *c
     if (call->d_in[0].data == NULL) {
         return;
     }
-    REAL(weight_norm)(&conv->norm, call->weight[0], call->weight[1], call->workspace);
+    norm_weight(conv, call);
     for (int s = call->shard_begin; s < call->shard_end; s++) {
         op_call_t linear = linear_call(conv, call, s);
         REAL(linear_backward_data)(conv->linear, &linear);
@@ -191,11 +228,11 @@ void REAL(temporal_conv_backward_weights)(const op_plan_t *plan, const op_call_t
     REQUIRE(call->shard_end == call->shard_begin + 1);
     gather(conv, call, call->shard_begin);
     op_call_t linear = linear_call(conv, call, call->shard_begin);
-    bool all = conv->norm.taps_end - conv->norm.taps_begin == conv->norm.taps;
-    linear.d_weight[0] = all ? call->d_weight[0] : call->workspace;
+    linear.d_weight[0] = call->workspace;
     linear.d_weight[1] = call->d_weight[2];
     REAL(linear_backward_weights)(conv->linear, &linear);
-    REAL(weight_norm_backward)
-    (&conv->norm, call->weight[0], call->weight[1], linear.d_weight[0], call->d_weight[0],
-     call->d_weight[1]);
+    const op_description_t *d = &conv->description;
+    spread_gradient(conv, call->workspace, call->d_weight[0]);
+    weight_norm_gradient(d->out.cols, d->in[0].cols * d->attributes.taps, call->weight[0],
+                         call->weight[1], call->d_weight[0], call->d_weight[1]);
 }

@@ -1,8 +1,9 @@
 /* real.h - what makes one source file into several: real_t and the suffix of its names.
  *
- * CMake compiles every file of this folder once for each table: ref_f32, ref_f64 and, with wider
- * vectors, cpu_avx2 and cpu_avx512. Sums run over fixed lanes or in index order and products are
- * never contracted, so the three float versions give the same bits. */
+ * CMake compiles every file of this folder for ref_f32 and ref_f64 and, with wider vectors, those
+ * that have no counterpart in kernels/cpu for cpu_avx2 and cpu_avx512. Sums run over fixed lanes or
+ * in index order and products are never contracted, so the three float versions give the same
+ * bits. */
 #ifndef JMT_KERNELS_REF_REAL_H
 #define JMT_KERNELS_REF_REAL_H
 
@@ -51,16 +52,6 @@ void REAL(matmul)(int64_t m, int64_t n, int64_t k, const real_t *a, int64_t a_ro
 
 /* to[cols, rows] contiguous = from[rows, cols] transposed. */
 void REAL(transpose)(int64_t rows, int64_t cols, const real_t *from, int64_t from_row, real_t *to);
-
-/* W[o] = g[o] v[o] / |v[o]|: v is [out, in, taps], w [out, in, taps_end - taps_begin], the taps of
- * that range. */
-typedef struct weight_norm {
-    int64_t out, in, taps, taps_begin, taps_end;
-} weight_norm_t;
-void REAL(weight_norm)(const weight_norm_t *norm, const real_t *v, const real_t *g, real_t *w);
-/* d_v and d_g from d_w, which has the shape of w and may be d_v where all taps are in it. */
-void REAL(weight_norm_backward)(const weight_norm_t *norm, const real_t *v, const real_t *g,
-                                const real_t *d_w, real_t *d_v, real_t *d_g);
 
 static inline real_t *row_of(matrix_t matrix, int64_t shard, int64_t row) {
     return (real_t *)matrix.data + shard * matrix.shard_stride + row * matrix.row_stride;

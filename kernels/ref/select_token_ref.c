@@ -96,18 +96,29 @@ void REAL(select_token_forward)(const op_plan_t *plan, const op_call_t *call) {
     }
 }
 
-/* Each column's gradient goes to the first token that has the largest element. */
+/* Each column's gradient goes to the first token that has the largest element. A strip of columns
+ * at a time, so that the tokens are read row by row. */
 static void to_largest(const counted_t *counted, const op_call_t *call, int shard, int64_t row,
                        int64_t cols) {
-    const real_t *y = row_of(call->out, shard, row), *dy = row_of(call->d_out, shard, row);
-    for (int64_t c = 0; c < cols; c++) {
-        bool given = false;
+    enum { STRIP = 64 };
+    for (int64_t first = 0; first < cols; first += STRIP) {
+        int64_t width = min_i64(STRIP, cols - first);
+        const real_t *y = row_of(call->out, shard, row) + first;
+        const real_t *dy = row_of(call->d_out, shard, row) + first;
+        real_t left[STRIP]; /* 1: not given yet */
+        for (int64_t c = 0; c < width; c++) {
+            left[c] = 1;
+        }
         for (int64_t t = 0; t < counted->tokens; t++) {
             int64_t token = row * counted->tokens + t;
-            bool mine =
-                !given && counts(counted, t) && row_of(call->in[0], shard, token)[c] == y[c];
-            row_of(call->d_in[0], shard, token)[c] = mine ? dy[c] : 0;
-            given |= mine;
+            const real_t *x = row_of(call->in[0], shard, token) + first;
+            real_t *dx = row_of(call->d_in[0], shard, token) + first;
+            real_t use = counts(counted, t) ? 1 : 0;
+            for (int64_t c = 0; c < width; c++) {
+                real_t gradient = dy[c], mine = x[c] == y[c] ? left[c] * use : 0;
+                dx[c] = mine != 0 ? gradient : 0;
+                left[c] -= mine;
+            }
         }
     }
 }

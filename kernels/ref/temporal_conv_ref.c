@@ -1,11 +1,6 @@
 /* Convolution over time as it is defined: every output row is the normed weight times the rows that
  * its taps reach. */
-#include "kernels/ref/real.h"
-
-static weight_norm_t norm_of(const op_description_t *d) {
-    int64_t taps = d->attributes.taps;
-    return (weight_norm_t){d->out.cols, d->in[0].cols, taps, 0, taps};
-}
+#include "kernels/ref/weight_norm.h"
 
 /* The workspace: the weight [out, in, taps], then one row [in, taps]. */
 static int64_t row_width(const op_description_t *d) { return d->in[0].cols * d->attributes.taps; }
@@ -24,6 +19,18 @@ status_t REAL(temporal_conv_plan)(const op_description_t *description, op_plan_t
         (op_needs_t){.workspace_count = (description->out.cols + 1) * row_width(description)};
     *plan_out = REAL(plan_open)(description);
     return STATUS_OK;
+}
+
+static void norm_weight(const op_description_t *d, const op_call_t *call) {
+    const real_t *v = call->weight[0], *g = call->weight[1];
+    real_t *w = call->workspace;
+    int64_t width = row_width(d);
+    for (int64_t o = 0; o < d->out.cols; o++) {
+        real_t scale = weight_norm_scale(v + o * width, g[o], width);
+        for (int64_t i = 0; i < width; i++) {
+            w[o * width + i] = scale * v[o * width + i];
+        }
+    }
 }
 
 /* The row that tap j of row r reads, -1 if that counts as 0. */
@@ -51,8 +58,7 @@ static const real_t *gather(const op_description_t *d, const op_call_t *call, in
 void REAL(temporal_conv_forward)(const op_plan_t *plan, const op_call_t *call) {
     const op_description_t *d = &plan->description;
     const real_t *bias = call->weight[2], *w = call->workspace;
-    weight_norm_t norm = norm_of(d);
-    REAL(weight_norm)(&norm, call->weight[0], call->weight[1], call->workspace);
+    norm_weight(d, call);
     for (int s = call->shard_begin; s < call->shard_end; s++) {
         for (int64_t r = 0; r < d->out.rows; r++) {
             const real_t *x = gather(d, call, s, r);
@@ -93,8 +99,7 @@ void REAL(temporal_conv_backward_data)(const op_plan_t *plan, const op_call_t *c
     if (call->d_in[0].data == NULL) {
         return;
     }
-    weight_norm_t norm = norm_of(d);
-    REAL(weight_norm)(&norm, call->weight[0], call->weight[1], call->workspace);
+    norm_weight(d, call);
     for (int s = call->shard_begin; s < call->shard_end; s++) {
         for (int64_t r = 0; r < d->out.rows; r++) {
             memset(row_of(call->d_in[0], s, r), 0, (size_t)d->in[0].cols * sizeof(real_t));
@@ -109,7 +114,7 @@ void REAL(temporal_conv_backward_weights)(const op_plan_t *plan, const op_call_t
     const op_description_t *d = &plan->description;
     REQUIRE(call->shard_end == call->shard_begin + 1);
     int64_t out = d->out.cols, width = row_width(d);
-    real_t *d_w = call->workspace, *d_bias = call->d_weight[2];
+    real_t *d_w = call->d_weight[0], *d_bias = call->d_weight[2];
     memset(d_w, 0, (size_t)(out * width) * sizeof(real_t));
     memset(d_bias, 0, (size_t)out * sizeof(real_t));
     for (int64_t r = 0; r < d->out.rows; r++) {
@@ -120,7 +125,5 @@ void REAL(temporal_conv_backward_weights)(const op_plan_t *plan, const op_call_t
             add_scaled(d_w + o * width, dy[o], x, width);
         }
     }
-    weight_norm_t norm = norm_of(d);
-    REAL(weight_norm_backward)
-    (&norm, call->weight[0], call->weight[1], d_w, call->d_weight[0], call->d_weight[1]);
+    weight_norm_gradient(out, width, call->weight[0], call->weight[1], d_w, call->d_weight[1]);
 }

@@ -61,10 +61,13 @@ void case_check_near(const op_case_t *a, const op_case_t *exact, double out_boun
                      double d_in_bound, double d_weight_bound);
 
 /* Runs the operation: gradients in ref/f64; shard 1 alone against shards 0-2; every cpu table that
- * this machine can run against ref/f32 bit for bit (the operations that are compiled from the
- * reference). */
+ * this machine can run against ref/f32 bit for bit where it is compiled from the reference, else
+ * near ref/f64 and one shard alone against two. */
 void case_check_reference(const op_description_t *description, int64_t mask_count, int64_t block,
                           int64_t off_block);
+
+/* On cpu/f32: the same bits with one thread and with three. */
+void case_check_threads(const op_description_t *description);
 
 /* On cpu/f32: plans without d_out (forward only), and without d_in (a first layer). */
 void case_check_without_gradients(const op_description_t *description);

@@ -86,6 +86,12 @@ static void a_large_mean_is_harmless(void **state) {
     case_close(&test);
 }
 
+static void threads_do_not_matter(void **state) {
+    (void)state;
+    op_description_t d = add_layernorm(75, 1100, 2);
+    case_check_threads(&d);
+}
+
 static void both_inputs_get_the_same_gradient(void **state) {
     (void)state;
     op_case_t test;
@@ -105,6 +111,7 @@ int main(void) {
         cmocka_unit_test(by_hand),
         cmocka_unit_test(float_is_accurate),
         cmocka_unit_test(a_large_mean_is_harmless),
+        cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(both_inputs_get_the_same_gradient),
     };
     return RUN_TESTS(tests);

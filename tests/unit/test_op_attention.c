@@ -120,24 +120,52 @@ static void a_group_without_keys_is_zero(void **state) {
     case_close(&test);
 }
 
+typedef struct sizes {
+    int64_t groups, heads, queries, keys, cols;
+    bool causal;
+} sizes_t;
+
 /* With values of size 1: a score errs by (h + 2) eps sqrt(h), h columns per head; a probability by
  * twice that and (keys + 8) eps of itself; an output by as much again. Gradients pass two products
  * more, whose sums of |a||b| are at most h and queries + keys. */
-static void float_is_accurate(void **state) {
-    (void)state;
+static void check_accuracy(sizes_t size, bool masked) {
     op_case_t test, exact;
-    op_description_t d = attention(2, 2, 31, 37, 80);
+    op_description_t d =
+        attention(size.groups, size.heads, size.queries, size.keys, size.heads * size.cols);
+    d.attributes.causal = size.causal;
     case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
     case_open(&exact, case_table("ref", DTYPE_F64), &d, 2, 0, 2);
-    case_mask(&test, 74, 0, 0);
-    case_mask(&exact, 74, 0, 0);
+    if (masked) {
+        case_mask(&test, size.groups * size.keys, 0, 0);
+        case_mask(&exact, size.groups * size.keys, 0, 0);
+    }
     case_run(&test);
     case_run(&exact);
-    const double h = 40.0, unit = FLT_EPSILON;
-    double bound = (2.0 * (h + 2.0) * sqrt(h) + 37.0 + 8.0) * unit;
+    const double h = (double)size.cols, unit = FLT_EPSILON;
+    double bound = (2.0 * (h + 2.0) * sqrt(h) + (double)size.keys + 8.0) * unit;
     case_check_near(&test, &exact, 2.0 * bound, 4.0 * sqrt(h) * bound, 0.0);
     case_close(&test);
     case_close(&exact);
+}
+
+/* One key, less and more than a vector of them, one head as wide as a model, many narrow ones. */
+static void float_is_accurate(void **state) {
+    (void)state;
+    const sizes_t sizes[] = {
+        {2, 2, 31, 37, 40, false},  {1, 1, 3, 1, 5, false},    {3, 1, 6, 6, 512, false},
+        {2, 1, 20, 20, 32, false},  {1, 8, 15, 16, 3, false},  {1, 1, 9, 17, 33, false},
+        {2, 1, 130, 130, 17, true}, {1, 16, 33, 65, 1, false},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        check_accuracy(sizes[i], false);
+        check_accuracy(sizes[i], true);
+    }
+}
+
+static void threads_do_not_matter(void **state) {
+    (void)state;
+    op_description_t d = attention(7, 2, 20, 20, 64);
+    case_check_threads(&d);
 }
 
 static void large_scores_do_not_overflow(void **state) {
@@ -193,6 +221,7 @@ int main(void) {
         cmocka_unit_test(no_later_key_is_seen),
         cmocka_unit_test(a_group_without_keys_is_zero),
         cmocka_unit_test(float_is_accurate),
+        cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(large_scores_do_not_overflow),
         cmocka_unit_test(absent_gradients),
     };

@@ -336,6 +336,25 @@ static void dropout_of_channels(void **state) {
     case_close(&test);
 }
 
+/* As the reference, where rows begin inside a block of four numbers and the count of blocks passes
+ * 2^32. */
+static void dropout_of_wide_rows(void **state) {
+    (void)state;
+    op_description_t d = plain(OP_dropout, 75, 1101, 1);
+    d.attributes.probability = 0.3;
+    d.attributes.node_hash = rng_name("head.drop");
+    case_check_threads(&d);
+    op_case_t test, reference;
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+    case_open(&reference, case_table("ref", DTYPE_F32), &d, 2, 0, 2);
+    test.scalars.shard_first = reference.scalars.shard_first = (INT64_C(1) << 34) / (75 * 1101);
+    case_run(&test);
+    case_run(&reference);
+    case_check_same_bits(&test, &reference);
+    case_close(&test);
+    case_close(&reference);
+}
+
 static void dropout_of_everything(void **state) {
     (void)state;
     op_case_t test;
@@ -403,6 +422,7 @@ int main(void) {
         cmocka_unit_test(add_waves),
         cmocka_unit_test(dropout),
         cmocka_unit_test(dropout_of_channels),
+        cmocka_unit_test(dropout_of_wide_rows),
         cmocka_unit_test(dropout_of_everything),
         cmocka_unit_test(sum),
         cmocka_unit_test(sum_in_place),

@@ -1,0 +1,261 @@
+/* Multi-head attention, one (group, head) after the other: the keys are transposed once, a head's
+ * scores live in the workspace and become probabilities there; only those that a backward needs are
+ * kept. They are 0 where a key is masked, so the backward needs no mask. */
+#include "kernels/cpu/parts.h"
+#include "kernels/cpu/product_vector.h"
+#include "kernels/cpu/vector.h"
+
+typedef struct head {
+    bool causal, keeping;        /* keeping: probabilities, for the backward */
+    int64_t queries, keys, cols; /* cols: of one head */
+    int64_t group, first_col;
+    int64_t padded;      /* keys, up to a whole vector: the stride of what follows */
+    float *transposed;   /* [cols, padded]: keys or values */
+    float *score;        /* [queries, padded] */
+    int32_t *keep;       /* [padded]: of the group; all bits set or none */
+    float *kept;         /* [queries, keys], if keeping */
+    int64_t first_valid; /* key; `keys`: none is */
+    float scale;
+} head_t;
+
+/* Of one part. */
+static int64_t workspace_count(const op_description_t *description) {
+    const op_attributes_t *a = &description->attributes;
+    int64_t padded = align_up(a->key_len, WIDTH);
+    return padded * (description->out.cols / a->heads + a->query_len + 1);
+}
+
+status_t REAL(attention_plan)(const op_description_t *description, op_plan_t **plan_out,
+                              op_needs_t *needs_out) {
+    const op_attributes_t *a = &description->attributes;
+    REQUIRE(description->input_count == 3);
+    REQUIRE(a->heads > 0 && description->out.cols % a->heads == 0);
+    REQUIRE(description->out.rows == a->groups * a->query_len);
+    REQUIRE(!a->causal || a->query_len == a->key_len);
+    REQUIRE(description->in[0].rows == a->groups * a->query_len);
+    REQUIRE(description->in[1].rows == a->groups * a->key_len);
+    REQUIRE(description->in[2].rows == a->groups * a->key_len);
+    for (int i = 0; i < 3; i++) {
+        REQUIRE(description->in[i].cols == description->out.cols);
+    }
+    *needs_out = (op_needs_t){.workspace_count = parts_most() * workspace_count(description)};
+    if (description->d_out.rows > 0) {
+        needs_out->saved_count = a->groups * a->heads * a->query_len * a->key_len;
+    }
+    *plan_out = REAL(plan_open)(description);
+    return STATUS_OK;
+}
+
+/* Without the group and head. */
+static head_t head_of(const op_plan_t *plan, const op_call_t *call, int part) {
+    const op_attributes_t *a = &plan->description.attributes;
+    head_t h = {
+        .causal = a->causal,
+        .queries = a->query_len,
+        .keys = a->key_len,
+        .cols = plan->description.out.cols / a->heads,
+        .padded = align_up(a->key_len, WIDTH),
+        .transposed = (float *)call->workspace + part * workspace_count(&plan->description),
+    };
+    h.score = h.transposed + h.cols * h.padded;
+    h.keep = (int32_t *)(void *)(h.score + h.queries * h.padded);
+    h.scale = 1 / sqrtf((float)h.cols);
+    return h;
+}
+
+static void set_head(head_t *h, const op_plan_t *plan, const op_call_t *call, int shard,
+                     int64_t group, int64_t head) {
+    h->group = group;
+    h->first_col = head * h->cols;
+    h->keeping = plan->description.d_out.rows > 0;
+    if (h->keeping) {
+        int64_t index = group * plan->description.attributes.heads + head;
+        h->kept =
+            (float *)call->saved + shard * call->saved_shard_stride + index * h->queries * h->keys;
+    }
+}
+
+static float *block(matrix_t matrix, int shard, const head_t *h, int64_t length) {
+    return row_of(matrix, shard, h->group * length) + h->first_col;
+}
+
+/* --- forward --------------------------------------------------------------------------------- */
+
+static void set_keep(head_t *h, const op_call_t *call, int shard, int64_t group) {
+    const uint8_t *valid = call->mask.data;
+    if (valid != NULL) {
+        valid += shard * call->mask.shard_stride + group * h->keys;
+    }
+    h->first_valid = h->keys;
+    for (int64_t j = h->padded - 1; j >= 0; j--) {
+        bool use = j < h->keys && (valid == NULL || valid[j] != 0);
+        h->keep[j] = -(int32_t)use;
+        h->first_valid = use ? j : h->first_valid;
+    }
+}
+
+/* Of row i: the keys that it sees are those before this one. */
+static int64_t seen_by(const head_t *h, int64_t i) { return h->causal ? i + 1 : h->keys; }
+
+/* Scales the scores of row i, -inf where a key does not count; the largest, or 0 if none counts. */
+static float mask_scores(const head_t *h, int64_t i) {
+    float *x = h->score + i * h->padded;
+    int64_t seen = seen_by(h, i);
+    vec_t top = fill(-INFINITY);
+    for (int64_t j = 0; j < h->padded; j += WIDTH) {
+        ivec_t keep = (ivec_t)load((const float *)(const void *)(h->keep + j));
+        keep &= lane_numbers() < (int32_t)(seen - j);
+        vec_t score = where(keep, load(x + j) * fill(h->scale), fill(-INFINITY));
+        store(x + j, score);
+        top = larger(score, top);
+    }
+    return seen > h->first_valid ? largest_lane(top) : 0.0F;
+}
+
+static float exp_scores(const head_t *h, int64_t i, float largest) {
+    float *x = h->score + i * h->padded;
+    vec_t total = fill(0.0F);
+    for (int64_t j = 0; j < h->padded; j += WIDTH) {
+        vec_t power = vector_exp(load(x + j) - fill(largest));
+        store(x + j, power);
+        total += power;
+    }
+    return seen_by(h, i) > h->first_valid ? 1.0F / lanes_added(total) : 0.0F;
+}
+
+static void scale_row(const head_t *h, int64_t i, float factor) {
+    float *x = h->score + i * h->padded;
+    for (int64_t j = 0; j < h->padded; j += WIDTH) {
+        vec_t probability = load(x + j) * fill(factor);
+        store(x + j, probability);
+        if (h->keeping) {
+            store_lanes(h->kept + i * h->keys + j, probability, h->keys - j);
+        }
+    }
+}
+
+/* In place: scores to probabilities. A few rows at a time, so that one does not wait for the sums
+ * of another. */
+static void softmax_rows(const head_t *h) {
+    enum { ROWS = 4 };
+    float number[ROWS];
+    for (int64_t first = 0; first < h->queries; first += ROWS) {
+        int count = (int)min_i64(ROWS, h->queries - first);
+        for (int r = 0; r < count; r++) {
+            number[r] = mask_scores(h, first + r);
+        }
+        for (int r = 0; r < count; r++) {
+            number[r] = exp_scores(h, first + r, number[r]);
+        }
+        for (int r = 0; r < count; r++) {
+            scale_row(h, first + r, number[r]);
+        }
+    }
+}
+
+static void head_forward(const head_t *h, const op_call_t *call, int shard) {
+    matrix_t q = call->in[0], k = call->in[1], v = call->in[2], out = call->out;
+    REAL(pack_transposed)
+    (h->keys, h->cols, block(k, shard, h, h->keys), k.row_stride, h->transposed, h->padded);
+    REAL(product)
+    (h->queries, h->padded, h->cols, block(q, shard, h, h->queries), q.row_stride, 1, h->transposed,
+     h->padded, h->score, h->padded);
+    softmax_rows(h);
+    REAL(product)
+    (h->queries, h->cols, h->keys, h->score, h->padded, 1, block(v, shard, h, h->keys),
+     v.row_stride, block(out, shard, h, h->queries), out.row_stride);
+}
+
+static int64_t group_count(const op_plan_t *plan, const op_call_t *call) {
+    return (call->shard_end - call->shard_begin) * plan->description.attributes.groups;
+}
+
+/* Multiplications of one product. */
+static int64_t work_of(const op_plan_t *plan, const op_call_t *call) {
+    const op_attributes_t *a = &plan->description.attributes;
+    return group_count(plan, call) * a->query_len * a->key_len * plan->description.out.cols;
+}
+
+static void groups_forward(const op_plan_t *plan, const op_call_t *call, int64_t begin, int64_t end,
+                           int part) {
+    const op_attributes_t *a = &plan->description.attributes;
+    head_t h = head_of(plan, call, part);
+    for (int64_t i = begin; i < end; i++) {
+        int shard = call->shard_begin + (int)(i / a->groups);
+        set_keep(&h, call, shard, i % a->groups);
+        for (int64_t head = 0; head < a->heads; head++) {
+            set_head(&h, plan, call, shard, i % a->groups, head);
+            head_forward(&h, call, shard);
+        }
+    }
+}
+
+void REAL(attention_forward)(const op_plan_t *plan, const op_call_t *call) {
+    parts_run(groups_forward, plan, call, group_count(plan, call), 2 * work_of(plan, call));
+}
+
+/* --- backward -------------------------------------------------------------------------------- */
+
+/* Of the scaled scores: P * (dP - sum(dP * P)) / sqrt(cols), dP = dO V'. */
+static void score_gradient(const head_t *h, const op_call_t *call, int shard) {
+    matrix_t v = call->in[2], d_out = call->d_out;
+    REAL(pack_transposed)
+    (h->keys, h->cols, block(v, shard, h, h->keys), v.row_stride, h->transposed, h->padded);
+    REAL(product)
+    (h->queries, h->padded, h->cols, block(d_out, shard, h, h->queries), d_out.row_stride, 1,
+     h->transposed, h->padded, h->score, h->padded);
+    for (int64_t i = 0; i < h->queries; i++) {
+        float *d_row = h->score + i * h->padded;
+        const float *row = h->kept + i * h->keys;
+        vec_t total = fill(0.0F);
+        for (int64_t j = 0; j < h->keys; j += WIDTH) {
+            total = fused(load(d_row + j), load_lanes(row + j, h->keys - j), total);
+        }
+        vec_t mean = fill(lanes_added(total)), scale = fill(h->scale);
+        for (int64_t j = 0; j < h->keys; j += WIDTH) {
+            vec_t p = load_lanes(row + j, h->keys - j);
+            store(d_row + j, p * (load(d_row + j) - mean) * scale);
+        }
+    }
+}
+
+static void head_backward(const head_t *h, const op_call_t *call, int shard) {
+    matrix_t q = call->in[0], k = call->in[1], d_out = call->d_out;
+    matrix_t dq = call->d_in[0], dk = call->d_in[1], dv = call->d_in[2];
+    if (dv.data != NULL) {
+        REAL(product)
+        (h->keys, h->cols, h->queries, h->kept, 1, h->keys, block(d_out, shard, h, h->queries),
+         d_out.row_stride, block(dv, shard, h, h->keys), dv.row_stride);
+    }
+    if (dq.data == NULL && dk.data == NULL) {
+        return;
+    }
+    score_gradient(h, call, shard);
+    if (dq.data != NULL) {
+        REAL(product)
+        (h->queries, h->cols, h->keys, h->score, h->padded, 1, block(k, shard, h, h->keys),
+         k.row_stride, block(dq, shard, h, h->queries), dq.row_stride);
+    }
+    if (dk.data != NULL) {
+        REAL(product)
+        (h->keys, h->cols, h->queries, h->score, 1, h->padded, block(q, shard, h, h->queries),
+         q.row_stride, block(dk, shard, h, h->keys), dk.row_stride);
+    }
+}
+
+static void groups_backward(const op_plan_t *plan, const op_call_t *call, int64_t begin,
+                            int64_t end, int part) {
+    const op_attributes_t *a = &plan->description.attributes;
+    head_t h = head_of(plan, call, part);
+    for (int64_t i = begin; i < end; i++) {
+        int shard = call->shard_begin + (int)(i / a->groups);
+        for (int64_t head = 0; head < a->heads; head++) {
+            set_head(&h, plan, call, shard, i % a->groups, head);
+            head_backward(&h, call, shard);
+        }
+    }
+}
+
+void REAL(attention_backward_data)(const op_plan_t *plan, const op_call_t *call) {
+    parts_run(groups_backward, plan, call, group_count(plan, call), 4 * work_of(plan, call));
+}

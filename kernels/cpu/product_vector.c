@@ -1,0 +1,169 @@
+#include "kernels/cpu/product_vector.h"
+
+#include "kernels/cpu/vector.h"
+
+typedef struct factors {
+    int64_t k;
+    const float *a;
+    int64_t a_row, a_col;
+    const float *b;
+    int64_t b_row;
+    float *c;
+    int64_t c_row;
+} factors_t;
+
+/* A tile of c stays in registers while k runs: loops over it must be unrolled before gcc decides
+ * where it lives. last: lanes of the last vector of a row. */
+#define EACH_ROW    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++)
+#define EACH_VECTOR _Pragma("GCC unroll 2") for (int v = 0; v < vectors; v++)
+
+INLINE void tile(const factors_t *f, const int rows, const int vectors, int64_t last) {
+    vec_t total[TILE_ROWS_MAX][2], right[2];
+    const float *a = f->a, *b = f->b;
+    float *c = f->c;
+    int64_t a_row = f->a_row, a_col = f->a_col, b_row = f->b_row, c_row = f->c_row;
+    EACH_ROW {
+        EACH_VECTOR { total[r][v] = fill(0.0F); }
+    }
+    for (int64_t p = f->k; p > 0; p--) {
+        EACH_VECTOR { right[v] = load_lanes(b + v * WIDTH, v < vectors - 1 ? WIDTH : last); }
+        EACH_ROW {
+            vec_t left = fill(a[r * a_row]);
+            EACH_VECTOR { total[r][v] = fused(left, right[v], total[r][v]); }
+        }
+        a += a_col;
+        b += b_row;
+    }
+    EACH_ROW {
+        EACH_VECTOR {
+            store_lanes(c + r * c_row + v * WIDTH, total[r][v], v < vectors - 1 ? WIDTH : last);
+        }
+    }
+}
+
+/* The counts as constants, so that the compiler unrolls. */
+INLINE void tile_of(const factors_t *f, const int rows, int vectors, int64_t last) {
+    if (vectors == 2 && last == WIDTH) {
+        tile(f, rows, 2, WIDTH);
+    } else if (vectors == 2) {
+        tile(f, rows, 2, last);
+    } else if (last == WIDTH) {
+        tile(f, rows, 1, WIDTH);
+    } else {
+        tile(f, rows, 1, last);
+    }
+}
+
+static void rows_of_tile(const factors_t *f, int64_t rows, int vectors, int64_t last) {
+    switch (rows) {
+    case 1:
+        tile_of(f, 1, vectors, last);
+        break;
+    case 2:
+        tile_of(f, 2, vectors, last);
+        break;
+    case 3:
+        tile_of(f, 3, vectors, last);
+        break;
+    case 4:
+        tile_of(f, 4, vectors, last);
+        break;
+    case 5:
+        tile_of(f, 5, vectors, last);
+        break;
+#if defined(__AVX512F__)
+    case 6:
+        tile_of(f, 6, vectors, last);
+        break;
+    case 7:
+        tile_of(f, 7, vectors, last);
+        break;
+#endif
+    default:
+        tile_of(f, TILE_ROWS_MAX, vectors, last);
+        break;
+    }
+}
+
+void REAL(product)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_col,
+                   const float *b, int64_t b_row, float *c, int64_t c_row) {
+    for (int64_t j = 0; j < n; j += 2 * WIDTH) {
+        int64_t width = min_i64(2 * WIDTH, n - j);
+        int vectors = width > WIDTH ? 2 : 1;
+        for (int64_t i = 0; i < m; i += TILE_ROWS_MAX) {
+            factors_t f = {k, a + i * a_row, a_row, a_col, b + j, b_row, c + i * c_row + j, c_row};
+            rows_of_tile(&f, min_i64(TILE_ROWS_MAX, m - i), vectors, width - (vectors - 1) * WIDTH);
+        }
+    }
+}
+
+/* Of two vectors and every other block of `size` lanes: those blocks change places. */
+#define EXCHANGE(size, x, y)                                                                       \
+    do {                                                                                           \
+        const ivec_t low_ = BLOCKS(size, 0), high_ = BLOCKS(size, size);                           \
+        vec_t x_ = (x), y_ = (y);                                                                  \
+        (x) = __builtin_shuffle(x_, y_, low_);                                                     \
+        (y) = __builtin_shuffle(x_, y_, high_);                                                    \
+    } while (0)
+
+/* Lane l takes lane l of x where l / size is even (from: l + size), else lane l - size of y. */
+#define LANE(l, size, from) ((l) & (size) ? WIDTH + (l) - (size) + (from) : (l) + (from))
+#define LANES4(l, size, from)                                                                      \
+    LANE(l, size, from), LANE((l) + 1, size, from), LANE((l) + 2, size, from),                     \
+        LANE((l) + 3, size, from)
+#define LANES8(l, size, from) LANES4(l, size, from), LANES4((l) + 4, size, from)
+#if defined(__AVX512F__)
+#define BLOCKS(size, from)                                                                         \
+    { LANES8(0, size, from), LANES8(8, size, from) }
+#else
+#define BLOCKS(size, from)                                                                         \
+    { LANES8(0, size, from) }
+#endif
+
+INLINE void transpose_square(vec_t x[WIDTH]) {
+#define EACH_LANE _Pragma("GCC unroll 16") for (int i = 0; i < WIDTH; i++)
+#define STAGE(size)                                                                                \
+    EACH_LANE {                                                                                    \
+        if ((i & (size)) == 0) {                                                                   \
+            EXCHANGE(size, x[i], x[i + (size)]);                                                   \
+        }                                                                                          \
+    }
+    STAGE(1)
+    STAGE(2)
+    STAGE(4)
+#if defined(__AVX512F__)
+    STAGE(8)
+#endif
+#undef STAGE
+}
+
+INLINE void transpose_block(const float *from, int64_t from_row, int64_t high, int64_t wide,
+                            float *to, int64_t to_row) {
+    vec_t square[WIDTH];
+    EACH_LANE {
+        square[i] = fill(0.0F);
+        if (i < high) {
+            square[i] = load_lanes(from + i * from_row, wide);
+        }
+    }
+    transpose_square(square);
+    EACH_LANE {
+        if (i < wide) {
+            store(to + i * to_row, square[i]);
+        }
+    }
+}
+
+void REAL(pack_transposed)(int64_t rows, int64_t cols, const float *from, int64_t from_row,
+                           float *to, int64_t to_row) {
+    for (int64_t r = 0; r < rows; r += WIDTH) {
+        const float *block = from + r * from_row;
+        int64_t high = min_i64(WIDTH, rows - r), c = 0;
+        for (; c + WIDTH <= cols; c += WIDTH) {
+            transpose_block(block + c, from_row, high, WIDTH, to + c * to_row + r, to_row);
+        }
+        if (c < cols) {
+            transpose_block(block + c, from_row, high, cols - c, to + c * to_row + r, to_row);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+/* Terms side by side: a vector of each is read before that of the result is written, since the
+ * result may be any of the terms. The same bits as the reference. */
+#include "kernels/cpu/vector.h"
+
+status_t REAL(sum_plan)(const op_description_t *description, op_plan_t **plan_out,
+                        op_needs_t *needs_out) {
+    REQUIRE(description->input_count >= 1 && description->input_count <= OP_INPUTS_MAX);
+    *needs_out = (op_needs_t){0};
+    *plan_out = REAL(plan_open)(description);
+    return STATUS_OK;
+}
+
+static void sum_run(const float *const *term, int count, float *out, int64_t cols) {
+    for (int64_t c = 0; c < cols; c += WIDTH) {
+        vec_t total = load_lanes(term[0] + c, cols - c);
+        for (int i = 1; i < count; i++) {
+            total += load_lanes(term[i] + c, cols - c);
+        }
+        store_lanes(out + c, total, cols - c);
+    }
+}
+
+/* Rows without gaps between them are one long row. */
+static bool without_gaps(const op_call_t *call, int count, int64_t cols) {
+    bool whole = call->out.row_stride == cols;
+    for (int i = 0; i < count; i++) {
+        whole = whole && call->in[i].row_stride == cols;
+    }
+    return whole;
+}
+
+void REAL(sum_forward)(const op_plan_t *plan, const op_call_t *call) {
+    const op_description_t *d = &plan->description;
+    bool whole = without_gaps(call, d->input_count, d->out.cols);
+    int64_t rows = whole ? 1 : d->out.rows, cols = whole ? d->out.rows * d->out.cols : d->out.cols;
+    for (int s = call->shard_begin; s < call->shard_end; s++) {
+        for (int64_t r = 0; r < rows; r++) {
+            const float *term[OP_INPUTS_MAX];
+            for (int i = 0; i < d->input_count; i++) {
+                term[i] = row_of(call->in[i], s, r);
+            }
+            sum_run(term, d->input_count, row_of(call->out, s, r), cols);
+        }
+    }
+}
+
+void REAL(sum_backward_data)(const op_plan_t *plan, const op_call_t *call) {
+    const op_description_t *d = &plan->description;
+    for (int i = 0; i < d->input_count; i++) {
+        for (int s = call->shard_begin; s < call->shard_end && call->d_in[i].data != NULL; s++) {
+            for (int64_t r = 0; r < d->out.rows; r++) {
+                copy_row(row_of(call->d_in[i], s, r), row_of(call->d_out, s, r), d->out.cols);
+            }
+        }
+    }
+}
