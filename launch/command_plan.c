@@ -54,6 +54,11 @@ static void print_plan(const json_t *plan) {
            number(plan, "parameters"));
     printf("one sample      %.1f MMAC forward, window %.0f\n", number(plan, "macs") * 1e-6,
            number(plan, "window"));
+    printf("evaluation      %.1f MMAC of one sample%s\n",
+           number(json_object_get(plan, "evaluation"), "macs") * 1e-6,
+           json_is_true(json_object_get(json_object_get(plan, "evaluation"), "folded"))
+               ? ", attention folded"
+               : "");
     printf("one step        batch %.0f, %.3f GFLOP forward and backward\n", number(plan, "batch"),
            work * 1e-9);
     printf("memory          %.1f MiB activations and gradients, %.1f MiB optimiser, %.1f MiB in "
