@@ -16,6 +16,11 @@ struct predictor {
     executor_t *executor;
 };
 
+int64_t predictor_samples(int64_t window) {
+    enum { ROWS_MIN = 16 }; /* fewer leave registers of a product empty */
+    return div_up(ROWS_MIN, window);
+}
+
 static status_t build(const config_t *config, const int64_t *dims, graph_t **graph_out) {
     return config->evaluation.fold_attention ? model_build_prediction(config, dims, graph_out)
                                              : model_build(config, dims, graph_out);

@@ -1,11 +1,11 @@
 /* predictor.h - a trained model made ready to predict: the forward half of its graph alone, with
  * attention folded where layers.h says so (and evaluation.fold_attention does not forbid it).
  *
- *   predictor_open(config, dims, kernels, device, samples, shards, &p)   once; 1, 1: one sequence
- *   predictor_load(p, graph, offsets, weights)                           once for each model
+ *   predictor_open(config, dims, kernels, device, 1, 1, &p)      once: one sequence at a time
+ *   predictor_load(p, graph, offsets, weights)                   once for each model
  *   executor_input / executor_mask of predictor_executor(p)              written by the caller
- *   predictor_run(p)                                                     allocates nothing
- *   executor_output of it                                                what was predicted
+ *   predictor_run(p)                                             allocates nothing
+ *   executor_output of it                                        what was predicted
  */
 #ifndef JMT_PREDICTOR_H
 #define JMT_PREDICTOR_H
@@ -14,6 +14,10 @@
 #include "trainer/executor.h"
 
 typedef struct predictor predictor_t;
+
+/* Samples that are computed together: one, or as many short ones as have 16 rows. What a sample is
+ * predicted to be depends on nothing else, so this is a function of the window alone. */
+int64_t predictor_samples(int64_t window);
 
 /* For `shards` times samples_per_shard samples at once. dims: as for model_build. */
 status_t predictor_open(const config_t *config, const int64_t *dims, const kernels_t *kernels,
