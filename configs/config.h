@@ -87,6 +87,9 @@ typedef struct config {
         bool ccc_unbiased;
     } loss;
     struct {
+        bool fold_attention;
+    } evaluation;
+    struct {
         double timeout_s;
     } comm;
     struct {

@@ -148,6 +148,9 @@ static const config_field_t main_rows[] = {
              "step and cosine only: never below"),
     BOOL_ROW("loss.ccc_unbiased", loss.ccc_unbiased, "false",
              "variances of the CCC loss over n - 1 instead of n"),
+    BOOL_ROW("evaluation.fold_attention", evaluation.fold_attention, "true",
+             "evaluate and cv multiply weights of one-headed attention once, beforehand: half the"
+             " work, the same to rounding"),
     REAL_ROW("comm.timeout_s", comm.timeout_s, "300", 0.1, 1e6, "s",
              "how long a rank waits for the others"),
     INT_ROW("checkpoint.every_steps", checkpoint.every_steps, "100", 0, 1000000000, "steps",

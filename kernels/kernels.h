@@ -228,6 +228,19 @@ typedef struct optimizer_call {
     int64_t count;
 } optimizer_call_t;
 
+/* c[m,n] = a[m,k] b[k,n] (+ plus[m,n]), each element summed in double over k in order and rounded
+ * once: the same bits from every table of a type. a has any strides; rows of b, and c and plus as a
+ * whole, are contiguous. c overlaps nothing. */
+typedef struct multiply_call {
+    int64_t m, n, k;
+    const void *a;
+    int64_t a_row, a_col;
+    const void *b;
+    int64_t b_row;
+    const void *plus; /* NULL: none */
+    void *c;
+} multiply_call_t;
+
 typedef struct kernels {
     const char *backend; /* "ref" | "cpu" | "cuda" */
     dtype_t dtype;
@@ -236,6 +249,7 @@ typedef struct kernels {
     void (*loss_sums)(const loss_call_t *call, double sums_out[LOSS_SUMS]);
     void (*loss_gradient)(const loss_call_t *call, const double global_sums[LOSS_SUMS]);
     void (*optimizer_update)(const optimizer_call_t *call);
+    void (*multiply)(const multiply_call_t *call); /* for what is done once: weights of weights */
     void (*add)(void *out, const void *a, const void *b, int64_t count); /* out may be a or b */
     double (*sum_squares)(const void *x, int64_t count); /* fixed order, in double */
     bool (*all_finite)(const void *x, int64_t count);
@@ -245,6 +259,9 @@ typedef struct kernels {
 /* out[r] = any of in[i][r]; all of in[i][r]. */
 void mask_any(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end);
 void mask_all(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end);
+/* out[r]: some key that row r may see is valid: keys of r's group; causal: up to r. */
+void mask_seen(mask_t out, mask_t keys, int64_t groups, bool causal, int shard_begin,
+               int shard_end);
 /* Token k of row r is valid if query[k][r] is valid and any key[k] of r's group is (causal: any up
  * to r). out: rows*tokens per shard; rows = groups * length. */
 void mask_tokens(mask_t out, const mask_t *query, const mask_t *key, int tokens, int64_t groups,

@@ -26,6 +26,24 @@ void mask_all(mask_t out, const mask_t *in, int count, int shard_begin, int shar
     combine(out, in, count, false, shard_begin, shard_end);
 }
 
+void mask_seen(mask_t out, mask_t keys, int64_t groups, bool causal, int shard_begin,
+               int shard_end) {
+    int64_t rows = out.count / groups, key_len = keys.data == NULL ? 1 : keys.count / groups;
+    for (int s = shard_begin; s < shard_end; s++) {
+        for (int64_t g = 0; g < groups; g++) {
+            bool any = false;
+            int64_t looked = 0;
+            for (int64_t i = 0; i < rows; i++) {
+                int64_t last = causal && i < key_len ? i + 1 : key_len;
+                for (; looked < last && !any; looked++) {
+                    any = valid(&keys, s, g * key_len + looked);
+                }
+                out.data[s * out.shard_stride + g * rows + i] = any;
+            }
+        }
+    }
+}
+
 void mask_tokens(mask_t out, const mask_t *query, const mask_t *key, int tokens, int64_t groups,
                  bool causal, int shard_begin, int shard_end) {
     int64_t length = out.count / tokens / groups;

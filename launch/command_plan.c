@@ -166,6 +166,10 @@ static void print_plan(const json_t *plan, bool full) {
               number(plan, "parameters"));
     page_fact(&page, FACT_INDENT, "one sample",
               "%.0f steps of time, %s multiply-adds (MAC) forward", number(plan, "window"), macs);
+    const json_t *evaluation = json_object_get(plan, "evaluation");
+    amount_text(number(evaluation, "macs"), macs);
+    page_fact(&page, FACT_INDENT, "evaluation", "%s multiply-adds of one sample%s", macs,
+              json_is_true(json_object_get(evaluation, "folded")) ? ", attention folded" : "");
     page_fact(&page, FACT_INDENT, "one training step", "batch of %.0f, %s forward and backward",
               number(plan, "batch"), flop);
     print_memory(&page, plan);

@@ -11,6 +11,7 @@ static const option_t options[] = {
     {"--out", "FILE", "safetensors to write: output/T, loss, grad/P, grad/input/M"},
     {"--precision", "f32|f64", "default f32"},
     {"--backend", "ref|cpu|cuda", "default ref for f64, cpu for f32"},
+    {"--predict", NULL, "as jmt evaluate computes: no backward, output/T alone"},
     OPTION_END,
 };
 
@@ -26,10 +27,13 @@ static status_t precision_of(const arguments_t *arguments, dtype_t *dtype_out) {
 static status_t run_files(config_t *config, const kernels_t *kernels,
                           const arguments_t *arguments) {
     tensor_set_t weights = {0}, batch = {0}, result = {0};
+    bool predict = arguments_has(arguments, "--predict");
+    status_t (*port)(config_t *, const kernels_t *, const tensor_set_t *, const tensor_set_t *,
+                     tensor_set_t *) = predict ? step_port_predict : step_port;
     status_t status = STATUS_OK;
     TRY_GOTO(status, safetensors_read(arguments_value(arguments, "--weights"), &weights), done);
     TRY_GOTO(status, safetensors_read(arguments_value(arguments, "--batch"), &batch), done);
-    TRY_GOTO(status, step_port(config, kernels, &weights, &batch, &result), done);
+    TRY_GOTO(status, port(config, kernels, &weights, &batch, &result), done);
     status = safetensors_write(arguments_value(arguments, "--out"), &result);
 done:
     tensor_set_free(&weights);
@@ -70,7 +74,7 @@ const command_t command_step = {
     .name = "step",
     .group = GROUP_CHECK,
     .synopsis = "CONFIG --weights FILE --batch FILE --out FILE [--precision f32|f64] [--backend "
-                "ref|cpu|cuda] [--set KEY=VALUE]...",
+                "ref|cpu|cuda] [--predict] [--set KEY=VALUE]...",
     .summary = "one forward and backward pass on given numbers",
     .help = "The port for checks from outside. Opens no data; dropout is off; one virtual shard; B "
             "and L come from the batch.",

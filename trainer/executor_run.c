@@ -16,6 +16,9 @@ static void run_masks(executor_t *executor) {
             mask_any(executor->masks[m], a, node->count, 0, shards);
         } else if (node->kind == MASK_ALL) {
             mask_all(executor->masks[m], a, node->count, 0, shards);
+        } else if (node->kind == MASK_SEEN) {
+            mask_seen(executor->masks[m], a[0], node->groups * executor->config.samples_per_shard,
+                      node->causal, 0, shards);
         } else if (node->kind == MASK_TOKENS) {
             mask_tokens(executor->masks[m], a, b, node->count, executor->config.samples_per_shard,
                         node->causal, 0, shards);

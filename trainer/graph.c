@@ -14,6 +14,15 @@ graph_t *graph_open(int64_t length) {
     return graph;
 }
 
+static void fold_free(fold_t *fold) {
+    if (fold != NULL) {
+        free((char *)fold->left);
+        free((char *)fold->right);
+        free((char *)fold->plus);
+        free(fold);
+    }
+}
+
 void graph_close(graph_t *graph) {
     if (graph == NULL) {
         return;
@@ -23,6 +32,7 @@ void graph_close(graph_t *graph) {
     }
     for (int i = 0; i < graph->parameter_count; i++) {
         free(graph->parameters[i].name);
+        fold_free(graph->parameters[i].fold);
     }
     for (int i = 0; i < graph->input_count; i++) {
         free(graph->inputs[i].name);
@@ -64,6 +74,9 @@ static bool expect(graph_t *graph, const char *node, bool condition, const char 
 
 int64_t graph_length(const graph_t *graph) { return graph->length; }
 
+void graph_predict(graph_t *graph) { graph->predicts = true; }
+bool graph_predicts(const graph_t *graph) { return graph->predicts; }
+
 /* --- parameters ------------------------------------------------------------------------------ */
 
 parameter_t graph_parameter(graph_t *graph, const char *name, int64_t rows, int64_t columns,
@@ -81,6 +94,19 @@ parameter_t graph_parameter(graph_t *graph, const char *name, int64_t rows, int6
         .init = init,
     };
     return graph->parameter_count++;
+}
+
+parameter_t graph_parameter_folded(graph_t *graph, const char *name, int64_t rows, int64_t columns,
+                                   const fold_t *fold) {
+    REQUIRE(graph->predicts);
+    parameter_t parameter = graph_parameter(graph, name, rows, columns, (init_t){0});
+    fold_t *own = alloc_zero(1, sizeof *own);
+    *own = *fold;
+    own->left = text_copy(fold->left);
+    own->right = text_copy(fold->right);
+    own->plus = fold->plus != NULL ? text_copy(fold->plus) : NULL;
+    graph->parameters[parameter].fold = own;
+    return parameter;
 }
 
 void graph_parameter_taps(graph_t *graph, parameter_t parameter, int64_t taps) {
@@ -242,6 +268,9 @@ value_t graph_mask_rows(graph_t *graph, const char *name, value_t x, row_mask_t 
 }
 
 value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probability) {
+    if (graph->predicts) {
+        return x;
+    }
     value_t out = unary(graph, OP_dropout, name, x, NO_MASK);
     node_t *node = &graph->nodes[graph->values[out].producer];
     node->attributes.probability = probability;
@@ -252,7 +281,9 @@ value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probab
 value_t graph_dropout_channels(graph_t *graph, const char *name, value_t x, double probability) {
     expect(graph, name, info(graph, x)->rows == graph->length, "rows are not steps");
     value_t out = graph_dropout(graph, name, x, probability);
-    graph->nodes[graph->values[out].producer].attributes.period = graph->length;
+    if (out != x) {
+        graph->nodes[graph->values[out].producer].attributes.period = graph->length;
+    }
     return out;
 }
 
@@ -379,6 +410,7 @@ value_t graph_select_token(graph_t *graph, const char *name, value_t tokens, int
 }
 
 int64_t graph_columns_of(const graph_t *graph, value_t x) { return info(graph, x)->columns; }
+int64_t graph_rows_of(const graph_t *graph, value_t x) { return info(graph, x)->rows; }
 
 value_t graph_columns(graph_t *graph, value_t x, int64_t begin, int64_t count) {
     REQUIRE(begin >= 0 && begin + count <= info(graph, x)->columns);
@@ -406,6 +438,17 @@ row_mask_t graph_mask_any(graph_t *graph, const row_mask_t *masks, int count) {
 
 row_mask_t graph_mask_all(graph_t *graph, const row_mask_t *masks, int count) {
     return combined_mask(graph, MASK_ALL, masks, count);
+}
+
+row_mask_t graph_mask_seen(graph_t *graph, row_mask_t keys, int64_t rows, int64_t groups,
+                           bool causal) {
+    REQUIRE(rows % groups == 0 && graph->masks[keys].rows % groups == 0);
+    return new_mask(graph, (mask_node_t){.kind = MASK_SEEN,
+                                         .count = 1,
+                                         .a = {keys},
+                                         .groups = groups,
+                                         .causal = causal,
+                                         .rows = rows});
 }
 
 row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const row_mask_t *keys,
@@ -441,7 +484,8 @@ parameter_info_t graph_parameter_info(const graph_t *graph, parameter_t paramete
                                       : p->columns > 0 ? 2
                                                        : 1,
                               .dims = {p->rows, p->columns, p->taps},
-                              .init = p->init};
+                              .init = p->init,
+                              .fold = p->fold};
     if (p->taps > 0) {
         shape.dims[1] = parameter_width(graph, parameter) / p->taps;
     }

@@ -23,6 +23,10 @@ graph_t *graph_open(int64_t length); /* time steps per sample */
 void graph_close(graph_t *graph);    /* NULL allowed */
 status_t graph_check(const graph_t *graph) MUST_CHECK;
 int64_t graph_length(const graph_t *graph);
+/* What is built from here on is for prediction alone (predictor.h): dropout is left out, and layers
+ * may compute the same from folded weights. */
+void graph_predict(graph_t *graph);
+bool graph_predicts(const graph_t *graph);
 
 /* --- parameters ------------------------------------------------------------------------------ */
 
@@ -39,6 +43,16 @@ parameter_t graph_parameter(graph_t *graph, const char *name, int64_t rows, int6
                             init_t init);
 /* The shape outside is a convolution's: [rows, columns / taps, taps]. */
 void graph_parameter_taps(graph_t *graph, parameter_t parameter, int64_t taps);
+
+/* A parameter of a graph for prediction, computed from parameters of the trained model: left right
+ * (+ plus), of runs of their rows; `inner` is what is summed over. transposed: left' right. */
+typedef struct fold {
+    const char *left, *right, *plus; /* names; plus NULL: none */
+    int64_t left_begin, right_begin, inner;
+    bool transposed;
+} fold_t;
+parameter_t graph_parameter_folded(graph_t *graph, const char *name, int64_t rows, int64_t columns,
+                                   const fold_t *fold);
 
 /* Rows [begin, begin + count) of a parameter; count 0: all rows. */
 typedef struct weight {
@@ -101,12 +115,16 @@ value_t graph_tokens(graph_t *graph, const char *name, const value_t *parts, int
 value_t graph_select_token(graph_t *graph, const char *name, value_t tokens, int count,
                            row_mask_t mask, token_rule_t rule);
 int64_t graph_columns_of(const graph_t *graph, value_t x);
+int64_t graph_rows_of(const graph_t *graph, value_t x); /* per sample */
 /* A view of columns; no copy. The views of one value must not overlap and together cover it; there
  * are none of a view. */
 value_t graph_columns(graph_t *graph, value_t x, int64_t begin, int64_t count);
 
 row_mask_t graph_mask_any(graph_t *graph, const row_mask_t *masks, int count);
 row_mask_t graph_mask_all(graph_t *graph, const row_mask_t *masks, int count);
+/* Of `rows` rows in groups: some key of the row's group is valid; causal: one up to that row. */
+row_mask_t graph_mask_seen(graph_t *graph, row_mask_t keys, int64_t rows, int64_t groups,
+                           bool causal);
 /* Validity of tokens (query k <- key k), jmt.md 5: the query's row and any key of the sample;
  * causal: any key up to that row. */
 row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const row_mask_t *keys,
@@ -124,6 +142,7 @@ typedef struct parameter_info {
     int rank; /* the shape outside: in files, as PyTorch has it */
     int64_t dims[3];
     init_t init;
+    const fold_t *fold; /* NULL: not folded */
 } parameter_info_t;
 
 int graph_parameter_count(const graph_t *graph);

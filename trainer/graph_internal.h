@@ -27,14 +27,15 @@ typedef struct value {
     bool learned;          /* depends on a parameter */
 } value_info_t;
 
-typedef enum { MASK_INPUT, MASK_ANY, MASK_ALL, MASK_TOKENS } mask_kind_t;
+typedef enum { MASK_INPUT, MASK_ANY, MASK_ALL, MASK_TOKENS, MASK_SEEN } mask_kind_t;
 typedef struct mask_node {
     mask_kind_t kind;
     int input;
     int64_t rows; /* per sample */
     row_mask_t a[OP_INPUTS_MAX], b[OP_INPUTS_MAX];
     int count;
-    bool causal; /* MASK_TOKENS */
+    int64_t groups; /* MASK_SEEN: per sample */
+    bool causal;    /* MASK_TOKENS, MASK_SEEN */
 } mask_node_t;
 
 typedef struct named_value {
@@ -48,10 +49,12 @@ typedef struct parameter {
     int64_t rows, columns, count;
     int64_t taps; /* 0: a matrix or a vector */
     init_t init;
+    fold_t *fold; /* owned, with its names; NULL: none */
 } parameter_node_t;
 
 struct graph {
     int64_t length;
+    bool predicts;
     status_t status;
     char *error;
     node_t *nodes;

@@ -50,14 +50,66 @@ value_t linear_apply(graph_t *graph, const char *name, linear_t linear, value_t 
 
 /* --- attention ------------------------------------------------------------------------------- */
 
+/* Folding multiplies matrices of this width twice, in double, whenever weights are loaded: seconds
+ * where they are wider. */
+enum { FOLDED_DIM_MAX = 1024 };
+
+bool attention_folds(const graph_t *graph, const block_spec_t *spec) {
+    return graph_predicts(graph) && spec->heads == 1 && spec->dim <= FOLDED_DIM_MAX;
+}
+
+/* K' Q with its bias K' b_Q: what rows ask. The paper's literal form has Q and K in each other's
+ * place. */
+static linear_t make_asked(graph_t *graph, const char *name, const block_spec_t *spec) {
+    int64_t dim = spec->dim, query = 0, key = dim;
+    name_t weight = name_of("%s.in_proj_weight", name), bias = name_of("%s.in_proj_bias", name);
+    fold_t fold = {.left = weight.text,
+                   .left_begin = spec->literal ? query : key,
+                   .transposed = true,
+                   .right = weight.text,
+                   .right_begin = spec->literal ? key : query,
+                   .inner = dim};
+    linear_t asked;
+    asked.weight =
+        graph_parameter_folded(graph, name_of("%s.asked.weight", name).text, dim, dim, &fold);
+    fold.right = bias.text;
+    asked.bias = graph_parameter_folded(graph, name_of("%s.asked.bias", name).text, dim, 0, &fold);
+    return asked;
+}
+
+/* O V with its bias O b_V + b_O: what rows get for the mean that they weigh. */
+static linear_t make_answer(graph_t *graph, const char *name, const block_spec_t *spec) {
+    int64_t dim = spec->dim, value = 2 * dim;
+    name_t out = name_of("%s.out_proj.weight", name), out_bias = name_of("%s.out_proj.bias", name);
+    name_t weight = name_of("%s.in_proj_weight", name), bias = name_of("%s.in_proj_bias", name);
+    fold_t fold = {.left = out.text, .right = weight.text, .right_begin = value, .inner = dim};
+    linear_t answer;
+    answer.weight =
+        graph_parameter_folded(graph, name_of("%s.answer.weight", name).text, dim, dim, &fold);
+    fold.right = bias.text;
+    fold.plus = out_bias.text;
+    answer.bias =
+        graph_parameter_folded(graph, name_of("%s.answer.bias", name).text, dim, 0, &fold);
+    return answer;
+}
+
 attention_t attention_make(graph_t *graph, const char *name, const block_spec_t *spec) {
     int64_t dim = spec->dim;
-    attention_t a = {
-        .dim = dim, .heads = spec->heads, .causal = spec->causal, .dropout = spec->dropout};
-    double xavier = sqrt(6.0 / (double)(4 * dim));
-    a.in_weight = make(graph, name, "in_proj_weight", 3 * dim, dim, uniform(xavier));
-    a.in_bias = make(graph, name, "in_proj_bias", 3 * dim, 0, constant(0.0));
-    a.out_weight = make(graph, name, "out_proj.weight", dim, dim, uniform(1.0 / sqrt((double)dim)));
+    attention_t a = {.dim = dim,
+                     .heads = spec->heads,
+                     .causal = spec->causal,
+                     .literal = spec->literal,
+                     .folded = attention_folds(graph, spec),
+                     .dropout = spec->dropout};
+    double xavier = sqrt(6.0 / (double)(4 * dim)), bound = 1.0 / sqrt((double)dim);
+    if (a.folded) {
+        a.asked = make_asked(graph, name, spec);
+        a.answer = make_answer(graph, name, spec);
+    } else {
+        a.in_weight = make(graph, name, "in_proj_weight", 3 * dim, dim, uniform(xavier));
+        a.in_bias = make(graph, name, "in_proj_bias", 3 * dim, 0, constant(0.0));
+        a.out_weight = make(graph, name, "out_proj.weight", dim, dim, uniform(bound));
+    }
     a.out_bias = make(graph, name, "out_proj.bias", dim, 0, constant(0.0));
     return a;
 }
@@ -80,13 +132,24 @@ static value_t attend(graph_t *graph, const char *name, attention_t a, value_t q
                       value_t v, row_mask_t keys, int64_t groups) {
     value_t mixed = graph_attention(graph, name_of("%s.attention", name).text, q, k, v, keys,
                                     groups, a.heads, a.causal);
-    linear_t out = {a.out_weight, a.out_bias};
+    linear_t out = a.folded ? a.answer : (linear_t){a.out_weight, a.out_bias};
     value_t y = linear_apply(graph, name_of("%s.out_proj", name).text, out, mixed, ACTIVATION_NONE);
+    if (a.folded) {
+        row_mask_t seen = graph_mask_seen(graph, keys, graph_rows_of(graph, q), groups, a.causal);
+        y = graph_fill_rows(graph, name_of("%s.unseen", name).text, y, seen, a.out_bias);
+    }
     return drop(graph, name, y, a.dropout);
+}
+
+static value_t ask(graph_t *graph, const char *name, attention_t a, value_t x) {
+    return linear_apply(graph, name_of("%s.asked", name).text, a.asked, x, ACTIVATION_NONE);
 }
 
 value_t attention_self(graph_t *graph, const char *name, attention_t a, stream_t x,
                        int64_t groups) {
+    if (a.folded) {
+        return attend(graph, name, a, ask(graph, name, a, x.x), x.x, x.x, x.mask, groups);
+    }
     value_t packed = project(graph, name, "in_proj", a, x.x, 0, 3 * a.dim);
     value_t q = graph_columns(graph, packed, 0, a.dim);
     value_t k = graph_columns(graph, packed, a.dim, a.dim);
@@ -95,23 +158,24 @@ value_t attention_self(graph_t *graph, const char *name, attention_t a, stream_t
 }
 
 value_t attention_query(graph_t *graph, const char *name, attention_t a, value_t x) {
+    if (a.folded) {
+        return a.literal ? x : ask(graph, name, a, x); /* literal: keys ask */
+    }
     return project(graph, name, "query", a, x, 0, a.dim);
 }
 
 value_t attention_cross(graph_t *graph, const char *name, attention_t a, value_t query,
                         stream_t key_value, int64_t groups) {
-    value_t packed = project(graph, name, "key_value", a, key_value.x, a.dim, 2 * a.dim);
-    value_t k = graph_columns(graph, packed, 0, a.dim);
-    value_t v = graph_columns(graph, packed, a.dim, a.dim);
-    return attend(graph, name, a, query, k, v, key_value.mask, groups);
-}
-
-value_t attention_literal(graph_t *graph, const char *name, attention_t a, value_t query,
-                          stream_t key_value) {
-    value_t packed = project(graph, name, "key_value", a, key_value.x, a.dim, 2 * a.dim);
-    value_t k = graph_columns(graph, packed, 0, a.dim);
-    value_t v = graph_columns(graph, packed, a.dim, a.dim);
-    return attend(graph, name, a, k, query, v, key_value.mask, 1);
+    value_t k = key_value.x, v = key_value.x;
+    if (a.folded) {
+        k = a.literal ? ask(graph, name, a, k) : k;
+    } else {
+        value_t packed = project(graph, name, "key_value", a, key_value.x, a.dim, 2 * a.dim);
+        k = graph_columns(graph, packed, 0, a.dim);
+        v = graph_columns(graph, packed, a.dim, a.dim);
+    }
+    return attend(graph, name, a, a.literal ? k : query, a.literal ? query : k, v, key_value.mask,
+                  groups);
 }
 
 /* --- encoder --------------------------------------------------------------------------------- */
@@ -213,9 +277,7 @@ cross_t cross_make(graph_t *graph, const char *name, const block_spec_t *spec, b
 value_t cross_apply(graph_t *graph, const char *name, const cross_t *cross, value_t query,
                     value_t projected, stream_t key_value) {
     const encoder_layer_t *layer = &cross->layer;
-    value_t t = cross->literal
-                    ? attention_literal(graph, name, layer->attention, projected, key_value)
-                    : attention_cross(graph, name, layer->attention, projected, key_value, 1);
+    value_t t = attention_cross(graph, name, layer->attention, projected, key_value, 1);
     if (cross->residual) {
         t = norm_apply(graph, name_of("%s.norm1", name).text, layer->norm1, query, t);
     }

@@ -55,6 +55,7 @@ typedef enum { POSITION_NONE, POSITION_SINUSOIDAL, POSITION_LEARNED } position_t
 typedef struct block_spec {
     int64_t layers, dim, ff, heads;
     bool causal;         /* a row sees no later row */
+    bool literal;        /* cross-attention as the paper prints it (attention_cross) */
     double dropout;      /* of what attention and feed-forward parts hand on */
     position_t position; /* added to what an encoder takes, relative to the window */
 } block_spec_t;
@@ -66,13 +67,23 @@ typedef struct norm {
 
 norm_t norm_make(graph_t *graph, const char *name, int64_t dim);
 
-/* Multi-head attention, packed projections: in_proj_weight [3d, d] rows Q, K, V (jmt.md 1.6.2). */
+/* Multi-head attention, packed projections: in_proj_weight [3d, d] rows Q, K, V (jmt.md 1.6.2).
+ *
+ * Folded (jmt.md 7.3): in a graph for prediction, with one head, keys and values are the vectors
+ * y themselves, and the four projections become two. For
+ *     scores  (Q x + b_Q)' (K y + b_K) = (K'Q x + K'b_Q)' y + the same for all y
+ *     result  O (sum w (V y + b_V)) + b_O = OV (sum w y) + (O b_V + b_O), as the weights sum to 1
+ * only where no key is seen there are no weights: the result is b_O. */
 typedef struct attention {
     int64_t dim, heads;
-    bool causal;
+    bool causal, literal, folded;
     double dropout;
-    parameter_t in_weight, in_bias, out_weight, out_bias;
+    parameter_t in_weight, in_bias, out_weight; /* not folded */
+    linear_t asked, answer;                     /* folded: K' Q, and O V */
+    parameter_t out_bias;
 } attention_t;
+/* Whether it is folded: that is for the graph, the number of heads and the width to say. */
+bool attention_folds(const graph_t *graph, const block_spec_t *spec);
 attention_t attention_make(graph_t *graph, const char *name, const block_spec_t *spec);
 /* Self-attention of `groups` independent sequences per sample. */
 value_t attention_self(graph_t *graph, const char *name, attention_t attention, stream_t x,
@@ -80,12 +91,10 @@ value_t attention_self(graph_t *graph, const char *name, attention_t attention, 
 /* The query projection of x: made once, used by every branch with this query stream. */
 value_t attention_query(graph_t *graph, const char *name, attention_t attention, value_t x);
 /* Queries already projected against keys and values of another stream, out-projection included.
- * literal: softmax(K Q') V as the paper writes it: rows belong to keys and weigh over queries
+ * spec.literal: softmax(K Q') V as the paper writes it: rows belong to keys and weigh over queries
  * (jmt.md 1.6.3); the mask is then that of steps where both streams are valid. */
 value_t attention_cross(graph_t *graph, const char *name, attention_t attention, value_t query,
                         stream_t key_value, int64_t groups);
-value_t attention_literal(graph_t *graph, const char *name, attention_t attention, value_t query,
-                          stream_t key_value);
 
 /* Post-norm transformer encoder: y = LN(x + MHA(x, x)); z = LN(y + W2 relu(W1 y + b1) + b2). */
 typedef struct encoder_layer {
@@ -111,7 +120,7 @@ parameter_t table_make(graph_t *graph, const char *name, int64_t rows, int64_t d
  * t = MHA(q, k); residual: t = LN(q + t); feed_forward: t = LN(t + W2 relu(W1 t + b1) + b2). */
 typedef struct cross {
     encoder_layer_t layer; /* only the parts that are there */
-    bool residual, feed_forward, literal;
+    bool residual, feed_forward;
 } cross_t;
 cross_t cross_make(graph_t *graph, const char *name, const block_spec_t *spec, bool residual,
                    bool feed_forward);

@@ -60,8 +60,8 @@ static int first_of(const jmt_t *jmt, int b) {
 }
 
 /* Shared sets in the order of their streams, separate ones in the order of the branches. */
-static void make_cross(graph_t *graph, const config_t *config, const block_spec_t *spec,
-                       jmt_t *jmt) {
+static void make_cross(graph_t *graph, const config_t *config, block_spec_t spec, jmt_t *jmt) {
+    spec.literal = jmt->literal;
     for (int s = 0; s < (jmt->separate ? 1 : jmt->streams); s++) {
         for (int b = 0; b < jmt->branches; b++) {
             int first = first_of(jmt, b);
@@ -70,9 +70,8 @@ static void make_cross(graph_t *graph, const config_t *config, const block_spec_
             }
             jmt->cross[b] = first < b
                                 ? jmt->cross[first]
-                                : cross_make(graph, cross_name(jmt, b).text, spec,
+                                : cross_make(graph, cross_name(jmt, b).text, &spec,
                                              config->model.cross_residual, config->model.cross_ffn);
-            jmt->cross[b].literal = jmt->literal;
         }
     }
 }
@@ -112,7 +111,7 @@ static jmt_t make_parameters(graph_t *graph, const config_t *config, const model
             jmt.encoder[s] = encoder_make(graph, jmt.name[s], &spec);
         }
     }
-    make_cross(graph, config, &spec, &jmt);
+    make_cross(graph, config, spec, &jmt);
     return jmt;
 }
 

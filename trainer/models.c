@@ -251,10 +251,14 @@ static status_t find_model(const config_t *config, const model_row_t **row_out) 
     return STATUS_OK;
 }
 
-status_t model_build(const config_t *config, const int64_t *dims, graph_t **graph_out) {
+static status_t build(const config_t *config, const int64_t *dims, bool predict,
+                      graph_t **graph_out) {
     const model_row_t *row = NULL;
     TRY(find_model(config, &row));
     graph_t *graph = graph_open(config->data.window);
+    if (predict) {
+        graph_predict(graph);
+    }
     status_t status = STATUS_OK;
     if (row->build == NULL) {
         build_control(graph, config, dims);
@@ -278,4 +282,12 @@ status_t model_build(const config_t *config, const int64_t *dims, graph_t **grap
     }
     *graph_out = graph;
     return STATUS_OK;
+}
+
+status_t model_build(const config_t *config, const int64_t *dims, graph_t **graph_out) {
+    return build(config, dims, false, graph_out);
+}
+
+status_t model_build_prediction(const config_t *config, const int64_t *dims, graph_t **graph_out) {
+    return build(config, dims, true, graph_out);
 }

@@ -24,6 +24,9 @@ typedef struct model_input {
 /* Builds the graph of config->model for features of these dims (one per modality of the model, in
  * order; see model_modalities). Batch-free. */
 status_t model_build(const config_t *config, const int64_t *dims, graph_t **graph_out) MUST_CHECK;
+/* The same function of the same inputs, to predict by (graph_predict). */
+status_t model_build_prediction(const config_t *config, const int64_t *dims,
+                                graph_t **graph_out) MUST_CHECK;
 
 /* Indices into config->modalities of those whose features the model reads, in order: its streams
  * (config_streams), the parts of one in its place. The number of them; 1 for `majority`. */

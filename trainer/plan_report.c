@@ -64,6 +64,8 @@ typedef struct planned {
     graph_t *graph;
     flat_state_t flat;
     executor_t *executor, *unsharded; /* V shards on one rank, and the same batch as one shard */
+    bool evaluation_folded;
+    int64_t evaluation_macs;
 } planned_t;
 
 static status_t open_executor(const planned_t *plan, int shards, executor_t **executor_out) {
@@ -116,6 +118,9 @@ static json_t *describe(const planned_t *plan) {
                              "window", (json_int_t)config->data.window, "virtual_shards",
                              (json_int_t)config->virtual_shards, "shard", price(plan), "layers",
                              layer_list(plan->graph));
+    json_object_set_new(rest, "evaluation",
+                        json_pack("{s:b, s:I}", "folded", plan->evaluation_folded, "macs",
+                                  (json_int_t)plan->evaluation_macs));
     json_object_update(report, rest);
     json_decref(rest);
     return report;
@@ -131,6 +136,9 @@ static status_t open_all(planned_t *plan, const int64_t *dims) {
 status_t plan_report(const config_t *config, const int64_t *dims, json_t **report_out) {
     planned_t plan = {.config = config};
     status_t status = open_all(&plan, dims);
+    if (status == STATUS_OK) {
+        status = predictor_describe(config, dims, &plan.evaluation_folded, &plan.evaluation_macs);
+    }
     if (status == STATUS_OK) {
         *report_out = describe(&plan);
     }

@@ -9,8 +9,9 @@
 /* Keys that decide how long, where and how safely a run goes on, and those of the fingerprint,
  * whose change is a warning of its own. */
 static const char *const loose_keys[] = {
-    "virtual_shards:", "epochs:",  "every_steps:", "keep:",   "timeout_s:", "patience:", "path:",
-    "prefetch:",       "threads:", "backend:",     "device:", "precision:", "reduce:",   NULL};
+    "virtual_shards:", "epochs:",    "every_steps:", "keep:",           "timeout_s:",
+    "patience:",       "path:",      "prefetch:",    "threads:",        "backend:",
+    "device:",         "precision:", "reduce:",      "fold_attention:", NULL};
 /* And those that decide no result: where the data lies is checked by its identity. */
 static const char *const neutral_keys[] = {"keep:", "timeout_s:", "path:", "prefetch:", NULL};
 

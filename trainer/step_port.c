@@ -9,6 +9,7 @@
 #include "trainer/executor.h"
 #include "trainer/loss.h"
 #include "trainer/models.h"
+#include "trainer/predictor.h"
 
 typedef struct port {
     const config_t *config;
@@ -204,23 +205,29 @@ static tensor_t *add_result(const port_t *port, tensor_set_t *result, const char
     return tensor;
 }
 
-static void copy_matrix(const port_t *port, tensor_t *tensor, matrix_t x) {
-    for (int64_t r = 0; r < x.rows; r++) {
+/* `rows` of all shards, one after the other. */
+static void copy_matrix(const port_t *port, tensor_t *tensor, matrix_t x, int64_t rows) {
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t from = r / x.rows * x.shard_stride + r % x.rows * x.row_stride;
         memcpy((char *)tensor->data + (size_t)(r * x.cols) * port->element_bytes,
-               (const char *)x.data + (size_t)(r * x.row_stride) * port->element_bytes,
+               (const char *)x.data + (size_t)from * port->element_bytes,
                (size_t)x.cols * port->element_bytes);
+    }
+}
+
+static void collect_outputs(const port_t *port, tensor_set_t *result) {
+    for (int o = 0; o < graph_output_count(port->graph); o++) {
+        int64_t dims[3] = {port->batch, port->length, graph_output_columns(port->graph, o)};
+        tensor_t *tensor = add_result(port, result, "output/", graph_output_name(port->graph, o),
+                                      dims[2] > 1 ? 3 : 2, dims);
+        copy_matrix(port, tensor, executor_output(port->executor, o), port->batch * port->length);
     }
 }
 
 static void collect(const port_t *port, double loss, tensor_set_t *result) {
     int64_t one = 1;
     store(port, add_result(port, result, "", "loss", 1, &one)->data, 0, loss);
-    for (int o = 0; o < graph_output_count(port->graph); o++) {
-        int64_t dims[3] = {port->batch, port->length, graph_output_columns(port->graph, o)};
-        tensor_t *tensor = add_result(port, result, "output/", graph_output_name(port->graph, o),
-                                      dims[2] > 1 ? 3 : 2, dims);
-        copy_matrix(port, tensor, executor_output(port->executor, o));
-    }
+    collect_outputs(port, result);
     for (int p = 0; p < graph_parameter_count(port->graph); p++) {
         parameter_info_t info = graph_parameter_info(port->graph, p);
         tensor_t *tensor = add_result(port, result, "grad/", info.name, info.rank, info.dims);
@@ -231,7 +238,8 @@ static void collect(const port_t *port, double loss, tensor_set_t *result) {
         int64_t dims[3] = {port->batch, port->length, graph_input_dim(port->graph, m)};
         tensor_t *tensor =
             add_result(port, result, "grad/input/", graph_input_name(port->graph, m), 3, dims);
-        copy_matrix(port, tensor, executor_input_gradient(port->executor, m));
+        matrix_t gradient = executor_input_gradient(port->executor, m);
+        copy_matrix(port, tensor, gradient, gradient.rows);
     }
 }
 
@@ -320,17 +328,39 @@ static status_t batch_shape(port_t *port, const tensor_set_t *batch,
     return STATUS_OK;
 }
 
+static status_t open_port(config_t *config, const kernels_t *kernels, const tensor_set_t *batch,
+                          int64_t dims[CONFIG_MODALITIES_MAX], port_t *port) {
+    *port = (port_t){
+        .config = config, .kernels = kernels, .element_bytes = dtype_bytes(kernels->dtype)};
+    TRY(batch_shape(port, batch, dims));
+    TRY(target_fit_open(config, NULL, &port->target_fit));
+    config->data.window = port->length;
+    return model_build(config, dims, &port->graph);
+}
+
+static void close_port(port_t *port) {
+    graph_close(port->graph);
+    free(port->offsets);
+    free(port->weights);
+    free(port->gradients);
+}
+
+static status_t hand_over(status_t status, tensor_set_t *result, tensor_set_t *result_out) {
+    if (status != STATUS_OK) {
+        tensor_set_free(result);
+        return status;
+    }
+    *result_out = *result;
+    return STATUS_OK;
+}
+
 status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_t *weights,
                    const tensor_set_t *batch, tensor_set_t *result_out) {
-    port_t port = {
-        .config = config, .kernels = kernels, .element_bytes = dtype_bytes(kernels->dtype)};
+    port_t port;
     int64_t dims[CONFIG_MODALITIES_MAX];
     const device_t *device = NULL;
     TRY(device_for("cpu", &device));
-    TRY(batch_shape(&port, batch, dims));
-    TRY(target_fit_open(config, NULL, &port.target_fit));
-    config->data.window = port.length;
-    TRY(model_build(config, dims, &port.graph));
+    TRY(open_port(config, kernels, batch, dims, &port));
     executor_config_t executor_config = {.kernels = kernels,
                                          .device = device,
                                          .samples_per_shard = port.batch,
@@ -343,14 +373,49 @@ status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_
         status = run(&port, weights, batch, &result);
     }
     executor_close(port.executor);
-    graph_close(port.graph);
-    free(port.offsets);
-    free(port.weights);
-    free(port.gradients);
-    if (status != STATUS_OK) {
-        tensor_set_free(&result);
-        return status;
+    close_port(&port);
+    return hand_over(status, &result, result_out);
+}
+
+/* Slots behind the batch, where it does not fill its last group. */
+static void clear_inputs(port_t *port) {
+    for (int m = 0; m < graph_input_count(port->graph); m++) {
+        int64_t rows = executor_samples(port->executor) * port->length;
+        int64_t elements = rows * graph_input_dim(port->graph, m);
+        memset(executor_mask(port->executor, m), 0, (size_t)rows);
+        memset(executor_input(port->executor, m), 0, (size_t)elements * port->element_bytes);
     }
-    *result_out = result;
+}
+
+static status_t predict(port_t *port, predictor_t *predictor, const tensor_set_t *weights,
+                        const tensor_set_t *batch, tensor_set_t *result) {
+    port->executor = predictor_executor(predictor);
+    TRY(check_names(port, batch));
+    TRY(load_weights(port, weights));
+    predictor_load(predictor, port->graph, port->offsets, port->weights);
+    clear_inputs(port);
+    TRY(load_inputs(port, batch));
+    predictor_run(predictor);
+    collect_outputs(port, result);
     return STATUS_OK;
+}
+
+status_t step_port_predict(config_t *config, const kernels_t *kernels, const tensor_set_t *weights,
+                           const tensor_set_t *batch, tensor_set_t *result_out) {
+    port_t port;
+    int64_t dims[CONFIG_MODALITIES_MAX];
+    const device_t *device = NULL;
+    TRY(device_for("cpu", &device));
+    TRY(open_port(config, kernels, batch, dims, &port));
+    int64_t samples = predictor_samples(port.length);
+    predictor_t *predictor = NULL;
+    tensor_set_t result = {0};
+    status_t status = predictor_open(config, dims, kernels, device, samples,
+                                     (int)div_up(port.batch, samples), &predictor);
+    if (status == STATUS_OK) {
+        status = predict(&port, predictor, weights, batch, &result);
+    }
+    predictor_close(predictor);
+    close_port(&port);
+    return hand_over(status, &result, result_out);
 }

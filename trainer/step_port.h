@@ -15,4 +15,8 @@
 status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_t *weights,
                    const tensor_set_t *batch, tensor_set_t *result_out) MUST_CHECK;
 
+/* What `jmt evaluate` computes of the same numbers: output/NAME alone. */
+status_t step_port_predict(config_t *config, const kernels_t *kernels, const tensor_set_t *weights,
+                           const tensor_set_t *batch, tensor_set_t *result_out) MUST_CHECK;
+
 #endif

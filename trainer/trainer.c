@@ -83,18 +83,24 @@ static status_t check_sizes(const trainer_t *t, bool for_training) {
 static status_t open_model(trainer_t *t, bool for_training) {
     TRY(model_build(t->config, t->dims, &t->graph));
     TRY(flat_state_make(t->graph, &t->flat));
+    if (!for_training) {
+        TRY(predictor_open(t->config, t->dims, t->kernels, t->device, t->samples_per_shard,
+                           t->shard_count, &t->predictor));
+        t->executor = predictor_executor(t->predictor);
+        return STATUS_OK;
+    }
     executor_config_t executor = {.kernels = t->kernels,
                                   .device = t->device,
                                   .samples_per_shard = t->samples_per_shard,
                                   .shard_count = t->shard_count,
                                   .shard_first = t->shard_first,
-                                  .backward = for_training};
+                                  .backward = true};
     return executor_open(t->graph, &executor, &t->executor);
 }
 
 static void bind(trainer_t *t) {
     executor_state_t state = {.offsets = t->flat.offsets, .weights = t->weights};
-    for (int i = 0; t->reduce != NULL && i < reduce_part_count(t->reduce); i++) {
+    for (int i = 0; i < reduce_part_count(t->reduce); i++) {
         state.parts[i] = reduce_part(t->reduce, i);
         state.part_leaves[i] = reduce_part_leaves(t->reduce, i);
         state.part_count = i + 1;
@@ -106,7 +112,6 @@ static status_t open_state(trainer_t *t, bool for_training) {
     if (!for_training) {
         t->own_weights = alloc_aligned((size_t)t->flat.elements * sizeof(float));
         t->weights = t->own_weights;
-        bind(t);
         return STATUS_OK;
     }
     reduce_layout_t layout = flat_state_layout(&t->flat, t->shards);
@@ -194,6 +199,11 @@ status_t trainer_open(const config_t *config, comm_t *comm, const char *data_pat
     if (t->shard_count < 1) {
         t->shard_count = 1; /* more ranks than shards: refused in check_sizes */
     }
+    if (!for_training) { /* as many at a time as in training, each as it would be alone */
+        int64_t slots = t->shard_count * t->samples_per_shard;
+        t->samples_per_shard = predictor_samples(config->data.window);
+        t->shard_count = (int)div_up(slots, t->samples_per_shard);
+    }
     status_t status = open_all(t, data_path, standardize, target_fit, for_training);
     if (status != STATUS_OK) {
         trainer_close(t);
@@ -212,7 +222,10 @@ void trainer_close(trainer_t *t) {
         batch_close(&t->batch);
     }
     optimizer_close(t->optimizer);
-    executor_close(t->executor);
+    if (t->predictor == NULL) {
+        executor_close(t->executor);
+    }
+    predictor_close(t->predictor);
     reduce_close(t->reduce);
     if (t->flat.offsets != NULL) {
         flat_state_free(&t->flat);
@@ -234,6 +247,9 @@ double trainer_flop_per_sample(const trainer_t *t) { return 2.0 * executor_step_
 
 status_t trainer_evaluate(trainer_t *t, split_t split, evaluation_t **evaluation_out) {
     t->order_epoch = -1; /* the stream of an epoch under way ends here */
+    if (t->predictor != NULL) {
+        predictor_load(t->predictor, t->graph, t->flat.offsets, t->weights);
+    }
     return evaluate_split(t->comm, t->config, &t->target_fit, t->kernels, &t->batch,
                           t->samples_per_shard, split, evaluation_out);
 }

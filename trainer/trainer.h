@@ -11,6 +11,7 @@
 #include "trainer/batch.h"
 #include "trainer/evaluate.h"
 #include "trainer/optimizer.h"
+#include "trainer/predictor.h"
 
 typedef struct progress { /* where a run stands: part of a checkpoint */
     int64_t step;         /* optimiser steps done */
@@ -35,10 +36,11 @@ typedef struct trainer {
     target_fit_t target_fit;
     graph_t *graph;
     flat_state_t flat;
-    reduce_t *reduce;   /* training only, like the optimizer */
-    float *weights;     /* flat state order; in the reduction's memory when training */
-    float *own_weights; /* when not */
-    executor_t *executor;
+    reduce_t *reduce;       /* training only, like the optimizer */
+    float *weights;         /* flat state order; in the reduction's memory when training */
+    float *own_weights;     /* when not */
+    predictor_t *predictor; /* not when training */
+    executor_t *executor;   /* its, or the one that trains */
     optimizer_t *optimizer;
     batch_t batch;
     int shards, shard_first, shard_count; /* V; local run */

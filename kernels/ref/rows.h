@@ -40,6 +40,7 @@
     void ROW_NAME(loss_gradient, suffix)(const loss_call_t *call,                                  \
                                          const double global_sums[LOSS_SUMS]);                     \
     void ROW_NAME(optimizer_update, suffix)(const optimizer_call_t *call);                         \
+    void ROW_NAME(multiply, suffix)(const multiply_call_t *call);                                  \
     void ROW_NAME(add, suffix)(void *out, const void *a, const void *b, int64_t count);            \
     double ROW_NAME(sum_squares, suffix)(const void *x, int64_t count);                            \
     bool ROW_NAME(all_finite, suffix)(const void *x, int64_t count);
@@ -55,7 +56,8 @@
 
 #define TABLE_REST(suffix)                                                                         \
     .loss_sums = ROW_NAME(loss_sums, suffix), .loss_gradient = ROW_NAME(loss_gradient, suffix),    \
-    .optimizer_update = ROW_NAME(optimizer_update, suffix), .add = ROW_NAME(add, suffix),          \
+    .optimizer_update = ROW_NAME(optimizer_update, suffix),                                        \
+    .multiply = ROW_NAME(multiply, suffix), .add = ROW_NAME(add, suffix),                          \
     .sum_squares = ROW_NAME(sum_squares, suffix), .all_finite = ROW_NAME(all_finite, suffix)
 
 extern const kernels_t kernels_ref_f32, kernels_ref_f64;

@@ -55,9 +55,13 @@ double case_get(const model_case_t *c, const void *memory, int64_t i) {
 }
 
 model_case_t case_open(const char *model, const char *backend, dtype_t dtype) {
+    return case_open_heads(model, 2, backend, dtype);
+}
+
+model_case_t case_open_heads(const char *model, int heads, const char *backend, dtype_t dtype) {
     model_case_t c = {.model = model};
-    char *yaml =
-        text_format("model: {dim: 6, ff: 7, heads: 2, head_hidden: 5, %s}\n%s", model, yaml_rest);
+    char *yaml = text_format("model: {dim: 6, ff: 7, heads: %d, head_hidden: 5, %s}\n%s", heads,
+                             model, yaml_rest);
     CHECK_OK(config_parse(yaml, "test", NULL, 0, &c.config));
     free(yaml);
     int indices[CONFIG_MODALITIES_MAX];

@@ -26,6 +26,7 @@ typedef struct model_case {
 } model_case_t;
 
 model_case_t case_open(const char *model, const char *backend, dtype_t dtype);
+model_case_t case_open_heads(const char *model, int heads, const char *backend, dtype_t dtype);
 void case_close(model_case_t *c);
 
 double case_wave(uint64_t stream, int64_t i); /* uniform in [-1, 1) */

@@ -168,11 +168,62 @@ static void sums_and_finiteness(void **unused) {
     }
 }
 
+enum { MANY_ROWS = 9, MANY_COLS = 37, INNER = 11 };
+
+static double left_at(int row, int p, bool transposed) {
+    return transposed ? noise(2, p * MANY_ROWS + row) : noise(2, row * INNER + p);
+}
+
+/* What is summed in double and rounded once has one result, whoever computes it. */
+static void check_multiply(const kernels_t *kernels, int64_t m, int64_t n, bool transposed,
+                           bool plus) {
+    float a[MANY_ROWS * INNER], b[INNER * MANY_COLS], p[MANY_ROWS * MANY_COLS];
+    float c[MANY_ROWS * MANY_COLS + 1];
+    for (int i = 0; i < MANY_ROWS * INNER; i++) {
+        a[i] = (float)noise(2, i);
+    }
+    for (int i = 0; i < INNER * MANY_COLS; i++) {
+        b[i] = (float)noise(3, i);
+    }
+    for (int i = 0; i < MANY_ROWS * MANY_COLS; i++) {
+        p[i] = (float)noise(4, i);
+    }
+    c[m * n] = 5.0F;
+    multiply_call_t call = {.m = m, .n = n, .k = INNER, .a = a, .b = b, .c = c};
+    call.a_row = transposed ? 1 : INNER;
+    call.a_col = transposed ? MANY_ROWS : 1;
+    call.b_row = MANY_COLS;
+    call.plus = plus ? p : NULL;
+    kernels->multiply(&call);
+    for (int64_t i = 0; i < m * n; i++) {
+        double sum = 0.0;
+        for (int k = 0; k < INNER; k++) {
+            float left = (float)left_at((int)(i / n), k, transposed);
+            sum += (double)left * (double)b[k * MANY_COLS + i % n];
+        }
+        assert_true(c[i] == (float)(sum + (plus ? (double)p[i] : 0.0)));
+    }
+    assert_true(c[m * n] == 5.0F);
+}
+
+static void products_in_double_are_rounded_once(void **unused) {
+    (void)unused;
+    static const int64_t shapes[][2] = {{9, 37}, {4, 16}, {1, 1}, {9, 1}, {3, 37}, {5, 7}};
+    const kernels_t *tables[] = {case_table("ref", DTYPE_F32), case_table("cpu", DTYPE_F32)};
+    for (int t = 0; t < 2; t++) {
+        for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+            check_multiply(tables[t], shapes[i][0], shapes[i][1], false, false);
+            check_multiply(tables[t], shapes[i][0], shapes[i][1], true, true);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(optimizers_follow_their_formulas),
         cmocka_unit_test(optimizers_do_not_see_the_partition),
         cmocka_unit_test(sums_and_finiteness),
+        cmocka_unit_test(products_in_double_are_rounded_once),
     };
     return RUN_TESTS(tests);
 }

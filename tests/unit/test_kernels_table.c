@@ -20,6 +20,7 @@ static void check_full(const kernels_t *kernels, const char *backend, dtype_t dt
     }
     assert_true(kernels->loss_sums != NULL && kernels->loss_gradient != NULL);
     assert_true(kernels->optimizer_update != NULL && kernels->add != NULL);
+    assert_true(kernels->multiply != NULL);
     assert_true(kernels->sum_squares != NULL && kernels->all_finite != NULL);
 }
 
@@ -163,6 +164,23 @@ static void token_mask(void **state) {
     assert_memory_equal(out, ((uint8_t[]){0, 1, 1, 1}), 4);
 }
 
+/* Two groups of two keys; as many rows, one row each, and three. */
+static void seen_mask(void **state) {
+    (void)state;
+    uint8_t keys[4] = {0, 1, 0, 0}, out[6];
+    mask_t key = mask_of(keys, 4);
+    mask_seen(mask_of(out, 4), key, 2, false, 0, 1);
+    assert_memory_equal(out, ((uint8_t[]){1, 1, 0, 0}), 4);
+    mask_seen(mask_of(out, 4), key, 2, true, 0, 1);
+    assert_memory_equal(out, ((uint8_t[]){0, 1, 0, 0}), 4);
+    mask_seen(mask_of(out, 2), key, 2, false, 0, 1);
+    assert_memory_equal(out, ((uint8_t[]){1, 0}), 2);
+    mask_seen(mask_of(out, 6), key, 2, false, 0, 1);
+    assert_memory_equal(out, ((uint8_t[]){1, 1, 1, 0, 0, 0}), 6);
+    mask_seen(mask_of(out, 4), (mask_t){0}, 2, true, 0, 1);
+    assert_memory_equal(out, ((uint8_t[]){1, 1, 1, 1}), 4);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_have_no_holes),
@@ -173,6 +191,7 @@ int main(void) {
         cmocka_unit_test(any_mask),
         cmocka_unit_test(all_mask),
         cmocka_unit_test(token_mask),
+        cmocka_unit_test(seen_mask),
     };
     return RUN_TESTS(tests);
 }

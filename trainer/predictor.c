@@ -1,0 +1,150 @@
+#include "trainer/predictor.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+#include "trainer/models.h"
+
+enum { WEIGHT_ALIGNMENT = 16 }; /* elements */
+
+struct predictor {
+    const kernels_t *kernels;
+    graph_t *graph;
+    int64_t *offsets; /* by parameter */
+    char *weights;
+    executor_t *executor;
+};
+
+int64_t predictor_samples(int64_t window) {
+    enum { ROWS_MIN = 16 }; /* fewer leave registers of a product empty */
+    return div_up(ROWS_MIN, window);
+}
+
+static status_t build(const config_t *config, const int64_t *dims, graph_t **graph_out) {
+    return config->evaluation.fold_attention ? model_build_prediction(config, dims, graph_out)
+                                             : model_build(config, dims, graph_out);
+}
+
+static void open_weights(predictor_t *p) {
+    int count = graph_parameter_count(p->graph);
+    int64_t elements = 0;
+    p->offsets = alloc_zero(count, sizeof *p->offsets);
+    for (int i = 0; i < count; i++) {
+        p->offsets[i] = elements;
+        elements += align_up(graph_parameter_info(p->graph, i).count, WEIGHT_ALIGNMENT);
+    }
+    p->weights = alloc_aligned((size_t)elements * dtype_bytes(p->kernels->dtype));
+}
+
+status_t predictor_open(const config_t *config, const int64_t *dims, const kernels_t *kernels,
+                        const device_t *device, int64_t samples_per_shard, int shards,
+                        predictor_t **predictor_out) {
+    predictor_t *p = alloc_zero(1, sizeof *p);
+    p->kernels = kernels;
+    executor_config_t executor = {.kernels = kernels,
+                                  .device = device,
+                                  .samples_per_shard = samples_per_shard,
+                                  .shard_count = shards};
+    status_t status = build(config, dims, &p->graph);
+    if (status == STATUS_OK) {
+        open_weights(p);
+        status = executor_open(p->graph, &executor, &p->executor);
+    }
+    if (status != STATUS_OK) {
+        predictor_close(p);
+        return status;
+    }
+    *predictor_out = p;
+    return STATUS_OK;
+}
+
+void predictor_close(predictor_t *p) {
+    if (p == NULL) {
+        return;
+    }
+    executor_close(p->executor);
+    graph_close(p->graph);
+    free(p->offsets);
+    free(p->weights);
+    free(p);
+}
+
+/* --- weights --------------------------------------------------------------------------------- */
+
+typedef struct trained {
+    const graph_t *graph;
+    const int64_t *offsets;
+    const char *weights;
+    size_t element_bytes;
+} trained_t;
+
+/* From row `begin` of the parameter of this name. */
+static const void *rows_of(const trained_t *trained, const char *name, int64_t begin,
+                           int64_t *width_out) {
+    int found = -1;
+    for (int p = 0; p < graph_parameter_count(trained->graph) && found < 0; p++) {
+        found = strcmp(graph_parameter_info(trained->graph, p).name, name) == 0 ? p : -1;
+    }
+    REQUIRE(found >= 0);
+    parameter_info_t info = graph_parameter_info(trained->graph, found);
+    *width_out = info.count / info.rows;
+    int64_t element = trained->offsets[found] + begin * *width_out;
+    return trained->weights + (size_t)element * trained->element_bytes;
+}
+
+static void fold(const kernels_t *kernels, const trained_t *trained, const parameter_info_t *info,
+                 void *weight) {
+    int64_t left_width = 0, right_width = 0, plus_width = 0;
+    const fold_t *f = info->fold;
+    multiply_call_t call = {.m = info->rows, .n = info->count / info->rows, .k = f->inner};
+    call.a = rows_of(trained, f->left, f->left_begin, &left_width);
+    call.a_row = f->transposed ? 1 : left_width;
+    call.a_col = f->transposed ? left_width : 1;
+    call.b = rows_of(trained, f->right, f->right_begin, &right_width);
+    call.b_row = right_width;
+    call.plus = f->plus != NULL ? rows_of(trained, f->plus, 0, &plus_width) : NULL;
+    call.c = weight;
+    kernels->multiply(&call);
+}
+
+void predictor_load(predictor_t *p, const graph_t *graph, const int64_t *offsets,
+                    const void *weights) {
+    size_t element_bytes = dtype_bytes(p->kernels->dtype);
+    trained_t trained = {graph, offsets, weights, element_bytes};
+    for (int i = 0; i < graph_parameter_count(p->graph); i++) {
+        parameter_info_t info = graph_parameter_info(p->graph, i);
+        char *weight = p->weights + (size_t)p->offsets[i] * element_bytes;
+        int64_t width = 0;
+        if (info.fold != NULL) {
+            fold(p->kernels, &trained, &info, weight);
+        } else {
+            memcpy(weight, rows_of(&trained, info.name, 0, &width),
+                   (size_t)info.count * element_bytes);
+        }
+    }
+    executor_state_t state = {.offsets = p->offsets, .weights = p->weights};
+    executor_bind(p->executor, &state);
+}
+
+/* --- predicting ------------------------------------------------------------------------------ */
+
+executor_t *predictor_executor(predictor_t *p) { return p->executor; }
+
+void predictor_run(predictor_t *p) {
+    step_scalars_t scalars = {0};
+    executor_forward(p->executor, &scalars);
+}
+
+status_t predictor_describe(const config_t *config, const int64_t *dims, bool *folded_out,
+                            int64_t *macs_out) {
+    graph_t *graph = NULL;
+    TRY(build(config, dims, &graph));
+    *folded_out = false;
+    *macs_out = graph_macs(graph);
+    for (int i = 0; i < graph_parameter_count(graph); i++) {
+        *folded_out |= graph_parameter_info(graph, i).fold != NULL;
+    }
+    graph_close(graph);
+    return STATUS_OK;
+}
