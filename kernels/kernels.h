@@ -7,6 +7,7 @@
  *
  * An operation is planned once (shapes and attributes are fixed, libraries make their primitives)
  * and then called for a run of shards [shard_begin, shard_end). Calls never allocate, never fail.
+ *   prepare           overwrites kept, from the weights
  *   forward           overwrites out and saved
  *   backward_data     overwrites d_in[i] where d_in[i].data is not NULL; d_out is read only
  *   backward_weights  overwrites d_weight[i]: of ONE shard: shard_end is the next
@@ -125,6 +126,7 @@ typedef struct op_description {
     op_shape_t out;
     op_shape_t d_in[OP_INPUTS_MAX]; /* rows 0: this gradient is never asked for */
     op_shape_t d_out;               /* rows 0: no backward at all */
+    bool weights_stay;              /* forward only: from one call of prepare to the next */
 } op_description_t;
 
 typedef struct op_plan op_plan_t; /* owned by the table that made it; free with plan_close */
@@ -133,6 +135,7 @@ typedef struct op_plan op_plan_t; /* owned by the table that made it; free with 
 typedef struct op_needs {
     int64_t saved_count;     /* per shard, kept from forward to backward */
     int64_t workspace_count; /* per call, contents undefined between calls */
+    int64_t kept_count;      /* weights_stay: what prepare makes of the weights, for all shards */
 } op_needs_t;
 
 typedef struct step_scalars {
@@ -151,6 +154,7 @@ typedef struct op_call {
     void *saved;
     int64_t saved_shard_stride; /* elements */
     void *workspace;
+    void *kept; /* plans of equal weights may share it */
     int shard_begin, shard_end;
     const step_scalars_t *scalars;
 } op_call_t;
@@ -165,7 +169,8 @@ typedef struct op_row {
     /* STATUS_UNAVAILABLE with the reason if this backend cannot do these shapes. */
     status_t (*plan)(const op_description_t *description, op_plan_t **plan_out,
                      op_needs_t *needs_out);
-    void (*plan_close)(op_plan_t *plan); /* NULL plan allowed */
+    void (*plan_close)(op_plan_t *plan);                           /* NULL plan allowed */
+    void (*prepare)(const op_plan_t *plan, const op_call_t *call); /* NULL: keeps nothing */
     void (*forward)(const op_plan_t *plan, const op_call_t *call);
     void (*backward_data)(const op_plan_t *plan, const op_call_t *call);
     void (*backward_weights)(const op_plan_t *plan, const op_call_t *call); /* NULL: no weights */

@@ -51,8 +51,10 @@ static matrix_t matrix_of(const executor_t *executor, view_t view) {
 static void describe(const executor_t *executor, int i, op_description_t *d) {
     const graph_plan_t *plan = executor->plan;
     const node_t *node = &executor->graph->nodes[i];
-    *d = (op_description_t){
-        .kind = node->kind, .attributes = node->attributes, .input_count = node->input_count};
+    *d = (op_description_t){.kind = node->kind,
+                            .attributes = node->attributes,
+                            .input_count = node->input_count,
+                            .weights_stay = executor->config.weights_stay};
     d->attributes.groups *= executor->config.samples_per_shard;
     d->out = shape_of(executor, side_by_side(node, plan->values[node->out]));
     d->d_out = shape_of(executor, side_by_side(node, plan->gradients[node->out]));
@@ -72,32 +74,50 @@ static void describe_sum(const executor_t *executor, const gradient_sum_t *sum,
 }
 
 static status_t plan_op(const executor_t *executor, const op_description_t *description,
-                        op_plan_t **plan_out, int64_t *workspace_max, int64_t *saved_out) {
-    op_needs_t needs = {0};
+                        op_plan_t **plan_out, int64_t *workspace_max, op_needs_t *needs_out) {
+    *needs_out = (op_needs_t){0};
     const op_row_t *row = &executor->config.kernels->ops[description->kind];
-    TRY(row->plan(description, plan_out, &needs));
-    *workspace_max = max_i64(*workspace_max, needs.workspace_count);
-    *saved_out = needs.saved_count;
+    TRY(row->plan(description, plan_out, needs_out));
+    *workspace_max = max_i64(*workspace_max, needs_out->workspace_count);
     return STATUS_OK;
+}
+
+/* Nodes with the same rows of the same weight share what is kept of them. */
+static void place_kept(executor_t *executor, int i, int64_t count) {
+    const node_t *nodes = executor->graph->nodes;
+    weight_t mine = nodes[i].weight[0];
+    executor->kept_at[i] = -1;
+    for (int j = 0; count > 0 && j < i && executor->kept_at[i] < 0; j++) {
+        weight_t other = nodes[j].weight[0];
+        if (executor->kept_at[j] >= 0 && nodes[j].kind == nodes[i].kind &&
+            other.parameter == mine.parameter && other.begin == mine.begin &&
+            other.count == mine.count) {
+            executor->kept_at[i] = executor->kept_at[j];
+        }
+    }
+    if (count > 0 && executor->kept_at[i] < 0) {
+        executor->kept_at[i] = executor->kept_elements;
+        executor->kept_elements += align_up(count, 16);
+    }
 }
 
 static status_t plan_ops(executor_t *executor, int *saved, int64_t *workspace_out) {
     op_description_t *description = alloc_zero(1, sizeof *description);
+    op_needs_t needs = {0};
     status_t status = STATUS_OK;
     for (int i = 0; i < executor->graph->node_count && status == STATUS_OK; i++) {
-        int64_t saved_count = 0;
         describe(executor, i, description);
-        status = plan_op(executor, description, &executor->ops[i], workspace_out, &saved_count);
+        status = plan_op(executor, description, &executor->ops[i], workspace_out, &needs);
+        place_kept(executor, i, needs.kept_count);
         saved[i] = -1;
-        if (saved_count > 0) {
-            int64_t per_sample = div_up(saved_count, executor->config.samples_per_shard);
+        if (needs.saved_count > 0) {
+            int64_t per_sample = div_up(needs.saved_count, executor->config.samples_per_shard);
             saved[i] = graph_plan_new_buffer(executor->plan, per_sample);
         }
     }
     for (int s = 0; s < executor->plan->sum_count && status == STATUS_OK; s++) {
-        int64_t unused = 0;
         describe_sum(executor, &executor->plan->sums[s], description);
-        status = plan_op(executor, description, &executor->sum_ops[s], workspace_out, &unused);
+        status = plan_op(executor, description, &executor->sum_ops[s], workspace_out, &needs);
     }
     free(description);
     return status;
@@ -174,6 +194,10 @@ static void prepare_call(executor_t *executor, int i, const int *saved) {
         call->saved = executor->arena + buffer->byte_offset;
         call->saved_shard_stride = buffer->elements * executor->config.samples_per_shard;
     }
+    if (executor->kept_at[i] >= 0) {
+        call->kept = executor->kept +
+                     (size_t)executor->kept_at[i] * dtype_bytes(executor->config.kernels->dtype);
+    }
     call->workspace = executor->workspace;
     call->shard_end = executor->config.shard_count;
     executor->has_backward_data[i] = graph_plan_has_backward_data(plan, i);
@@ -203,6 +227,12 @@ static status_t open_memory(executor_t *executor) {
     TRY_GOTO(status, executor->config.device->alloc(executor->arena_bytes, "activations", &memory),
              done);
     executor->arena = memory;
+    if (executor->kept_elements > 0) {
+        size_t element_bytes = dtype_bytes(executor->config.kernels->dtype);
+        size_t bytes = (size_t)executor->kept_elements * element_bytes;
+        TRY_GOTO(status, executor->config.device->alloc(bytes, "packed weights", &memory), done);
+        executor->kept = memory;
+    }
     TRY_GOTO(status, alloc_scratch(executor, workspace_count), done);
     TRY_GOTO(status, alloc_masks(executor), done);
     for (int i = 0; i < graph->node_count; i++) {
@@ -219,6 +249,7 @@ done:
 status_t executor_open(const graph_t *graph, const executor_config_t *config,
                        executor_t **executor_out) {
     REQUIRE(config->shard_count >= 1 && config->samples_per_shard >= 1);
+    REQUIRE(!(config->backward && config->weights_stay));
     graph_plan_t *plan = NULL;
     TRY(graph_plan_make(graph, config->backward, config->input_gradients, &plan));
     executor_t *executor = alloc_zero(1, sizeof *executor);
@@ -228,6 +259,7 @@ status_t executor_open(const graph_t *graph, const executor_config_t *config,
     plan->private_buffers = config->private_buffers;
     executor->ops = alloc_zero(graph->node_count, sizeof *executor->ops);
     executor->calls = alloc_zero(graph->node_count, sizeof *executor->calls);
+    executor->kept_at = alloc_zero(graph->node_count, sizeof *executor->kept_at);
     executor->has_backward_data =
         alloc_zero(graph->node_count, sizeof *executor->has_backward_data);
     executor->sum_ops = alloc_zero(plan->sum_count, sizeof *executor->sum_ops);
@@ -258,11 +290,13 @@ void executor_close(executor_t *executor) {
         }
     }
     executor->config.device->release(executor->arena);
+    executor->config.device->release(executor->kept);
     executor->config.device->release(executor->scratch);
     executor->config.device->release(executor->mask_bytes);
     free(executor->masks);
     free(executor->ops);
     free(executor->calls);
+    free(executor->kept_at);
     free(executor->has_backward_data);
     free(executor->sum_ops);
     free(executor->sum_calls);
@@ -344,6 +378,14 @@ void executor_bind(executor_t *executor, const executor_state_t *state) {
         for (int w = 0; w < node->weight_count; w++) {
             executor->calls[i].weight[w] =
                 (const char *)state->weights + weight_byte_offset(executor, node->weight[w]);
+        }
+    }
+    int64_t made = -1; /* places rise from the first node that keeps something to the last */
+    for (int i = 0; i < executor->graph->node_count; i++) {
+        if (executor->kept_at[i] > made) {
+            made = executor->kept_at[i];
+            executor->config.kernels->ops[executor->graph->nodes[i].kind].prepare(
+                executor->ops[i], &executor->calls[i]);
         }
     }
 }

@@ -21,6 +21,7 @@ typedef struct executor_config {
     int shard_first;      /* global index of local shard 0 */
     bool backward;        /* false: forward only, less memory */
     bool input_gradients; /* also d loss / d input */
+    bool weights_stay;    /* forward only: weights change by executor_bind alone */
     bool private_buffers; /* no memory is used twice in a step: to check the arena's plan against */
 } executor_config_t;
 
@@ -52,6 +53,7 @@ typedef struct executor_state {
     void *parts[TREE_NODES_MAX];
     tree_node_t part_leaves[TREE_NODES_MAX];
 } executor_state_t;
+/* weights_stay: what the operations keep of the weights is made here. */
 void executor_bind(executor_t *executor, const executor_state_t *state);
 
 void executor_forward(executor_t *executor, const step_scalars_t *scalars);

@@ -12,11 +12,13 @@ struct executor {
     char *arena, *scratch; /* device memory */
     size_t arena_bytes, scratch_bytes;
     uint8_t *mask_bytes;
-    mask_t *masks;           /* by mask */
-    op_plan_t **ops;         /* by node */
-    op_call_t *calls;        /* by node: all pointers but weights are fixed */
-    bool *has_backward_data; /* by node: some input needs its gradient */
-    op_plan_t **sum_ops;     /* by gradient sum */
+    char *kept;                      /* weights_stay: what the operations keep of the weights */
+    int64_t kept_elements, *kept_at; /* by node: where; -1: nothing */
+    mask_t *masks;                   /* by mask */
+    op_plan_t **ops;                 /* by node */
+    op_call_t *calls;                /* by node: all pointers but weights are fixed */
+    bool *has_backward_data;         /* by node: some input needs its gradient */
+    op_plan_t **sum_ops;             /* by gradient sum */
     op_call_t *sum_calls;
     executor_state_t state;
     char *workspace;

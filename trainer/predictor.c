@@ -45,7 +45,8 @@ status_t predictor_open(const config_t *config, const int64_t *dims, const kerne
     executor_config_t executor = {.kernels = kernels,
                                   .device = device,
                                   .samples_per_shard = samples_per_shard,
-                                  .shard_count = shards};
+                                  .shard_count = shards,
+                                  .weights_stay = true};
     status_t status = build(config, dims, &p->graph);
     if (status == STATUS_OK) {
         open_weights(p);

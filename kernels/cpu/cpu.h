@@ -7,6 +7,7 @@
 /* Products (product.h), and a convolution whose taps meet rows side by side in one of them. */
 #define CPU_OP_PROTOTYPES(suffix)                                                                  \
     OP_PROTOTYPES(linear, suffix)                                                                  \
+    void ROW_NAME(linear_prepare, suffix)(const op_plan_t *plan, const op_call_t *call);           \
     void ROW_NAME(linear_backward_tree,                                                            \
                   suffix)(const op_use_t *uses, int use_count, int shard_begin, int shard_end,     \
                           void *const d_weight[OP_WEIGHTS_MAX], void *scratch);                    \

@@ -32,7 +32,8 @@ status_t REAL(linear_plan)(const op_description_t *description, op_plan_t **plan
                                                description->d_out.row_stride));
         count = max_i64(count, REAL(linear_weights_plan)(plan));
     }
-    *needs_out = (op_needs_t){.workspace_count = count};
+    int64_t kept = description->weights_stay ? panels_count(in->cols, out->cols) : 0;
+    *needs_out = (op_needs_t){.workspace_count = count - kept, .kept_count = kept};
     *plan_out = &plan->base;
     return STATUS_OK;
 }
@@ -49,6 +50,7 @@ typedef struct rows_product {
     bool relu;
     const matrix_t *mask; /* left counts where this is above 0; NULL: everywhere */
     float *panels;
+    bool packed;  /* they are there already */
     float *block; /* a block of the left factor, masked or moved; row stride block_stride() */
     int shard_begin, shard_end;
     int64_t rows; /* of one shard */
@@ -113,7 +115,7 @@ static void run_block(const rows_product_t *product, int shard, int64_t begin, b
 }
 
 static void run_rows(const rows_product_t *product) {
-    bool first = true;
+    bool first = !product->packed;
     for (int s = product->shard_begin; s < product->shard_end; s++) {
         for (int64_t r = 0; r < product->rows; r += BLOCK_ROWS) {
             run_block(product, s, r, first);
@@ -161,24 +163,36 @@ static void run(const linear_plan_t *plan, const rows_product_t *product) {
     run_threads(plan, &joined);
 }
 
-void REAL(linear_forward)(const op_plan_t *plan, const op_call_t *call) {
-    const linear_plan_t *linear = (const linear_plan_t *)plan;
+static rows_product_t forward_of(const op_plan_t *plan, const op_call_t *call) {
     const op_description_t *d = &plan->description;
-    float *panels = call->workspace;
-    rows_product_t product = {.k = d->in[0].cols,
-                              .n = d->out.cols,
-                              .left = call->in[0],
-                              .out = call->out,
-                              .right = call->weight[0],
-                              .transposed = true,
-                              .bias = call->weight[1],
-                              .relu = has_relu(linear),
-                              .panels = panels,
-                              .block = panels + panels_count(d->in[0].cols, d->out.cols),
-                              .shard_begin = call->shard_begin,
-                              .shard_end = call->shard_end,
-                              .rows = d->out.rows};
-    run(linear, &product);
+    float *workspace = call->workspace;
+    int64_t panels = d->weights_stay ? 0 : panels_count(d->in[0].cols, d->out.cols);
+    return (rows_product_t){.k = d->in[0].cols,
+                            .n = d->out.cols,
+                            .left = call->in[0],
+                            .out = call->out,
+                            .right = call->weight[0],
+                            .transposed = true,
+                            .bias = call->weight[1],
+                            .relu = has_relu((const linear_plan_t *)plan),
+                            .panels = d->weights_stay ? call->kept : workspace,
+                            .packed = d->weights_stay,
+                            .block = workspace + panels,
+                            .shard_begin = call->shard_begin,
+                            .shard_end = call->shard_end,
+                            .rows = d->out.rows};
+}
+
+void REAL(linear_prepare)(const op_plan_t *plan, const op_call_t *call) {
+    rows_product_t product = forward_of(plan, call);
+    for (int64_t col = 0; col < product.n; col += TILE_COLS) {
+        pack(&product, col, min_i64(TILE_COLS, product.n - col));
+    }
+}
+
+void REAL(linear_forward)(const op_plan_t *plan, const op_call_t *call) {
+    rows_product_t product = forward_of(plan, call);
+    run((const linear_plan_t *)plan, &product);
 }
 
 void REAL(linear_backward_data)(const op_plan_t *plan, const op_call_t *call) {

@@ -25,12 +25,13 @@
     {                                                                                              \
         .backend = "cpu", .dtype = DTYPE_F32,                                                      \
         .ops = {[OP_linear] = {ROW_NAME(linear_plan, products), ROW_NAME(plan_close, isa_suffix),  \
+                               ROW_NAME(linear_prepare, products),                                 \
                                ROW_NAME(linear_forward, products),                                 \
                                ROW_NAME(linear_backward_data, products),                           \
                                ROW_NAME(linear_backward_weights, products),                        \
                                ROW_NAME(linear_backward_tree, products)},                          \
                 [OP_temporal_conv] = {ROW_NAME(temporal_conv_plan, products),                      \
-                                      ROW_NAME(temporal_conv_plan_close, products),                \
+                                      ROW_NAME(temporal_conv_plan_close, products), NULL,          \
                                       ROW_NAME(temporal_conv_forward, products),                   \
                                       ROW_NAME(temporal_conv_backward_data, products),             \
                                       ROW_NAME(temporal_conv_backward_weights, products)},         \
