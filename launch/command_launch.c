@@ -31,6 +31,36 @@ static void add(line_t *line, const char *word) {
     line->words[line->count] = NULL;
 }
 
+/* Ranks of one host need shared memory and one way of matching messages; opening the rest takes a
+ * good part of the start. Who names hosts, has an allocation or has set the same keeps it all. */
+static void add_one_host(line_t *line) {
+    static const char *const allocations[] = {"PBS_NODEFILE", "PE_HOSTFILE", "LSB_DJOB_HOSTFILE",
+                                              "OMPI_MCA_orte_default_hostfile"};
+    static const char *const fixed[][2] = {
+        {"pml", "ob1"},
+        {"btl", "self,vader,tcp"},
+        {"osc", "^ucx,pt2pt,rdma"},
+        {"mtl", "^ofi,psm,psm2"},
+        {"io", "^romio321"},
+        {"coll", "self,basic,libnbc,tuned,inter"},
+        {"topo", "basic"},
+    };
+    for (int i = 0; i < ARRAY_LEN(allocations); i++) {
+        if (getenv(allocations[i]) != NULL) {
+            return;
+        }
+    }
+    for (int i = 0; i < ARRAY_LEN(fixed); i++) {
+        char name[64];
+        snprintf(name, sizeof name, "OMPI_MCA_%s", fixed[i][0]);
+        if (getenv(name) == NULL) {
+            add(line, "--mca");
+            add(line, fixed[i][0]);
+            add(line, fixed[i][1]);
+        }
+    }
+}
+
 /* Ranks on lost hosts are noticed within seconds; ranks may outnumber cores. */
 static void add_mpirun(line_t *line, const char *ranks, const char *hosts) {
     static const char *const fixed[] = {
@@ -61,6 +91,8 @@ static void add_mpirun(line_t *line, const char *ranks, const char *hosts) {
     if (hosts != NULL) {
         add(line, "--host");
         add(line, hosts);
+    } else {
+        add_one_host(line);
     }
     add(line, "-n");
     add(line, ranks);

@@ -1,5 +1,6 @@
 /* main.c - finds the subcommand, runs it, turns its status into the exit code. Nothing else
  * exits. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,13 @@ static int print_version(bool json) {
     return printed();
 }
 
+/* Large blocks come from the system and go back to it: else what one phase has given back stays in
+ * the heap beneath the next, and the peak is that of both. */
+static void return_large_blocks(void) {
+    enum { LARGE_BYTES = 1 << 18 };
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+}
+
 /* In a job, and where `jmt launch` starts one, other processes draw on the same terminal. */
 static void set_up_log(bool job) {
     terminal_t terminal = terminal_of(stderr);
@@ -184,6 +192,7 @@ static bool print_page(int argc, char **argv, int *code_out) {
 }
 
 int main(int argc, char **argv) {
+    return_large_blocks();
     int code = 0;
     const command_t *command = argc > 1 ? command_find(argv[1]) : NULL;
     set_up_log(terminal_in_job() || command == &command_launch);

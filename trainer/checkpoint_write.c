@@ -45,33 +45,28 @@ static run_t *own_runs(const trainer_t *t, int *count_out) {
     return runs;
 }
 
-static float *add_fragment(const trainer_t *t, tensor_set_t *part, const char *prefix,
-                           const run_t *run) {
+static void add_fragment(const trainer_t *t, tensor_set_t *part, const char *prefix,
+                         const run_t *run, const float *data) {
     const char *name = graph_parameter_info(t->graph, run->parameter).name;
     char *key = text_format("%s/%s@%lld", prefix, name, (long long)run->begin);
-    float *data = tensor_set_add(part, key, TENSOR_F32, 1, &run->count)->data;
+    tensor_set_borrow(part, key, TENSOR_F32, 1, &run->count, data);
     free(key);
-    return data;
 }
 
+/* Weights and states lie in memory as they do in the file: chunks of a tensor are full but for its
+ * last. */
 static void collect_part(trainer_t *t, tensor_set_t *part) {
     int count = 0;
     run_t *runs = own_runs(t, &count);
     for (int i = 0; i < count; i++) {
         const run_t *run = &runs[i];
-        float *data = add_fragment(t, part, "weights", run);
-        memcpy(data, t->weights + t->flat.offsets[run->parameter] + run->begin,
-               (size_t)run->count * sizeof *data);
+        add_fragment(t, part, "weights", run,
+                     t->weights + t->flat.offsets[run->parameter] + run->begin);
         for (int s = 0; s < optimizer_state_count(t->optimizer); s++) {
             char prefix[64];
             snprintf(prefix, sizeof prefix, "optimizer/%s", optimizer_state_name(t->optimizer, s));
-            data = add_fragment(t, part, prefix, run);
-            for (int64_t c = run->first_chunk; c <= run->last_chunk; c++) {
-                int32_t elements = t->flat.chunks[c].count;
-                memcpy(data, optimizer_state_chunk(t->optimizer, s, c),
-                       (size_t)elements * sizeof *data);
-                data += elements;
-            }
+            add_fragment(t, part, prefix, run,
+                         optimizer_state_chunk(t->optimizer, s, run->first_chunk));
         }
     }
     free(runs);

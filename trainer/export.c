@@ -27,8 +27,7 @@ void export_parameters(const graph_t *graph, const int64_t *offsets, const float
     tensor_set_t set = {.metadata = metadata_of(graph)};
     for (int p = 0; p < graph_parameter_count(graph); p++) {
         parameter_info_t info = graph_parameter_info(graph, p);
-        tensor_t *tensor = tensor_set_add(&set, info.name, TENSOR_F32, info.rank, info.dims);
-        memcpy(tensor->data, weights + offsets[p], (size_t)info.count * sizeof *weights);
+        tensor_set_borrow(&set, info.name, TENSOR_F32, info.rank, info.dims, weights + offsets[p]);
     }
     *set_out = set;
 }
@@ -44,6 +43,7 @@ status_t export_initial(const config_t *config, tensor_set_t *set_out) {
         float *weights = alloc_aligned((size_t)flat.elements * sizeof *weights);
         flat_state_init(&flat, graph, (uint64_t)config->seed, weights);
         export_parameters(graph, flat.offsets, weights, set_out);
+        tensor_set_own(set_out);
         free(weights);
     }
     flat_state_free(&flat);

@@ -7,7 +7,8 @@
 #include "trainer/graph.h"
 #include "trainer/safetensors.h"
 
-/* The graph's parameters filled from `weights`, parameter p at offsets[p]. Caller frees the set. */
+/* The graph's parameters as they lie in `weights`, parameter p at offsets[p]; the weights outlive
+ * the set. Caller frees the set. */
 void export_parameters(const graph_t *graph, const int64_t *offsets, const float *weights,
                        tensor_set_t *set_out);
 

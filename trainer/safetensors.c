@@ -28,8 +28,8 @@ size_t tensor_bytes(const tensor_t *tensor) {
     return (size_t)tensor_count(tensor) * types[tensor->type].bytes;
 }
 
-tensor_t *tensor_set_add(tensor_set_t *set, const char *name, tensor_type_t type, int rank,
-                         const int64_t *dims) {
+static tensor_t *append(tensor_set_t *set, const char *name, tensor_type_t type, int rank,
+                        const int64_t *dims) {
     REQUIRE(rank <= TENSOR_RANK_MAX);
     set->tensors = array_grow(set->tensors, set->count, sizeof *set->tensors);
     tensor_t *tensor = &set->tensors[set->count++];
@@ -37,8 +37,33 @@ tensor_t *tensor_set_add(tensor_set_t *set, const char *name, tensor_type_t type
     for (int i = 0; i < rank; i++) {
         tensor->dims[i] = dims[i];
     }
+    return tensor;
+}
+
+tensor_t *tensor_set_add(tensor_set_t *set, const char *name, tensor_type_t type, int rank,
+                         const int64_t *dims) {
+    tensor_t *tensor = append(set, name, type, rank, dims);
     tensor->data = alloc_aligned(tensor_bytes(tensor));
     return tensor;
+}
+
+void tensor_set_borrow(tensor_set_t *set, const char *name, tensor_type_t type, int rank,
+                       const int64_t *dims, const void *data) {
+    tensor_t *tensor = append(set, name, type, rank, dims);
+    tensor->data = (void *)data;
+    tensor->borrowed = true;
+}
+
+void tensor_set_own(tensor_set_t *set) {
+    for (int i = 0; i < set->count; i++) {
+        tensor_t *tensor = &set->tensors[i];
+        if (tensor->borrowed) {
+            void *copy = alloc_aligned(tensor_bytes(tensor));
+            memcpy(copy, tensor->data, tensor_bytes(tensor));
+            tensor->data = copy;
+            tensor->borrowed = false;
+        }
+    }
 }
 
 const tensor_t *tensor_set_find(const tensor_set_t *set, const char *name) {
@@ -53,7 +78,9 @@ const tensor_t *tensor_set_find(const tensor_set_t *set, const char *name) {
 void tensor_set_free(tensor_set_t *set) {
     for (int i = 0; i < set->count; i++) {
         free(set->tensors[i].name);
-        free(set->tensors[i].data);
+        if (!set->tensors[i].borrowed) {
+            free(set->tensors[i].data);
+        }
     }
     free(set->tensors);
     free(set->metadata);
@@ -99,25 +126,24 @@ static char *header_of(const tensor_set_t *set) {
     return text;
 }
 
+/* Straight from where the tensors lie: a large model's checkpoint needs no copy in memory. */
 status_t safetensors_write(const char *path, const tensor_set_t *set) {
     char *header = header_of(set);
-    size_t length = strlen(header), padded = (length + 7) / 8 * 8, bytes = 8 + padded;
-    for (int i = 0; i < set->count; i++) {
-        bytes += tensor_bytes(&set->tensors[i]);
-    }
-    char *file = alloc_zero((int64_t)bytes, 1);
+    size_t length = strlen(header), padded = (length + 7) / 8 * 8;
+    char *head = alloc_zero((int64_t)(8 + padded), 1);
     for (int i = 0; i < 8; i++) {
-        file[i] = (char)(padded >> (8 * i) & 0xff);
+        head[i] = (char)(padded >> (8 * i) & 0xff);
     }
-    memcpy(file + 8, header, length);
-    memset(file + 8 + length, ' ', padded - length);
-    char *next = file + 8 + padded;
+    memcpy(head + 8, header, length);
+    memset(head + 8 + length, ' ', padded - length);
+    file_piece_t *pieces = alloc_zero(1 + set->count, sizeof *pieces);
+    pieces[0] = (file_piece_t){head, 8 + padded};
     for (int i = 0; i < set->count; i++) {
-        memcpy(next, set->tensors[i].data, tensor_bytes(&set->tensors[i]));
-        next += tensor_bytes(&set->tensors[i]);
+        pieces[1 + i] = (file_piece_t){set->tensors[i].data, tensor_bytes(&set->tensors[i])};
     }
-    status_t status = file_write_durable(path, file, bytes);
-    free(file);
+    status_t status = file_write_pieces(path, pieces, 1 + set->count);
+    free(pieces);
+    free(head);
     free(header);
     return status;
 }

@@ -4,6 +4,7 @@
 #ifndef JMT_SAFETENSORS_H
 #define JMT_SAFETENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,7 +18,8 @@ typedef struct tensor {
     tensor_type_t type;
     int rank;
     int64_t dims[TENSOR_RANK_MAX];
-    void *data; /* row-major */
+    void *data;    /* row-major */
+    bool borrowed; /* data is somebody else's, and outlives the set */
 } tensor_t;
 
 const char *tensor_type_name(tensor_type_t type); /* "F32" ... as in the file */
@@ -34,6 +36,10 @@ typedef struct tensor_set {
 /* Appends a tensor with its own zeroed data and returns it; valid until the next call. */
 tensor_t *tensor_set_add(tensor_set_t *set, const char *name, tensor_type_t type, int rank,
                          const int64_t *dims);
+/* The same with data that is not copied. */
+void tensor_set_borrow(tensor_set_t *set, const char *name, tensor_type_t type, int rank,
+                       const int64_t *dims, const void *data);
+void tensor_set_own(tensor_set_t *set); /* copies what is borrowed */
 const tensor_t *tensor_set_find(const tensor_set_t *set, const char *name); /* NULL if absent */
 void tensor_set_free(tensor_set_t *set);
 void tensor_set_sort(tensor_set_t *set); /* by name, bytewise */

@@ -37,34 +37,39 @@ status_t file_read(const char *path, char **data_out, size_t *bytes_out) {
     return STATUS_OK;
 }
 
-static status_t write_synced(const char *path, const void *data, size_t bytes) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        return status_fail_errno(STATUS_FAILED, "cannot create %s", path);
-    }
-    const char *next = data;
+static status_t write_piece(int fd, const char *path, const file_piece_t *piece) {
+    const char *next = piece->data;
+    size_t bytes = piece->bytes;
     while (bytes > 0) {
         ssize_t written = write(fd, next, bytes);
         if (written < 0 && errno == EINTR) {
             continue;
         }
         if (written <= 0) {
-            status_t status = status_fail_errno(STATUS_FAILED, "cannot write %s", path);
-            close(fd);
-            return status;
+            return status_fail_errno(STATUS_FAILED, "cannot write %s", path);
         }
         next += written;
         bytes -= (size_t)written;
     }
-    if (fsync(fd) != 0) {
-        status_t status = status_fail_errno(STATUS_FAILED, "cannot write %s", path);
-        close(fd);
-        return status;
-    }
-    if (close(fd) != 0) {
-        return status_fail_errno(STATUS_FAILED, "cannot write %s", path);
-    }
     return STATUS_OK;
+}
+
+static status_t write_synced(const char *path, const file_piece_t *pieces, int count) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        return status_fail_errno(STATUS_FAILED, "cannot create %s", path);
+    }
+    status_t status = STATUS_OK;
+    for (int i = 0; i < count && status == STATUS_OK; i++) {
+        status = write_piece(fd, path, &pieces[i]);
+    }
+    if (status == STATUS_OK && fsync(fd) != 0) {
+        status = status_fail_errno(STATUS_FAILED, "cannot write %s", path);
+    }
+    if (close(fd) != 0 && status == STATUS_OK) {
+        status = status_fail_errno(STATUS_FAILED, "cannot write %s", path);
+    }
+    return status;
 }
 
 static char *parent_of(const char *path) {
@@ -80,9 +85,9 @@ static char *parent_of(const char *path) {
     return parent;
 }
 
-static status_t replace_file(const char *path, const void *data, size_t bytes) {
+static status_t replace_file(const char *path, const file_piece_t *pieces, int count) {
     char *aside = text_format("%s.tmp", path);
-    status_t status = write_synced(aside, data, bytes);
+    status_t status = write_synced(aside, pieces, count);
     if (status == STATUS_OK && rename(aside, path) != 0) {
         status = status_fail_errno(STATUS_FAILED, "cannot write %s", path);
     }
@@ -98,22 +103,30 @@ static status_t replace_file(const char *path, const void *data, size_t bytes) {
 }
 
 /* A pipe or a device: nothing to rename over, and nothing to keep. */
-static status_t write_special(const char *path, const void *data, size_t bytes) {
+static status_t write_special(const char *path, const file_piece_t *pieces, int count) {
     FILE *file = fopen(path, "wb");
-    bool written = file != NULL && fwrite(data, 1, bytes, file) == bytes;
+    bool written = file != NULL;
+    for (int i = 0; i < count && written; i++) {
+        written = fwrite(pieces[i].data, 1, pieces[i].bytes, file) == pieces[i].bytes;
+    }
     written = file != NULL && fclose(file) == 0 && written;
     return written ? STATUS_OK : status_fail_errno(STATUS_FAILED, "cannot write %s", path);
 }
 
-status_t file_write_durable(const char *path, const void *data, size_t bytes) {
+status_t file_write_pieces(const char *path, const file_piece_t *pieces, int count) {
     struct stat info;
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) {
-        return write_special(path, data, bytes);
+        return write_special(path, pieces, count);
     }
     char *target = realpath(path, NULL); /* what a symbolic link stands for; NULL: a new file */
-    status_t status = replace_file(target != NULL ? target : path, data, bytes);
+    status_t status = replace_file(target != NULL ? target : path, pieces, count);
     free(target);
     return status;
+}
+
+status_t file_write_durable(const char *path, const void *data, size_t bytes) {
+    const file_piece_t all = {data, bytes};
+    return file_write_pieces(path, &all, 1);
 }
 
 int64_t file_bytes(const char *path) {

@@ -17,6 +17,13 @@ status_t file_read(const char *path, char **data_out, size_t *bytes_out) MUST_CH
  * stays and its target is written; a pipe or a device is written into. */
 status_t file_write_durable(const char *path, const void *data, size_t bytes) MUST_CHECK;
 
+/* The same of pieces of memory, one behind the other. */
+typedef struct file_piece {
+    const void *data;
+    size_t bytes;
+} file_piece_t;
+status_t file_write_pieces(const char *path, const file_piece_t *pieces, int count) MUST_CHECK;
+
 bool file_exists(const char *path);
 int64_t file_bytes(const char *path); /* 0 if absent */
 bool dir_exists(const char *path);
