@@ -231,7 +231,7 @@ status_t comm_mpi_open(comm_t *comm) {
     MPI_Initialized(&running);
     MPI_Finalized(&finalized);
     REQUIRE(!running && !finalized && "one group per process");
-    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS ||
+    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &level) != MPI_SUCCESS ||
         level < MPI_THREAD_FUNNELED) {
         return status_fail(STATUS_UNAVAILABLE,
                            "MPI did not start; start the job with the mpirun of "

@@ -179,6 +179,11 @@ static void plan_sources(reduce_t *reduce) {
     }
 }
 
+/* Refused on one rank, refused on all. */
+static status_t open_mover(reduce_t *reduce) {
+    return comm_agree(reduce->comm, reduce_mover_open(reduce), "reduce_open");
+}
+
 status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast,
                      void (*add)(void *out, const void *a, const void *b, int64_t count),
                      reduce_t **reduce_out) {
@@ -201,6 +206,7 @@ status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast,
     plan_sources(reduce);
     reduce_plan_folds(reduce);
     TRY_GOTO(status, reduce_messages_open(reduce), failed);
+    TRY_GOTO(status, open_mover(reduce), failed);
     *reduce_out = reduce;
     return STATUS_OK;
 failed:
@@ -212,6 +218,7 @@ void reduce_close(reduce_t *reduce) {
     if (reduce == NULL) {
         return;
     }
+    reduce_mover_close(reduce);
     reduce_messages_close(reduce);
     if (reduce->windows.count > 0) {
         comm_shared_close(&reduce->windows);

@@ -62,6 +62,9 @@ bucket_t reduce_slice(const reduce_t *reduce, int bucket, int rank);
 /* Once per bucket and step, in any order. The parts of that bucket are not the caller's from here
  * until reduce_finish (own slices of part 0) and reduce_share (everything). */
 status_t reduce_publish(reduce_t *reduce, int bucket) MUST_CHECK;
+/* Buckets of this step whose messages have come and gone while the caller did something else; 0 on
+ * one host, where nothing has to move. For those who want to know; nothing waits for it. */
+int reduce_moved(reduce_t *reduce);
 /* Collective; after all buckets were published. */
 status_t reduce_finish(reduce_t *reduce) MUST_CHECK;
 /* Finished gradient sums; valid on the own slices after reduce_finish, until the parts are

@@ -30,6 +30,7 @@ typedef struct flag {
 enum { FLAG_UPDATED, FLAG_READ, FLAG_PUBLISHED }; /* the last + bucket */
 
 typedef struct messages reduce_messages_t;
+typedef struct mover reduce_mover_t;
 
 struct reduce {
     comm_t *comm;
@@ -49,6 +50,7 @@ struct reduce {
     int64_t
         *slice_at; /* by bucket: where the own slice starts when own slices are laid end to end */
     reduce_messages_t *messages; /* NULL if nothing goes by message */
+    reduce_mover_t *mover;       /* NULL on one host */
 
     uint64_t step; /* the one being reduced, or the last */
     int published; /* buckets of it */
@@ -72,6 +74,17 @@ status_t reduce_messages_open(reduce_t *reduce) MUST_CHECK;
 void reduce_messages_close(reduce_t *reduce);
 status_t reduce_messages_start(reduce_t *reduce, int group) MUST_CHECK;
 status_t reduce_messages_poll(reduce_t *reduce, int group, bool *done_out) MUST_CHECK;
+/* Returns MPI's code and touches nothing but the messages: for the communication thread too. */
+int reduce_messages_test(reduce_t *reduce, int group, bool *done_out);
 bool reduce_messages_missing(reduce_t *reduce, int group, int rank);
+
+/* reduce_thread.c: moves messages while the main thread computes. Open after the messages, close
+ * before them. */
+status_t reduce_mover_open(reduce_t *reduce) MUST_CHECK;
+void reduce_mover_close(reduce_t *reduce);
+/* Starts the messages of a bucket, the last in reduce->order. */
+status_t reduce_mover_start(reduce_t *reduce) MUST_CHECK;
+/* From here on MPI is the caller's alone. */
+status_t reduce_mover_stop(reduce_t *reduce) MUST_CHECK;
 
 #endif

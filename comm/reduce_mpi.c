@@ -180,16 +180,21 @@ status_t reduce_messages_start(reduce_t *reduce, int group) {
                           "start messages");
 }
 
-status_t reduce_messages_poll(reduce_t *reduce, int group, bool *done_out) {
+int reduce_messages_test(reduce_t *reduce, int group, bool *done_out) {
     reduce_messages_t *messages = reduce->messages;
-    if (messages == NULL) {
-        *done_out = true;
-        return STATUS_OK;
-    }
     int begin = messages->group_begin[group], done = 0;
     int code = MPI_Testall(messages->group_begin[group + 1] - begin, messages->requests + begin,
                            &done, MPI_STATUSES_IGNORE);
     *done_out = done != 0;
+    return code;
+}
+
+status_t reduce_messages_poll(reduce_t *reduce, int group, bool *done_out) {
+    if (reduce->messages == NULL) {
+        *done_out = true;
+        return STATUS_OK;
+    }
+    int code = reduce_messages_test(reduce, group, done_out);
     return comm_mpi_check(reduce->comm, code, "messages between hosts");
 }
 

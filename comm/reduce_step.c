@@ -20,12 +20,16 @@
  *
  * Between hosts a message stands for flag and copy. Parts: receive buffers of bucket b are posted
  * in publish(b, t), after finish(t-1) read them; sends are complete before finish returns, and
- * touch only other ranks' slices. Weights: received into the slices of their owner, which no rank
+ * touch only other ranks' slices. Until finish the communication thread moves them
+ * (reduce_thread.c). Weights: received into the slices of their owner, which no rank
  * of this host reads here; sends are complete before share returns. */
 #include <string.h>
 
 #include "comm/reduce_internal.h"
 #include "kernels/base/clock.h"
+#include "kernels/base/stream.h"
+
+enum { CACHED_BYTES = 8 << 20 }; /* about a core's part of the last cache */
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "flags are shared between processes");
 
@@ -103,9 +107,7 @@ status_t reduce_publish(reduce_t *reduce, int bucket) {
     }
     reduce->order[reduce->published++] = bucket;
     raise_flag(reduce, FLAG_PUBLISHED + bucket);
-    TRY(reduce_messages_start(reduce, bucket));
-    bool done; /* MPI moves only when called: a poll for the older buckets' sake */
-    return reduce_messages_poll(reduce, bucket, &done);
+    return reduce_mover_start(reduce);
 }
 
 static status_t finish(reduce_t *reduce) {
@@ -124,19 +126,25 @@ status_t reduce_finish(reduce_t *reduce) {
     double start_s = clock_s();
     REQUIRE(reduce->published == reduce->layout.bucket_count);
     TRY(comm_enter(reduce->comm, "reduce_finish"));
-    status_t status = finish(reduce);
+    status_t status = reduce_mover_stop(reduce);
+    status = status == STATUS_OK ? finish(reduce) : status;
     reduce->exposed_s += clock_s() - start_s;
     return comm_leave(reduce->comm, status);
 }
+
+/* Weights that the next forward pass would find in a cache stay there. */
+static void copy_near(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
 
 static void copy_slices(reduce_t *reduce, int local) {
     float *mine = reduce_weights(reduce);
     size_t weights = (size_t)((char *)mine - reduce->memory);
     const float *theirs = (const float *)(void *)((char *)reduce->windows.base[local] + weights);
+    bool fits = reduce->layout.elements * (int64_t)sizeof *mine <= CACHED_BYTES;
+    void (*copy)(void *, const void *, size_t) = fits ? copy_near : stream_copy;
     for (int b = 0; b < reduce->layout.bucket_count; b++) {
         range_t slice = reduce_slice_range(reduce, b, reduce->comm->local_ranks[local]);
-        memcpy(mine + slice.begin, theirs + slice.begin,
-               (size_t)(slice.end - slice.begin) * sizeof *mine);
+        copy(mine + slice.begin, theirs + slice.begin,
+             (size_t)(slice.end - slice.begin) * sizeof *mine);
     }
 }
 
