@@ -150,7 +150,7 @@ waits=("${settings[@]}" --set epochs=150)
 run 1 cv "${waits[@]}" --folds 0 --out "$work/waits"
 cp -r "$work/waits" "$work/hangs"
 begin=$SECONDS
-run 2 cv "${waits[@]}" --set comm.timeout_s=0.3 --folds 0,1 --out "$work/waits"
+run 2 cv "${waits[@]}" --set comm.timeout_s=1.5 --folds 0,1 --out "$work/waits"
 report $? "a fold that takes longer than comm.timeout_s ($((SECONDS - begin)) s) is waited for"
 export JMT_FAULT=stop:0:7
 fails "a fold that hangs" 1 "no answer from rank 1 within 2 s" 2 \
