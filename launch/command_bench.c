@@ -160,16 +160,16 @@ const command_t command_bench = {
     .name = "bench",
     .group = GROUP_BEFORE,
     .examples = examples,
-    .synopsis = "kernels|model|comm|io [CONFIG] [--rounds N] [--json]\n"
+    .synopsis = "kernels|model|comm|io [CONFIG] [--rounds N] [--set KEY=VALUE]... [--json]\n"
                 "model [CONFIG] --interactive [--evaluate [--checkpoint DIR]]",
-    .summary = "how fast this machine is at it, each figure beside the machine's measured limit",
+    .summary = "how fast each part runs, beside the machine's measured limits",
     .help =
-        "kernels  every operation at the shapes of CONFIG: forward, both backwards\n"
-        "model    training steps (or, by --evaluate, forward alone) and their parts\n"
-        "comm     the sum of gradients and the sharing of weights over the ranks\n"
-        "io       samples from shards, checksums on, beside plain reading\n"
-        "CONFIG is configs/full/jmt.yaml unless given. Without data.path the data are random.\n"
-        "A limit is the processor's speed on registers or the memory's at that size, whichever\n"
+        "kernels: every operation at the shapes of CONFIG, forward and both backwards. model: "
+        "training steps (with --evaluate, forward alone) and their parts. comm: the sum of "
+        "gradients and the sharing of weights over the ranks. io: samples from shards, "
+        "checksums on, beside plain reading.\n"
+        "CONFIG is configs/full/jmt.yaml unless given. Without data.path the data are random. A "
+        "limit is the processor's speed on registers or the memory's at that size, whichever "
         "binds; % limit is how much of it the median reaches.",
     .options = options,
     .positional_min = 1,

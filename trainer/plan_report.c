@@ -32,8 +32,7 @@ static int64_t state_count(const config_t *config) {
     return 2;
 }
 
-/* What this process has in memory: the program, its libraries and the code that oneDNN made for
- * this model. -1: nobody tells. */
+/* What this process has in memory: the program and its libraries. -1: nobody tells. */
 static int64_t resident_bytes(void) {
     FILE *file = fopen("/proc/self/statm", "r");
     long long pages = 0, resident = 0;
