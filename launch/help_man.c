@@ -76,8 +76,8 @@ static void put_command(FILE *stream, const command_t *command) {
 }
 
 void help_man(FILE *stream) {
-    fprintf(stream, ".TH JMT 1 \"\" \"jmt %s\"\n.SH NAME\njmt \\- %s\n.SH SYNOPSIS\n", JMT_VERSION,
-            help_title);
+    fprintf(stream, ".TH JMT 1 \"\" \"jmt %s\"\n.ad l\n.nh\n.SH NAME\njmt \\- %s\n.SH SYNOPSIS\n",
+            JMT_VERSION, help_title);
     fputs("\\fBjmt\\fR \\fICOMMAND\\fR ...\n.br\n\\fBjmt\\fR \\fICOMMAND\\fR \\fB\\-\\-help\\fR\n"
           ".br\n\\fBjmt \\-\\-version\\fR [\\fB\\-\\-json\\fR]\n.SH COMMANDS\n",
           stream);
