@@ -71,7 +71,11 @@ static void add_result(bench_t *bench, const double *ms, const char *name, doubl
     memcpy(bench->ms, ms, (size_t)bench->rounds * sizeof *ms);
     char *shape = text_format("%.1f MB, ranks %d, hosts %d", 1e-6 * bytes, comm_size(bench->comm),
                               comm_host_count(bench->comm));
-    bench_add_work(bench, name, shape, 0.0, read_bytes, written_bytes);
+    if (comm_size(bench->comm) > 1) {
+        bench_add_work(bench, name, shape, 0.0, read_bytes, written_bytes);
+    } else { /* nothing to move */
+        bench_add(bench, name, shape, 0.0);
+    }
     free(shape);
 }
 
