@@ -179,6 +179,9 @@ static status_t answer_sweep(void *context, const char *line, json_t *answer) {
 static status_t time_sweeps(bench_t *bench, sweep_t *sweep) {
     const trainer_t *t = sweep->trainer;
     timing_t timing = {0};
+    bool folded = false;
+    int64_t macs = 0;
+    TRY(predictor_describe(t->config, t->dims, &folded, &macs));
     TRY(sweep_once(sweep, &timing));
     for (int i = 0; i < bench->rounds; i++) {
         TRY(sweep_once(sweep, &timing));
@@ -188,7 +191,7 @@ static status_t time_sweeps(bench_t *bench, sweep_t *sweep) {
                               (long long)t->batch.slots, (long long)t->config->data.window,
                               (long long)sweep->samples);
     double weights = (double)sizeof(float) * (double)t->flat.elements / (double)t->batch.slots;
-    bench_add_work(bench, "evaluate", shape, 2.0 * (double)graph_macs(t->graph), weights, 0.0);
+    bench_add_work(bench, "evaluate", shape, 2.0 * (double)macs, weights, 0.0);
     free(shape);
     return STATUS_OK;
 }
@@ -219,6 +222,7 @@ static status_t evaluate(bench_t *bench) {
         sweep.samples = dataset_sample_count(t->dataset, sweep.split);
         sweep.values = t->config->data.window * executor_output(t->executor, 0).cols;
         sweep.outputs = alloc_zero(sweep.samples * sweep.values, sizeof *sweep.outputs);
+        predictor_load(t->predictor, t->graph, t->flat.offsets, t->weights);
         status = sweep.samples > 0 ? STATUS_OK
                                    : status_fail(STATUS_INPUT, "%s has no test samples",
                                                  bench->config->data.path);

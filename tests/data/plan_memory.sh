@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# jmt plan's rss_bytes is what a run takes at its most, within 5 %.
+# jmt plan's rss_bytes is what a run takes at its most, within 5 %; of a small one within 2 MiB, as
+# a process's own part depends on the system.
 set -eu
 trap 'rm -rf "$work"' EXIT
 work=$(mktemp -d)
@@ -11,5 +12,6 @@ taken=$(sed -n 's/.*"event":"end".*"rss_mb":\([0-9.]*\).*/\1/p' "$work/run/metri
 awk -v planned="$planned" -v taken="$taken" 'BEGIN {
     error = planned / (taken * 1048576) - 1
     printf "planned %.1f MiB, taken %.1f MiB, %+.1f %%\n", planned / 1048576, taken, 100 * error
-    exit error < -0.05 || error > 0.05
+    off = planned / 1048576 - taken
+    exit (error < -0.05 || error > 0.05) && (off < -2 || off > 2)
 }'
