@@ -36,7 +36,8 @@ def set_columns(fd, columns):
 
 
 class Run:
-    """stderr on a terminal; stdout too with `out`, else a pipe. resize: (seconds, columns)."""
+    """stderr on a terminal; stdout too with `out`, else a pipe. resize: (columns, once so
+    many bars were drawn)."""
 
     def __init__(self, words, columns=100, out=False, resize=None, limit_s=120, **environment):
         master, slave = pty.openpty()
@@ -53,8 +54,8 @@ class Run:
         begin = time.monotonic()
         open_streams = set(streams)
         while open_streams and time.monotonic() - begin < limit_s:
-            if resize and self.resized_at is None and time.monotonic() - begin > resize[0]:
-                set_columns(master, resize[1])
+            if resize and self.resized_at is None and streams[master].count(b"\r") > resize[1]:
+                set_columns(master, resize[0])
                 self.resized_at = len(streams[master])
             for fd in select.select(open_streams, [], [], 0.05)[0]:
                 try:
@@ -140,7 +141,7 @@ for columns in (120, 80, 40, 20):
     widths = {len(bar) for bar in bars(shown.raw)}
     report(shown.code == 0 and widths and max(widths) <= columns - 1,
            "%d columns: no bar is wider" % columns, bars(shown.raw)[-3:])
-shown = Run(train("resized", "--set", "epochs=20"), 100, resize=(1.5, 50))
+shown = Run(train("resized", "--set", "epochs=100"), 100, resize=(50, 3))
 later = bars(shown.raw[shown.resized_at:])[2:]
 report(later and max(map(len, later)) <= 49, "a terminal made narrower gets a narrower bar", later[:3])
 
