@@ -19,7 +19,7 @@ static const option_t options[] = {
     OPTION_END,
 };
 
-enum { WORDS_MAX = 256 };
+enum { WORDS_MAX = POSITIONALS_MAX + 64 };
 typedef struct line {
     char *words[WORDS_MAX];
     int count;
@@ -50,10 +50,11 @@ static void add_one_host(line_t *line) {
             return;
         }
     }
+    bool own_pml = getenv("OMPI_MCA_pml") != NULL; /* one that may need an mtl */
     for (int i = 0; i < ARRAY_LEN(fixed); i++) {
         char name[64];
         snprintf(name, sizeof name, "OMPI_MCA_%s", fixed[i][0]);
-        if (getenv(name) == NULL) {
+        if (getenv(name) == NULL && !(own_pml && strcmp(fixed[i][0], "mtl") == 0)) {
             add(line, "--mca");
             add(line, fixed[i][0]);
             add(line, fixed[i][1]);
@@ -201,8 +202,10 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
         add_srun(&line, number, hosts);
     } else {
         add_mpirun(&line, number, hosts);
-        add(&line, "-x"); /* to other hosts too */
-        add(&line, TERMINAL_HINT);
+        if (hosts != NULL && getenv("OMPI_MCA_mca_base_env_list") == NULL) { /* not both */
+            add(&line, "-x");
+            add(&line, TERMINAL_HINT);
+        }
     }
     add(&line, self);
     for (int i = 0; i < arguments->positional_count; i++) {
