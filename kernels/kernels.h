@@ -273,7 +273,7 @@ void mask_tokens(mask_t out, const mask_t *query, const mask_t *key, int tokens,
                  bool causal, int shard_begin, int shard_end);
 
 /* backend "ref" or "cpu"; STATUS_UNAVAILABLE (exit 3) names what is missing and the remedy. "cpu"
- * has float only. The table is constant for the process; JMT_ISA is read here, once. */
+ * has float only. The table is constant for the process; JMT_ISA is read here. */
 status_t kernels_for(const char *backend, dtype_t dtype, const kernels_t **kernels_out) MUST_CHECK;
 
 /* What the machine and the environment (JMT_ISA) allow: "generic" | "avx2" | "avx512". */
