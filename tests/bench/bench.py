@@ -1,10 +1,12 @@
 """What the measurements of this folder share: the peer's Python, pinned processes that take turns,
 and what the machine is. Standard library only; the peer brings torch, numpy and h5py."""
 import argparse
+import array
 import json
 import os
 import pathlib
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -112,6 +114,17 @@ def machine():
     version = subprocess.run([JMT, "--version", "--json"], capture_output=True, text=True, check=True)
     return {"cpu": cpu_model(), "cores": os.cpu_count(), "kernel": os.uname().release,
             "jmt": json.loads(version.stdout), "doctor": json.loads(doctor.stdout)}
+
+
+def write_npy(path, rows, columns, values):
+    """values: an array of float32, row by row."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}"
+    header += " " * (-(len(header) + 11) % 64) + "\n"
+    if sys.byteorder == "big":
+        values = array.array("f", values)
+        values.byteswap()
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+                     + values.tobytes())
 
 
 def scratch():

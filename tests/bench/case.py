@@ -4,7 +4,6 @@ import array
 import json
 import pathlib
 import random
-import struct
 import subprocess
 import sys
 
@@ -23,16 +22,6 @@ def jmt(*words):
     if done.returncode != 0:
         sys.exit(done.returncode)
     return done.stdout
-
-
-def write_npy(path, rows, columns, values):
-    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}"
-    header += " " * (63 - (len(header) + 10) % 64) + "\n"
-    data = array.array("f", values)
-    if sys.byteorder == "big":
-        data.byteswap()
-    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
-                     + data.tobytes())
 
 
 class Case:
@@ -68,7 +57,7 @@ class Case:
             batch[track] = (shape, values)
             for b in range(self.batch):
                 file, run = f"{name}-{b:04d}.npy", self.length * dim
-                write_npy(source / file, self.length, dim, values[b * run:(b + 1) * run])
+                bench.write_npy(source / file, self.length, dim, values[b * run:(b + 1) * run])
                 label = name if kind == "input" else f"label:{name}"
                 lines.append(f"r{b:04d},p{b:04d},,{label},{RATE_HZ},{file}")
         (source / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

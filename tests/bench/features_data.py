@@ -4,7 +4,6 @@ import array
 import itertools
 import pathlib
 import random
-import struct
 import subprocess
 
 import bench
@@ -12,27 +11,23 @@ import bench
 DRAWN = 4099 # numbers that come again; a row is no multiple of it, so no two rows are equal
 
 
-def write_npy(path, rows, columns, drawn, start):
-    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}"
-    header += " " * (-(len(header) + 11) % 64) + "\n"
-    turned = drawn[start % DRAWN:] + drawn[:start % DRAWN]
-    values = turned * (rows * columns // DRAWN + 1)
-    with open(path, "wb") as file:
-        file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode())
-        file.write(values[:rows * columns].tobytes())
+def turned(drawn, start, count):
+    values = drawn[start % DRAWN:] + drawn[:start % DRAWN]
+    return (values * (count // DRAWN + 1))[:count]
 
 
 def write_features(directory, dims, recordings, steps, targets=("valence", "arousal")):
     """dims: {modality: width}. A person each; labels at the features' rate."""
-    numbers = random.Random(1)
-    drawn = array.array("f", (numbers.gauss(0, 1) for _ in range(DRAWN)))
+    noise = random.Random(1)
+    drawn = array.array("f", (noise.gauss(0, 1) for _ in range(DRAWN)))
     labels = array.array("f", (max(-1.0, min(1.0, x)) for x in drawn))
     tracks = [(name, width, drawn) for name, width in dims.items()]
     tracks += [(f"label:{name}", 1, labels) for name in targets]
     lines = ["recording,subject,group,modality,rate_hz,path"]
     for r, (t, (name, width, values)) in itertools.product(range(recordings), enumerate(tracks)):
         path = f"r{r}-{t}.npy"
-        write_npy(directory / path, steps, width, values, 611 * r + 97 * t)
+        numbers = turned(values, 611 * r + 97 * t, steps * width)
+        bench.write_npy(directory / path, steps, width, numbers)
         lines.append(f"r{r},person{r},,{name},5,{path}")
     (directory / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
