@@ -183,6 +183,20 @@ static status_t check_targets(const checker_t *checker) {
     return STATUS_OK;
 }
 
+/* What no target's loss reads. */
+static status_t check_losses(const checker_t *checker) {
+    const config_t *config = checker->config;
+    bool ccc = config->target_count == 0;
+    for (int t = 0; t < config->target_count; t++) {
+        ccc = ccc || is(config->targets[t].loss, "ccc");
+    }
+    if (config->loss.ccc_unbiased && !ccc) {
+        return REFUSE("loss.ccc_unbiased", NULL,
+                      "loss.ccc_unbiased has no effect: no target has loss: ccc; remove it");
+    }
+    return STATUS_OK;
+}
+
 static bool target_has(const target_config_t *target, const char *metric) {
     return words_have("cross_entropy binary_cross_entropy", target->loss)
                ? words_have("accuracy uar f1_macro f1_weighted", metric)
@@ -287,6 +301,11 @@ static status_t check_data(const checker_t *checker) {
                       sum);
     }
     TRY(check_folds(checker));
+    if (config->split.folds != 0 && origins_by_set(checker->origins, "split.test_fraction")) {
+        return REFUSE("split.test_fraction", "split.folds",
+                      "split.test_fraction has no effect with split.folds %lld; leave one out",
+                      (long long)config->split.folds);
+    }
     if (!config->data.permute_labels && !is(config->data.permute_within, "all")) {
         return REFUSE("data.permute_within", "data.permute_labels",
                       "data.permute_within has no effect without data.permute_labels: true; set "
@@ -353,6 +372,7 @@ status_t config_check(const config_t *config, const config_origins_t *origins, c
     TRY(check_batch(&checker));
     TRY(check_targets(&checker));
     TRY(config_check_targets(config, origins, name));
+    TRY(check_losses(&checker));
     TRY(check_model(&checker));
     TRY(check_built_in(&checker));
     TRY(config_check_fusion(config, origins, name));

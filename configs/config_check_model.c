@@ -66,6 +66,36 @@ static status_t check_readers(const fusion_t *fusion) {
     return STATUS_OK;
 }
 
+/* Sizes in a file may serve a family of models by `base`; given with --set they are meant for this
+ * one. */
+static status_t check_sizes(const fusion_t *fusion) {
+    static const struct {
+        const char *key, *models;
+        bool intra; /* or by a modality that is made of two */
+    } sizes[] = {
+        {"model.ff", "jmt jmt_no_joint mt concat_encoder", true},
+        {"model.heads", "jmt jmt_no_joint mt concat_encoder", true},
+        {"model.layers", "jmt jmt_no_joint mt concat_encoder", true},
+        {"model.dim", "jmt jmt_no_joint mt concat concat_att concat_encoder decision unimodal",
+         false},
+        {"model.head_hidden",
+         "jmt jmt_no_joint mt concat concat_att concat_encoder decision unimodal", false},
+        {"model.head_dropout",
+         "jmt jmt_no_joint mt concat concat_att concat_encoder decision unimodal", false},
+    };
+    const config_t *config = fusion->config;
+    for (int i = 0; i < ARRAY_LEN(sizes); i++) {
+        bool set = origins_by_set(fusion->origins, sizes[i].key);
+        bool intra = sizes[i].intra && config_has_intra_encoder(config);
+        if (set && !intra && !words_have(sizes[i].models, config->model.name)) {
+            return refuse(fusion, sizes[i].key, NULL,
+                          text_format("%s has no effect with model.name %s; leave it out",
+                                      sizes[i].key, config->model.name));
+        }
+    }
+    return STATUS_OK;
+}
+
 /* --- branches -------------------------------------------------------------------------------- */
 
 /* Streams by number: the model's modalities, then joint where the model has it. */
@@ -184,6 +214,7 @@ status_t config_check_fusion(const config_t *config, const config_origins_t *ori
                              const char *name) {
     const fusion_t fusion = {config, origins, name};
     TRY(check_readers(&fusion));
+    TRY(check_sizes(&fusion));
     if (strcmp(config->model.joint, "none") == 0) { /* one way to say it */
         return refuse(&fusion, "model.joint", NULL,
                       text_copy("a jmt without joint stream is a model of its own; set model.name: "

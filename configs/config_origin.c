@@ -1,6 +1,5 @@
 #include "configs/config_origin.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +38,11 @@ void origins_set(config_origins_t *origins, const char *key, const char *place) 
 const char *origins_find(const config_origins_t *origins, const char *key) {
     int index = index_of(origins, key);
     return index < 0 ? NULL : origins->items[index].place;
+}
+
+bool origins_by_set(const config_origins_t *origins, const char *key) {
+    const char *place = origins_find(origins, key);
+    return place != NULL && strncmp(place, "--set ", strlen("--set ")) == 0;
 }
 
 void origins_drop(config_origins_t *origins, const char *key) {

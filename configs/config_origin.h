@@ -3,6 +3,8 @@
 #ifndef JMT_CONFIG_ORIGIN_H
 #define JMT_CONFIG_ORIGIN_H
 
+#include <stdbool.h>
+
 #include "configs/config.h"
 
 typedef struct config_origin {
@@ -18,6 +20,8 @@ typedef struct config_origins {
 /* A key given again moves to the end. */
 void origins_set(config_origins_t *origins, const char *key, const char *place);
 const char *origins_find(const config_origins_t *origins, const char *key); /* NULL: not given */
+/* Whether --set gave it last: then it is meant for this run, where files may serve many. */
+bool origins_by_set(const config_origins_t *origins, const char *key);
 /* Forgets the key and all below it. */
 void origins_drop(config_origins_t *origins, const char *key);
 /* The place of whichever of two keys was given last; NULL: neither. b may be NULL. */

@@ -74,6 +74,9 @@ int dataset_file_count(const dataset_t *dataset);
 /* Whether groups of the test recordings have training recordings too. */
 typedef enum { STIMULI_NONE, STIMULI_SEEN, STIMULI_UNSEEN, STIMULI_SOME_SEEN } stimuli_t;
 stimuli_t dataset_test_stimuli(const dataset_t *dataset);
+/* Whether one window holds more than half of all that was recorded of a person, for most people:
+ * then a step's place in the window tells how late in the session it is. */
+bool dataset_window_is_session(const dataset_t *dataset);
 int64_t dataset_fold_count(const dataset_t *dataset); /* 0: not dealt to folds */
 
 typedef struct sample_info {

@@ -1,5 +1,6 @@
 #include <math.h>
 #include <stdbool.h>
+#include <stdlib.h>
 
 #include "data-sharding/dataset_internal.h"
 #include "kernels/base/bytes.h"
@@ -118,4 +119,22 @@ void dataset_cut(dataset_t *dataset) {
             }
         }
     }
+}
+
+bool dataset_window_is_session(const dataset_t *dataset) {
+    double *total = alloc_zero(dataset->subject_count, sizeof *total);
+    double *longest = alloc_zero(dataset->subject_count, sizeof *longest);
+    for (int64_t i = 0; i < dataset->recording_count; i++) {
+        const dataset_recording_t *r = &dataset->recordings[i];
+        double window = (double)min_i64(r->length, dataset->window) / r->rate_hz;
+        total[r->subject] += (double)r->length / r->rate_hz;
+        longest[r->subject] = fmax(longest[r->subject], window);
+    }
+    int64_t people = 0;
+    for (int64_t s = 0; s < dataset->subject_count; s++) {
+        people += 2.0 * longest[s] > total[s];
+    }
+    free(total);
+    free(longest);
+    return 2 * people > dataset->subject_count;
 }

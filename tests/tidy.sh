@@ -214,6 +214,13 @@ format_offenders() {
                  END { for (f in count) print f ":" first[f] ": " count[f] " places" }' | sort
 }
 
+defect_offenders() { # exactly: a patch that lands elsewhere says nothing
+    local patch
+    for patch in tests/defects/*.patch; do
+        git apply --check "$patch" 2>/dev/null || echo "$patch"
+    done
+}
+
 code_text=$(mktemp) || exit 1
 trap 'rm -f "$code_text"' EXIT
 code >"$code_text"
@@ -238,5 +245,6 @@ if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
 else
     skip 'clang-format has nothing to change' 'needs clang-format 14'
 fi
+check 'planted defects apply (tests/defects)' defect_offenders
 echo "1..$number"
 [ $failures -eq 0 ]

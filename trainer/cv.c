@@ -67,7 +67,6 @@ static status_t open_directory(const cv_t *cv, bool own_data) {
     }
     TRY(run_directory_check(cv->plan.out, NULL));
     TRY(dir_make(cv->plan.out));
-    TRY(keep_config(cv));
     return own_data ? make_synthetic(cv->config.data.path) : STATUS_OK;
 }
 
@@ -278,6 +277,8 @@ static status_t run_all(cv_t *cv, const cv_options_t *options, bool own_data) {
     status_t status = first ? open_directory(cv, own_data) : STATUS_OK;
     TRY(comm_agree(cv->whole, status, NULL));
     TRY(comm_agree(cv->whole, choose_folds(cv, options), "open data"));
+    status = first ? keep_config(cv) : STATUS_OK; /* what was refused leaves none behind */
+    TRY(comm_agree(cv->whole, status, NULL));
     TRY(make_groups(cv));
     comm_set_watch(cv->whole, folds_move, cv);
     TRY(comm_agree(cv->whole, run_folds(cv), "fold"));

@@ -6,6 +6,19 @@
 #include "kernels/base/bytes.h"
 #include "trainer/models.h"
 
+/* Positions are read by models with an encoder over time alone (configs/config_check_model.c). */
+static status_t check_positions(const config_t *config, const dataset_t *dataset) {
+    bool knows = strcmp(config->model.position, "none") != 0 && !config->schedule_known;
+    if (knows && dataset_window_is_session(dataset)) {
+        return status_fail(STATUS_INPUT,
+                           "model.position %s: a window of %lld steps is most of a person's "
+                           "session, so that places in it tell the order of the tasks; set "
+                           "schedule_known: true, and tables say so, or shorten data.window",
+                           config->model.position, (long long)config->data.window);
+    }
+    return STATUS_OK;
+}
+
 status_t model_data_open(const config_t *config, const char *path, dataset_t **dataset_out) {
     if (path[0] == '\0') {
         return status_fail(STATUS_INPUT,
@@ -42,7 +55,13 @@ status_t model_data_open(const config_t *config, const char *path, dataset_t **d
         .targets = targets,
         .target_count = config->target_count,
     };
-    return dataset_open(&data, dataset_out);
+    TRY(dataset_open(&data, dataset_out));
+    status_t status = check_positions(config, *dataset_out);
+    if (status != STATUS_OK) {
+        dataset_close(*dataset_out);
+        *dataset_out = NULL;
+    }
+    return status;
 }
 
 status_t model_data_dims(const config_t *config, const dataset_t *dataset,

@@ -331,6 +331,12 @@ status_t train_run(const config_t *config, comm_t *comm, const train_options_t *
     run.checkpoints = text_format("%s/checkpoints", options->run_directory);
     train_catch_signals();
     status_t status = open_run(&run);
+    if (status == STATUS_OK && config->split.valid_fraction == 0.0 &&
+        strcmp(config->select_on, "auto") != 0) {
+        log_info("split.valid_fraction is 0, so select_on %s has nobody to ask: the last "
+                 "checkpoint counts",
+                 config->select_on);
+    }
     if (status == STATUS_OK && !options->dry_run) {
         status = open_directory(&run);
         status = status == STATUS_OK ? loop(&run) : status;

@@ -123,6 +123,56 @@ PY
 run 1 train "$work/base.yaml" --set schedule_known=false --set model.name=clock --run "$work/refused"
 [ $? = 2 ] && [ "$(error_lines)" = 1 ] && grep -q 'schedule_known: true' "$work/stderr"
 report $? "clock is refused unless the schedule is known"
+# Who is tested: by person, by video, by both. The folds' parts say it themselves.
+cat >"$work/who.py" <<'PY'
+import csv, sys
+rows = lambda part: list(csv.DictReader(open("%s-%s.csv" % (sys.argv[1], part))))
+people = [{r["subject"] for r in rows(part)} for part in ("test", "train")]
+videos = [{r["recording"][2:4] for r in rows(part)} for part in ("test", "train")]
+shared = ("person" if people[0] & people[1] else "") + ("video" if videos[0] & videos[1] else "")
+assert shared == sys.argv[2], shared
+PY
+who() { # who NAME SHARED SETTINGS...: what test and training have in common
+    local name=$work/by-$1 shared=$2 part
+    shift 2
+    run 1 train "$work/base.yaml" --set model.name=majority "$@" --run "$name"
+    for part in test train; do
+        run 1 evaluate "$name" --split $part --predictions "$name-$part.csv"
+    done
+    check "$*: test and training share: ${shared:-nothing}" python3 "$work/who.py" "$name" "$shared"
+}
+overlap=(--set split.folds=3 --set split.allow_subject_overlap=true --set split.valid_fraction=0)
+who subject video "${overlap[@]}" --set split.by=subject
+who group person "${overlap[@]}" --set split.by=group
+who both '' "${overlap[@]}" --set split.by=both
+fails "videos without split.allow_subject_overlap" 2 'allow_subject_overlap' 1 train "$work/base.yaml" \
+    --set split.folds=3 --set split.by=group --run "$work/by-none"
+for fraction in 0.2 0.6; do
+    run 1 train "$work/base.yaml" --set model.name=majority --set split.test_fraction=$fraction \
+        --run "$work/part-$fraction"
+    run 1 evaluate "$work/part-$fraction" --split test --predictions "$work/part-$fraction.csv"
+done
+check "split.test_fraction: 2 and 5 of 8 people" python3 - "$work" <<'PY'
+import csv, sys
+who = lambda f: {r["subject"] for r in csv.DictReader(open("%s/part-%s.csv" % (sys.argv[1], f)))}
+people = [len(who(f)) for f in ("0.2", "0.6")]
+assert people == [2, 5], people
+PY
+
+# One recording of a person in one window: positions in it are the session's clock.
+cp -r "$work/raw" "$work/one-raw" && sed -i '/^recording,\|,video0,/!d' "$work/one-raw/manifest.csv"
+run 1 shard features --source "$work/one-raw" --out "$work/one"
+placed=("$work/base.yaml" --set data.path="$work/one" --set "model.modalities=[x]" --set model.name=concat_encoder
+    --set schedule_known=false)
+for position in sinusoidal learned; do
+    fails "$position positions over a whole session" 2 'schedule_known: true' 1 train "${placed[@]}" \
+        --set model.position=$position --set data.window=16 --run "$work/placed"
+done
+run 1 train "${placed[@]}" --set model.position=none --set data.window=16 --run "$work/placed-none" &&
+    run 1 train "${placed[@]}" --set model.position=learned --set data.window=8 --run "$work/placed-short" &&
+    run 1 train "${placed[@]}" --set model.position=learned --set data.window=16 --set schedule_known=true \
+        --run "$work/placed-known" && grep -q '"marks": *"schedule known' "$work/placed-known/manifest.json"
+report $? "no positions, short windows and a known schedule are accepted, the last marked"
 run 1 train "${tiny[@]}" --set "modalities.stimulus.dim=0" --set model.name=stimulus --run "$work/none"
 [ $? = 2 ] && grep -q 'no recording names its stimulus' "$work/stderr"
 report $? "stimulus is refused where no recording has a group"

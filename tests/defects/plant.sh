@@ -103,7 +103,7 @@ plant_one() { # plant_one PATCH
     rm -rf "$plant_root/kept"
     mkdir "$plant_root/kept"
     if ! { (cd "$plant_tree" && cp --parents "${files[@]}" "$plant_root/kept") &&
-        patch -d "$plant_tree" -p1 -N -r - --no-backup-if-mismatch; } <"$patch" \
+        (cd "$plant_tree" && GIT_CEILING_DIRECTORIES=$plant_root git apply -v -); } <"$patch" \
         >"$log.patch.log" 2>&1; then
         plant_put_back "${files[@]}" 2>>"$log.patch.log"
         echo "the patch does not apply any more; see $log.patch.log"

@@ -30,6 +30,11 @@ cv few4 4 --folds 1,3
 unset JMT_COMM_HOSTS
 check "2 folds on 4 ranks without shared memory: the bytes of R=1" same_files few1 few4
 
+# What was refused leaves nothing in the way of the next try.
+fails "more folds than people" 2 'folds' 2 cv "${settings[@]}" --set split.folds=99 --out "$work/poison"
+run 2 cv "${settings[@]}" --folds 1,3 --out "$work/poison"
+report $? "the corrected command then takes the same --out"
+
 # The last fold of all is what a process that does nothing else makes of it.
 run 1 train "${settings[@]}" --set split.fold=3 --set seed=2 --run "$work/alone"
 check "fold 3, seed 2: the hash of a training on its own" \

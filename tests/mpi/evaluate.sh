@@ -22,6 +22,12 @@ for ranks in 2 3 5 9; do
     report $? "R=$ranks: the bytes of R=1, JSON and predictions"
 done
 
+# Groups that the samples do not fill: of 5 and of 7.
+for batch in 40 56; do
+    evaluate batch$batch 2 --set batch=$batch
+    check "batch $batch: the same predictions, the last ones too" cmp "$work/test.csv" "$work/batch$batch.csv"
+done
+
 # Another order, and another company: without one person the others' samples have other places in their
 # groups. In plain C the bytes stay; a library's matrix product may round a row by where it stands.
 make_data "$work/other-files" shards=3

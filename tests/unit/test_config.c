@@ -67,7 +67,7 @@ static const char every_key[] =
     "loss: {ccc_unbiased: true}\ncomm: {timeout_s: 1.5}\n"
     "checkpoint: {every_steps: 17, keep: 4}\nearly_stopping: {patience: 6}\n"
     "modalities:\n  a: {dim: 24, front: none}\n  b: {dim: 8, front: linear}\n"
-    "targets:\n  x: {loss: mse, weight: 0.5}\n"
+    "targets:\n  x: {loss: ccc, weight: 0.5}\n"
     "  y: {loss: cross_entropy, weight: 2, classes: 5}\n";
 
 static void check_sections(const config_t *config) {
@@ -102,7 +102,7 @@ static void check_sections(const config_t *config) {
     assert_string_equal(config->modalities[0].front, "none");
     assert_string_equal(config->modalities[1].front, "linear");
     assert_int_equal(config->target_count, 2);
-    assert_string_equal(config->targets[0].loss, "mse");
+    assert_string_equal(config->targets[0].loss, "ccc");
     assert_true(config->targets[0].weight == 0.5 && config->targets[1].weight == 2.0);
     assert_string_equal(config->targets[1].name, "y");
     assert_int_equal(config->targets[1].classes, 5);

@@ -400,6 +400,58 @@ static void rules_of_data(void **state) {
     CHECK_ALL(cases, STATUS_INPUT);
 }
 
+/* What a file says may serve a family of models; what --set says is meant for this one. */
+static void sizes_that_nobody_reads(void **state) {
+    (void)state;
+    const struct {
+        const char *text, *set, *error; /* NULL: accepted */
+    } cases[] = {
+        {DATA "model: {name: concat, ff: 9, heads: 1, layers: 3}\n", "seed=1", NULL},
+        {DATA "model: {name: concat}\n", "model.ff=9",
+         "--set model.ff=9: model.ff has no effect with model.name concat; leave it out"},
+        {DATA "model: {name: decision}\n", "model.heads=1",
+         "--set model.heads=1: model.heads has no effect with model.name decision; leave it out"},
+        {DATA "model: {name: concat_att}\n", "model.layers=2",
+         "--set model.layers=2: model.layers has no effect with model.name concat_att; leave it "
+         "out"},
+        {DATA "model: {name: concat_encoder}\n", "model.layers=2", NULL},
+        {DATA "model: {name: mt}\n", "model.ff=9", NULL},
+        {DATA "model: {name: majority, dim: 8}\n", "seed=1", NULL},
+        {DATA "model: {name: majority}\n", "model.dim=8",
+         "--set model.dim=8: model.dim has no effect with model.name majority; leave it out"},
+        {DATA "model: {name: majority}\n", "model.head_hidden=8",
+         "--set model.head_hidden=8: model.head_hidden has no effect with model.name majority; "
+         "leave it out"},
+        {DATA "model: {name: majority}\n", "model.head_dropout=0.5",
+         "--set model.head_dropout=0.5: model.head_dropout has no effect with model.name "
+         "majority; leave it out"},
+        {DATA "model: {name: decision}\n", "model.head_dropout=0.5", NULL},
+        {"modalities: {a: {}, b: {}, c: {of: [a, b]}}\ntargets: {x: {}}\n"
+         "model: {name: concat, modalities: [c]}\n",
+         "model.ff=9", NULL},
+        {DATA "split: {folds: 4, test_fraction: 0.3}\n", "seed=1", NULL},
+        {DATA "split: {folds: 4}\n", "split.test_fraction=0.3",
+         "--set split.test_fraction=0.3: split.test_fraction has no effect with split.folds 4; "
+         "leave one out"},
+        {DATA, "split.test_fraction=0.3", NULL},
+        {DATA, "loss.ccc_unbiased=true", NULL},
+        {"modalities: {a: {}}\ntargets: {x: {loss: mse}}\n", "loss.ccc_unbiased=true",
+         "--set loss.ccc_unbiased=true: loss.ccc_unbiased has no effect: no target has loss: ccc; "
+         "remove it"},
+    };
+    for (int i = 0; i < ARRAY_LEN(cases); i++) {
+        config_t *config = NULL;
+        status_t status = config_parse(cases[i].text, "t.yaml", &cases[i].set, 1, &config);
+        if (cases[i].error == NULL) {
+            CHECK_OK(status);
+        } else {
+            assert_int_equal(status, STATUS_INPUT);
+            assert_string_equal(status_text(), cases[i].error);
+        }
+        config_free(config);
+    }
+}
+
 static void rules_of_people(void **state) {
     (void)state;
     const wrong_t cases[] = {
@@ -528,6 +580,7 @@ int main(void) {
         cmocka_unit_test(rules_of_modalities),
         cmocka_unit_test(settings_of_targets),
         cmocka_unit_test(rules_of_data),
+        cmocka_unit_test(sizes_that_nobody_reads),
         cmocka_unit_test(rules_of_people),
         cmocka_unit_test(built_in_modalities),
         cmocka_unit_test(distances),
