@@ -5,18 +5,6 @@
 
 static const float EPSILON = 1e-5F;
 
-status_t REAL(add_layernorm_plan)(const op_description_t *description, op_plan_t **plan_out,
-                                  op_needs_t *needs_out) {
-    const op_shape_t *out = &description->out;
-    REQUIRE(description->input_count == 1 || description->input_count == 2);
-    for (int i = 0; i < description->input_count; i++) {
-        REQUIRE(description->in[i].rows == out->rows && description->in[i].cols == out->cols);
-    }
-    *needs_out = (op_needs_t){.saved_count = 2 * out->rows};
-    *plan_out = REAL(plan_open)(description);
-    return STATUS_OK;
-}
-
 typedef struct summands {
     const float *x, *y; /* y NULL: x alone */
 } summands_t;
