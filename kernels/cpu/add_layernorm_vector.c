@@ -5,18 +5,6 @@
 
 static const float EPSILON = 1e-5F;
 
-status_t REAL(add_layernorm_plan)(const op_description_t *description, op_plan_t **plan_out,
-                                  op_needs_t *needs_out) {
-    const op_shape_t *out = &description->out;
-    REQUIRE(description->input_count == 1 || description->input_count == 2);
-    for (int i = 0; i < description->input_count; i++) {
-        REQUIRE(description->in[i].rows == out->rows && description->in[i].cols == out->cols);
-    }
-    *needs_out = (op_needs_t){.saved_count = 2 * out->rows};
-    *plan_out = REAL(plan_open)(description);
-    return STATUS_OK;
-}
-
 typedef struct summands {
     const float *x, *y; /* y NULL: x alone */
 } summands_t;
@@ -37,24 +25,50 @@ INLINE vec_t sum_at(summands_t in, int64_t c, int64_t count) {
     return x;
 }
 
+/* Sums over a row run in chains side by side, none of which waits for the others. */
+enum { CHAINS = 4, BLOCK = CHAINS * WIDTH };
+#define EACH_CHAIN _Pragma("GCC unroll 4") for (int i = 0; i < CHAINS; i++)
+
+INLINE float chains_added(const vec_t total[CHAINS]) {
+    return lanes_added((total[0] + total[1]) + (total[2] + total[3]));
+}
+
+/* Of `left` columns from c on, at most BLOCK. */
+INLINE void add_sums(summands_t in, int64_t c, int64_t left, vec_t total[CHAINS]) {
+    EACH_CHAIN {
+        if (i * WIDTH < left) {
+            total[i] += sum_at(in, c + i * WIDTH, left - i * WIDTH);
+        }
+    }
+}
+
+INLINE void add_squares(summands_t in, vec_t mean, int64_t c, int64_t left, vec_t total[CHAINS]) {
+    EACH_CHAIN {
+        if (i * WIDTH < left) {
+            vec_t apart = sum_at(in, c + i * WIDTH, left - i * WIDTH) - mean;
+            if (left - i * WIDTH < WIDTH) {
+                apart = where(lane_numbers() < (int32_t)(left - i * WIDTH), apart, fill(0.0F));
+            }
+            total[i] = fused(apart, apart, total[i]);
+        }
+    }
+}
+
 static void row_statistics(summands_t in, int64_t cols, float saved[2]) {
-    vec_t sum = fill(0.0F), squares = fill(0.0F);
-    for (int64_t c = 0; c < cols; c += WIDTH) {
-        sum += sum_at(in, c, cols - c);
-    }
-    saved[0] = lanes_added(sum) / (float)cols;
-    vec_t mean = fill(saved[0]);
+    vec_t sum[CHAINS], square[CHAINS];
+    EACH_CHAIN { sum[i] = square[i] = fill(0.0F); }
     int64_t c = 0;
-    for (; c + WIDTH <= cols; c += WIDTH) {
-        vec_t apart = sum_at(in, c, WIDTH) - mean;
-        squares = fused(apart, apart, squares);
+    for (; c + BLOCK <= cols; c += BLOCK) {
+        add_sums(in, c, BLOCK, sum);
     }
-    if (c < cols) {
-        ivec_t inside = lane_numbers() < (int32_t)(cols - c);
-        vec_t apart = where(inside, sum_at(in, c, cols - c) - mean, fill(0.0F));
-        squares = fused(apart, apart, squares);
+    add_sums(in, c, cols - c, sum);
+    saved[0] = chains_added(sum) / (float)cols;
+    vec_t mean = fill(saved[0]);
+    for (c = 0; c + BLOCK <= cols; c += BLOCK) {
+        add_squares(in, mean, c, BLOCK, square);
     }
-    saved[1] = 1.0F / sqrtf(lanes_added(squares) / (float)cols + EPSILON);
+    add_squares(in, mean, c, cols - c, square);
+    saved[1] = 1.0F / sqrtf(chains_added(square) / (float)cols + EPSILON);
 }
 
 static int64_t row_count(const op_plan_t *plan, const op_call_t *call) {
@@ -98,19 +112,35 @@ INLINE vec_t normalized(const gradient_row_t *row, int64_t c, int64_t count) {
     return (sum_at(row->in, c, count) - row->mean) * row->inverse;
 }
 
-static void row_gradient(const gradient_row_t *row, int64_t cols, float *dx[2]) {
-    vec_t sum = fill(0.0F), along = fill(0.0F);
-    for (int64_t c = 0; c < cols; c += WIDTH) { /* g is 0 outside */
-        vec_t g = load_lanes(row->gain + c, cols - c) * load_lanes(row->dz + c, cols - c);
-        sum += g;
-        along = fused(g, normalized(row, c, cols - c), along);
+/* g = gain * dz, 0 outside the row */
+INLINE vec_t scaled(const gradient_row_t *row, int64_t c, int64_t count) {
+    return load_lanes(row->gain + c, count) * load_lanes(row->dz + c, count);
+}
+
+INLINE void add_gradients(const gradient_row_t *row, int64_t c, int64_t left, vec_t sum[CHAINS],
+                          vec_t along[CHAINS]) {
+    EACH_CHAIN {
+        if (i * WIDTH < left) {
+            vec_t g = scaled(row, c + i * WIDTH, left - i * WIDTH);
+            sum[i] += g;
+            along[i] = fused(g, normalized(row, c + i * WIDTH, left - i * WIDTH), along[i]);
+        }
     }
-    vec_t mean = fill(lanes_added(sum) / (float)cols);
-    vec_t slope = fill(lanes_added(along) / (float)cols);
+}
+
+static void row_gradient(const gradient_row_t *row, int64_t cols, float *dx[2]) {
+    vec_t sum[CHAINS], along[CHAINS];
+    EACH_CHAIN { sum[i] = along[i] = fill(0.0F); }
+    int64_t begin = 0;
+    for (; begin + BLOCK <= cols; begin += BLOCK) {
+        add_gradients(row, begin, BLOCK, sum, along);
+    }
+    add_gradients(row, begin, cols - begin, sum, along);
+    vec_t mean = fill(chains_added(sum) / (float)cols);
+    vec_t slope = fill(chains_added(along) / (float)cols);
     for (int64_t c = 0; c < cols; c += WIDTH) {
-        vec_t g = load_lanes(row->gain + c, cols - c) * load_lanes(row->dz + c, cols - c);
         vec_t part = fused(normalized(row, c, cols - c), slope, mean);
-        vec_t gradient = row->inverse * (g - part);
+        vec_t gradient = row->inverse * (scaled(row, c, cols - c) - part);
         for (int i = 0; i < 2; i++) {
             if (dx[i] != NULL) {
                 store_lanes(dx[i] + c, gradient, cols - c);
@@ -152,30 +182,43 @@ void REAL(add_layernorm_backward_data)(const op_plan_t *plan, const op_call_t *c
     parts_run(rows_backward, plan, call, rows, rows * plan->description.out.cols);
 }
 
-/* A strip of columns stays in registers while the rows run. */
+/* Some rows at a time, so that each is read from end to end and the sums of a column are fetched
+ * for all of them. */
+enum { ROWS_AT_ONCE = 4 };
+#define EACH_ROW _Pragma("GCC unroll 4") for (int r = 0; r < ROWS_AT_ONCE; r++)
+
+INLINE void add_columns(const gradient_row_t row[ROWS_AT_ONCE], int64_t rows, int64_t c,
+                        int64_t count, float *d_gain, float *d_bias) {
+    vec_t gain = load_lanes(d_gain + c, count), bias = load_lanes(d_bias + c, count);
+    EACH_ROW {
+        if (r < rows) {
+            vec_t dz = load_lanes(row[r].dz + c, count);
+            gain = fused(dz, normalized(&row[r], c, count), gain);
+            bias += dz;
+        }
+    }
+    store_lanes(d_gain + c, gain, count);
+    store_lanes(d_bias + c, bias, count);
+}
+
 void REAL(add_layernorm_backward_weights)(const op_plan_t *plan, const op_call_t *call) {
-    enum { STRIP = 4 };
     const op_description_t *d = &plan->description;
     REQUIRE(call->shard_end == call->shard_begin + 1);
     float *d_gain = call->d_weight[0], *d_bias = call->d_weight[1];
-    for (int64_t first = 0; first < d->out.cols; first += STRIP * WIDTH) {
-        int64_t cols = d->out.cols - first;
-        vec_t gain[STRIP] = {{0}}, bias[STRIP] = {{0}};
-        for (int64_t r = 0; r < d->out.rows; r++) {
-            gradient_row_t row = gradient_row_of(plan, call, call->shard_begin, r);
-#pragma GCC unroll 4
-            for (int i = 0; i < STRIP; i++) {
-                int64_t c = i * WIDTH;
-                if (c < cols) {
-                    vec_t dz = load_lanes(row.dz + first + c, cols - c);
-                    gain[i] = fused(dz, normalized(&row, first + c, cols - c), gain[i]);
-                    bias[i] += dz;
-                }
-            }
+    memset(d_gain, 0, (size_t)d->out.cols * sizeof(float));
+    memset(d_bias, 0, (size_t)d->out.cols * sizeof(float));
+    for (int64_t first = 0; first < d->out.rows; first += ROWS_AT_ONCE) {
+        gradient_row_t row[ROWS_AT_ONCE];
+        int64_t rows = min_i64(ROWS_AT_ONCE, d->out.rows - first);
+        for (int64_t r = 0; r < rows; r++) {
+            row[r] = gradient_row_of(plan, call, call->shard_begin, first + r);
         }
-        for (int i = 0; i < STRIP && i * WIDTH < cols; i++) {
-            store_lanes(d_gain + first + i * WIDTH, gain[i], cols - i * WIDTH);
-            store_lanes(d_bias + first + i * WIDTH, bias[i], cols - i * WIDTH);
+        int64_t c = 0;
+        for (; rows == ROWS_AT_ONCE && c + WIDTH <= d->out.cols; c += WIDTH) {
+            add_columns(row, ROWS_AT_ONCE, c, WIDTH, d_gain, d_bias);
+        }
+        for (; c < d->out.cols; c += WIDTH) {
+            add_columns(row, rows, c, d->out.cols - c, d_gain, d_bias);
         }
     }
 }

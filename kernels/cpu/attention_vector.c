@@ -1,16 +1,20 @@
-/* Multi-head attention, one (group, head) after the other: the keys are transposed once, a head's
- * scores live in the workspace and become probabilities there; only those that a backward needs are
- * kept. They are 0 where a key is masked, so the backward needs no mask. */
+/* Multi-head attention, one (group, head) after the other: a head's scores live in the workspace
+ * and become probabilities there; only those that a backward needs are kept. They are 0 where a key
+ * is masked, so the backward needs no mask. */
 #include "kernels/cpu/parts.h"
 #include "kernels/cpu/product_vector.h"
 #include "kernels/cpu/vector.h"
+
+/* Columns of a head from which on rows are multiplied by rows as they lie, else by a transposed
+ * matrix. Nothing but the head decides, so no row's bits depend on how many others there are. */
+enum { DOT_COLS_LEAST = 128 };
 
 typedef struct head {
     bool causal, keeping;        /* keeping: probabilities, for the backward */
     int64_t queries, keys, cols; /* cols: of one head */
     int64_t group, first_col;
     int64_t padded;      /* keys, up to a whole vector: the stride of what follows */
-    float *transposed;   /* [cols, padded]: keys or values */
+    float *transposed;   /* [cols, padded]: keys or values, if cols < DOT_COLS_LEAST */
     float *score;        /* [queries, padded] */
     int32_t *keep;       /* [padded]: of the group; all bits set or none */
     float *kept;         /* [queries, keys], if keeping */
@@ -18,26 +22,20 @@ typedef struct head {
     float scale;
 } head_t;
 
+static int64_t transposed_rows(int64_t cols) { return cols < DOT_COLS_LEAST ? cols : 0; }
+
 /* Of one part. */
 static int64_t workspace_count(const op_description_t *description) {
     const op_attributes_t *a = &description->attributes;
     int64_t padded = align_up(a->key_len, WIDTH);
-    return padded * (description->out.cols / a->heads + a->query_len + 1);
+    int64_t rows = transposed_rows(description->out.cols / a->heads);
+    return padded * (rows + a->query_len + 1);
 }
 
 status_t REAL(attention_plan)(const op_description_t *description, op_plan_t **plan_out,
                               op_needs_t *needs_out) {
     const op_attributes_t *a = &description->attributes;
-    REQUIRE(description->input_count == 3);
-    REQUIRE(a->heads > 0 && description->out.cols % a->heads == 0);
-    REQUIRE(description->out.rows == a->groups * a->query_len);
-    REQUIRE(!a->causal || a->query_len == a->key_len);
-    REQUIRE(description->in[0].rows == a->groups * a->query_len);
-    REQUIRE(description->in[1].rows == a->groups * a->key_len);
-    REQUIRE(description->in[2].rows == a->groups * a->key_len);
-    for (int i = 0; i < 3; i++) {
-        REQUIRE(description->in[i].cols == description->out.cols);
-    }
+    REAL(attention_check)(description);
     *needs_out = (op_needs_t){.workspace_count = parts_most() * workspace_count(description)};
     if (description->d_out.rows > 0) {
         needs_out->saved_count = a->groups * a->heads * a->query_len * a->key_len;
@@ -57,7 +55,7 @@ static head_t head_of(const op_plan_t *plan, const op_call_t *call, int part) {
         .padded = align_up(a->key_len, WIDTH),
         .transposed = (float *)call->workspace + part * workspace_count(&plan->description),
     };
-    h.score = h.transposed + h.cols * h.padded;
+    h.score = h.transposed + transposed_rows(h.cols) * h.padded;
     h.keep = (int32_t *)(void *)(h.score + h.queries * h.padded);
     h.scale = 1 / sqrtf((float)h.cols);
     return h;
@@ -77,6 +75,20 @@ static void set_head(head_t *h, const op_plan_t *plan, const op_call_t *call, in
 
 static float *block(matrix_t matrix, int shard, const head_t *h, int64_t length) {
     return row_of(matrix, shard, h->group * length) + h->first_col;
+}
+
+/* scores[queries, padded] = left right' */
+static void row_products(const head_t *h, const float *left, int64_t left_row, const float *right,
+                         int64_t right_row) {
+    if (h->cols >= DOT_COLS_LEAST) {
+        REAL(dot_products)
+        (h->queries, h->keys, h->cols, left, left_row, right, right_row, h->score, h->padded);
+        return;
+    }
+    REAL(pack_transposed)(h->keys, h->cols, right, right_row, h->transposed, h->padded);
+    REAL(product)
+    (h->queries, h->padded, h->cols, left, left_row, 1, h->transposed, h->padded, h->score,
+     h->padded);
 }
 
 /* --- forward --------------------------------------------------------------------------------- */
@@ -155,11 +167,8 @@ static void softmax_rows(const head_t *h) {
 
 static void head_forward(const head_t *h, const op_call_t *call, int shard) {
     matrix_t q = call->in[0], k = call->in[1], v = call->in[2], out = call->out;
-    REAL(pack_transposed)
-    (h->keys, h->cols, block(k, shard, h, h->keys), k.row_stride, h->transposed, h->padded);
-    REAL(product)
-    (h->queries, h->padded, h->cols, block(q, shard, h, h->queries), q.row_stride, 1, h->transposed,
-     h->padded, h->score, h->padded);
+    row_products(h, block(q, shard, h, h->queries), q.row_stride, block(k, shard, h, h->keys),
+                 k.row_stride);
     softmax_rows(h);
     REAL(product)
     (h->queries, h->cols, h->keys, h->score, h->padded, 1, block(v, shard, h, h->keys),
@@ -199,11 +208,8 @@ void REAL(attention_forward)(const op_plan_t *plan, const op_call_t *call) {
 /* Of the scaled scores: P * (dP - sum(dP * P)) / sqrt(cols), dP = dO V'. */
 static void score_gradient(const head_t *h, const op_call_t *call, int shard) {
     matrix_t v = call->in[2], d_out = call->d_out;
-    REAL(pack_transposed)
-    (h->keys, h->cols, block(v, shard, h, h->keys), v.row_stride, h->transposed, h->padded);
-    REAL(product)
-    (h->queries, h->padded, h->cols, block(d_out, shard, h, h->queries), d_out.row_stride, 1,
-     h->transposed, h->padded, h->score, h->padded);
+    row_products(h, block(d_out, shard, h, h->queries), d_out.row_stride,
+                 block(v, shard, h, h->keys), v.row_stride);
     for (int64_t i = 0; i < h->queries; i++) {
         float *d_row = h->score + i * h->padded;
         const float *row = h->kept + i * h->keys;

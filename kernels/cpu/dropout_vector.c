@@ -7,20 +7,6 @@
 typedef uint32_t uvec_t __attribute__((vector_size(4 * WIDTH)));
 enum { DRAWN = 4 * WIDTH }; /* words of WIDTH blocks */
 
-static int64_t rows_per_draw(const op_description_t *description) {
-    return max_i64(description->attributes.period, 1);
-}
-
-status_t REAL(dropout_plan)(const op_description_t *description, op_plan_t **plan_out,
-                            op_needs_t *needs_out) {
-    double p = description->attributes.probability;
-    REQUIRE(description->input_count == 1 && p >= 0.0 && p <= 1.0);
-    REQUIRE(description->out.rows % rows_per_draw(description) == 0);
-    *needs_out = (op_needs_t){0};
-    *plan_out = REAL(plan_open)(description);
-    return STATUS_OK;
-}
-
 /* 64-bit products of the even lanes. */
 INLINE uvec_t even_products(uvec_t x, uint32_t factor) {
 #if defined(__AVX512F__)

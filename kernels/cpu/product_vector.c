@@ -120,8 +120,99 @@ void REAL(product)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_ro
     { LANES8(0, size, from) }
 #endif
 
-INLINE void transpose_square(vec_t x[WIDTH]) {
 #define EACH_LANE _Pragma("GCC unroll 16") for (int i = 0; i < WIDTH; i++)
+
+/* Lane i becomes the sum over the lanes of x[i]: neighbours, then pairs of them, and so on,
+ * wherever in x a vector stands. x is lost. */
+INLINE vec_t lanes_added_of_each(vec_t x[WIDTH]) {
+#define STAGE(size)                                                                                \
+    EACH_LANE {                                                                                    \
+        if ((i & (2 * (size)-1)) == 0) {                                                           \
+            EXCHANGE(size, x[i], x[i + (size)]);                                                   \
+            x[i] += x[i + (size)];                                                                 \
+        }                                                                                          \
+    }
+    STAGE(1)
+    STAGE(2)
+    STAGE(4)
+#if defined(__AVX512F__)
+    STAGE(8)
+#endif
+#undef STAGE
+    return x[0];
+}
+
+/* A block of dot products stays in registers while k runs: BLOCK_KEYS of each of its rows. */
+enum { BLOCK_KEYS = 8, DOT_ROWS = WIDTH / BLOCK_KEYS };
+#define EACH_DOT_ROW _Pragma("GCC unroll 2") for (int r = 0; r < rows; r++)
+#define EACH_KEY     _Pragma("GCC unroll 8") for (int j = 0; j < keys; j++)
+
+INLINE void dot_step(const factors_t *f, vec_t total[WIDTH], int64_t p, const int rows,
+                     const int keys, int64_t count) {
+    vec_t left[DOT_ROWS];
+    EACH_DOT_ROW { left[r] = load_lanes(f->a + r * f->a_row + p, count); }
+    EACH_KEY {
+        vec_t right = load_lanes(f->b + j * f->b_row + p, count);
+        __asm__("" : "+v"(right)); /* loaded once for all rows: gcc would do so for each */
+        EACH_DOT_ROW {
+            vec_t *sum = &total[r * BLOCK_KEYS + j];
+            *sum = fused(left[r], right, *sum);
+        }
+    }
+}
+
+INLINE void dot_block(const factors_t *f, const int rows, const int keys) {
+    vec_t total[WIDTH];
+    EACH_LANE { total[i] = fill(0.0F); }
+    int64_t p = 0;
+    for (; p + WIDTH <= f->k; p += WIDTH) {
+        dot_step(f, total, p, rows, keys, WIDTH);
+    }
+    if (p < f->k) {
+        dot_step(f, total, p, rows, keys, f->k - p);
+    }
+    vec_t dots = lanes_added_of_each(total);
+    EACH_DOT_ROW { memcpy(f->c + r * f->c_row, (float *)&dots + r * BLOCK_KEYS, 4 * BLOCK_KEYS); }
+}
+
+static void dots_of_keys(const factors_t *f, int64_t rows, int64_t keys) {
+#define KEYS(count)                                                                                \
+    case count:                                                                                    \
+        if (rows == DOT_ROWS) {                                                                    \
+            dot_block(f, DOT_ROWS, count);                                                         \
+        } else {                                                                                   \
+            dot_block(f, 1, count);                                                                \
+        }                                                                                          \
+        break;
+    switch (keys) {
+        KEYS(1)
+        KEYS(2)
+        KEYS(3)
+        KEYS(4)
+        KEYS(5)
+        KEYS(6)
+        KEYS(7)
+        KEYS(8)
+    default: /* none */
+        for (int r = 0; r < rows; r++) {
+            memset(f->c + r * f->c_row, 0, BLOCK_KEYS * sizeof(float));
+        }
+    }
+#undef KEYS
+}
+
+void REAL(dot_products)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row,
+                        const float *b, int64_t b_row, float *c, int64_t c_row) {
+    for (int64_t j = 0; j < align_up(n, WIDTH); j += BLOCK_KEYS) {
+        for (int64_t i = 0; i < m; i += DOT_ROWS) {
+            factors_t f = {k,     a + i * a_row,     a_row, 1, b + j * b_row,
+                           b_row, c + i * c_row + j, c_row};
+            dots_of_keys(&f, min_i64(DOT_ROWS, m - i), min_i64(BLOCK_KEYS, n - j));
+        }
+    }
+}
+
+INLINE void transpose_square(vec_t x[WIDTH]) {
 #define STAGE(size)                                                                                \
     EACH_LANE {                                                                                    \
         if ((i & (size)) == 0) {                                                                   \

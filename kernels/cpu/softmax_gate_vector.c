@@ -1,18 +1,6 @@
 /* Weights over the features of a row. */
 #include "kernels/cpu/vector.h"
 
-status_t REAL(softmax_gate_plan)(const op_description_t *description, op_plan_t **plan_out,
-                                 op_needs_t *needs_out) {
-    const op_shape_t *out = &description->out;
-    REQUIRE(description->input_count == 2);
-    for (int i = 0; i < 2; i++) {
-        REQUIRE(description->in[i].rows == out->rows && description->in[i].cols == out->cols);
-    }
-    *needs_out = (op_needs_t){.saved_count = out->rows * out->cols};
-    *plan_out = REAL(plan_open)(description);
-    return STATUS_OK;
-}
-
 static float *weights_of(const op_plan_t *plan, const op_call_t *call, int shard, int64_t row) {
     return (float *)call->saved + shard * call->saved_shard_stride +
            row * plan->description.out.cols;

@@ -2,14 +2,6 @@
  * result may be any of the terms. The same bits as the reference. */
 #include "kernels/cpu/vector.h"
 
-status_t REAL(sum_plan)(const op_description_t *description, op_plan_t **plan_out,
-                        op_needs_t *needs_out) {
-    REQUIRE(description->input_count >= 1 && description->input_count <= OP_INPUTS_MAX);
-    *needs_out = (op_needs_t){0};
-    *plan_out = REAL(plan_open)(description);
-    return STATUS_OK;
-}
-
 static void sum_run(const float *const *term, int count, float *out, int64_t cols) {
     for (int64_t c = 0; c < cols; c += WIDTH) {
         vec_t total = load_lanes(term[0] + c, cols - c);

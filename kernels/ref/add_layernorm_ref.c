@@ -4,18 +4,6 @@
 
 static const double EPSILON = 1e-5;
 
-status_t REAL(add_layernorm_plan)(const op_description_t *description, op_plan_t **plan_out,
-                                  op_needs_t *needs_out) {
-    const op_shape_t *out = &description->out;
-    REQUIRE(description->input_count == 1 || description->input_count == 2);
-    for (int i = 0; i < description->input_count; i++) {
-        REQUIRE(description->in[i].rows == out->rows && description->in[i].cols == out->cols);
-    }
-    *needs_out = (op_needs_t){.saved_count = 2 * out->rows, .workspace_count = 2 * out->cols};
-    *plan_out = REAL(plan_open)(description);
-    return STATUS_OK;
-}
-
 static void input_sum(const op_description_t *d, const op_call_t *call, int shard, int64_t row,
                       real_t *total) {
     copy_row(total, row_of(call->in[0], shard, row), d->out.cols);

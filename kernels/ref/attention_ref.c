@@ -12,16 +12,7 @@ typedef struct head {
 status_t REAL(attention_plan)(const op_description_t *description, op_plan_t **plan_out,
                               op_needs_t *needs_out) {
     const op_attributes_t *a = &description->attributes;
-    REQUIRE(description->input_count == 3);
-    REQUIRE(a->heads > 0 && description->out.cols % a->heads == 0);
-    REQUIRE(description->out.rows == a->groups * a->query_len);
-    REQUIRE(!a->causal || a->query_len == a->key_len);
-    REQUIRE(description->in[0].rows == a->groups * a->query_len);
-    REQUIRE(description->in[1].rows == a->groups * a->key_len);
-    REQUIRE(description->in[2].rows == a->groups * a->key_len);
-    for (int i = 0; i < 3; i++) {
-        REQUIRE(description->in[i].cols == description->out.cols);
-    }
+    REAL(attention_check)(description);
     int64_t head_cols = description->out.cols / a->heads;
     *needs_out = (op_needs_t){
         .saved_count = a->groups * a->heads * a->query_len * a->key_len,

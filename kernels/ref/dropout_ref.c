@@ -2,21 +2,6 @@
 #include "kernels/base/rng.h"
 #include "kernels/ref/real.h"
 
-/* Rows that share their draws: a whole channel is dropped. */
-static int64_t rows_per_draw(const op_description_t *description) {
-    return max_i64(description->attributes.period, 1);
-}
-
-status_t REAL(dropout_plan)(const op_description_t *description, op_plan_t **plan_out,
-                            op_needs_t *needs_out) {
-    double p = description->attributes.probability;
-    REQUIRE(description->input_count == 1 && p >= 0.0 && p <= 1.0);
-    REQUIRE(description->out.rows % rows_per_draw(description) == 0);
-    *needs_out = (op_needs_t){0};
-    *plan_out = REAL(plan_open)(description);
-    return STATUS_OK;
-}
-
 static void drop_row(real_t *to, const real_t *from, int64_t cols, double probability,
                      rng_key_t key, uint64_t first_element) {
     real_t scale = probability < 1.0 ? (real_t)(1.0 / (1.0 - probability)) : 0;

@@ -2,14 +2,6 @@
 
 static const double NORM_FLOOR = 1e-12;
 
-status_t REAL(l2_normalize_plan)(const op_description_t *description, op_plan_t **plan_out,
-                                 op_needs_t *needs_out) {
-    REQUIRE(description->input_count == 1);
-    *needs_out = (op_needs_t){0};
-    *plan_out = REAL(plan_open)(description);
-    return STATUS_OK;
-}
-
 void REAL(l2_normalize_forward)(const op_plan_t *plan, const op_call_t *call) {
     const op_shape_t *shape = &plan->description.out;
     for (int s = call->shard_begin; s < call->shard_end; s++) {

@@ -42,6 +42,9 @@ struct op_plan {
 OP_LIST(REAL_PROTOTYPES)
 TABLE_PROTOTYPES(KERNEL_SUFFIX)
 
+/* Of a description: what holds of every attention. */
+void REAL(attention_check)(const op_description_t *description);
+
 /* A plan that is nothing but its description; both counts in elements. */
 op_plan_t *REAL(plan_open)(const op_description_t *description);
 
@@ -52,6 +55,11 @@ void REAL(matmul)(int64_t m, int64_t n, int64_t k, const real_t *a, int64_t a_ro
 
 /* to[cols, rows] contiguous = from[rows, cols] transposed. */
 void REAL(transpose)(int64_t rows, int64_t cols, const real_t *from, int64_t from_row, real_t *to);
+
+/* Rows of dropout that share their masks. */
+static inline int64_t rows_per_draw(const op_description_t *description) {
+    return max_i64(description->attributes.period, 1);
+}
 
 static inline real_t *row_of(matrix_t matrix, int64_t shard, int64_t row) {
     return (real_t *)matrix.data + shard * matrix.shard_stride + row * matrix.row_stride;

@@ -2,14 +2,6 @@
 
 enum { STRIP = 64 };
 
-status_t REAL(sum_plan)(const op_description_t *description, op_plan_t **plan_out,
-                        op_needs_t *needs_out) {
-    REQUIRE(description->input_count >= 1 && description->input_count <= OP_INPUTS_MAX);
-    *needs_out = (op_needs_t){0};
-    *plan_out = REAL(plan_open)(description);
-    return STATUS_OK;
-}
-
 /* Strip by strip through a local sum, because the result may be any of the terms. */
 static void sum_row(const op_call_t *call, int input_count, int shard, int64_t row, int64_t cols) {
     real_t total[STRIP];

@@ -371,7 +371,7 @@ static code_t code_of(const kernels_t *table, op_kind_t kind) {
         return CODE_OF_VECTORS; /* the generic table's too */
     }
     bool vector = kind == OP_attention || kind == OP_add_layernorm || kind == OP_softmax_gate ||
-                  kind == OP_tanh;
+                  kind == OP_tanh || kind == OP_l2_normalize;
     return vector && table != &kernels_cpu_generic ? CODE_OF_VECTORS : CODE_OF_REFERENCE;
 }
 

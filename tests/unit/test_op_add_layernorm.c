@@ -20,6 +20,8 @@ static void gradients(void **state) {
         case_check_reference(&d, 0, 0, 0);
         d = add_layernorm(2, 1, inputs);
         case_check_reference(&d, 0, 0, 0);
+        d = add_layernorm(6, 77, inputs);
+        case_check_reference(&d, 0, 0, 0);
     }
 }
 
@@ -47,20 +49,23 @@ static void by_hand(void **state) {
     case_close(&test);
 }
 
-/* Means and variances are formed in double, so the length of a row does not enter: a few roundings
- * of values no larger than |xhat| < sqrt(12) / 2 + 1, and for the weights a sum over the rows. */
+/* A few roundings of values up to |xhat| < sqrt(12) / 2 + 1, and for the weights a sum over
+ * the rows. Sums along a row are in double or in many lanes, so its length hardly enters. */
 static void float_is_accurate(void **state) {
     (void)state;
-    op_case_t test, exact;
-    op_description_t d = add_layernorm(9, 300, 2);
-    case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
-    case_open(&exact, case_table("ref", DTYPE_F64), &d, 2, 0, 2);
-    case_run(&test);
-    case_run(&exact);
-    const double unit = FLT_EPSILON;
-    case_check_near(&test, &exact, 16.0 * unit, 32.0 * unit, 9.0 * 16.0 * unit);
-    case_close(&test);
-    case_close(&exact);
+    const int64_t cols[] = {300, 512, 17};
+    for (size_t i = 0; i < sizeof cols / sizeof cols[0]; i++) {
+        op_case_t test, exact;
+        op_description_t d = add_layernorm(9, cols[i], 2);
+        case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+        case_open(&exact, case_table("ref", DTYPE_F64), &d, 2, 0, 2);
+        case_run(&test);
+        case_run(&exact);
+        const double unit = FLT_EPSILON;
+        case_check_near(&test, &exact, 16.0 * unit, 32.0 * unit, 9.0 * 16.0 * unit);
+        case_close(&test);
+        case_close(&exact);
+    }
 }
 
 /* A row far from zero and narrow: mean 1000, standard deviation 0.25. */

@@ -154,11 +154,41 @@ static void float_is_accurate(void **state) {
     const sizes_t sizes[] = {
         {2, 2, 31, 37, 40, false},  {1, 1, 3, 1, 5, false},    {3, 1, 6, 6, 512, false},
         {2, 1, 20, 20, 32, false},  {1, 8, 15, 16, 3, false},  {1, 1, 9, 17, 33, false},
-        {2, 1, 130, 130, 17, true}, {1, 16, 33, 65, 1, false},
+        {2, 1, 130, 130, 17, true}, {1, 16, 33, 65, 1, false}, {2, 1, 1, 6, 131, false},
+        {1, 2, 19, 19, 128, true},  {2, 1, 7, 9, 300, false},  {1, 1, 2, 35, 150, false},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         check_accuracy(sizes[i], false);
         check_accuracy(sizes[i], true);
+    }
+}
+
+/* Of one batch of rows, the first: with fewer queries and, as it sees none of them, fewer keys. */
+static void a_row_does_not_depend_on_its_company(void **state) {
+    (void)state;
+    const int64_t cols[] = {40, 131, 512}, lengths[] = {1, 2, 3, 5, 6, 8, 9, 16, 17, 23};
+    for (size_t i = 0; i < sizeof cols / sizeof cols[0]; i++) {
+        op_case_t among;
+        op_description_t d = attention(1, 1, 23, 23, cols[i]);
+        d.attributes.causal = true;
+        case_open(&among, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+        case_run(&among);
+        for (size_t j = 0; j < sizeof lengths / sizeof lengths[0]; j++) {
+            op_case_t few;
+            d = attention(1, 1, lengths[j], lengths[j], cols[i]);
+            d.attributes.causal = true;
+            case_open(&few, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+            case_run(&few);
+            for (int64_t at = 0; at < lengths[j] * cols[i]; at++) {
+                int64_t r = at / cols[i], c = at % cols[i];
+                check_value(case_get(&few, few.call.out, 0, r, c),
+                            case_get(&among, among.call.out, 0, r, c), 0.0);
+                check_value(case_get(&few, few.call.d_in[0], 0, r, c),
+                            case_get(&among, among.call.d_in[0], 0, r, c), 0.0);
+            }
+            case_close(&few);
+        }
+        case_close(&among);
     }
 }
 
@@ -221,6 +251,7 @@ int main(void) {
         cmocka_unit_test(no_later_key_is_seen),
         cmocka_unit_test(a_group_without_keys_is_zero),
         cmocka_unit_test(float_is_accurate),
+        cmocka_unit_test(a_row_does_not_depend_on_its_company),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(large_scores_do_not_overflow),
         cmocka_unit_test(absent_gradients),

@@ -54,6 +54,8 @@ static void l2_normalize(void **state) {
     op_description_t d = plain(OP_l2_normalize, 5, 7, 1);
     case_check_reference(&d, 0, 0, 0);
     case_check_reference(&d, 5, 1, 2);
+    d = plain(OP_l2_normalize, 3, 77, 1);
+    case_check_reference(&d, 0, 0, 0);
     op_case_t test;
     d = plain(OP_l2_normalize, 3, 2, 1);
     case_open(&test, case_table("ref", DTYPE_F64), &d, 1, 0, 1);
@@ -68,6 +70,23 @@ static void l2_normalize(void **state) {
     }
     double d_out = case_get(&test, test.call.d_out, 0, 1, 0);
     check_value(case_get(&test, test.call.d_in[0], 0, 1, 0), d_out / 1e-12, fabs(d_out));
+    case_close(&test);
+}
+
+/* Squares of these are no floats. */
+static void length_of_huge_and_tiny_rows(void **state) {
+    (void)state;
+    op_case_t test;
+    op_description_t d = plain(OP_l2_normalize, 2, 40, 1);
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+    for (int c = 0; c < 40; c++) {
+        case_set(&test, test.call.in[0], 0, 0, c, c == 3 ? 3e30 : c == 35 ? -4e30 : 0.0);
+        case_set(&test, test.call.in[0], 0, 1, c, c == 3 ? 3e-26 : c == 35 ? -4e-26 : 0.0);
+    }
+    case_run(&test);
+    check_value(case_get(&test, test.call.out, 0, 0, 3), 0.6, 1e-6);
+    check_value(case_get(&test, test.call.out, 0, 0, 35), -0.8, 1e-6);
+    check_value(case_get(&test, test.call.out, 0, 1, 35), -4e-14, 1e-19);
     case_close(&test);
 }
 
@@ -416,6 +435,7 @@ int main(void) {
         cmocka_unit_test(relu),
         cmocka_unit_test(leaky_relu),
         cmocka_unit_test(l2_normalize),
+        cmocka_unit_test(length_of_huge_and_tiny_rows),
         cmocka_unit_test(mask_rows),
         cmocka_unit_test(concat),
         cmocka_unit_test(concat_of_views),
