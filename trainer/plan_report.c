@@ -44,8 +44,8 @@ static int64_t resident_bytes(void) {
     return got == 2 ? resident * sysconf(_SC_PAGESIZE) : -1;
 }
 
-/* With the data open this process has what a run has besides: HDF5, tables of the data, and about as
- * much for planning as that for its log. Without, so much more; measured on a small set. */
+/* With the data open this process has what a run has besides: HDF5, tables of the data, and about
+ * as much for planning as that for its log. Without, so much more; measured on a small set. */
 enum { DATA_BYTES = 5376 << 10, PROCESS_BYTES = 16 << 20 };
 
 static int64_t process_bytes(bool data_is_open) {
