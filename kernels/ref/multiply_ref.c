@@ -1,5 +1,6 @@
 /* A product in double of whatever the table holds: blocks of the left factor and panels of the
- * right one are widened once, and a tile of the result stays in registers while k runs over them. */
+ * right one are widened once, and a tile of the result stays in registers while k runs over
+ * them. */
 #include <stdlib.h>
 
 #include "kernels/ref/real.h"
