@@ -10,6 +10,7 @@
 #include "data-sharding/shard.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
+#include "kernels/base/work.h"
 
 enum { SHARD_BYTES_GOAL = 256 << 20 };
 
@@ -21,6 +22,7 @@ struct dataset_writer {
     shard_content_t pending;
     int64_t pending_bytes;
     int64_t added;
+    work_t work;
     manifest_t manifest;
 };
 
@@ -104,6 +106,7 @@ status_t dataset_writer_open(const writer_config_t *config, dataset_writer_t **w
     writer->aliases = alias_deal(config->salt, config->subject_count);
     writer->subject_used = alloc_zero(max_i64(config->subject_count, 1), sizeof(bool));
     start_shard(writer);
+    work_begin(&writer->work, "writing", "recordings", config->recording_count);
     *writer_out = writer;
     return STATUS_OK;
 }
@@ -201,7 +204,9 @@ status_t dataset_writer_add(dataset_writer_t *writer, const writer_recording_t *
     bool full = shards > 0 ? writer->added >= share_begin(writer->config.recording_count, shards,
                                                           writer->manifest.file_count + 1)
                            : writer->pending_bytes >= SHARD_BYTES_GOAL;
-    return full ? flush(writer) : STATUS_OK;
+    TRY(full ? flush(writer) : STATUS_OK);
+    work_done(&writer->work, writer->added);
+    return STATUS_OK;
 }
 
 static status_t publish_key(dataset_writer_t *writer) {
@@ -244,6 +249,7 @@ void dataset_writer_close(dataset_writer_t *writer) {
     if (writer == NULL) {
         return;
     }
+    work_end(&writer->work);
     if (dir_remove(writer->aside) != STATUS_OK) {
         /* The next import to the same place removes it first, and says so if it cannot. */
     }

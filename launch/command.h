@@ -21,6 +21,12 @@ typedef struct example {
     const char *what; /* what it does, or "" */
 } example_t;
 
+typedef struct word {
+    const char *word, *what;
+} word_t;
+
+enum { TERMS_MAX = 16 };
+
 typedef struct command {
     const char *name;
     command_group_t group;
@@ -30,6 +36,8 @@ typedef struct command {
     const option_t *options;
     const example_t *examples; /* ends with line NULL; NULL: none */
     const char *exit_codes;    /* what they mean here; NULL: as everywhere */
+    const char *terms_title;   /* of a list of words that the synopsis has as one; NULL: none */
+    int (*terms)(word_t terms_out[TERMS_MAX]);
     int positional_min, positional_max;
     bool rest;       /* from the first positional on nothing is an option: `launch` */
     bool collective; /* runs on all ranks of a job; others run on rank 0 alone */

@@ -126,7 +126,7 @@ static status_t evaluate(comm_t *comm, const arguments_t *arguments, const confi
                                      split_name(split), data_path);
         return comm_agree(comm, empty, NULL);
     }
-    status_t status = trainer_evaluate(t, split, &evaluation);
+    status_t status = trainer_evaluate(t, split, "scoring", &evaluation);
     if (status == STATUS_OK) {
         bool first = comm_rank(comm) == 0;
         status = first ? report(t, evaluation, split, arguments) : STATUS_OK;
@@ -178,7 +178,10 @@ const command_t command_evaluate = {
                 "FILE] [--set KEY=VALUE]... [--json]",
     .summary = "score a checkpoint: every sample of a split exactly once",
     .help =
-        "CHECKPOINT is a run directory (its last checkpoint is meant), or one of its checkpoints.",
+        "CHECKPOINT is a run directory (its last checkpoint is meant), or one of its checkpoints. "
+        "Of the split valid it finds what the run said of it, to rounding; to the last bit with "
+        "--set "
+        "evaluation.fold_attention=false.",
     .options = options,
     .examples = examples,
     .positional_min = 1,

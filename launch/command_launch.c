@@ -11,6 +11,7 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/clock.h"
 #include "launch/command.h"
+#include "launch/mca.h"
 #include "launch/terminal.h"
 
 static const option_t options[] = {
@@ -31,61 +32,54 @@ static void add(line_t *line, const char *word) {
     line->words[line->count] = NULL;
 }
 
+static void add_settings(line_t *line, const char *const settings[][2], int count) {
+    for (int i = 0; i < count; i++) {
+        if (!mca_is_asked(settings[i][0], settings[i][1])) {
+            add(line, "--mca");
+            add(line, settings[i][0]);
+            add(line, settings[i][1]);
+        }
+    }
+}
+
 /* Ranks of one host need shared memory and one way of matching messages; opening the rest takes a
- * good part of the start. Who names hosts, has an allocation or has set the same keeps it all. */
+ * good part of the start. Who names hosts, or has an allocation, keeps it all. */
 static void add_one_host(line_t *line) {
     static const char *const allocations[] = {"PBS_NODEFILE", "PE_HOSTFILE", "LSB_DJOB_HOSTFILE",
                                               "OMPI_MCA_orte_default_hostfile"};
-    static const char *const fixed[][2] = {
+    static const char *const settings[][2] = {
         {"pml", "ob1"},
         {"btl", "self,vader,tcp"},
         {"osc", "^ucx,pt2pt,rdma"},
-        {"mtl", "^ofi,psm,psm2"},
         {"io", "^romio321"},
         {"coll", "self,basic,libnbc,tuned,inter"},
         {"topo", "basic"},
     };
+    static const char *const matching[][2] = {{"mtl", "^ofi,psm,psm2"}};
     for (int i = 0; i < ARRAY_LEN(allocations); i++) {
         if (getenv(allocations[i]) != NULL) {
             return;
         }
     }
-    bool own_pml = getenv("OMPI_MCA_pml") != NULL; /* one that may need an mtl */
-    for (int i = 0; i < ARRAY_LEN(fixed); i++) {
-        char name[64];
-        snprintf(name, sizeof name, "OMPI_MCA_%s", fixed[i][0]);
-        if (getenv(name) == NULL && !(own_pml && strcmp(fixed[i][0], "mtl") == 0)) {
-            add(line, "--mca");
-            add(line, fixed[i][0]);
-            add(line, fixed[i][1]);
-        }
+    add_settings(line, settings, ARRAY_LEN(settings));
+    if (!mca_is_asked(settings[0][0], settings[0][1])) { /* another pml may need an mtl */
+        add_settings(line, matching, ARRAY_LEN(matching));
     }
 }
 
 /* Ranks on lost hosts are noticed within seconds; ranks may outnumber cores. */
 static void add_mpirun(line_t *line, const char *ranks, const char *hosts) {
-    static const char *const fixed[] = {
-        "mpirun",
-        "-q",
-        "--bind-to",
-        "none",
-        "--oversubscribe",
-        "--mca",
-        "oob_tcp_keepalive_time",
-        "3",
-        "--mca",
-        "oob_tcp_keepalive_intvl",
-        "1",
-        "--mca",
-        "oob_tcp_keepalive_probes",
-        "3",
-        "--mca",
-        "mpi_yield_when_idle",
-        "1",
+    static const char *const fixed[] = {"mpirun", "-q", "--bind-to", "none", "--oversubscribe"};
+    static const char *const settings[][2] = {
+        {"oob_tcp_keepalive_time", "3"},
+        {"oob_tcp_keepalive_intvl", "1"},
+        {"oob_tcp_keepalive_probes", "3"},
+        {"mpi_yield_when_idle", "1"},
     };
     for (int i = 0; i < ARRAY_LEN(fixed); i++) {
         add(line, fixed[i]);
     }
+    add_settings(line, settings, ARRAY_LEN(settings));
     if (geteuid() == 0) {
         add(line, "--allow-run-as-root");
     }

@@ -5,7 +5,6 @@
 #include "kernels/base/bytes.h"
 #include "launch/command.h"
 #include "launch/page_table.h"
-#include "trainer/model_data.h"
 #include "trainer/plan_report.h"
 #include "trainer/progress_bar.h"
 
@@ -182,9 +181,7 @@ static status_t report(const config_t *config, const arguments_t *arguments, jso
         TRY(arguments_integer(arguments, "--order", 0, INT64_MAX, 0, &epoch));
         return plan_order(config, epoch, report_out);
     }
-    int64_t dims[CONFIG_MODALITIES_MAX];
-    TRY(model_dims(config, dims));
-    return plan_report(config, dims, report_out);
+    return plan_report(config, report_out);
 }
 
 static status_t run(comm_t *comm, const arguments_t *arguments) {

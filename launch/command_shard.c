@@ -64,6 +64,16 @@ static void importer_names(char *text, size_t bytes) {
     }
 }
 
+static int importer_terms(word_t terms_out[TERMS_MAX]) {
+    int count = 0;
+    const importer_t *const *list = import_list(&count);
+    REQUIRE(count <= TERMS_MAX);
+    for (int i = 0; i < count; i++) {
+        terms_out[i] = (word_t){list[i]->name, list[i]->summary};
+    }
+    return count;
+}
+
 static status_t recognise(const char *directory) {
     const char *name = import_recognise(directory);
     if (name == NULL) {
@@ -140,6 +150,8 @@ const command_t command_shard = {
     .summary = "make verified shards from raw data, check them, drop a person",
     .help = "Names of people become aliases; the names are in the key file DIR.key alone, which "
             "belongs elsewhere.",
+    .terms_title = "Importers",
+    .terms = importer_terms,
     .options = options,
     .examples = examples,
     .exit_codes = "0 done or intact, 1 bad bytes were found (--verify), 2 usage or bad input.",

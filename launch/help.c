@@ -64,11 +64,21 @@ const command_t *command_nearest(const char *name) {
 
 /* --- help ------------------------------------------------------------------------------------ */
 
+/* An option and its value are not to be torn apart. */
+static void join_brackets(char *text) {
+    int depth = 0;
+    for (char *at = text; *at != '\0'; at++) {
+        depth += (*at == '[') - (*at == ']');
+        *at = *at == ' ' && depth > 0 ? PAGE_HARD_SPACE : *at;
+    }
+}
+
 /* "usage: jmt NAME ", then the synopsis; where lines are broken they go on below its start. */
 static void print_synopsis(const page_t *page, const command_t *command) {
     char text[SYNOPSIS_BYTES];
     int indent = (int)strlen("usage: jmt  ") + (int)strlen(command->name);
     snprintf(text, sizeof text, "%s", command->synopsis);
+    join_brackets(text);
     char *save = NULL;
     bool first = true;
     for (char *line = strtok_r(text, "\n", &save); line != NULL;
@@ -111,6 +121,18 @@ static void print_examples(const page_t *page, const example_t *examples) {
     }
 }
 
+static void print_terms(const page_t *page, const command_t *command) {
+    word_t terms[TERMS_MAX];
+    int count = command->terms_title != NULL ? command->terms(terms) : 0;
+    if (count > 0) {
+        fputc('\n', page->stream);
+        page_heading(page, command->terms_title);
+    }
+    for (int i = 0; i < count; i++) {
+        page_item(page, OPTION_INDENT, terms[i].word, PAINT_BOLD, terms[i].what);
+    }
+}
+
 void help_command(FILE *stream, const command_t *command) {
     page_t page = page_of(stream);
     print_synopsis(&page, command);
@@ -120,6 +142,7 @@ void help_command(FILE *stream, const command_t *command) {
         fputc('\n', stream);
         page_wrap(&page, 0, 0, command->help);
     }
+    print_terms(&page, command);
     fputc('\n', stream);
     page_heading(&page, "Options");
     for (const option_t *option = command->options; option->name != NULL; option++) {

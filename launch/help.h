@@ -12,9 +12,6 @@ void help_man(FILE *stream);                                          /* jmt.1, 
 status_t help_completion(FILE *stream, const char *shell) MUST_CHECK; /* "bash" or "zsh" */
 
 /* What the three have in common. */
-typedef struct word {
-    const char *word, *what;
-} word_t;
 extern const word_t help_exit_codes[], help_environment[]; /* end with word NULL */
 extern const char help_title[];
 extern const option_t help_option; /* that each command has */

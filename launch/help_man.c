@@ -49,6 +49,17 @@ static void put_synopsis(FILE *stream, const command_t *command) {
     }
 }
 
+static void put_terms(FILE *stream, const command_t *command) {
+    word_t terms[TERMS_MAX];
+    int count = command->terms_title != NULL ? command->terms(terms) : 0;
+    if (count > 0) {
+        fprintf(stream, ".P\n%s:\n", command->terms_title);
+    }
+    for (int i = 0; i < count; i++) {
+        put_term(stream, terms[i].word, NULL, terms[i].what);
+    }
+}
+
 static void put_command(FILE *stream, const command_t *command) {
     fprintf(stream, ".SS %s\n", command->name);
     put_synopsis(stream, command);
@@ -64,6 +75,7 @@ static void put_command(FILE *stream, const command_t *command) {
         put_term(stream, option->name, option->value, option->help);
     }
     put_term(stream, help_option.name, help_option.value, help_option.help);
+    put_terms(stream, command);
     if (command->exit_codes != NULL) {
         fputs(".P\nExit codes: ", stream);
         put(stream, command->exit_codes);

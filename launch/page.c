@@ -58,7 +58,10 @@ void page_wrap(const page_t *page, int at, int indent, const char *text) {
             at = indent;
             begins = true;
         }
-        fprintf(page->stream, "%s%.*s", begins ? "" : " ", (int)length, word);
+        fputs(begins ? "" : " ", page->stream);
+        for (size_t i = 0; i < length; i++) {
+            fputc(word[i] == PAGE_HARD_SPACE ? ' ' : word[i], page->stream);
+        }
         at += width + !begins;
         begins = false;
         word += length;

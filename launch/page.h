@@ -18,6 +18,9 @@ typedef struct page {
 
 page_t page_of(FILE *stream);
 
+/* In a text for page_wrap: a space at which no line is broken. */
+enum { PAGE_HARD_SPACE = '\x1f' };
+
 /* "Heading" in bold on a line of its own. */
 void page_heading(const page_t *page, const char *text);
 /* `text` from column `at` (where the cursor stands) on; further lines begin at `indent`. Ends the

@@ -171,7 +171,7 @@ static status_t evaluate_fold(const cv_t *cv, const config_t *config, const char
         status = trainer_open_checkpoint(config, cv->group, config->data.path, &checkpoint, &t);
     }
     if (status == STATUS_OK) {
-        status = trainer_evaluate(t, SPLIT_TEST, &evaluation);
+        status = trainer_evaluate(t, SPLIT_TEST, "scoring", &evaluation);
     }
     if (status == STATUS_OK) {
         if (cv->first) {

@@ -9,6 +9,7 @@
 #include "data-sharding/csv.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
+#include "kernels/base/work.h"
 #include "trainer/loss.h"
 #include "trainer/models.h"
 
@@ -30,8 +31,13 @@ static void keep_outputs(const batch_t *batch, int64_t done, int64_t samples,
     }
 }
 
+/* Of several ranks the first shows its share, which is as large as the others'. */
 static status_t predict_range(batch_t *batch, split_t split, int64_t begin, int64_t end,
-                              evaluation_t *evaluation) {
+                              const char *doing, evaluation_t *evaluation) {
+    bool whole = end - begin == dataset_sample_count(batch->dataset, split);
+    work_t work;
+    work_begin(&work, doing, whole ? "samples" : NULL, end - begin);
+    status_t status = STATUS_OK;
     step_scalars_t scalars = {0};
     batch_stream_t stream = {.split = split,
                              .begin = begin,
@@ -40,11 +46,14 @@ static status_t predict_range(batch_t *batch, split_t split, int64_t begin, int6
                              .count = div_up(end - begin, batch->slots)};
     batch_start(batch, &stream);
     for (int64_t done = 0, samples = 0; done < end - begin; done += samples) {
-        TRY(batch_next(batch, &samples));
+        TRY_GOTO(status, batch_next(batch, &samples), done);
         executor_forward(batch->executor, &scalars);
         keep_outputs(batch, done, samples, evaluation);
+        work_done(&work, done + samples);
     }
-    return STATUS_OK;
+done:
+    work_end(&work);
+    return status;
 }
 
 static evaluation_t *evaluation_new(const config_t *config, int64_t samples, int64_t length) {
@@ -234,14 +243,15 @@ static void score_by_name(const config_t *config, const target_fit_t *fit, const
 
 status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t *fit,
                         const kernels_t *kernels, batch_t *batch, int64_t samples_per_shard,
-                        split_t split, evaluation_t **evaluation_out) {
+                        split_t split, const char *doing, evaluation_t **evaluation_out) {
     int64_t samples = dataset_sample_count(batch->dataset, split);
     int ranks = comm_size(comm), rank = comm_rank(comm);
     int64_t begin = first_sample(samples, samples_per_shard, ranks, rank);
     int64_t end = first_sample(samples, samples_per_shard, ranks, rank + 1);
     evaluation_t *mine = evaluation_new(config, end - begin, batch->length);
     evaluation_t *all = evaluation_new(config, samples, batch->length);
-    status_t status = comm_agree(comm, predict_range(batch, split, begin, end, mine), "evaluation");
+    status_t status = predict_range(batch, split, begin, end, doing, mine);
+    status = comm_agree(comm, status, "evaluation");
     if (status == STATUS_OK) {
         status = gather(comm, mine, all, samples, samples_per_shard);
     }

@@ -25,10 +25,10 @@ typedef struct evaluation {
 
 /* Collective. Every rank gets the whole result. batch's executor has its weights bound; its
  * training state is not touched. samples_per_shard: a sample's bits depend on its place in its
- * group alone. */
+ * group alone. doing: what a terminal is told of a long one; NULL: nothing. */
 status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t *fit,
                         const kernels_t *kernels, batch_t *batch, int64_t samples_per_shard,
-                        split_t split, evaluation_t **evaluation_out) MUST_CHECK;
+                        split_t split, const char *doing, evaluation_t **evaluation_out) MUST_CHECK;
 void evaluation_free(evaluation_t *evaluation); /* NULL allowed */
 /* Fits the cuts of targets with threshold: fit to these predictions, and scores those anew. */
 void evaluation_fit_cuts(evaluation_t *evaluation, const config_t *config, target_fit_t *fit);

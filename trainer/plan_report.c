@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "data-sharding/manifest.h"
 #include "kernels/base/bytes.h"
 #include "trainer/model_data.h"
 #include "trainer/models.h"
@@ -43,12 +44,13 @@ static int64_t resident_bytes(void) {
     return got == 2 ? resident * sysconf(_SC_PAGESIZE) : -1;
 }
 
-/* What a run takes on top: HDF5, tables of the data, the log. Measured on small models. */
-enum { RUN_BYTES = 5376 << 10, PROCESS_BYTES = 16 << 20 };
+/* With the data open this process has what a run has besides: HDF5, tables of the data, and about
+ * as much for planning as that for its log. Without, so much more; measured on a small set. */
+enum { DATA_BYTES = 5376 << 10, PROCESS_BYTES = 16 << 20 };
 
-static int64_t process_bytes(void) {
+static int64_t process_bytes(bool data_is_open) {
     int64_t resident = resident_bytes();
-    return RUN_BYTES + (resident >= 0 ? resident : PROCESS_BYTES);
+    return (data_is_open ? 0 : DATA_BYTES) + (resident >= 0 ? resident : PROCESS_BYTES);
 }
 
 /* A device that has address space and no memory: planning needs places, not room. */
@@ -80,6 +82,8 @@ static const device_t planning_device = {
 
 typedef struct planned {
     const config_t *config;
+    dataset_t *dataset; /* NULL: not there yet */
+    int64_t dims[CONFIG_MODALITIES_MAX];
     graph_t *graph;
     flat_state_t flat;
     executor_t *executor, *unsharded; /* V shards on one rank, and the same batch as one shard */
@@ -123,7 +127,7 @@ static json_t *describe(const planned_t *plan) {
     reduce_layout_t layout = flat_state_layout(&plan->flat, (int)config->virtual_shards);
     int64_t arena = (int64_t)executor_arena_bytes(plan->executor);
     int64_t state = state_count(config) * plan->flat.elements * (int64_t)sizeof(float);
-    int64_t process = process_bytes();
+    int64_t process = process_bytes(plan->dataset != NULL);
     int64_t resident =
         (int64_t)bytes_of(plan->executor) + state + (int64_t)reduce_bytes(&layout, 0, 1) + process +
         (int64_t)batch_ahead_bytes(plan->graph, config->batch, config->data.prefetch);
@@ -146,19 +150,31 @@ static json_t *describe(const planned_t *plan) {
     return report;
 }
 
-static status_t open_all(planned_t *plan, const int64_t *dims) {
-    TRY(model_build(plan->config, dims, &plan->graph));
-    TRY(flat_state_make(plan->graph, &plan->flat));
-    TRY(open_executor(plan, (int)plan->config->virtual_shards, &plan->executor));
-    return open_executor(plan, 1, &plan->unsharded);
+static status_t open_data(planned_t *plan) {
+    const char *path = plan->config->data.path;
+    char *manifest = text_format("%s/" MANIFEST_NAME, path);
+    bool there = path[0] != '\0' && file_exists(manifest);
+    free(manifest);
+    if (there) {
+        TRY(model_data_open(plan->config, path, &plan->dataset));
+    }
+    return there ? model_data_dims(plan->config, plan->dataset, plan->dims)
+                 : model_dims(plan->config, plan->dims);
 }
 
-status_t plan_report(const config_t *config, const int64_t *dims, json_t **report_out) {
+static status_t open_all(planned_t *plan) {
+    TRY(open_data(plan));
+    TRY(model_build(plan->config, plan->dims, &plan->graph));
+    TRY(flat_state_make(plan->graph, &plan->flat));
+    TRY(open_executor(plan, (int)plan->config->virtual_shards, &plan->executor));
+    TRY(open_executor(plan, 1, &plan->unsharded));
+    return predictor_describe(plan->config, plan->dims, &plan->evaluation_folded,
+                              &plan->evaluation_macs);
+}
+
+status_t plan_report(const config_t *config, json_t **report_out) {
     planned_t plan = {.config = config};
-    status_t status = open_all(&plan, dims);
-    if (status == STATUS_OK) {
-        status = predictor_describe(config, dims, &plan.evaluation_folded, &plan.evaluation_macs);
-    }
+    status_t status = open_all(&plan);
     if (status == STATUS_OK) {
         *report_out = describe(&plan);
     }
@@ -166,6 +182,7 @@ status_t plan_report(const config_t *config, const int64_t *dims, json_t **repor
     executor_close(plan.executor);
     flat_state_free(&plan.flat);
     graph_close(plan.graph);
+    dataset_close(plan.dataset);
     return status;
 }
 

@@ -6,23 +6,6 @@
 
 #include "kernels/base/bytes.h"
 
-void duration_text(double seconds, char text_out[DURATION_BYTES]) {
-    int64_t s = (int64_t)(seconds + 0.5);
-    if (!(seconds < 1e9)) {
-        snprintf(text_out, DURATION_BYTES, "ages");
-    } else if (seconds < 9.95) {
-        snprintf(text_out, DURATION_BYTES, "%.1fs", seconds > 0.0 ? seconds : 0.0);
-    } else if (s < 60) {
-        snprintf(text_out, DURATION_BYTES, "%ds", (int)s);
-    } else if (s < 3600) {
-        snprintf(text_out, DURATION_BYTES, "%dm%02ds", (int)(s / 60), (int)(s % 60));
-    } else if (s < 86400) {
-        snprintf(text_out, DURATION_BYTES, "%dh%02dm", (int)(s / 3600), (int)(s / 60 % 60));
-    } else {
-        snprintf(text_out, DURATION_BYTES, "%dd%02dh", (int)(s / 86400), (int)(s / 3600 % 24));
-    }
-}
-
 static void scaled_text(double value, const char *space, const char *name,
                         char text_out[AMOUNT_BYTES]) {
     static const char units[] = {'\0', 'k', 'M', 'G', 'T', 'P'};
@@ -153,27 +136,12 @@ static size_t append(char *text, size_t used, const char *more) {
     return (size_t)min_i64((int64_t)used + wrote, BAR_BYTES - 1);
 }
 
-/* "[=====>    ]" or, where the terminal has them, a line of which a part is heavy. */
-static size_t append_bar(char *text, size_t used, double fraction, int width, bool utf8) {
-    int inner = utf8 ? width : width - 2;
-    int done = (int)(fraction * inner);
-    used = append(text, used, utf8 ? "" : "[");
-    for (int i = 0; i < inner; i++) {
-        used = append(text, used,
-                      utf8 ? (i < done ? "\u2501" : "\u2500")
-                           : (i < done    ? "="
-                              : i == done ? ">"
-                                          : "."));
-    }
-    return append(text, used, utf8 ? "" : "]");
-}
-
 /* The middle of the line: a bar, or what is done instead of training. */
 static size_t append_middle(char *text, size_t used, const bar_t *bar, double fraction, int room,
                             bool utf8) {
     int width = (int)min_i64(room, BAR_MOST);
     if (bar->doing[0] == '\0') {
-        return width >= 4 ? append_bar(text, used, fraction, width, utf8) : used;
+        return width >= 4 ? bar_append(text, BAR_BYTES, used, fraction, width, utf8) : used;
     }
     char shown[BAR_MOST + 1];
     snprintf(shown, sizeof shown, "%-*.*s", (int)max_i64(width, 0), (int)max_i64(width, 0),

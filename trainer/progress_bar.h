@@ -7,7 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BAR_METRIC_BYTES = 64, BAR_BYTES = 768, DURATION_BYTES = 24, AMOUNT_BYTES = 24 };
+#include "kernels/base/work.h"
+
+enum { BAR_METRIC_BYTES = 64, BAR_BYTES = 768, AMOUNT_BYTES = 24 };
 
 typedef struct bar {
     const char *title; /* stands first: "fold 3 of 34"; "": none */
@@ -28,8 +30,6 @@ typedef struct bar {
 /* At most columns - 3 wide: there is room for ^C. The least important parts go first. */
 void progress_bar(const bar_t *bar, int columns, bool utf8, char text_out[BAR_BYTES]);
 
-/* "8.2s" "42s" "3m05s" "1h02m" "2d03h" */
-void duration_text(double seconds, char text_out[DURATION_BYTES]);
 /* Three digits and a unit: "0.31" "42" "1.23k" "45.6M" "7.89G" */
 void amount_text(double value, char text_out[AMOUNT_BYTES]);
 /* The same of a unit: "12 B" "1.25 GB" */

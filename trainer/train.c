@@ -142,7 +142,7 @@ static status_t end_epoch(run_t *run, bool *finished_out) {
         evaluation_t *evaluation = NULL;
         bool higher = true;
         run_log_doing(run->log, "validating");
-        TRY(trainer_evaluate(t, SPLIT_VALID, &evaluation));
+        TRY(trainer_evaluate(t, SPLIT_VALID, NULL, &evaluation));
         evaluation_fit_cuts(evaluation, run->config, &t->target_fit);
         double value = evaluation_selected(evaluation, run->config, &higher);
         best = improves(t, value, higher);

@@ -245,13 +245,14 @@ int64_t trainer_batches(const trainer_t *t) {
 
 double trainer_flop_per_sample(const trainer_t *t) { return 2.0 * executor_step_macs(t->executor); }
 
-status_t trainer_evaluate(trainer_t *t, split_t split, evaluation_t **evaluation_out) {
+status_t trainer_evaluate(trainer_t *t, split_t split, const char *doing,
+                          evaluation_t **evaluation_out) {
     t->order_epoch = -1; /* the stream of an epoch under way ends here */
     if (t->predictor != NULL) {
         predictor_load(t->predictor, t->graph, t->flat.offsets, t->weights);
     }
     return evaluate_split(t->comm, t->config, &t->target_fit, t->kernels, &t->batch,
-                          t->samples_per_shard, split, evaluation_out);
+                          t->samples_per_shard, split, doing, evaluation_out);
 }
 
 /* --- weights --------------------------------------------------------------------------------- */

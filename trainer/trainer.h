@@ -88,7 +88,8 @@ int64_t trainer_batches(const trainer_t *trainer); /* per epoch */
 /* Executed multiply-adds x 2 of one sample in a training step: forward, and backward twice that. */
 double trainer_flop_per_sample(const trainer_t *trainer);
 
-status_t trainer_evaluate(trainer_t *trainer, split_t split,
+/* doing: as for evaluate_split. */
+status_t trainer_evaluate(trainer_t *trainer, split_t split, const char *doing,
                           evaluation_t **evaluation_out) MUST_CHECK;
 
 /* Backend, device, ISA, library versions, threads, precision, V: equal fingerprints promise equal

@@ -43,6 +43,9 @@ if [ -d "$data" ]; then
     rm -r "$out"/mosi-jmt-seed0
     check "a second call fills a gap, on two ranks" quickstart --data "$data" --ranks 2
     check "and finds the same" cmp "$out/summary.json" "$work/first.json"
+    check "a table of two of the seeds" quickstart --data "$data" --seeds 0,3
+    holds "has these alone" \
+        's["seeds"] == [0, 3] and all(len(r["ccc"]["values"]) == 2 for r in m.values())'
     rm -r "$out"
 else
     skip_one "quickstart on CMU-MOSI" "$data is not there"

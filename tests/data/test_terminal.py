@@ -203,9 +203,28 @@ report(shown.code == 0 and any("fold 1, seed 1 (2/2)" in bar for bar in bars(sho
        stays)
 report(json.loads(shown.stdout)["pooled"]["n"] > 0, "its --json is one object")
 
+# --- other work ------------------------------------------------------------------------------------
+
+many = work / "many"
+for words in (["shard", "synthetic", "--out", str(many), "--set", "recordings=15000"],
+              ["shard", "--verify", str(many)],
+              ["evaluate", str(work / "one"), "--data", str(many), "--split", "train"]):
+    begin = time.monotonic()
+    shown = Run([jmt] + words)
+    took_s, stays = time.monotonic() - begin, [line for line in screen(shown.raw, 100) if line]
+    name = " ".join(words[:2] if words[0] == "shard" else words[:1])
+    report(shown.code == 0 and (bars(shown.raw) or took_s < 3) and max(map(len, bars(shown.raw) + [""])) <= 99
+           and not any(re.search(r"\d %", line) for line in stays),
+           "%s: a bar where it takes long, gone at the end" % name, (took_s, stays))
+piped = subprocess.run([jmt] + words, capture_output=True, text=True, env={**os.environ, **LANGUAGE})
+report(piped.returncode == 0 and piped.stderr == "", "... and none into a pipe", piped.stderr)
+
 # --- colours ---------------------------------------------------------------------------------------
 
-pages = [["--help"], ["train", "--help"], ["plan", CONFIG], ["config"], ["doctor"],
+subprocess.run([jmt, "evaluate", str(work / "one"), "--data", str(data), "--out",
+                str(work / "one" / "evaluation.json")], check=True, capture_output=True)
+pages = [["--help"], ["train", "--help"], ["shard", "--help"], ["table", str(work / "one")],
+         ["plan", CONFIG], ["config"], ["doctor"],
          ["inspect", str(data)], ["inspect", str(work / "one")]]
 for words in pages:
     coloured = Run([jmt] + words, 80, out=True)
@@ -217,6 +236,8 @@ for words in pages:
            and "\x1b" not in piped.stdout and piped.stdout != "", "%s: colours on a terminal only" % name)
     wide = [line for line in screen(coloured.raw, 1000) if len(line) > 80 and "/" not in line]
     report(not wide, "%s: fits 80 columns" % name, wide)
+piped = subprocess.run([jmt, "table", str(work / "one")], capture_output=True, text=True)
+report(piped.stdout.startswith("| model "), "table: Markdown into a pipe", piped.stdout)
 for words in (["plan", CONFIG], ["config"], ["config", CONFIG], ["doctor"], ["inspect", str(data)],
               ["inspect", str(work / "one")], ["--version"],
               ["evaluate", str(work / "one"), "--data", str(data)]):

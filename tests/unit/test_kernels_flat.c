@@ -168,7 +168,7 @@ static void sums_and_finiteness(void **unused) {
     }
 }
 
-enum { MANY_ROWS = 9, MANY_COLS = 37, INNER = 11 };
+enum { MANY_ROWS = 70, MANY_COLS = 61, INNER = 33 }; /* several blocks, on two threads */
 
 static double left_at(int row, int p, bool transposed) {
     return transposed ? noise(2, p * MANY_ROWS + row) : noise(2, row * INNER + p);
@@ -208,14 +208,18 @@ static void check_multiply(const kernels_t *kernels, int64_t m, int64_t n, bool 
 
 static void products_in_double_are_rounded_once(void **unused) {
     (void)unused;
-    static const int64_t shapes[][2] = {{9, 37}, {4, 16}, {1, 1}, {9, 1}, {3, 37}, {5, 7}};
+    static const int64_t shapes[][2] = {{70, 61}, {9, 37}, {4, 16}, {1, 1},
+                                        {70, 1},  {3, 37}, {5, 7},  {65, 25}};
     const kernels_t *tables[] = {case_table("ref", DTYPE_F32), case_table("cpu", DTYPE_F32)};
-    for (int t = 0; t < 2; t++) {
-        for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
-            check_multiply(tables[t], shapes[i][0], shapes[i][1], false, false);
-            check_multiply(tables[t], shapes[i][0], shapes[i][1], true, true);
+    for (int threads = 1; threads <= 2; threads++) {
+        CHECK_OK(kernels_set_threads(threads));
+        for (size_t i = 0; i < 2 * sizeof shapes / sizeof shapes[0]; i++) {
+            const int64_t *shape = shapes[i / 2];
+            check_multiply(tables[i % 2], shape[0], shape[1], false, false);
+            check_multiply(tables[i % 2], shape[0], shape[1], true, true);
         }
     }
+    CHECK_OK(kernels_set_threads(1));
 }
 
 int main(void) {

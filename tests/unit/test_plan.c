@@ -3,16 +3,13 @@
 
 #include "check.h"
 #include "kernels/base/bytes.h"
-#include "trainer/model_data.h"
 #include "trainer/plan_report.h"
 
 static json_t *plan_of(const char *set) {
     config_t *config = NULL;
     json_t *plan = NULL;
-    int64_t dims[CONFIG_MODALITIES_MAX];
     CHECK_OK(config_load(SOURCE_DIR "/configs/full/jmt.yaml", &set, 1, &config));
-    CHECK_OK(model_dims(config, dims));
-    CHECK_OK(plan_report(config, dims, &plan));
+    CHECK_OK(plan_report(config, &plan));
     config_free(config);
     return plan;
 }

@@ -125,10 +125,31 @@ static void amounts_have_three_digits(void **state) {
     assert_string_equal(text, "12 B");
 }
 
+static void work_fits_every_width(void **state) {
+    (void)state;
+    work_t work = {.what = "writing", .unit = "recordings", .total = 256};
+    char text[WORK_BYTES];
+    work_line(&work, 64, 10.0, 100, false, text);
+    assert_string_equal(text, "writing  25 % [=========>............................]  64/256 "
+                              "recordings  30s left");
+    work_line(&work, 0, 10.0, 60, false, text);
+    assert_null(strstr(text, "left"));
+    for (int i = 0; i < 6; i++) {
+        int64_t done = i < 2 ? 0 : i < 4 ? 100 : 256;
+        work.unit = i % 2 == 0 ? "recordings" : NULL;
+        for (int columns = 17; columns < 300; columns++) {
+            work_line(&work, done, 3600.0, columns, i % 3 == 0, text);
+            assert_true(width_of(text) <= columns - 3);
+            assert_non_null(strstr(text, done == 0 ? "writing   0 %" : "writing "));
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_on_a_wide_terminal),
         cmocka_unit_test(fits_every_width),
+        cmocka_unit_test(work_fits_every_width),
         cmocka_unit_test(the_least_important_goes_first),
         cmocka_unit_test(nothing_is_claimed_that_is_not_known),
         cmocka_unit_test(durations_have_two_units),

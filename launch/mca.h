@@ -1,0 +1,13 @@
+/* mca.h - what people ask of Open MPI, by their environment or its files of parameters, so that
+ * `jmt launch` does not overrule it. */
+#ifndef JMT_MCA_H
+#define JMT_MCA_H
+
+#include <stdbool.h>
+
+/* Whether `name` is set to something that `ours` would contradict: by OMPI_MCA_name, or in
+ * $HOME/.openmpi/mca-params.conf or the system's file (or those of OMPI_MCA_mca_base_param_files).
+ * A list of what not to use (^a,b) that `ours` keeps to is no contradiction. */
+bool mca_is_asked(const char *name, const char *ours);
+
+#endif
