@@ -171,7 +171,7 @@ status_t plan_report(const config_t *config, const int64_t *dims, json_t **repor
 
 status_t plan_order(const config_t *config, int64_t epoch, json_t **report_out) {
     dataset_t *dataset = NULL;
-    TRY(model_data_open(config, config->data.path, &dataset));
+    TRY(model_data_open(config, config->data.path, NULL, &dataset));
     int64_t count = dataset_sample_count(dataset, SPLIT_TRAIN);
     int64_t *order = alloc_zero(count, sizeof *order);
     sample_order_t *sample_order = model_data_order(config, dataset);
