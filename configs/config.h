@@ -62,6 +62,7 @@ typedef struct config {
         double rate_hz;
         int64_t window, stride;
         char *standardize;   /* train | person | none */
+        char *missing;       /* refuse | mask: a modality that the data lacks */
         double clock_step_s; /* of the built-in modalities clock and stimulus */
         bool permute_labels;
         char *permute_within; /* all | person */

@@ -101,6 +101,9 @@ static const config_field_t main_rows[] = {
     CHOICE_ROW("data.standardize", data.standardize, "train", "train person none", "",
                "features to mean 0 and deviation 1: of the training split, or of each person's own"
                " unlabelled data (transductive)"),
+    CHOICE_ROW("data.missing", data.missing, "refuse", "refuse mask", "",
+               "a modality that the data lacks altogether: refuse, or mask it everywhere (to"
+               " evaluate without it)"),
     REAL_ROW("data.clock_step_s", data.clock_step_s, "0", 0, 1e6, "s",
              "of time that the built-in modalities clock and stimulus tell apart; 0: each step"),
     BOOL_ROW("data.permute_labels", data.permute_labels, "false",

@@ -83,6 +83,37 @@ status_t csv_open(const char *path, csv_t *csv_out) {
     return csv_parse(path, text, bytes, csv_out);
 }
 
+/* Whole lines until so many are not empty; a quoted field may run over several. */
+static void take_lines(FILE *file, int64_t rows, char **text_out, size_t *bytes_out) {
+    char *line = NULL;
+    size_t room = 0, bytes = 0;
+    ssize_t got;
+    bool quoted = false;
+    *text_out = alloc_zero(1, 1);
+    while (rows > 0 && (got = getline(&line, &room, file)) > 0) {
+        *text_out = realloc(*text_out, bytes + (size_t)got + 1);
+        REQUIRE(*text_out != NULL);
+        memcpy(*text_out + bytes, line, (size_t)got + 1);
+        bytes += (size_t)got;
+        for (ssize_t i = 0; i < got; i++) {
+            quoted ^= line[i] == '"';
+        }
+        rows -= !quoted && line[strspn(line, "\r\n")] != '\0';
+    }
+    free(line);
+    *bytes_out = bytes;
+}
+
+status_t csv_open_head(const char *path, int64_t rows, csv_t *csv_out) {
+    FILE *file;
+    TRY(file_open(path, &file));
+    char *text;
+    size_t bytes;
+    take_lines(file, rows, &text, &bytes);
+    fclose(file);
+    return csv_parse(path, text, bytes, csv_out);
+}
+
 status_t csv_parse(const char *path, char *text, size_t bytes, csv_t *csv_out) {
     csv_t csv = {.path = text_copy(path), .text = text};
     status_t status = STATUS_OK;

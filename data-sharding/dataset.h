@@ -54,6 +54,10 @@ typedef struct dataset_config {
     bool allow_subject_overlap; /* else a subject in two splits is STATUS_INPUT, naming the alias */
     const char *const *modalities; /* wanted, in this order; a missing one is STATUS_INPUT */
     int modality_count;
+    /* Or a missing one counts as there, as wide as `dims` says (by modality) and masked everywhere.
+     * Not where it misses in some shards only, and one at least must be there. */
+    bool mask_missing;
+    const int64_t *dims; /* mask_missing only */
     const char *const *targets;
     int target_count;
 } dataset_config_t;

@@ -83,7 +83,7 @@ status_t dataset_open_built_in(const dataset_config_t *config, dataset_t *datase
                                "modality stimulus; leave it out, or import with groups",
                                config->path);
         }
-        if (dataset->built_in[m] != BUILT_IN_NONE) {
+        if (dataset->built_in[m] == BUILT_IN_CLOCK || stimulus) {
             dataset->dims[m] = dataset->stretches * (stimulus ? groups : 1);
         }
     }
@@ -95,7 +95,8 @@ void dataset_read_built_in(const dataset_t *dataset, int64_t recording, int moda
     const dataset_recording_t *r = &dataset->recordings[recording];
     bool stimulus = dataset->built_in[modality] == BUILT_IN_STIMULUS;
     int64_t dim = dataset->dims[modality];
-    bool known = !stimulus || (r->group >= 0 && dataset->trained[r->group]);
+    bool masked = dataset->built_in[modality] == BUILT_IN_MASKED;
+    bool known = !masked && (!stimulus || (r->group >= 0 && dataset->trained[r->group]));
     int64_t begin = stimulus && known ? r->group * dataset->stretches : 0;
     memset(features, 0, (size_t)(steps * dim) * sizeof *features);
     for (int64_t t = 0; t < steps; t++) {

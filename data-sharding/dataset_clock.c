@@ -33,10 +33,11 @@ typedef struct clock_range {
     double start, end, rate_hz;
 } clock_range_t;
 
-/* Joins the tracks that a recording has; one of another rate is refused unless a rate is given. */
+/* Joins the tracks that a recording has. Where they set the steps of samples (`decides`), one of
+ * another rate is refused unless a rate is given; else the first one's rate is taken. */
 static status_t join_tracks(const dataset_config_t *config, const dataset_t *dataset,
                             int64_t recording, const shard_track_t *const *tracks, int count,
-                            clock_range_t *range) {
+                            bool decides, clock_range_t *range) {
     const dataset_recording_t *r = &dataset->recordings[recording];
     for (int i = 0; i < count; i++) {
         const shard_track_t *track = tracks[(int64_t)i * dataset->shard_count + r->shard];
@@ -47,7 +48,7 @@ static status_t join_tracks(const dataset_config_t *config, const dataset_t *dat
         double end = span->start_s + (double)span->length / span->rate_hz;
         if (range->first == NULL) {
             *range = (clock_range_t){track, span->start_s, end, span->rate_hz};
-        } else if (span->rate_hz != range->rate_hz && config->rate_hz == 0.0) {
+        } else if (decides && span->rate_hz != range->rate_hz && config->rate_hz == 0.0) {
             return status_fail(STATUS_INPUT,
                                "%s: recording %s has %s at %g Hz and %s at %g Hz; set data.rate_hz",
                                config->path, dataset_origin(dataset, recording)->name,
@@ -61,10 +62,12 @@ static status_t join_tracks(const dataset_config_t *config, const dataset_t *dat
 
 static status_t set_clock(const dataset_config_t *config, dataset_t *dataset, int64_t recording) {
     clock_range_t range = {0};
-    TRY(join_tracks(config, dataset, recording, dataset->targets, dataset->target_count, &range));
-    if (range.first == NULL) {
+    TRY(join_tracks(config, dataset, recording, dataset->targets, dataset->target_count, true,
+                    &range));
+    if (range.first == NULL) { /* without a wanted label its windows are left out */
+        bool decides = dataset->target_count == 0;
         TRY(join_tracks(config, dataset, recording, dataset->modalities, dataset->modality_count,
-                        &range));
+                        decides, &range));
     }
     dataset_recording_t *r = &dataset->recordings[recording];
     r->start_s = range.start;

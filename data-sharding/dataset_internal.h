@@ -27,7 +27,8 @@ typedef struct person_scale {
     int64_t count;
 } person_scale_t;
 
-typedef enum { BUILT_IN_NONE, BUILT_IN_CLOCK, BUILT_IN_STIMULUS } built_in_t;
+/* BUILT_IN_MASKED: wanted, but not in the data. */
+typedef enum { BUILT_IN_NONE, BUILT_IN_CLOCK, BUILT_IN_STIMULUS, BUILT_IN_MASKED } built_in_t;
 
 struct dataset {
     int64_t window, stride;

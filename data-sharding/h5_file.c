@@ -360,9 +360,10 @@ static status_t read_numbers(hid_t file, const char *path, const char *name, flo
     bool plain = (kind == H5T_FLOAT || kind == H5T_INTEGER) && (rank == 1 || rank == 2);
     if (plain) {
         H5Sget_simple_extent_dims(space, dims, NULL);
-        plain = dims[0] > 0 && dims[1] > 0 && dims[0] <= NUMBERS_MAX / dims[1];
+        plain = dims[1] > 0 && dims[0] <= NUMBERS_MAX / dims[1];
     }
-    float *values = plain ? alloc_zero((int64_t)(dims[0] * dims[1]), sizeof *values) : NULL;
+    float *values =
+        plain ? alloc_zero(max_i64((int64_t)(dims[0] * dims[1]), 1), sizeof *values) : NULL;
     herr_t result =
         plain ? H5Dread(id, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) : -1;
     H5Sclose(space);
@@ -370,9 +371,11 @@ static status_t read_numbers(hid_t file, const char *path, const char *name, flo
     H5Dclose(id);
     if (result < 0) {
         free(values);
-        return status_fail(STATUS_INPUT,
-                           "%s: dataset %s is damaged or not one or two dimensions of numbers",
-                           path, name);
+        return status_fail(
+            STATUS_INPUT,
+            "%s: dataset %s is damaged or not one or two dimensions of numbers; write "
+            "it again so",
+            path, name);
     }
     *values_out = values;
     *rows_out = (int64_t)dims[0];
@@ -385,7 +388,7 @@ status_t h5_read_numbers(const char *path, const char *name, float **values_out,
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0) {
-        return status_fail(STATUS_INPUT, "%s: not an HDF5 file, or damaged", path);
+        return status_fail(STATUS_INPUT, "%s: not an HDF5 file, or damaged; write it again", path);
     }
     status_t status = read_numbers(file, path, name, values_out, rows_out, columns_out);
     H5Fclose(file);

@@ -77,7 +77,8 @@ static status_t open_person_file(const char *source, file_t file, int person, pe
         const char *id = json_string_value(json_object_get(video, "VideoID"));
         int number = id != NULL && id[0] == 'V' && strlen(id) == 2 ? id[1] - '1' : -1;
         if (number < 0 || number >= VIDEOS || out->items[number] != NULL) {
-            return status_fail(STATUS_INPUT, "%s: VideoID \"%s\" is unknown or there twice",
+            return status_fail(STATUS_INPUT,
+                               "%s: VideoID \"%s\" is unknown or there twice; get the file again",
                                out->path, id == NULL ? "" : id);
         }
         out->items[number] = json_object_get(video, layout[file].items);
@@ -100,8 +101,9 @@ static status_t get_number(const person_file_t *file, int video, size_t item, co
                            double *value_out) {
     const json_t *number = json_object_get(json_array_get(file->items[video], item), key);
     if (!json_is_number(number)) {
-        return status_fail(STATUS_INPUT, "%s: video V%d, item %zu: %s is no number", file->path,
-                           video + 1, item, key);
+        return status_fail(STATUS_INPUT,
+                           "%s: video V%d, item %zu: %s is no number; get the file again",
+                           file->path, video + 1, item, key);
     }
     *value_out = json_number_value(number);
     return STATUS_OK;
@@ -126,9 +128,10 @@ static status_t read_labels(const person_file_t *file, int video, signals_t *s) 
         double stamp = 0.0, value = 0.0;
         TRY(get_number(file, video, (size_t)i, "TimeStamp", &stamp));
         if (fabs(stamp * rate - (double)i) > 0.5) {
-            return status_fail(STATUS_INPUT,
-                               "%s: video V%d: frame %lld at %g s, expected near %g s", file->path,
-                               video + 1, (long long)i, stamp, (double)i / rate);
+            return status_fail(
+                STATUS_INPUT,
+                "%s: video V%d: frame %lld at %g s, expected near %g s; get the file again",
+                file->path, video + 1, (long long)i, stamp, (double)i / rate);
         }
         for (int target = 0; target < 2 && i < steps; target++) {
             TRY(get_number(file, video, (size_t)i, keys[target], &value));
@@ -150,7 +153,8 @@ static status_t read_head(const person_file_t *file, int video, signals_t *s) {
         TRY(get_number(file, video, (size_t)i, "Pitch", &pitch));
         TRY(get_number(file, video, (size_t)i, "Yaw", &yaw));
         if (id != (double)(i + 1)) {
-            return status_fail(STATUS_INPUT, "%s: video V%d: ID %g where %lld should be",
+            return status_fail(STATUS_INPUT,
+                               "%s: video V%d: ID %g where %lld should be; get the file again",
                                file->path, video + 1, id, (long long)i + 1);
         }
         turns -= i > 0 ? 360.0 * round((yaw - before) / 360.0) : 0.0;
@@ -175,7 +179,7 @@ static status_t read_gaze(const person_file_t *file, int video, signals_t *s) {
         if (!(begin >= (double)next && end >= begin && end < (double)steps)) {
             return status_fail(STATUS_INPUT,
                                "%s: video V%d: fixation %zu from frame %g to %g, expected in order "
-                               "and below %lld",
+                               "and below %lld; get the file again",
                                file->path, video + 1, i, begin, end, (long long)steps);
         }
         next = (int64_t)end + 1;

@@ -4,9 +4,11 @@
 #include "data-sharding/csv.h"
 #include "data-sharding/dataset_writer.h"
 #include "data-sharding/importers.h"
+#include "data-sharding/matrix_csv.h"
 #include "data-sharding/matrix_file.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
+#include "kernels/base/log.h"
 
 #define MANIFEST     "manifest.csv"
 #define LABEL_PREFIX "label:"
@@ -19,11 +21,33 @@ typedef struct names {
     int64_t count;
 } names_t;
 
+/* What the files of a modality have in common; rows are those of the manifest. */
+typedef struct kind {
+    char *names;            /* of the columns; NULL: no file has any */
+    int64_t row, names_row; /* whose file said how wide it is, whose had the names */
+    bool unsure;            /* of the width: that file was empty */
+    int64_t frame_row;      /* whose file has the lowest frame; 0: none counts frames */
+    int64_t lowest;         /* the first frame of any of them */
+    int64_t files, no_rows; /* how many there are, and how many of them are empty */
+} kind_t;
+
+enum { OPTION_HEADER, OPTION_FIRST_FRAME, OPTIONS };
+static const import_option_t options[OPTIONS] = {
+    [OPTION_HEADER] = {"header", -1, -1, 1, true,
+                       "a first row of a .csv that reads 0,1,...,n-1 or has words and numbers: 1 "
+                       "names, 0 numbers, -1 refused"},
+    [OPTION_FIRST_FRAME] = {"first_frame", -1, -1, 1, true,
+                            "of columns called frame that nowhere have frame 0: they count from 0 "
+                            "or 1, -1 refused"},
+};
+
 typedef struct features {
     const char *source;
+    matrix_rules_t rules; /* first_frame -1: not said */
     csv_t manifest;
     names_t recordings, subjects, modalities;
     writer_track_t tracks[TRACKS_MAX];
+    kind_t kinds[TRACKS_MAX];
 } features_t;
 
 static const char *cell(const features_t *f, int64_t row, int column) {
@@ -60,7 +84,7 @@ static status_t check_row(const features_t *f, int64_t row) {
     }
     if (cell(f, row, RECORDING)[0] == '\0' || cell(f, row, SUBJECT)[0] == '\0' ||
         cell(f, row, PATH)[0] == '\0') {
-        return refuse(f, row, "recording, subject and path must be given");
+        return refuse(f, row, "recording, subject and path must be given; fill them in");
     }
     double rate;
     TRY(csv_number(&f->manifest, row, RATE, &rate));
@@ -73,54 +97,180 @@ static status_t check_row(const features_t *f, int64_t row) {
         }
         if (strcmp(cell(f, i, SUBJECT), cell(f, row, SUBJECT)) != 0 ||
             strcmp(cell(f, i, GROUP), cell(f, row, GROUP)) != 0) {
-            return refuse(f, row, "the recording has another subject or group above");
+            return refuse(f, row,
+                          "the recording has another subject or group above; give it one of each");
         }
         if (strcmp(cell(f, i, MODALITY), cell(f, row, MODALITY)) == 0) {
-            return refuse(f, row, "the recording has this modality already");
+            return refuse(f, row,
+                          "the recording has this modality already; remove one of the rows");
         }
     }
     return STATUS_OK;
 }
 
-static status_t read_row(const features_t *f, int64_t row, matrix_t *matrix) {
+static char *path_of(const features_t *f, int64_t row) {
     const char *path = cell(f, row, PATH);
-    char *whole = path[0] == '/' ? text_copy(path) : text_format("%s/%s", f->source, path);
-    status_t status = matrix_read(whole, cell(f, row, DATASET), matrix);
-    free(whole);
+    return path[0] == '/' ? text_copy(path) : text_format("%s/%s", f->source, path);
+}
+
+/* Puts the manifest's line before what is wrong with the file that it names. */
+static status_t at_row(status_t status, const features_t *f, int64_t row) {
+    return status == STATUS_OK ? status
+                               : status_prefix(status, "%s:%lld", f->manifest.path,
+                                               (long long)f->manifest.rows[row].line);
+}
+
+/* A modality that has frame 0 somewhere counts from 0, whatever first_frame says. */
+static status_t read_row(const features_t *f, int64_t row, const kind_t *kind, matrix_t *matrix) {
+    char *path = path_of(f, row);
+    bool later = kind->frame_row > 0 && kind->lowest > 0 && f->rules.first_frame == 1;
+    const matrix_rules_t rules = {f->rules.header, later};
+    status_t status = matrix_read(path, cell(f, row, DATASET), &rules, matrix);
+    free(path);
+    return at_row(status, f, row);
+}
+
+static status_t check_width(const features_t *f, int64_t row, int64_t columns) {
+    int64_t track = find_name(&f->modalities, cell(f, row, MODALITY));
+    if (columns == f->tracks[track].dim) {
+        return STATUS_OK;
+    }
+    return status_fail(
+        STATUS_INPUT,
+        "%s:%lld: %s has %lld columns, but %s has %lld; files of one modality must be "
+        "equally wide",
+        f->manifest.path, (long long)f->manifest.rows[row].line, cell(f, row, PATH),
+        (long long)columns, cell(f, f->kinds[track].row, PATH), (long long)f->tracks[track].dim);
+}
+
+/* All headers of a modality name the same columns in the same order. */
+static status_t check_names(const features_t *f, int64_t row, const char *names, kind_t *kind) {
+    if (names == NULL) {
+        return STATUS_OK;
+    }
+    if (kind->names == NULL) {
+        kind->names = text_copy(names);
+        kind->names_row = row;
+    }
+    const char *here = names, *there = kind->names;
+    for (int column = 1;; column++) {
+        int bytes = (int)strcspn(here, ","), other = (int)strcspn(there, ",");
+        bool ends = here[bytes] == '\0' || there[other] == '\0';
+        if (bytes != other || strncmp(here, there, (size_t)bytes + ends) != 0) {
+            return status_fail(
+                STATUS_INPUT,
+                "%s:%lld: %s has the column \"%.*s\" where %s has \"%.*s\" (number %d); write "
+                "the columns alike and in one order",
+                f->manifest.path, (long long)f->manifest.rows[row].line, cell(f, row, PATH), bytes,
+                here, cell(f, kind->names_row, PATH), other, there, column);
+        }
+        if (ends) {
+            return STATUS_OK;
+        }
+        here += bytes + 1;
+        there += other + 1;
+    }
+}
+
+/* The first rows of a CSV file: how wide it is, its names, and where its frames begin. */
+static status_t look_at_csv(const features_t *f, int64_t row, kind_t *kind, int64_t *columns_out) {
+    matrix_head_t head = {0};
+    char *path = path_of(f, row);
+    status_t status = at_row(matrix_csv_head(path, &f->rules, &head), f, row);
+    free(path);
+    if (status == STATUS_OK && !kind->unsure) {
+        status = check_width(f, row, head.columns);
+    }
+    if (status == STATUS_OK) {
+        status = check_names(f, row, head.names, kind);
+    }
+    if (status == STATUS_OK && head.frame >= 0 &&
+        (kind->frame_row == 0 || head.frame < kind->lowest)) {
+        kind->frame_row = row;
+        kind->lowest = head.frame;
+    }
+    *columns_out = head.columns;
+    matrix_head_free(&head);
     return status;
 }
 
-/* The first file of each modality says how wide it is. */
-static status_t find_track(features_t *f, int64_t row) {
+static status_t new_track(features_t *f, int64_t row) {
     const char *name = cell(f, row, MODALITY);
-    if (find_name(&f->modalities, name) >= 0) {
-        return STATUS_OK;
-    }
     if (f->modalities.count == TRACKS_MAX) {
-        return refuse(f, row, "more than 64 modalities and labels");
+        return refuse(f, row, "more than 64 modalities and labels; join or drop some");
     }
-    matrix_t matrix;
-    TRY(read_row(f, row, &matrix));
     size_t prefix = strlen(LABEL_PREFIX);
     bool label = strncmp(name, LABEL_PREFIX, prefix) == 0;
-    f->tracks[f->modalities.count] =
-        (writer_track_t){label ? name + prefix : name, label, matrix.columns};
+    f->tracks[f->modalities.count] = (writer_track_t){label ? name + prefix : name, label, 0};
+    f->kinds[f->modalities.count] = (kind_t){.unsure = true};
     add_name(&f->modalities, name);
-    matrix_free(&matrix);
+    return STATUS_OK;
+}
+
+/* The first file of each modality that is not empty says how wide it is. */
+static status_t find_track(features_t *f, int64_t row) {
+    if (find_name(&f->modalities, cell(f, row, MODALITY)) < 0) {
+        TRY(new_track(f, row));
+    }
+    int64_t track = find_name(&f->modalities, cell(f, row, MODALITY)), columns = 0;
+    kind_t *kind = &f->kinds[track];
+    const char *dot = strrchr(cell(f, row, PATH), '.');
+    bool csv = dot != NULL && strcmp(dot, ".csv") == 0, empty = false;
+    if (csv) {
+        TRY(look_at_csv(f, row, kind, &columns));
+    } else if (kind->unsure) {
+        matrix_t matrix;
+        TRY(read_row(f, row, kind, &matrix));
+        columns = matrix.columns;
+        empty = matrix.rows == 0;
+        matrix_free(&matrix);
+    }
+    if (!kind->unsure) {
+        return STATUS_OK; /* other files are read, and measured, later */
+    }
+    if (f->tracks[track].is_target && columns != 1 && !empty) {
+        return status_fail(
+            STATUS_INPUT,
+            "%s:%lld: %s has %lld columns, but a label has one; give each column its "
+            "own label:NAME",
+            f->manifest.path, (long long)f->manifest.rows[row].line, cell(f, row, PATH),
+            (long long)columns);
+    }
+    f->tracks[track].dim = columns;
+    kind->row = row;
+    kind->unsure = empty;
+    return STATUS_OK;
+}
+
+/* Whether frames count from 0 or 1 would shift everything by one: it is not guessed. */
+static status_t check_frames(const features_t *f) {
+    for (int64_t i = 0; i < f->modalities.count && f->rules.first_frame < 0; i++) {
+        const kind_t *kind = &f->kinds[i];
+        if (kind->frame_row > 0 && kind->lowest > 0) {
+            return status_fail(
+                STATUS_INPUT,
+                "%s:%lld: the frames of %s begin at %lld, and no %s has frame 0; say "
+                "how they count by --set first_frame=1 (as OpenFace does) or --set "
+                "first_frame=0",
+                f->manifest.path, (long long)f->manifest.rows[kind->frame_row].line,
+                cell(f, kind->frame_row, PATH), (long long)kind->lowest, f->modalities.items[i]);
+        }
+    }
     return STATUS_OK;
 }
 
 static status_t read_manifest(features_t *f) {
     const csv_t *csv = &f->manifest;
     if (csv->row_count < 2) {
-        return status_fail(STATUS_INPUT, "%s: no rows below the header", csv->path);
+        return status_fail(STATUS_INPUT, "%s: no rows below the header; add one for each file",
+                           csv->path);
     }
     for (int c = 0; c < COLUMNS; c++) {
         bool there = c < csv->rows[0].count;
         if (there ? strcmp(cell(f, 0, c), headers[c]) != 0 : c != DATASET) {
             return refuse(f, 0,
-                          "the header must be "
-                          "recording,subject,group,modality,rate_hz,path[,dataset]");
+                          "the header must be recording,subject,group,modality,rate_hz,path[,"
+                          "dataset]; write it so");
         }
     }
     for (int64_t row = 1; row < csv->row_count; row++) {
@@ -129,33 +279,37 @@ static status_t read_manifest(features_t *f) {
         add_name(&f->recordings, cell(f, row, RECORDING));
         add_name(&f->subjects, cell(f, row, SUBJECT));
     }
-    return STATUS_OK;
+    return check_frames(f);
 }
 
-static status_t add_signal(const features_t *f, int64_t row, matrix_t *matrices,
+/* A file without rows is as none: the modality is missing in the recording. */
+static status_t add_signal(features_t *f, int64_t row, matrix_t *matrices,
                            writer_signal_t *signals) {
     int64_t track = find_name(&f->modalities, cell(f, row, MODALITY));
     matrix_t *m = &matrices[track];
-    TRY(read_row(f, row, m));
-    if (m->columns != f->tracks[track].dim) {
-        return status_fail(STATUS_INPUT, "%s:%lld: %s has %lld columns, the first %s has %lld",
-                           f->manifest.path, (long long)f->manifest.rows[row].line,
-                           cell(f, row, PATH), (long long)m->columns, cell(f, row, MODALITY),
-                           (long long)f->tracks[track].dim);
+    kind_t *kind = &f->kinds[track];
+    TRY(read_row(f, row, kind, m));
+    kind->files++;
+    if (m->rows == 0) {
+        kind->no_rows++;
+        return STATUS_OK;
     }
+    TRY(check_width(f, row, m->columns));
     double rate;
     TRY(csv_number(&f->manifest, row, RATE, &rate));
     signals[track] = (writer_signal_t){m->values, m->valid, m->rows, rate, 0.0};
     return STATUS_OK;
 }
 
-static status_t add_recording(const features_t *f, int64_t index, dataset_writer_t *writer) {
+static status_t add_recording(features_t *f, int64_t index, dataset_writer_t *writer) {
     matrix_t matrices[TRACKS_MAX] = {0};
     writer_signal_t signals[TRACKS_MAX] = {0};
     writer_recording_t recording = {f->recordings.items[index], "", "", "", -1, signals};
     status_t status = STATUS_OK;
+    int64_t last = 0;
     for (int64_t row = 1; row < f->manifest.row_count && status == STATUS_OK; row++) {
         if (strcmp(cell(f, row, RECORDING), recording.name) == 0) {
+            last = row;
             recording.subject = find_name(&f->subjects, cell(f, row, SUBJECT));
             recording.group = cell(f, row, GROUP);
             status = add_signal(f, row, matrices, signals);
@@ -163,6 +317,7 @@ static status_t add_recording(const features_t *f, int64_t index, dataset_writer
     }
     if (status == STATUS_OK) {
         status = dataset_writer_add(writer, &recording);
+        status = status == STATUS_INPUT ? at_row(status, f, last) : status;
     }
     for (int i = 0; i < TRACKS_MAX; i++) {
         matrix_free(&matrices[i]);
@@ -170,7 +325,17 @@ static status_t add_recording(const features_t *f, int64_t index, dataset_writer
     return status;
 }
 
-static status_t write_all(const import_job_t *job, const features_t *f) {
+static void tell_empty(const features_t *f) {
+    for (int64_t i = 0; i < f->modalities.count; i++) {
+        const kind_t *kind = &f->kinds[i];
+        if (kind->no_rows > 0) {
+            log_warning("%s: %lld of %lld files have no rows; it is missing in those recordings",
+                        f->modalities.items[i], (long long)kind->no_rows, (long long)kind->files);
+        }
+    }
+}
+
+static status_t write_all(const import_job_t *job, features_t *f) {
     writer_config_t config = {
         .out = job->out,
         .importer = "features",
@@ -194,11 +359,16 @@ static status_t write_all(const import_job_t *job, const features_t *f) {
         status = dataset_writer_publish(writer, NULL);
     }
     dataset_writer_close(writer);
+    if (status == STATUS_OK) {
+        tell_empty(f);
+    }
     return status;
 }
 
 static status_t import_features(const import_job_t *job) {
-    features_t f = {.source = job->source};
+    features_t f = {
+        .source = job->source,
+        .rules = {(int)job->values[OPTION_HEADER], (int64_t)job->values[OPTION_FIRST_FRAME]}};
     char *path = text_format("%s/%s", job->source, MANIFEST);
     status_t status = csv_open(path, &f.manifest);
     free(path);
@@ -207,6 +377,9 @@ static status_t import_features(const import_job_t *job) {
     }
     if (status == STATUS_OK) {
         status = write_all(job, &f);
+    }
+    for (int64_t i = 0; i < f.modalities.count; i++) {
+        free(f.kinds[i].names);
     }
     csv_close(&f.manifest);
     free(f.recordings.items);
@@ -224,7 +397,9 @@ static bool recognises(const char *dir) {
 
 const importer_t importer_features = {
     .name = "features",
-    .summary = "any features: manifest.csv lists .csv, .npy and HDF5 files with their rates",
+    .summary = "any features: manifest.csv lists .csv, .npy, .npz and HDF5 files with their rates",
+    .options = options,
+    .option_count = OPTIONS,
     .recognises = recognises,
     .run = import_features,
 };

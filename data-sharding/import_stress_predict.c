@@ -7,12 +7,17 @@
 #include "data-sharding/importers.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
+#include "kernels/base/log.h"
 
 /* One row a second of TABLE: participant, heart rate, respiration rate, Unix time, label; beside
  * it the wrist band's own files of skin conductance and temperature, which begin earlier. */
 #define TABLE "Processed_data/Improved_All_Combined_hr_rsp_binary.csv"
 enum { HR, RR, EDA, TEMP, STRESS, TRACKS };
 enum { TABLE_SENSES = 2, COLUMN_TIME = 3, COLUMN_LABEL = 4, COLUMNS };
+static const char *const column_names[COLUMNS] = {"Participant", "HR", "respr", "Time(sec)",
+                                                  "Label"};
+static const double band_hz = 4.0; /* of conductance and temperature, always */
+static const double late_s = 10.0; /* real files end up to 4 s before the labels do */
 enum { WINDOW = 60, MIXED_ABOVE = 6, MIXED_BELOW = 54 }; /* label mean in (0.1, 0.9) */
 
 static const writer_track_t tracks[TRACKS] = {
@@ -48,12 +53,27 @@ static status_t check_time(const csv_t *csv, int64_t row) {
     return STATUS_OK;
 }
 
+static status_t check_header(const csv_t *csv) {
+    if (csv->row_count < 2) {
+        return status_fail(STATUS_INPUT, "%s: no rows below a header; get the file again",
+                           csv->path);
+    }
+    for (int c = 0; c < COLUMNS; c++) {
+        const char *name = c < csv->rows[0].count ? csv->rows[0].fields[c] : "";
+        if (strcmp(name, column_names[c]) != 0 || csv->rows[0].count != COLUMNS) {
+            return status_fail(STATUS_INPUT,
+                               "%s:1: column %d of %d is \"%s\", expected \"%s\" of %d; get the "
+                               "file again",
+                               csv->path, c + 1, csv->rows[0].count, name, column_names[c],
+                               COLUMNS);
+        }
+    }
+    return STATUS_OK;
+}
+
 static status_t find_people(stress_t *stress) {
     const csv_t *csv = &stress->table;
-    if (csv->row_count < 2 || csv->rows[0].count != COLUMNS) {
-        return status_fail(STATUS_INPUT, "%s:1: expected a header of %d columns and rows",
-                           csv->path, COLUMNS);
-    }
+    TRY(check_header(csv));
     stress->people = alloc_zero(csv->row_count, sizeof *stress->people);
     stress->begins = alloc_zero(csv->row_count + 1, sizeof *stress->begins);
     int64_t latest = -1;
@@ -107,7 +127,8 @@ static status_t read_labels(stress_t *stress, int64_t begin, int64_t steps, floa
         int64_t label;
         TRY(csv_integer(&stress->table, begin + i, COLUMN_LABEL, &label));
         if (label != 0 && label != 1) {
-            return status_fail(STATUS_INPUT, "%s:%lld: label %lld is neither 0 nor 1",
+            return status_fail(STATUS_INPUT,
+                               "%s:%lld: label %lld is neither 0 nor 1; repair the row",
                                stress->table.path, (long long)stress->table.rows[begin + i].line,
                                (long long)label);
         }
@@ -145,9 +166,10 @@ static status_t read_band(const char *path, double zero_s, writer_signal_t *sign
     if (status == STATUS_OK) {
         status = csv_number(&csv, 1, 0, &rate);
     }
-    if (status == STATUS_OK && !(rate > 0.0)) {
+    if (status == STATUS_OK && rate != band_hz) {
         status =
-            status_fail(STATUS_INPUT, "%s:2: rate %g is not above 0; repair the file", path, rate);
+            status_fail(STATUS_INPUT, "%s:2: rate %g, but the band's is %g Hz; get the file again",
+                        path, rate, band_hz);
     }
     int64_t steps = max_i64(csv.row_count - 2, 0);
     float *values = alloc_zero(max_i64(steps, 1), sizeof *values);
@@ -166,6 +188,25 @@ static status_t read_band(const char *path, double zero_s, writer_signal_t *sign
     return STATUS_OK;
 }
 
+/* A file of another day, or a torn one: the person's labels would have nothing beside them. */
+static status_t check_overlap(const char *path, const writer_signal_t *signal, int64_t labelled) {
+    double end = signal->start_s + (double)signal->steps / signal->rate_hz;
+    double covered = fmin(end, (double)labelled) - fmax(signal->start_s, 0.0);
+    if (!(covered > 0.0)) {
+        return status_fail(STATUS_INPUT,
+                           "%s: its %lld samples run from second %.0f to %.0f of the person's %lld "
+                           "labelled seconds, so cover none; get the file again",
+                           path, (long long)signal->steps, signal->start_s, end,
+                           (long long)labelled);
+    }
+    if (covered < (double)labelled - late_s) {
+        log_warning("%s: its %lld samples cover %.0f of the person's %lld labelled seconds; the "
+                    "others are masked",
+                    path, (long long)signal->steps, covered, (long long)labelled);
+    }
+    return STATUS_OK;
+}
+
 static status_t read_person(const char *source, stress_t *stress, int64_t person,
                             writer_signal_t signals[TRACKS], float *values[TRACKS],
                             uint8_t *valid[TRACKS]) {
@@ -177,6 +218,9 @@ static status_t read_person(const char *source, stress_t *stress, int64_t person
             char *path =
                 text_format("%s/Raw_data/%s/%s", source, stress->people[person], band_files[i]);
             status_t status = read_band(path, (double)zero_s, &signals[i], &values[i]);
+            if (status == STATUS_OK) {
+                status = check_overlap(path, &signals[i], steps);
+            }
             free(path);
             TRY(status);
             continue;

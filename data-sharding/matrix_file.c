@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data-sharding/csv.h"
 #include "data-sharding/h5_file.h"
+#include "data-sharding/matrix_csv.h"
 #include "data-sharding/zip_file.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
-enum { ROWS_MAX = 1 << 28, COLUMNS_MAX = 1 << 20, GAP_NUMBERS_MAX = 1 << 24, GAP_RATIO_MAX = 1024 };
+enum { ROWS_MAX = 1 << 28, COLUMNS_MAX = 1 << 20 };
 
 void matrix_free(matrix_t *matrix) {
     free(matrix->values);
@@ -20,13 +20,17 @@ void matrix_free(matrix_t *matrix) {
     *matrix = (matrix_t){0};
 }
 
-static status_t allocate(const char *path, int64_t rows, int64_t columns, matrix_t *m) {
-    if (rows < 1 || columns < 1 || rows > ROWS_MAX || columns > COLUMNS_MAX ||
+status_t matrix_make(const char *path, int64_t rows, int64_t columns, matrix_t *matrix_out) {
+    if (rows < 0 || columns < 1 || rows > ROWS_MAX || columns > COLUMNS_MAX ||
         rows * columns > INT64_C(1) << 30) {
-        return status_fail(STATUS_INPUT, "%s: %lld rows of %lld numbers cannot be imported", path,
-                           (long long)rows, (long long)columns);
+        return status_fail(
+            STATUS_INPUT,
+            "%s: %lld rows of %lld numbers cannot be imported; from 1 to %d columns, "
+            "and at most 2^30 numbers a file can",
+            path, (long long)rows, (long long)columns, COLUMNS_MAX);
     }
-    *m = (matrix_t){rows, columns, alloc_zero(rows * columns, sizeof(float)), alloc_zero(rows, 1)};
+    *matrix_out = (matrix_t){rows, columns, alloc_zero(max_i64(rows * columns, 1), sizeof(float)),
+                             alloc_zero(max_i64(rows, 1), 1)};
     return STATUS_OK;
 }
 
@@ -39,81 +43,6 @@ static void mark_finite(matrix_t *m) {
     }
 }
 
-static bool is_number(const char *text) {
-    char *end;
-    strtod(text, &end);
-    return text[0] == '\0' || (end != text && *end == '\0');
-}
-
-static status_t fill_csv(const csv_t *csv, int64_t first, bool frames, matrix_t *m) {
-    int64_t frame = -1;
-    for (int64_t r = first; r < csv->row_count; r++) {
-        const csv_row_t *row = &csv->rows[r];
-        if (row->count != m->columns + frames) {
-            return status_fail(STATUS_INPUT, "%s:%lld: %d fields, expected %lld", csv->path,
-                               (long long)row->line, row->count, (long long)m->columns + frames);
-        }
-        int64_t before = frame++;
-        if (frames) {
-            TRY(csv_integer(csv, r, 0, &frame));
-        }
-        if (frame <= before || frame >= m->rows) {
-            return status_fail(STATUS_INPUT, "%s:%lld: frame %lld does not follow %lld; sort them",
-                               csv->path, (long long)row->line, (long long)frame,
-                               (long long)before);
-        }
-        m->valid[frame] = 1;
-        for (int d = 0; d < (int)m->columns; d++) {
-            double value = 0.0;
-            const char *text = row->fields[d + frames];
-            bool gap = text[0] == '\0' || strcmp(text, "nan") == 0 || strcmp(text, "NaN") == 0;
-            if (!gap) {
-                TRY(csv_number(csv, r, d + frames, &value));
-            }
-            m->values[frame * m->columns + d] = (float)value;
-            m->valid[frame] = m->valid[frame] && !gap && isfinite((float)value);
-        }
-    }
-    return STATUS_OK;
-}
-
-/* One row more than the last frame says; a mistyped one must not fill the memory. */
-static status_t count_frames(const csv_t *csv, int64_t columns, int64_t *rows_out) {
-    int64_t last = csv->row_count - 1, frame = 0;
-    int64_t room = GAP_NUMBERS_MAX / max_i64(columns, 1) + GAP_RATIO_MAX * last;
-    TRY(csv_integer(csv, last, 0, &frame));
-    if (frame >= room) {
-        return status_fail(
-            STATUS_INPUT,
-            "%s:%lld: frame %lld in a file of %lld rows; count frames from the start "
-            "of the recording",
-            csv->path, (long long)csv->rows[last].line, (long long)frame, (long long)last);
-    }
-    *rows_out = frame + 1;
-    return STATUS_OK;
-}
-
-static status_t read_csv(const char *path, matrix_t *m) {
-    csv_t csv;
-    TRY(csv_open(path, &csv));
-    bool header = csv.row_count > 0 && !is_number(csv.rows[0].fields[0]);
-    bool frames = header && strcmp(csv.rows[0].fields[0], "frame") == 0;
-    int64_t rows = csv.row_count - header;
-    int64_t columns = csv.row_count > 0 ? csv.rows[0].count - frames : 0;
-    status_t status = STATUS_OK;
-    if (frames && rows > 0) {
-        status = count_frames(&csv, columns, &rows);
-    }
-    if (status == STATUS_OK) {
-        status = allocate(path, rows, columns, m);
-    }
-    if (status == STATUS_OK) {
-        status = fill_csv(&csv, header, frames, m);
-    }
-    csv_close(&csv);
-    return status;
-}
-
 static float half_value(uint16_t bits) {
     int exponent = bits >> 10 & 31, fraction = bits & 1023;
     float size = exponent == 31  ? (fraction == 0 ? INFINITY : NAN)
@@ -122,8 +51,16 @@ static float half_value(uint16_t bits) {
     return (bits & 0x8000) != 0 ? -size : size;
 }
 
+typedef struct npy {
+    char type[3]; /* such as "f4" */
+    bool big;     /* the highest byte first */
+    bool fortran;
+    long long rows, columns;
+} npy_t;
+
 /* One number of an .npy file by the kind and size of its type. */
-static float npy_value(const char *at, const char *type) {
+static float npy_value(const char *at, const npy_t *npy) {
+    const char *type = npy->type;
     union {
         float f;
         double d;
@@ -133,13 +70,26 @@ static float npy_value(const char *at, const char *type) {
         int32_t i4;
         int64_t i8;
         uint8_t u1;
+        uint16_t u2;
+        uint32_t u4;
+        uint64_t u8;
+        char bytes[8];
     } x;
-    memcpy(&x, at, (size_t)(type[1] - '0'));
+    int size = type[1] - '0';
+    for (int i = 0; i < size; i++) {
+        x.bytes[i] = at[npy->big ? size - 1 - i : i];
+    }
     if (type[0] == 'f') {
         return type[1] == '2' ? half_value(x.half) : type[1] == '4' ? x.f : (float)x.d;
     }
+    if (type[0] == 'b') {
+        return x.u1 != 0 ? 1.0f : 0.0f;
+    }
     if (type[0] == 'u') {
-        return (float)x.u1;
+        return type[1] == '1'   ? (float)x.u1
+               : type[1] == '2' ? (float)x.u2
+               : type[1] == '4' ? (float)x.u4
+                                : (float)x.u8;
     }
     return type[1] == '1'   ? (float)x.i1
            : type[1] == '2' ? (float)x.i2
@@ -149,16 +99,10 @@ static float npy_value(const char *at, const char *type) {
 
 static status_t npy_refuse(const char *path, const char *why) {
     return status_fail(STATUS_INPUT,
-                       "%s: %s; save one or two dimensions of float16, float32, float64 or "
-                       "integers by numpy.save",
+                       "%s: %s; save one or two dimensions of real numbers by numpy.save, after "
+                       ".astype(\"float32\") where they are of another type",
                        path, why);
 }
-
-typedef struct npy {
-    char type[3]; /* such as "f4" */
-    bool fortran;
-    long long rows, columns;
-} npy_t;
 
 /* The header is a Python dictionary, which numpy writes in one way. */
 static bool parse_dictionary(const char *header, npy_t *npy) {
@@ -168,11 +112,12 @@ static bool parse_dictionary(const char *header, npy_t *npy) {
     bool plain = npy->fortran != (strstr(header, "'fortran_order': False") != NULL) &&
                  descr != NULL && shape != NULL &&
                  sscanf(descr, "'descr': '%c%2[a-z0-9]'", &order, npy->type) == 2 &&
-                 (order == '<' || order == '|') && strlen(npy->type) == 2 &&
-                 strstr("f2 f4 f8 i1 i2 i4 i8 u1", npy->type) != NULL;
+                 strchr("<>|", order) != NULL && strlen(npy->type) == 2 &&
+                 strstr("f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1", npy->type) != NULL;
     if (!plain) {
         return false;
     }
+    npy->big = order == '>';
     npy->columns = 1;
     return (sscanf(shape, "'shape': (%9lld,%c", &npy->rows, &end) == 2 && end == ')') ||
            (sscanf(shape, "'shape': (%9lld, %9lld%c", &npy->rows, &npy->columns, &end) == 3 &&
@@ -197,16 +142,16 @@ static status_t parse_npy(const char *path, const char *data, size_t bytes, matr
         return npy_refuse(path, "unknown type, order or shape");
     }
     int64_t size = npy.type[1] - '0', there = (int64_t)(bytes - begin - length);
-    if (npy.rows < 1 || npy.columns < 1 || npy.rows > ROWS_MAX || npy.columns > COLUMNS_MAX ||
+    if (npy.rows < 0 || npy.columns < 1 || npy.rows > ROWS_MAX || npy.columns > COLUMNS_MAX ||
         there != npy.rows * npy.columns * size) {
         return npy_refuse(path, "its length does not fit its shape");
     }
-    TRY(allocate(path, npy.rows, npy.columns, m));
+    TRY(matrix_make(path, npy.rows, npy.columns, m));
     int64_t row_step = npy.fortran ? 1 : m->columns, column_step = npy.fortran ? m->rows : 1;
     const char *numbers = data + begin + length;
     for (int64_t i = 0; i < m->rows * m->columns; i++) {
         int64_t at = i / m->columns * row_step + i % m->columns * column_step;
-        m->values[i] = npy_value(numbers + at * size, npy.type);
+        m->values[i] = npy_value(numbers + at * size, &npy);
     }
     mark_finite(m);
     return STATUS_OK;
@@ -244,7 +189,7 @@ static status_t read_h5(const char *path, const char *dataset, matrix_t *m) {
     float *values = NULL;
     int64_t rows = 0, columns = 0;
     TRY(h5_read_numbers(path, dataset, &values, &rows, &columns));
-    status_t status = allocate(path, rows, columns, m);
+    status_t status = matrix_make(path, rows, columns, m);
     if (status == STATUS_OK) {
         memcpy(m->values, values, (size_t)(rows * columns) * sizeof(float));
         mark_finite(m);
@@ -253,7 +198,8 @@ static status_t read_h5(const char *path, const char *dataset, matrix_t *m) {
     return status;
 }
 
-status_t matrix_read(const char *path, const char *dataset, matrix_t *matrix_out) {
+status_t matrix_read(const char *path, const char *dataset, const matrix_rules_t *rules,
+                     matrix_t *matrix_out) {
     const char *dot = strrchr(path, '.'), *kind = dot == NULL ? "" : dot;
     bool h5 = strcmp(kind, ".h5") == 0 || strcmp(kind, ".hdf5") == 0;
     bool npz = strcmp(kind, ".npz") == 0;
@@ -262,7 +208,7 @@ status_t matrix_read(const char *path, const char *dataset, matrix_t *matrix_out
     if (!h5 && !npz && dataset[0] != '\0') {
         status = status_fail(STATUS_INPUT, "%s: has no datasets; leave the column empty", path);
     } else if (strcmp(kind, ".csv") == 0) {
-        status = read_csv(path, &m);
+        status = matrix_csv_read(path, rules, &m);
     } else if (strcmp(kind, ".npy") == 0) {
         status = read_npy(path, &m);
     } else if (npz) {

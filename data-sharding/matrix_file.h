@@ -7,16 +7,26 @@
 #include "kernels/base/status.h"
 
 typedef struct matrix {
-    int64_t rows, columns;
-    float *values;  /* [rows, columns] */
-    uint8_t *valid; /* [rows]: 0 where a number is missing or not finite */
+    int64_t rows, columns; /* rows 0: a table that names its columns and holds nothing */
+    float *values;         /* [rows, columns] */
+    uint8_t *valid;        /* [rows]: 0 where a number is missing or not finite */
 } matrix_t;
 
-/* .csv: numbers, with or without a header; a first column called "frame" holds ascending indexes,
- * and frames that are left out are not valid. .npy: float16, float32, float64 or integers, one or
- * two dimensions. .npz: the .npy member of that name, "" the only one. .h5, .hdf5: the dataset of
- * that name. */
-status_t matrix_read(const char *path, const char *dataset, matrix_t *matrix_out) MUST_CHECK;
+/* What a CSV file does not tell by itself. */
+typedef struct matrix_rules {
+    int header;          /* first row 0,1,...,n-1 or part words: 1 names, 0 numbers, -1 refused */
+    int64_t first_frame; /* of the recording, as the column "frame" counts */
+} matrix_rules_t;
+
+/* .csv: numbers, with or without a header (matrix_csv.h). .npy: bool, float16, float32, float64 or
+ * integers in either byte order, one or two dimensions. .npz: the .npy member of that name, "" the
+ * only one. .h5, .hdf5: the dataset of that name. */
+status_t matrix_read(const char *path, const char *dataset, const matrix_rules_t *rules,
+                     matrix_t *matrix_out) MUST_CHECK;
 void matrix_free(matrix_t *matrix);
+
+/* All zero and not valid; sizes that cannot be are refused, naming the file. */
+status_t matrix_make(const char *path, int64_t rows, int64_t columns,
+                     matrix_t *matrix_out) MUST_CHECK;
 
 #endif

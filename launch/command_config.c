@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "launch/command.h"
+#include "launch/config_template.h"
 #include "launch/page.h"
 
 status_t command_config_of(const arguments_t *arguments, int index, config_t **config_out) {
@@ -13,7 +14,13 @@ status_t command_config_of(const arguments_t *arguments, int index, config_t **c
     return config_load(path, sets, count, config_out);
 }
 
-static const option_t options[] = {OPTION_SET, OPTION_JSON, OPTION_END};
+static const option_t options[] = {
+    OPTION_SET,
+    {"--for", "DATADIR", "write configurations to begin with, for that data"},
+    {"--out", "FOLDER", "--for: the folder that gets them"},
+    OPTION_JSON,
+    OPTION_END,
+};
 
 /* --- every setting, for people --------------------------------------------------------------- */
 
@@ -94,9 +101,23 @@ static void print_settings(const char *json) {
     json_decref(settings);
 }
 
+static status_t write_template(const arguments_t *arguments) {
+    const char *data = arguments_value(arguments, "--for"),
+               *out = arguments_value(arguments, "--out");
+    if (data == NULL || out == NULL || arguments->positional_count > 0 ||
+        arguments_has(arguments, "--set") || arguments_has(arguments, "--json")) {
+        return status_fail(STATUS_INPUT, "--for and --out go together and alone; write jmt config "
+                                         "--for DATADIR --out FOLDER");
+    }
+    return config_template_write(data, out);
+}
+
 /* With a file (or --set): the resolved configuration; without: every key that there is. */
 static status_t run(comm_t *comm, const arguments_t *arguments) {
     (void)comm;
+    if (arguments_has(arguments, "--for") || arguments_has(arguments, "--out")) {
+        return write_template(arguments);
+    }
     bool json = arguments_has(arguments, "--json");
     char *text = NULL;
     if (arguments->positional_count == 0 && !arguments_has(arguments, "--set")) {
@@ -119,16 +140,22 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
 static const example_t examples[] = {
     {"jmt config | grep -A1 optimizer", ""},
     {"jmt config configs/mosi/jmt.yaml --set epochs=20 > mine.yaml", ""},
+    {"jmt config --for data/mine --out configs/mine", "files to begin with, for your own data"},
     EXAMPLE_END,
 };
 
 const command_t command_config = {
     .name = "config",
     .group = GROUP_BEFORE,
-    .synopsis = "[CONFIG] [--set KEY=VALUE]... [--json]",
+    .synopsis = "[CONFIG] [--set KEY=VALUE]... [--json]\n--for DATADIR --out FOLDER",
     .summary = "every setting there is, or those that a file makes",
-    .help = "Without CONFIG and --set: every key with type, default, range and meaning. With them: "
-            "the resolved configuration, as YAML that can be read again.",
+    .help =
+        "Without CONFIG and --set: every key with type, default, range and meaning. With them: "
+        "the resolved configuration, as YAML that can be read again.\n"
+        "--for: writes a configuration for each of majority, every modality alone, concat and jmt, "
+        "from the modalities and targets of DATADIR. Labels that are whole numbers from 0 on count "
+        "as "
+        "classes, others as measurements.",
     .options = options,
     .examples = examples,
     .positional_max = 1,

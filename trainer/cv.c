@@ -75,7 +75,7 @@ static status_t choose_folds(cv_t *cv, const cv_options_t *options) {
     config_t config = cv->config;
     config.split.fold = 0;
     dataset_t *dataset = NULL;
-    TRY(model_data_open(&config, config.data.path, &dataset));
+    TRY(model_data_open(&config, config.data.path, NULL, &dataset));
     plan->fold_total = dataset_fold_count(dataset);
     plan->marks = run_marks(&config, dataset);
     plan->data_identity = text_copy(dataset_identity(dataset));

@@ -19,16 +19,22 @@ static status_t check_positions(const config_t *config, const dataset_t *dataset
     return STATUS_OK;
 }
 
-status_t model_data_open(const config_t *config, const char *path, dataset_t **dataset_out) {
+status_t model_data_open(const config_t *config, const char *path, const standardize_t *fitted,
+                         dataset_t **dataset_out) {
     if (path[0] == '\0') {
         return status_fail(STATUS_INPUT,
                            "data.path is not set; name a directory made by jmt shard");
     }
     int indices[CONFIG_MODALITIES_MAX];
+    int64_t dims[CONFIG_MODALITIES_MAX];
     const char *modalities[CONFIG_MODALITIES_MAX], *targets[CONFIG_TARGETS_MAX];
     int modality_count = model_modalities(config, indices);
     for (int m = 0; m < modality_count; m++) {
         modalities[m] = config->modalities[indices[m]].name;
+        dims[m] = config->modalities[indices[m]].dim;
+        if (dims[m] == 0 && fitted != NULL && m < fitted->count) {
+            dims[m] = fitted->dims[m];
+        }
     }
     for (int t = 0; t < config->target_count; t++) {
         targets[t] = config->targets[t].name;
@@ -52,6 +58,8 @@ status_t model_data_open(const config_t *config, const char *path, dataset_t **d
         .allow_subject_overlap = config->split.allow_subject_overlap,
         .modalities = modalities,
         .modality_count = modality_count,
+        .mask_missing = strcmp(config->data.missing, "mask") == 0,
+        .dims = dims,
         .targets = targets,
         .target_count = config->target_count,
     };
@@ -96,7 +104,7 @@ status_t model_dims(const config_t *config, int64_t dims_out[CONFIG_MODALITIES_M
     }
     dataset_t *dataset = NULL;
     if (open && config->data.path[0] != '\0') {
-        TRY(model_data_open(config, config->data.path, &dataset));
+        TRY(model_data_open(config, config->data.path, NULL, &dataset));
     }
     status_t status = model_data_dims(config, dataset, dims_out);
     dataset_close(dataset);

@@ -5,9 +5,11 @@
 #include "configs/config.h"
 #include "data-sharding/dataset.h"
 #include "data-sharding/sample_order.h"
+#include "trainer/standardize.h"
 
-/* The data set at `path` with the model's modalities, the targets, windows and splits of config. */
-status_t model_data_open(const config_t *config, const char *path,
+/* The data set at `path` with the model's modalities, the targets, windows and splits of config.
+ * fitted: what a checkpoint knows, or NULL; it tells how wide a modality is that the data lacks. */
+status_t model_data_open(const config_t *config, const char *path, const standardize_t *fitted,
                          dataset_t **dataset_out) MUST_CHECK;
 
 /* Features of each of the model's modalities (model_modalities): the configuration's, else those of

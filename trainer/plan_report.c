@@ -156,7 +156,7 @@ static status_t open_data(planned_t *plan) {
     bool there = path[0] != '\0' && file_exists(manifest);
     free(manifest);
     if (there) {
-        TRY(model_data_open(plan->config, path, &plan->dataset));
+        TRY(model_data_open(plan->config, path, NULL, &plan->dataset));
     }
     return there ? model_data_dims(plan->config, plan->dataset, plan->dims)
                  : model_dims(plan->config, plan->dims);
@@ -188,7 +188,7 @@ status_t plan_report(const config_t *config, json_t **report_out) {
 
 status_t plan_order(const config_t *config, int64_t epoch, json_t **report_out) {
     dataset_t *dataset = NULL;
-    TRY(model_data_open(config, config->data.path, &dataset));
+    TRY(model_data_open(config, config->data.path, NULL, &dataset));
     int64_t count = dataset_sample_count(dataset, SPLIT_TRAIN);
     int64_t *order = alloc_zero(count, sizeof *order);
     sample_order_t *sample_order = model_data_order(config, dataset);

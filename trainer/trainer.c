@@ -49,8 +49,8 @@ static void name_streams(trainer_t *t) {
     }
 }
 
-static status_t open_data(trainer_t *t, const char *path) {
-    TRY(model_data_open(t->config, path, &t->dataset));
+static status_t open_data(trainer_t *t, const char *path, const standardize_t *fitted) {
+    TRY(model_data_open(t->config, path, fitted, &t->dataset));
     return model_data_dims(t->config, t->dataset, t->dims);
 }
 
@@ -158,7 +158,7 @@ static status_t open_all(trainer_t *t, const char *data_path, const standardize_
     name_streams(t);
     status_t status = trainer_kernels(t->config, &t->kernels, &t->device);
     if (status == STATUS_OK) {
-        status = open_data(t, data_path);
+        status = open_data(t, data_path, standardize);
     }
     if (status == STATUS_OK) {
         status = check_sizes(t, for_training);

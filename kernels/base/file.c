@@ -11,23 +11,35 @@
 
 #include "kernels/base/bytes.h"
 
-status_t file_read(const char *path, char **data_out, size_t *bytes_out) {
+status_t file_open(const char *path, FILE **file_out) {
     FILE *file = fopen(path, "rb");
     if (file == NULL) {
-        return status_fail_errno(errno == ENOENT ? STATUS_INPUT : STATUS_FAILED, "cannot open %s",
-                                 path);
+        return status_fail_errno(errno == ENOENT || errno == ENOTDIR ? STATUS_INPUT : STATUS_FAILED,
+                                 "cannot open %s", path);
     }
     struct stat info;
     if (fstat(fileno(file), &info) != 0 || S_ISDIR(info.st_mode)) {
         fclose(file);
-        return status_fail(STATUS_INPUT, "cannot read %s: it is a directory", path);
+        return status_fail(STATUS_INPUT, "cannot read %s: it is a directory; give a file", path);
+    }
+    *file_out = file;
+    return STATUS_OK;
+}
+
+status_t file_read(const char *path, char **data_out, size_t *bytes_out) {
+    FILE *file;
+    struct stat info;
+    TRY(file_open(path, &file));
+    if (fstat(fileno(file), &info) != 0) {
+        fclose(file);
+        return status_fail_errno(STATUS_FAILED, "cannot read %s", path);
     }
     size_t bytes = (size_t)info.st_size;
     char *data = alloc_zero((int64_t)bytes + 1, 1);
     if (fread(data, 1, bytes, file) != bytes) {
         fclose(file);
         free(data);
-        return status_fail(STATUS_FAILED, "cannot read %s: it ends early", path);
+        return status_fail(STATUS_FAILED, "cannot read %s: it ends early; write it again", path);
     }
     fclose(file);
     *data_out = data;

@@ -6,11 +6,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "kernels/base/status.h"
 
-/* The whole file; *data_out has a NUL behind its last byte; the caller frees it. A missing file is
- * STATUS_INPUT, any other trouble STATUS_FAILED. */
+/* For reading; the caller closes it. A missing file or a directory is STATUS_INPUT, any other
+ * trouble STATUS_FAILED. */
+status_t file_open(const char *path, FILE **file_out) MUST_CHECK;
+/* The whole file; *data_out has a NUL behind its last byte; the caller frees it. Errors as
+ * above. */
 status_t file_read(const char *path, char **data_out, size_t *bytes_out) MUST_CHECK;
 
 /* Writes beside, syncs, renames over `path`, syncs the directory: old or new, never half. A link

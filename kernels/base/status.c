@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,9 +41,35 @@ status_t status_fail(status_t status, const char *format, ...) {
     return status;
 }
 
+/* What can be done about it, where the caller does not say more. */
+static const char *remedy_of(int error) {
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+        return "check the path";
+    case EACCES:
+    case EPERM:
+        return "check its permissions";
+    case ENOSPC:
+    case EDQUOT:
+        return "free space there, or use another place";
+    case EROFS:
+        return "use another place";
+    case EMFILE:
+    case ENFILE:
+        return "raise ulimit -n";
+    case EIO:
+        return "check the disk";
+    default:
+        return "repair that and try again";
+    }
+}
+
 status_t status_fail_errno(status_t status, const char *format, ...) {
     char reason[256];
-    snprintf(reason, sizeof reason, ": %s", strerror(errno));
+    bool said = strchr(format, ';') != NULL;
+    snprintf(reason, sizeof reason, ": %s%s%s", strerror(errno), said ? "" : "; ",
+             said ? "" : remedy_of(errno));
     va_list arguments;
     va_start(arguments, format);
     keep(NULL, reason, format, arguments);

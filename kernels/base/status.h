@@ -28,7 +28,8 @@ typedef enum { STATUS_LIST(STATUS_ENUM_) } status_t;
  * known. */
 status_t status_fail(status_t status, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* The same with strerror(errno) after the text: "cannot open X: No such file or directory". */
+/* The same with strerror(errno) after the text, and a remedy for that unless the format has one:
+ * "cannot open X: No such file or directory; check the path". */
 status_t status_fail_errno(status_t status, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Puts "context: " before the kept text. */

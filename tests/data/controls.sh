@@ -22,7 +22,7 @@ for p in range(8):
 open(sys.argv[1] + "/manifest.csv", "w").write("\n".join(rows) + "\n")
 PY
 python3 "$work/make.py" "$work/raw"
-run 1 shard features --source "$work/raw" --out "$work/recordings"
+run 1 shard features --source "$work/raw" --out "$work/recordings" --set header=0
 report $? "recordings with groups"
 cat >"$work/base.yaml" <<YAML
 batch: 8

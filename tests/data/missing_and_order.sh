@@ -94,6 +94,27 @@ for form in jmt jmt,joint=mlp,missing=learned,normalize=layernorm,attn_form=pape
     check "$form: in another order the same predictions" cmp "$work/$name-1.csv" "$work/$name-s.csv"
     check "$form: and metrics" cmp "$work/$name-1.json" "$work/$name-s.json"
 done
+# The voice lacks as a whole: refused, or masked everywhere where that is said, and then the recordings that never had
+# a voice are predicted as before.
+mkdir "$work/face-raw"
+cp "$work/listed-raw"/*.csv "$work/face-raw"
+grep -v ',voice,' "$work/listed-raw/manifest.csv" >"$work/face-raw/manifest.csv"
+"$jmt" shard features --source "$work/face-raw" --out "$work/face" >"$work/stdout" 2>"$work/stderr"
+report $? "features without a voice"
+fails "jmt without any voice is refused" 2 'no modality "voice"; it has: face; .*data.missing=mask' 1 \
+    evaluate "$work/jmt" --data "$work/face" --split train --set split.valid_fraction=0
+for name in jmt concat decision; do
+    evaluate $name face $name-f 1 --set backend=ref --set data.missing=mask
+    check "$name, voice masked everywhere: every step scored, finite" all_finite "$work/$name-f.csv"
+    grep -q 'no modality "voice"; it is masked everywhere' "$work/stderr"
+    report $? "$name: a line says so"
+    for file in 1 f; do grep -E '^r(00|03|06|09),' "$work/$name-$file.csv" >"$work/voiceless-$file"; done
+    check "$name: those without a voice as before" cmp "$work/voiceless-1" "$work/voiceless-f"
+    cmp -s "$work/$name-1.csv" "$work/$name-f.csv"
+    check "$name: the others otherwise" [ $? = 1 ]
+done
+evaluate jmt face jmt-f3 3 --set backend=ref --set data.missing=mask
+check "jmt, voice masked, on 3 ranks: predictions" cmp "$work/jmt-f.csv" "$work/jmt-f3.csv"
 evaluate jmt shuffled jmt-3 3 --set backend=ref
 check "jmt on 3 ranks, in another order: predictions" cmp "$work/jmt-1.csv" "$work/jmt-3.csv"
 check "and metrics" cmp "$work/jmt-1.json" "$work/jmt-3.json"

@@ -27,8 +27,8 @@ bool fuzz_features(const uint8_t *data, size_t bytes) {
     char *dir = fuzz_dir_make(), *out = fuzz_path(dir, "out");
     write_tables(dir);
     fuzz_write(dir, "manifest.csv", data, bytes);
-    const char *const sets[] = {"salt=s"};
-    bool accepted = import_run("features", dir, out, sets, 1) == STATUS_OK;
+    const char *const sets[] = {"salt=s", "first_frame=0"};
+    bool accepted = import_run("features", dir, out, sets, 2) == STATUS_OK;
     if (accepted) {
         check_imported(out);
     }

@@ -11,12 +11,13 @@ static bool begins(const uint8_t *data, size_t bytes, const char *magic) {
     return bytes >= strlen(magic) && memcmp(data, magic, strlen(magic)) == 0;
 }
 
-static bool read_one(const char *path, const char *member) {
+static bool read_one(const char *path, const char *member, int header) {
     matrix_t m = {0};
-    if (matrix_read(path, member, &m) != STATUS_OK) {
+    const matrix_rules_t rules = {header, header > 0};
+    if (matrix_read(path, member, &rules, &m) != STATUS_OK) {
         return false;
     }
-    REQUIRE(m.rows > 0 && m.columns > 0);
+    REQUIRE(m.rows >= 0 && m.columns > 0);
     for (int64_t i = 0; i < m.rows * m.columns; i++) {
         REQUIRE(!m.valid[i / m.columns] || isfinite(m.values[i]));
     }
@@ -30,7 +31,9 @@ bool fuzz_matrix(const uint8_t *data, size_t bytes) {
                                                           : "it.csv";
     char *dir = fuzz_dir_make(), *path = fuzz_path(dir, name);
     fuzz_write(dir, name, data, bytes);
-    bool whole = read_one(path, ""), member = read_one(path, "a");
+    bool whole = read_one(path, "", -1), member = read_one(path, "a", -1);
+    whole = read_one(path, "", 0) || whole;
+    whole = read_one(path, "", 1) || whole;
     free(path);
     fuzz_dir_remove(dir);
     return whole || member;

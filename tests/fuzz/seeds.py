@@ -98,6 +98,10 @@ def matrices():
     save("matrix", "found-far.csv", "frame,x\n9223372036854775807,1\n")
     save("matrix", "found-bomb.csv", "frame,,,,,,\n122272222,34\n")
     save("matrix", "found-lines.csv", '1,2\n1,"a\nb\x1b[2J"\n')
+    save("matrix", "counted.csv", "0,1\n5,6\n")
+    save("matrix", "index.csv", ",0,1\n0,5,6\n")
+    save("matrix", "empty.csv", "x,y\n")
+    save("matrix", "big-endian.npy", npy(">u4", (2,), struct.pack(">2I", 1, 256)))
     save("matrix", "frames.csv", 'frame,x,"y, z"\n1,0.25,\n3,nan,-1e-3\n')
 
 

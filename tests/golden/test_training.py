@@ -75,7 +75,7 @@ def make_data(name, directory):
     data, source = os.path.join(directory, "data"), os.path.join(directory, "source")
     if RUNS[name][0] == LABELLED:
         labelled.write(source)
-        golden.run(["shard", "features", "--source", source, "--out", data])
+        golden.run(["shard", "features", "--source", source, "--out", data, "--set", "header=0"])
     else:
         golden.run(["shard", "synthetic", "--out", data])
     return data

@@ -6,7 +6,7 @@
 command -v python3 >/dev/null || skip "python3 is not installed"
 
 python3 tests/golden/labelled.py "$work/source" &&
-    "$jmt" shard features --source "$work/source" --out "$work/labelled" >"$work/stdout" 2>"$work/stderr"
+    "$jmt" shard features --source "$work/source" --out "$work/labelled" --set header=0 >"$work/stdout" 2>"$work/stderr"
 report $? "labelled data"
 settings=(tests/golden/labelled.yaml --set "data.path=$work/labelled")
 full=(--set targets.kind.class_weights=balanced --set targets.kind.label_smoothing=0.1

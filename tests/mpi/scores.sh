@@ -27,7 +27,7 @@ with open(os.path.join(out, "manifest.csv"), "w") as manifest:
                 open(os.path.join(out, path), "w").write("\n".join(lines) + "\n")
                 manifest.write("%s,person%d,,%s,10,%s\n" % (name, person, modality, path))
 PY
-"$jmt" shard features --source "$work/source" --out "$work/labelled" >"$work/stdout" 2>"$work/stderr"
+"$jmt" shard features --source "$work/source" --out "$work/labelled" --set header=0 >"$work/stdout" 2>"$work/stderr"
 report $? "data"
 cat >"$work/config.yaml" <<'YAML'
 epochs: 4

@@ -6,7 +6,7 @@
 command -v python3 >/dev/null || skip "python3 is not installed"
 
 import() { # import NAME: the features in $work/NAME.csv as data
-    "$jmt" shard features --source "$work/$1.csv" --out "$work/$1" >"$work/stdout" 2>"$work/stderr"
+    "$jmt" shard features --source "$work/$1.csv" --out "$work/$1" --set header=0 >"$work/stdout" 2>"$work/stderr"
 }
 python3 tests/golden/labelled.py "$work/all.csv" && import all
 report $? "labelled data"

@@ -376,6 +376,52 @@ static void unclear_clocks_are_refused(void **state) {
     raw_end(&raw);
 }
 
+/* Its windows are left out anyway, so that its two rates decide nothing. */
+static void unlabelled_recordings_need_no_common_rate(void **state) {
+    (void)state;
+    raw_t raw;
+    raw_begin(&raw);
+    raw.signals[1].rate_hz = 1.0;
+    raw.signals[2] = (writer_signal_t){0};
+    raw.path = raw_data(raw.place, raw.signals, "train");
+    dataset_config_t config = hand_config(raw.path, 4, 0);
+    CHECK_OK(dataset_open(&config, &raw.dataset));
+    assert_int_equal(dataset_sample_count(raw.dataset, SPLIT_TRAIN), 0);
+    assert_true(dataset_unlabelled_count(raw.dataset, SPLIT_TRAIN) > 0);
+    raw_end(&raw);
+}
+
+static void a_modality_missing_altogether_is_masked_if_wanted(void **state) {
+    (void)state;
+    raw_t raw;
+    raw_begin(&raw);
+    raw.path = raw_data(raw.place, raw.signals, "train");
+    static const char *const names[] = {"a", "none"};
+    int64_t dims[] = {3, 2};
+    dataset_config_t config = hand_config(raw.path, 4, 0);
+    config.modalities = names;
+    config.dims = dims;
+    CHECK_FAILS(dataset_open(&config, &raw.dataset), STATUS_INPUT,
+                "no modality \"none\"; it has: a b; ");
+    config.mask_missing = true;
+    CHECK_OK(dataset_open(&config, &raw.dataset));
+    assert_int_equal(dataset_modality_dim(raw.dataset, 1), 2);
+    hand_sample_t s = hand_sample(4);
+    CHECK_OK(dataset_read(raw.dataset, SPLIT_TRAIN, 0, s.features, s.mask, s.target));
+    assert_true(s.mask[0][0] == 1 && s.mask[1][0] == 0 && s.mask[1][3] == 0);
+    assert_true(s.features[1][0] == 0.0f && s.features[1][7] == 0.0f);
+    hand_sample_free(&s);
+    dataset_close(raw.dataset);
+    raw.dataset = NULL;
+    dims[1] = 0;
+    CHECK_FAILS(dataset_open(&config, &raw.dataset), STATUS_INPUT, "set modalities.none.dim");
+    config.modalities = names + 1;
+    config.modality_count = 1;
+    config.dims = (const int64_t[]){2};
+    CHECK_FAILS(dataset_open(&config, &raw.dataset), STATUS_INPUT, "no modality \"none\"; it has:");
+    raw_end(&raw);
+}
+
 static void windows_without_a_label_are_left_out_and_counted(void **state) {
     (void)state;
     raw_t raw;
@@ -542,6 +588,8 @@ int main(void) {
         cmocka_unit_test(equal_times_meet_in_any_rates),
         cmocka_unit_test(a_fast_signal_is_picked_from),
         cmocka_unit_test(unclear_clocks_are_refused),
+        cmocka_unit_test(unlabelled_recordings_need_no_common_rate),
+        cmocka_unit_test(a_modality_missing_altogether_is_masked_if_wanted),
         cmocka_unit_test(windows_without_a_label_are_left_out_and_counted),
         cmocka_unit_test(long_recordings_are_read_across_blocks),
         cmocka_unit_test(threads_read_what_one_reads),

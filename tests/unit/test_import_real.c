@@ -237,9 +237,26 @@ static void broken_stress_files_are_named(void **state) {
     }
     char *place = place_make(), *path = place_path(place, "data");
     write_small_stress(place, 200, NULL);
-    write_text(place, "Raw_data/S07/EDA.csv", "998\n0\n1\n");
-    CHECK_FAILS(import_run("stress-predict", place, path, NULL, 0), STATUS_INPUT,
-                "EDA.csv:2: rate 0 is not above 0");
+    static const struct {
+        const char *file, *text, *error;
+    } files[] = {
+        {"Raw_data/S07/EDA.csv", "998\n0\n1\n", "EDA.csv:2: rate 0, but the band's is 4 Hz; get"},
+        {"Raw_data/S07/EDA.csv", "998\n8\n1\n", "EDA.csv:2: rate 8, but the band's is 4 Hz; get"},
+        {"Raw_data/S07/EDA.csv", "1130\n4\n1\n2\n",
+         "EDA.csv: its 2 samples run from second 130 to 130 of the person's 130 labelled seconds"},
+        {"Raw_data/S07/EDA.csv", "900\n4\n1\n2\n", "so cover none; get the file again"},
+        {"Processed_data/Improved_All_Combined_hr_rsp_binary.csv",
+         "Participant,respr,HR,Time(sec),Label\n7,1,1,1000,0\n",
+         ".csv:1: column 2 of 5 is \"respr\", expected \"HR\" of 5; get the file again"},
+        {"Processed_data/Improved_All_Combined_hr_rsp_binary.csv",
+         "Participant,HR,respr,Time(sec),Label,more\n7,1,1,1000,0,1\n", "column 1 of 6"},
+    };
+    for (int i = 0; i < ARRAY_LEN(files); i++) {
+        write_small_stress(place, 200, NULL);
+        write_text(place, files[i].file, files[i].text);
+        CHECK_FAILS(import_run("stress-predict", place, path, NULL, 0), STATUS_INPUT,
+                    files[i].error);
+    }
     free(path);
     place_remove(place);
 }

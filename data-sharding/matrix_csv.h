@@ -1,0 +1,30 @@
+/* matrix_csv.h - a table of numbers as CSV: what its first row is, and a row for each step.
+ *
+ * A first row of words is a header; one of numbers is a row, unless it reads 0,1,...,n-1 (as pandas
+ * names columns without a name) or is part words: then matrix_rules.header decides, and where it
+ * does not, the file is refused. Every column of a header has a name. A first column called "frame"
+ * (any case, blanks around it) holds ascending indexes; frames left out are not valid. */
+#ifndef JMT_MATRIX_CSV_H
+#define JMT_MATRIX_CSV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "data-sharding/matrix_file.h"
+#include "kernels/base/status.h"
+
+typedef struct matrix_head {
+    int64_t columns; /* of numbers, without "frame" */
+    char *names;     /* "x,y", without "frame"; NULL: no header */
+    int64_t frame;   /* of the first row, as it stands there; -1: no such column, or no row */
+} matrix_head_t;
+
+/* What the first rows say; the rest of the file is not looked at. */
+status_t matrix_csv_head(const char *path, const matrix_rules_t *rules,
+                         matrix_head_t *head_out) MUST_CHECK;
+void matrix_head_free(matrix_head_t *head);
+
+status_t matrix_csv_read(const char *path, const matrix_rules_t *rules,
+                         matrix_t *matrix_out) MUST_CHECK;
+
+#endif
