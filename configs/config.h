@@ -131,6 +131,13 @@ char *config_json(const config_t *config);
 /* The table: an array of {key, type, unit, default, min, max, choices, help}; caller frees. */
 char *config_table_json(void);
 
+/* The dotted keys whose values differ, in the order of the table: *count_out of them, freed
+ * with names_free. `modalities` or `targets` alone: other entries, or in another order. */
+char **config_differences(const config_t *a, const config_t *b, int *count_out);
+/* The value of a dotted key as YAML has it; of `modalities` and `targets` the names. NULL: there is
+ * no such key. Caller frees. */
+char *config_value(const config_t *config, const char *key);
+
 /* Keys that have no NAME in them, one after the other; NULL: there are no more. */
 const char *config_key(int index);
 /* How many letters are to be added, left out, changed or swapped with the next one: to guess what

@@ -82,6 +82,9 @@ bool words_have(const char *words, const char *word);
 enum { SHOWN_BYTES = 72 };
 const char *shown(const char *text, char out[SHOWN_BYTES]);
 
+/* The value as YAML has it; caller frees. (config_print.c) */
+char *field_yaml(const config_field_t *row, const void *base);
+
 /* ---- config_suggest.c ---- */
 
 /* "; did you mean A, B or C?" for an unknown dotted key, or "" ; caller frees. */

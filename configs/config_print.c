@@ -136,6 +136,13 @@ static void write_value(writer_t *writer, const config_field_t *row, const void 
     }
 }
 
+char *field_yaml(const config_field_t *row, const void *base) {
+    writer_t writer;
+    writer_open(&writer, false);
+    write_value(&writer, row, base);
+    return writer_close(&writer);
+}
+
 static void indent(writer_t *writer, int depth) { fprintf(writer->stream, "%*s", 2 * depth, ""); }
 
 /* `"key": value` or `key: value`; first: the first of its mapping. */

@@ -55,6 +55,7 @@ static status_t open_shards(const char *dir, dataset_t *dataset) {
         dataset->shard_count = i + 1;
     }
     sha256_close(identity, dataset->identity);
+    dataset->key_id = text_copy(manifest.key_id != NULL ? manifest.key_id : "");
     manifest_free(&manifest);
     return status;
 }
@@ -289,6 +290,7 @@ void dataset_close(dataset_t *dataset) {
         free(dataset->split_recordings[split]);
         free(dataset->samples[split]);
     }
+    free(dataset->key_id);
     free(dataset->person_scales);
     free(dataset->built_in);
     free(dataset->trained);

@@ -35,7 +35,7 @@ typedef struct dataset_config {
     bool standardize_person;
     /* Not 0: the same from the first so many seconds of each of a person's recordings alone, on
      * their clocks. A feature that does not vary there is only shifted. A modality of which a
-     * person has no valid sample there, but has later, is STATUS_INPUT. */
+     * person has no valid sample there, or a single one, but has more later, is STATUS_INPUT. */
     double baseline_s;
     /* Not 0: marks and test_fraction play no part. All subjects are dealt to `folds` folds (-1: as
      * many as there are subjects) by a permutation keyed by split_seed, sizes differing by at most
@@ -75,12 +75,11 @@ int64_t dataset_sample_count(const dataset_t *dataset, split_t split);
 int64_t dataset_unlabelled_count(const dataset_t *dataset, split_t split);
 int64_t dataset_subject_count(const dataset_t *dataset, split_t split);
 int dataset_file_count(const dataset_t *dataset);
-/* Whether groups of the test recordings have training recordings too. */
-typedef enum { STIMULI_NONE, STIMULI_SEEN, STIMULI_UNSEEN, STIMULI_SOME_SEEN } stimuli_t;
-stimuli_t dataset_test_stimuli(const dataset_t *dataset);
 /* Whether one window holds more than half of all that was recorded of a person, for most people:
  * then a step's place in the window tells how late in the session it is. */
 bool dataset_window_is_session(const dataset_t *dataset);
+/* Whether somebody's baseline is all that there is of one of the person's modalities. */
+bool dataset_baseline_is_all(const dataset_t *dataset);
 int64_t dataset_fold_count(const dataset_t *dataset); /* 0: not dealt to folds */
 
 typedef struct sample_info {
@@ -112,6 +111,19 @@ status_t dataset_recording_sums(const dataset_t *dataset, split_t split, int64_t
 status_t dataset_target_values(const dataset_t *dataset, split_t split, int target,
                                float **values_out,
                                int64_t *count_out) MUST_CHECK; /* caller frees; valid labels only */
+
+typedef struct recording_info {
+    const char *name, *subject; /* alias */
+    const char *group;          /* "": none */
+    const char *content;        /* 64 hex digits: SHA-256 of its signals as they were imported */
+    split_t split;              /* SPLIT_COUNT: in none */
+} recording_info_t;
+/* All recordings, whatever their split, in the order of the files. */
+int64_t dataset_recordings(const dataset_t *dataset);
+recording_info_t dataset_recording(const dataset_t *dataset, int64_t recording);
+
+/* Aliases of two data sets with the same one mean the same people (key_id of alias.h). */
+const char *dataset_key_id(const dataset_t *dataset);
 
 /* SHA-256 over the verified content of all shards (their trailers): identity of the data, for
  * manifests and resume. 64 hex digits. */

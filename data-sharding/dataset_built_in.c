@@ -107,16 +107,3 @@ void dataset_read_built_in(const dataset_t *dataset, int64_t recording, int moda
         }
     }
 }
-
-stimuli_t dataset_test_stimuli(const dataset_t *dataset) {
-    bool seen = false, unseen = false;
-    for (int64_t i = 0; i < dataset->split_recording_count[SPLIT_TEST]; i++) {
-        int64_t group = dataset->recordings[dataset->split_recordings[SPLIT_TEST][i]].group;
-        seen |= group >= 0 && dataset->trained[group];
-        unseen |= group >= 0 && !dataset->trained[group];
-    }
-    return seen && unseen ? STIMULI_SOME_SEEN
-           : seen         ? STIMULI_SEEN
-           : unseen       ? STIMULI_UNSEEN
-                          : STIMULI_NONE;
-}

@@ -40,6 +40,7 @@ struct dataset {
     int64_t stretches, trained_stretches; /* of the longest (training) recording */
     int64_t group_count;
     double baseline_s;              /* 0: people are scaled by all of their data */
+    bool baseline_is_all;           /* for somebody, of a modality */
     bool *trained;                  /* by group: has a training recording */
     uint8_t **masks;                /* like modalities: validity in memory */
     person_scale_t **person_scales; /* by modality: [subject, dim]; NULL: none */
@@ -57,6 +58,7 @@ struct dataset {
     dataset_sample_t *samples[SPLIT_COUNT];
     int64_t sample_count[SPLIT_COUNT], unlabelled_count[SPLIT_COUNT];
     char identity[SHA256_TEXT_BYTES];
+    char *key_id;
 };
 
 static inline const shard_recording_t *dataset_origin(const dataset_t *dataset, int64_t recording) {

@@ -2,7 +2,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <string.h>
 
 #include "data-sharding/dataset_internal.h"
 #include "kernels/base/bytes.h"
@@ -79,25 +78,54 @@ static void finish(person_scale_t *scales, int64_t count, pass_t pass, double co
     }
 }
 
-/* Who has valid samples must have one in the baseline. */
-static status_t check_baseline(const dataset_t *dataset, int modality) {
-    for (int64_t i = 0; i < dataset->recording_count && dataset->baseline_s > 0.0; i++) {
-        const dataset_recording_t *r = &dataset->recordings[i];
-        int64_t at = (int64_t)modality * dataset->shard_count + r->shard;
-        const shard_span_t *span = &dataset->modalities[at]->spans[r->row];
-        const uint8_t *mask = dataset->masks[at] + span->offset;
-        bool any = span->length > 0 && memchr(mask, 1, (size_t)span->length) != NULL;
-        if (any && scales_of(dataset, r->subject, modality)->count == 0) {
-            return status_fail(
-                STATUS_INPUT,
-                "%s of subject %s has no valid sample in the first %g minutes; raise "
-                "baseline_minutes",
-                dataset->modalities[at]->name, dataset->subjects[r->subject],
-                dataset->baseline_s / 60.0);
-        }
+static int64_t count_valid(const dataset_t *dataset, const dataset_recording_t *r, int modality,
+                           bool baseline) {
+    int64_t at = (int64_t)modality * dataset->shard_count + r->shard, count = 0;
+    const shard_span_t *span = &dataset->modalities[at]->spans[r->row];
+    int64_t begin = 0, end = span->length;
+    if (baseline) {
+        range_of(dataset, r, span, &begin, &end);
+    }
+    for (int64_t i = begin; i < end; i++) {
+        count += dataset->masks[at][span->offset + i] != 0;
+    }
+    return count;
+}
+
+/* A baseline that is all of a person is the person's future, too; one of no sample, or of a single
+ * one that has no spread, is none. */
+static status_t check_person(dataset_t *dataset, int modality, int64_t subject, int64_t used,
+                             int64_t all) {
+    dataset->baseline_is_all |= used == all && all > 0;
+    if (used < all && used < 2) {
+        return status_fail(STATUS_INPUT,
+                           "%s of subject %s has %s valid sample in the first %g minutes; raise "
+                           "baseline_minutes",
+                           dataset->modalities[(int64_t)modality * dataset->shard_count]->name,
+                           dataset->subjects[subject], used == 0 ? "no" : "a single",
+                           dataset->baseline_s / 60.0);
     }
     return STATUS_OK;
 }
+
+static status_t check_baseline(dataset_t *dataset, int modality) {
+    int64_t people = max_i64(dataset->subject_count, 1);
+    int64_t *used = alloc_zero(people, sizeof *used), *all = alloc_zero(people, sizeof *all);
+    for (int64_t i = 0; i < dataset->recording_count; i++) {
+        const dataset_recording_t *r = &dataset->recordings[i];
+        used[r->subject] += count_valid(dataset, r, modality, true);
+        all[r->subject] += count_valid(dataset, r, modality, false);
+    }
+    status_t status = STATUS_OK;
+    for (int64_t s = 0; s < dataset->subject_count && status == STATUS_OK; s++) {
+        status = check_person(dataset, modality, s, used[s], all[s]);
+    }
+    free(used);
+    free(all);
+    return status;
+}
+
+bool dataset_baseline_is_all(const dataset_t *dataset) { return dataset->baseline_is_all; }
 
 static status_t fit_modality(dataset_t *dataset, int modality) {
     enum { BUFFER = 1 << 16 };
@@ -114,7 +142,8 @@ static status_t fit_modality(dataset_t *dataset, int modality) {
         finish(dataset->person_scales[modality], count, (pass_t)pass, constant);
     }
     free(buffer);
-    return status == STATUS_OK ? check_baseline(dataset, modality) : status;
+    bool baseline = status == STATUS_OK && dataset->baseline_s > 0.0;
+    return baseline ? check_baseline(dataset, modality) : status;
 }
 
 status_t dataset_fit_people(dataset_t *dataset) {

@@ -33,6 +33,19 @@ int64_t dataset_recording_count(const dataset_t *dataset, split_t split) {
 
 const char *dataset_identity(const dataset_t *dataset) { return dataset->identity; }
 
+const char *dataset_key_id(const dataset_t *dataset) { return dataset->key_id; }
+
+int64_t dataset_recordings(const dataset_t *dataset) { return dataset->recording_count; }
+
+recording_info_t dataset_recording(const dataset_t *dataset, int64_t recording) {
+    const shard_recording_t *origin = dataset_origin(dataset, recording);
+    return (recording_info_t){.name = origin->name,
+                              .subject = origin->subject,
+                              .group = origin->group != NULL ? origin->group : "",
+                              .content = origin->source_hash != NULL ? origin->source_hash : "",
+                              .split = dataset->recordings[recording].split};
+}
+
 sample_info_t dataset_sample(const dataset_t *dataset, split_t split, int64_t sample) {
     REQUIRE(sample >= 0 && sample < dataset->sample_count[split]);
     const dataset_sample_t *s = &dataset->samples[split][sample];

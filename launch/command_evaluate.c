@@ -8,6 +8,7 @@
 #include "launch/command.h"
 #include "launch/page_table.h"
 #include "trainer/checkpoint.h"
+#include "trainer/evaluation_record.h"
 
 static const option_t options[] = {
     OPTION_SET,
@@ -96,12 +97,12 @@ static void print_text(const char *json) {
 }
 
 static status_t report(const trainer_t *t, const evaluation_t *evaluation, split_t split,
-                       const arguments_t *arguments) {
+                       const evaluation_source_t *source, const arguments_t *arguments) {
     const char *csv = arguments_value(arguments, "--predictions");
     if (csv != NULL) {
         TRY(evaluation_write_csv(evaluation, t->config, t->dataset, split, csv));
     }
-    char *json = evaluation_json(evaluation, t->config, split_name(split));
+    char *json = evaluation_record(evaluation, t, split, source);
     const char *out = arguments_value(arguments, "--out");
     status_t status = out != NULL ? file_write_durable(out, json, strlen(json)) : STATUS_OK;
     if (arguments_has(arguments, "--json")) {
@@ -114,22 +115,25 @@ static status_t report(const trainer_t *t, const evaluation_t *evaluation, split
 }
 
 static status_t evaluate(comm_t *comm, const arguments_t *arguments, const config_t *config,
-                         const checkpoint_t *checkpoint, const char *data_path, split_t split) {
+                         const evaluation_source_t *source, split_t split) {
     trainer_t *t = NULL;
     evaluation_t *evaluation = NULL;
-    TRY(trainer_open_checkpoint(config, comm, data_path, checkpoint, &t));
+    TRY(trainer_open_checkpoint(config, comm, source->data_path, source->checkpoint, &t));
     if (dataset_sample_count(t->dataset, split) == 0) {
         trainer_close(t);
         status_t empty = status_fail(STATUS_INPUT,
                                      "the split %s has no recordings; see jmt inspect "
                                      "%s, or choose another with --split",
-                                     split_name(split), data_path);
+                                     split_name(split), source->data_path);
         return comm_agree(comm, empty, NULL);
     }
-    status_t status = trainer_evaluate(t, split, "scoring", &evaluation);
+    status_t status = comm_agree(comm, evaluation_check(source->checkpoint, t, split), NULL);
+    if (status == STATUS_OK) {
+        status = trainer_evaluate(t, split, "scoring", &evaluation);
+    }
     if (status == STATUS_OK) {
         bool first = comm_rank(comm) == 0;
-        status = first ? report(t, evaluation, split, arguments) : STATUS_OK;
+        status = first ? report(t, evaluation, split, source, arguments) : STATUS_OK;
         status = comm_agree(comm, status, "write results");
     }
     evaluation_free(evaluation);
@@ -137,30 +141,55 @@ static status_t evaluate(comm_t *comm, const arguments_t *arguments, const confi
     return status;
 }
 
-static status_t open_all(const arguments_t *arguments, checkpoint_t *checkpoint,
-                         config_t **config_out, char **data_out, split_t *split_out) {
+typedef struct opened {
+    checkpoint_t checkpoint;
+    config_t *config;
+    char *data_path, *settings, *name;
+} opened_t;
+
+/* "last" of RUN/checkpoints/last. */
+static status_t checkpoint_name(const char *path, char **name_out) {
+    char *directory = NULL;
+    TRY(checkpoint_resolve(path, &directory));
+    for (size_t end = strlen(directory); end > 1 && directory[end - 1] == '/'; end--) {
+        directory[end - 1] = '\0';
+    }
+    const char *slash = strrchr(directory, '/');
+    *name_out = text_copy(slash != NULL ? slash + 1 : directory);
+    free(directory);
+    return STATUS_OK;
+}
+
+static status_t open_all(const arguments_t *arguments, opened_t *opened, split_t *split_out) {
     int count = 0;
     const char *const *sets = arguments_values(arguments, "--set", &count);
+    const char *path = arguments->positional[0];
+    checkpoint_t *checkpoint = &opened->checkpoint;
     TRY(split_of(arguments, split_out));
-    TRY(checkpoint_read(arguments->positional[0], checkpoint));
-    TRY(config_parse(checkpoint->config_yaml, arguments->positional[0], sets, count, config_out));
-    return data_of(arguments, *config_out, data_out);
+    TRY(checkpoint_read(path, checkpoint));
+    TRY(checkpoint_name(path, &opened->name));
+    TRY(config_parse(checkpoint->config_yaml, path, sets, count, &opened->config));
+    TRY(evaluation_settings(checkpoint, path, opened->config, &opened->settings));
+    return data_of(arguments, opened->config, &opened->data_path);
 }
 
 static status_t run(comm_t *comm, const arguments_t *arguments) {
-    checkpoint_t checkpoint = {0};
-    config_t *config = NULL;
-    char *data_path = NULL;
+    opened_t opened = {0};
     split_t split = SPLIT_TEST;
-    status_t status = open_all(arguments, &checkpoint, &config, &data_path, &split);
-    status = comm_agree(comm, status, NULL);
+    status_t status = comm_agree(comm, open_all(arguments, &opened, &split), NULL);
     if (status == STATUS_OK) {
-        comm_set_timeout(comm, config->comm.timeout_s);
-        status = evaluate(comm, arguments, config, &checkpoint, data_path, split);
+        evaluation_source_t source = {.checkpoint = &opened.checkpoint,
+                                      .name = opened.name,
+                                      .settings = opened.settings,
+                                      .data_path = opened.data_path};
+        comm_set_timeout(comm, opened.config->comm.timeout_s);
+        status = evaluate(comm, arguments, opened.config, &source, split);
     }
-    checkpoint_free(&checkpoint);
-    config_free(config);
-    free(data_path);
+    checkpoint_free(&opened.checkpoint);
+    config_free(opened.config);
+    free(opened.data_path);
+    free(opened.settings);
+    free(opened.name);
     return status;
 }
 
@@ -179,8 +208,9 @@ const command_t command_evaluate = {
     .summary = "score a checkpoint: every sample of a split exactly once",
     .help =
         "CHECKPOINT is a run directory (its last checkpoint is meant), or one of its checkpoints. "
-        "Of the split valid it finds what the run said of it, to rounding; to the last bit with "
-        "--set "
+        "People that it was trained on are not scored as held out, whatever --data and split.* "
+        "say; --set changes how, on what and by which yardstick is scored, not the model. Of the "
+        "split valid it finds what the run said of it, to rounding; to the last bit with --set "
         "evaluation.fold_attention=false.",
     .options = options,
     .examples = examples,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "kernels/base/log.h"
 #include "launch/command.h"
 #include "launch/page_table.h"
 #include "trainer/run_table.h"
@@ -94,13 +95,24 @@ static void print_page(const page_t *page, const run_table_t *runs) {
     page_say(page, "%s of %s; checkpoints selected on %s%s. --format md has all columns.",
              json_string_value(json_object_get(root, "split")),
              json_string_value(json_object_get(root, "data")),
-             strcmp(chosen, "last") == 0 ? "" : "valid ", chosen);
+             strcmp(chosen, "last") == 0 || strncmp(chosen, "step ", 5) == 0 ? "" : "valid ",
+             chosen);
     page_table_close(table);
     json_decref(root);
     free(text);
 }
 
 /* --- the command ----------------------------------------------------------------------------- */
+
+/* On stderr: a number says little without what is reached by who saw nothing. */
+static void say_missing(const run_table_t *table) {
+    char *missing = run_table_missing(table);
+    fflush(stdout);
+    if (missing[0] != '\0') {
+        log_info("the table has no control row of: %s", missing);
+    }
+    free(missing);
+}
 
 static status_t run(comm_t *comm, const arguments_t *arguments) {
     (void)comm;
@@ -122,6 +134,9 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
         }
     }
     free(text);
+    if (status == STATUS_OK) {
+        say_missing(table);
+    }
     run_table_close(table);
     return status;
 }
@@ -139,8 +154,11 @@ const command_t command_table = {
     .summary = "runs side by side: a row for each model, spread over seeds",
     .help =
         "RUN is a directory of jmt train that holds evaluation.json (jmt evaluate ... --out), or "
-        "one of jmt cv (a run is then a seed, pooled over its folds). \"selected on\" says what "
-        "chose the checkpoint, on held-out training people; n is the number of labels scored.",
+        "one of jmt cv (a run is then a seed, pooled over its folds). Runs that differ in more "
+        "than "
+        "their seed are rows of their own, named by the settings in which they differ. \"selected "
+        "on\" says what chose the checkpoint, on held-out training people; n is the number of "
+        "labels scored.",
     .options = options,
     .examples = examples,
     .positional_min = 1,

@@ -2,8 +2,8 @@
  *
  * A directory step-NNNNNNNN with
  *   manifest.json            format, generation, step, position, seed, V, fingerprint,
- *                            configuration, data identity, tensors with their dims, and SHA-256 of
- *                            every other file
+ *                            configuration, data identity, who was trained on (trained_on.h),
+ *                            tensors with their dims, and SHA-256 of every other file
  *   manifest.sha256          64 hex digits and a newline: SHA-256 of manifest.json
  *   part-NNNNN.safetensors   one per rank that wrote it: the runs of tensors whose chunks it owned,
  *                            named TENSOR@FIRST_ELEMENT; TENSOR is weights/NAME or
@@ -38,6 +38,7 @@ typedef struct checkpoint {
     char *fingerprint;   /* JSON */
     char *config_yaml;
     char *data_identity;  /* of the dataset it was trained on */
+    char *trained_on;     /* trained_on.h; "": an older program's, which did not say */
     tensor_set_t tensors; /* weights/NAME, optimizer/STATE/NAME, whole, PyTorch's layout */
     tensor_set_t statistics;
 } checkpoint_t;

@@ -274,6 +274,9 @@ static void take_fields(const json_t *manifest, checkpoint_t *c) {
     c->fingerprint = string_of(manifest, "fingerprint");
     c->config_yaml = string_of(manifest, "config");
     c->data_identity = string_of(manifest, "data");
+    const json_t *trained_on = json_object_get(manifest, "trained_on");
+    char *people = json_is_object(trained_on) ? json_dumps(trained_on, JSON_COMPACT) : NULL;
+    c->trained_on = people != NULL ? people : text_copy("");
 }
 
 static status_t read_directory(const char *directory, checkpoint_t *c) {
@@ -317,6 +320,7 @@ void checkpoint_free(checkpoint_t *c) {
     free(c->fingerprint);
     free(c->config_yaml);
     free(c->data_identity);
+    free(c->trained_on);
     tensor_set_free(&c->tensors);
     tensor_set_free(&c->statistics);
     *c = (checkpoint_t){0};

@@ -12,11 +12,13 @@
 #include "kernels/base/log.h"
 #include "trainer/checkpoint.h"
 #include "trainer/cv_summary.h"
+#include "trainer/evaluation_record.h"
 #include "trainer/export.h"
 #include "trainer/model_data.h"
 #include "trainer/resume.h"
 #include "trainer/run_directory.h"
 #include "trainer/train.h"
+#include "trainer/trained_on.h"
 
 typedef struct cv {
     config_t config; /* the caller's, with data.path filled in */
@@ -77,7 +79,9 @@ static status_t choose_folds(cv_t *cv, const cv_options_t *options) {
     dataset_t *dataset = NULL;
     TRY(model_data_open(&config, config.data.path, NULL, &dataset));
     plan->fold_total = dataset_fold_count(dataset);
-    plan->marks = run_marks(&config, dataset);
+    char *trained_on = trained_on_text(dataset);
+    plan->marks = run_marks(&config, dataset, SPLIT_TEST, trained_on);
+    free(trained_on);
     plan->data_identity = text_copy(dataset_identity(dataset));
     dataset_close(dataset);
     plan->fold_count = options->fold_count > 0 ? options->fold_count : (int)plan->fold_total;
@@ -134,22 +138,25 @@ static status_t initial_hash(const config_t *config, char hash_out[SHA256_TEXT_B
     return STATUS_OK;
 }
 
+static char *best_name(const config_t *config) {
+    return text_format("best-%s", select_on_name(config));
+}
+
 /* evaluation.json last: it says that the fold is done. */
-static status_t write_results(const cv_t *cv, const trainer_t *t, const checkpoint_t *checkpoint,
+static status_t write_results(const trainer_t *t, const checkpoint_t *checkpoint,
                               const evaluation_t *evaluation, const char *directory,
                               const char *hash) {
     char *csv = text_format("%s/predictions.csv", directory);
     status_t status = evaluation_write_csv(evaluation, t->config, t->dataset, SPLIT_TEST, csv);
     free(csv);
     TRY(status);
-    char *text = evaluation_json(evaluation, t->config, split_name(SPLIT_TEST));
+    evaluation_source_t source = {.checkpoint = checkpoint, .name = best_name(t->config)};
+    char *text = evaluation_record(evaluation, t, SPLIT_TEST, &source);
+    free(source.name);
     json_t *root = json_loads(text, 0, NULL);
     free(text);
     json_object_set_new(root, "fold", json_integer(t->config->split.fold));
-    json_object_set_new(root, "seed", json_integer(t->config->seed));
-    json_object_set_new(root, "step", json_integer(checkpoint->progress.step));
     json_object_set_new(root, "initial_hash", json_string(hash));
-    json_object_set_new(root, "data", json_string(cv->plan.data_identity));
     text = json_dumps(root, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     json_decref(root);
     char *path = text_format("%s/evaluation.json", directory);
@@ -164,18 +171,22 @@ static status_t evaluate_fold(const cv_t *cv, const config_t *config, const char
     checkpoint_t checkpoint = {0};
     trainer_t *t = NULL;
     evaluation_t *evaluation = NULL;
-    char *best = text_format("%s/checkpoints/best-%s", directory, select_on_name(config));
+    char *name = best_name(config), *best = text_format("%s/checkpoints/%s", directory, name);
+    free(name);
     status_t status = comm_agree(cv->group, checkpoint_read(best, &checkpoint), "read checkpoint");
     free(best);
     if (status == STATUS_OK) {
         status = trainer_open_checkpoint(config, cv->group, config->data.path, &checkpoint, &t);
     }
     if (status == STATUS_OK) {
+        status = comm_agree(cv->group, evaluation_check(&checkpoint, t, SPLIT_TEST), NULL);
+    }
+    if (status == STATUS_OK) {
         status = trainer_evaluate(t, SPLIT_TEST, "scoring", &evaluation);
     }
     if (status == STATUS_OK) {
         if (cv->first) {
-            status = write_results(cv, t, &checkpoint, evaluation, directory, hash);
+            status = write_results(t, &checkpoint, evaluation, directory, hash);
         }
         status = comm_agree(cv->group, status, "write results");
     }

@@ -131,6 +131,7 @@ static status_t add_fold(summary_t *s, int64_t fold, int64_t seed) {
         s->n += json_integer_value(json_object_get(root, "n"));
         s->n_invalid += json_integer_value(json_object_get(root, "n_invalid"));
         json_object_del(root, "data"); /* the same for all */
+        json_object_del(root, "data_path");
         json_object_set(root, "subjects", subjects);
         json_array_append(s->folds, root);
     }

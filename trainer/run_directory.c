@@ -10,6 +10,7 @@
 #include "trainer/checkpoint.h"
 #include "trainer/generation.h"
 #include "trainer/models.h"
+#include "trainer/trained_on.h"
 
 status_t run_directory_of(const char *resume, char **directory_out) {
     char *checkpoint = NULL, *path;
@@ -114,22 +115,33 @@ static bool sees_stimulus(const config_t *config) {
     return false;
 }
 
-char *run_marks(const config_t *config, const dataset_t *dataset) {
-    static const char *const stimuli[] = {
-        [STIMULI_NONE] = "",
-        [STIMULI_SEEN] = "seen stimuli",
-        [STIMULI_UNSEEN] = "unseen stimuli",
-        [STIMULI_SOME_SEEN] = "some stimuli seen",
+char *run_marks(const config_t *config, const dataset_t *dataset, split_t split,
+                const char *trained_on) {
+    static const char *const splits[] = {
+        [SPLIT_TRAIN] = "SCORED ON TRAINING PEOPLE",
+        [SPLIT_VALID] = "SCORED ON VALIDATION PEOPLE",
+        [SPLIT_TEST] = "",
     };
+    static const char *const people[] = {[SEEN_NOTHING] = "",
+                                         [SEEN_ALL] = "seen people",
+                                         [SEEN_NONE] = "",
+                                         [SEEN_SOME] = "some people seen"};
+    static const char *const stimuli[] = {[SEEN_NOTHING] = "",
+                                          [SEEN_ALL] = "seen stimuli",
+                                          [SEEN_NONE] = "unseen stimuli",
+                                          [SEEN_SOME] = "some stimuli seen"};
     char *text = text_copy("");
+    mark(&text, true, splits[split]);
     mark(&text, model_is_control(config) || config->data.permute_labels, "control");
-    mark(&text, strcmp(config->data.standardize, "person") == 0, "transductive");
+    bool own = strcmp(config->data.standardize, "person") == 0;
+    mark(&text, own || dataset_baseline_is_all(dataset), "transductive");
     char *baseline = text_format("baseline %g min", config->baseline_minutes);
     mark(&text, config->baseline_minutes > 0.0, baseline);
     free(baseline);
     mark(&text, config->schedule_known, "schedule known");
     mark(&text, sees_stimulus(config), "stimulus known");
-    mark(&text, true, stimuli[dataset_test_stimuli(dataset)]);
+    mark(&text, split == SPLIT_TEST, people[trained_on_people(trained_on, dataset, split)]);
+    mark(&text, true, stimuli[trained_on_groups(trained_on, dataset, split)]);
     return text;
 }
 
@@ -142,7 +154,9 @@ status_t run_directory_describe(const char *directory, const char *data_path, co
     TRY(trainer_fingerprint(t->config, &fingerprint));
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    char *row = run_row_name(t->config), *marks = run_marks(t->config, t->dataset);
+    char *trained_on = trained_on_text(t->dataset), *row = run_row_name(t->config);
+    char *marks = run_marks(t->config, t->dataset, SPLIT_TEST, trained_on);
+    free(trained_on);
     json_t *manifest = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:I, s:s}", "program", "jmt",
         "version", JMT_VERSION, "model", t->config->model.name, "row", row, "selected_on",

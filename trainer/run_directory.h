@@ -23,10 +23,12 @@ status_t run_directory_describe(const char *directory, const char *data_path,
 /* What a table calls runs of this configuration: the model, or the modality of a unimodal one, and
  * what was done to the labels. Caller frees. */
 char *run_row_name(const config_t *config);
-/* What a reader of a table must know of a row, separated by "; ": control, transductive, baseline
- * N min, schedule known, stimulus known, seen stimuli, unseen stimuli, some stimuli seen. "":
- * nothing. Caller frees. */
-char *run_marks(const config_t *config, const dataset_t *dataset);
+/* What a reader of a table must know of a row, separated by "; ": SCORED ON TRAINING PEOPLE, SCORED
+ * ON VALIDATION PEOPLE (another split than test), control, transductive, baseline N min, schedule
+ * known, stimulus known, seen people, some people seen, seen stimuli, unseen stimuli, some stimuli
+ * seen. trained_on: of the model (trained_on.h). "": nothing. Caller frees. */
+char *run_marks(const config_t *config, const dataset_t *dataset, split_t split,
+                const char *trained_on);
 /* What chose the checkpoint called best: a metric of held-out training people; "last": nothing. */
 const char *run_selected_on(const config_t *config);
 

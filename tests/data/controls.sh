@@ -109,10 +109,13 @@ for modalities in "[x]" "[x, stimulus]"; do
     run=$work/concat-${#modalities}
     run 1 evaluate "$run" --out "$run/evaluation.json" --json && cp "$work/stdout" "$run.json"
 done
-run 1 evaluate "$work/clock-1" --out "$work/clock-1/evaluation.json"
-"$jmt" table "$work/concat-3" "$work/concat-13" "$work/clock-1" --format csv >"$work/table.csv" &&
-    grep -q '^concat,[^,]*,schedule known; seen stimuli,' "$work/table.csv" &&
-    grep -q '^concat,[^,]*,schedule known; stimulus known; seen stimuli,' "$work/table.csv" &&
+run 1 train "$work/base.yaml" --set model.name=clock --run "$work/clock-table" # on the same split
+run 1 evaluate "$work/clock-table" --out "$work/clock-table/evaluation.json"
+"$jmt" table "$work/concat-3" "$work/concat-13" "$work/clock-table" --format csv >"$work/table.csv" 2>"$work/stderr" &&
+    grep -q "no control row of: majority, labels permuted within person, stimulus$" "$work/stderr" &&
+    grep -q '^concat modalities=\[x\],[^,]*,schedule known; seen stimuli,' "$work/table.csv" &&
+    grep -q '^"concat modalities=\[x, stimulus\]",[^,]*,schedule known; stimulus known; seen stimuli,' \
+        "$work/table.csv" &&
     grep -q '^clock,[^,]*,control; schedule known; seen stimuli,' "$work/table.csv"
 report $? "a table parts rows by what they know, and marks control rows"
 check "concat with stimulus knows more than without" python3 - "$work" <<'PY'

@@ -64,11 +64,13 @@ print("# loss %.4f, then %.4f over %d steps" % (first, last, len(losses)))
 sys.exit(not (quarter > 4 and all(map(math.isfinite, losses)) and last < first))
 PY
 }
+# Everybody as the part train: a --split test of people who were trained on would be refused.
 evaluate() { # evaluate RUN DATA NAME RANKS ARGUMENTS...: sorted predictions without aliases, which are drawn
     local name=$1 data=$2 out=$3 ranks=$4
     shift 4
     run "$ranks" evaluate "$work/$name" --data "$work/$data" --split train --json "$@" \
-        --set split.valid_fraction=0 --predictions "$work/raw.csv" && mv "$work/stdout" "$work/$out.json" &&
+        --set split.valid_fraction=0 --predictions "$work/raw.csv" &&
+        grep -vE '^ *"(data|data_path|marks)":' "$work/stdout" >"$work/$out.json" && # another import: other data
         cut -d, -f1,3- "$work/raw.csv" | LC_ALL=C sort >"$work/$out.csv"
 }
 all_finite() { # all_finite CSV: every label of the data once, with a number

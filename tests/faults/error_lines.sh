@@ -125,7 +125,7 @@ apart "another instruction set on rank 1" 'rank 1: .*"isa":"generic"' env JMT_IS
 apart "another command on rank 1" "runs 'evaluate' where rank 0 runs 'train'" "$jmt" evaluate "$work/run"
 OMPI_MCA_mca_base_env_list=FOO=1 fails "launch beside mca_base_env_list" 2 "no checkpoint" 1 \
     launch -n 2 evaluate /nonexistent
-fails "launch of a long line" 2 "no checkpoint|cannot open" 1 launch -n 1 table $(seq -f "$work/none/%g" 300)
+fails "launch of a long line" 2 "is missing" 1 launch -n 1 table $(seq -f "$work/none/%g" 300)
 fails "launch within a job" 2 'one already' 2 launch -n 2 train "${tiny[@]}"
 JMT_FAULT=kill:9:5 fails "a fault for a rank that is not there" 2 'ranks 0 to 0' 1 train "${tiny[@]}" \
     --run "$work/new-fault"

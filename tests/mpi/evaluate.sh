@@ -61,6 +61,57 @@ same_within() { # columns 1 to 5 equal, column 6 within float rounding
 check "without one person, cpu: the others' predictions within rounding" \
     same_within "$work/kept-cpu.csv" "$work/fewer-cpu.csv"
 
+
+# Nobody whom the model was trained on is scored as held out; what belongs to the model stays; the record says
+# what was scored.
+again=(--set split.folds=3 --set split.seed=5)
+fails "people dealt anew" 2 "person s[0-9]* was trained on .* scored as test" 2 evaluate "$work/run" "${again[@]}"
+fails "validation people dealt anew" 2 "was trained on \(part train\) and would be scored as valid" 1 \
+    evaluate "$work/run" --split valid --set split.seed=5
+check "--split train scores anybody" run 1 evaluate "$work/run" --split train "${again[@]}"
+for setting in model.token=mean data.standardize=none baseline_minutes=1 data.window=32 seed=9 \
+    split.allow_subject_overlap=true select_on=loss; do
+    fails "--set $setting" 2 "$setting: that belongs to the trained model" 1 evaluate "$work/run" --set $setting
+done
+evaluate batch 1 --set batch=24
+check "another batch: the same predictions" cmp "$work/test.csv" "$work/batch.csv"
+"$jmt" inspect "$work/run" --json >"$work/inspect.json"
+cat >"$work/record.py" <<'PY'
+import json, os, sys
+work = sys.argv[1]
+read = lambda name: json.load(open("%s/%s.json" % (work, name)))
+test, train, batch, inspect = read("test"), read("train"), read("batch"), read("inspect")
+assert test["checkpoint"] == "last" == test["selected_on"] and test["step"] == 8 == inspect["step"]
+assert test["seed"] == inspect["seed"] and test["data"] == test["training_data"] == inspect["data"]
+assert test["settings"] == {} and batch["settings"] == {"batch": "24"} and test["marks"] == ""
+assert train["marks"] == "SCORED ON TRAINING PEOPLE" and train["split"] == "train"
+assert test["data_path"] == work + "/data" and read("fewer-ref")["data"] != test["data"]
+assert read("fewer-ref")["marks"] == "other data"
+best = sys.argv[2]
+assert read("best")["checkpoint"] == best and read("best")["selected_on"] == best[len("best-"):]
+assert read("step")["selected_on"] == "step 8" and read("step")["checkpoint"] == "step-00000008"
+PY
+best=$(basename "$(ls -d "$work/run/checkpoints/best-"*)")
+run 1 evaluate "$work/run/checkpoints/$best/" --json && cp "$work/stdout" "$work/best.json"
+run 1 evaluate "$work/run/checkpoints/step-00000008" --json && cp "$work/stdout" "$work/step.json"
+check "the record: checkpoint, what selected it, data, settings, marks" python3 "$work/record.py" "$work" "$best"
+# As a program wrote it that did not keep who was trained on.
+cp -r "$work/run" "$work/old"
+python3 - "$(realpath "$work/old/checkpoints/last")" <<'PY'
+import hashlib, json, sys
+manifest = json.load(open(sys.argv[1] + "/manifest.json"))
+del manifest["trained_on"]
+text = json.dumps(manifest)
+open(sys.argv[1] + "/manifest.json", "w").write(text)
+open(sys.argv[1] + "/manifest.sha256", "w").write(hashlib.sha256(text.encode()).hexdigest() + "\n")
+PY
+run 1 evaluate "$work/old" --predictions "$work/old.csv"
+check "an older checkpoint, on its own data and split" cmp "$work/test.csv" "$work/old.csv"
+fails "an older checkpoint, people dealt anew" 2 "does not say who was trained on" 1 \
+    evaluate "$work/old" "${again[@]}"
+fails "an older checkpoint, other data" 2 "does not say who was trained on" 2 \
+    evaluate "$work/old" --data "$work/fewer"
+
 cat >"$work/score.py" <<'PY'
 import csv, json, math, sys
 work = sys.argv[1]

@@ -68,12 +68,19 @@ cp -r "$work/labelled" "$work/fewer" && cp "$work/labelled.key" "$work/fewer.key
 alias=$(sed -n 2p "$work/train.csv" | cut -d, -f2)
 person=$(grep -o "\"$alias\": \"[^\"]*\"" "$work/fewer.key" | cut -d'"' -f4)
 "$jmt" shard --remove-subject "$person" --key "$work/fewer.key" "$work/fewer" >/dev/null 2>"$work/stderr"
-run 2 evaluate "$work/r1" --json --data "$work/fewer"
-cp "$work/stdout" "$work/before.json"
-run 1 evaluate "$work/r1" --json --data "$work/fewer" "${by_hand[@]}"
-check "balanced weights come from the checkpoint" cmp "$work/before.json" "$work/stdout"
-run 1 evaluate "$work/r1" --json --data "$work/fewer" --set targets.kind.class_weights=none
-! cmp -s "$work/stdout" "$work/before.json"
+score() { # score RANKS ARGUMENTS...: $work/score.json, without the settings that it was made with
+    run "$1" evaluate "$work/r1" --json --split train --data "$work/fewer" "${@:2}"
+    python3 -c 'import json, sys; o = json.load(sys.stdin); del o["settings"]; print(json.dumps(o))' \
+        <"$work/stdout" >"$work/score.json"
+}
+fails "without a person the others are dealt anew: who was trained on is no test person" 2 \
+    "person s[0-9]* was trained on" 2 evaluate "$work/r1" --data "$work/fewer"
+score 2
+cp "$work/score.json" "$work/before.json"
+score 1 "${by_hand[@]}"
+check "balanced weights come from the checkpoint" cmp "$work/before.json" "$work/score.json"
+score 1 --set targets.kind.class_weights=none
+! cmp -s "$work/score.json" "$work/before.json"
 report $? "the loss of an evaluation is weighted, too"
 cat >"$work/score.py" <<'PY'
 import csv, json, sys

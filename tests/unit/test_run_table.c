@@ -28,20 +28,36 @@ static void write_file(const char *run, const char *name, const char *text) {
     free(path);
 }
 
-/* A run as far as the table reads it. */
-static char *make_run(const char *run, const char *row, int seed, const char *data,
-                      const char *metrics) {
+/* A run as far as the table reads it: ROW with a configuration, and what its evaluation says. */
+static char *make_run_of(const char *run, const char *row, int seed, const char *yaml,
+                         const char *evaluation) {
     char *directory = text_format("%s/%s", root_, run);
     CHECK_OK(dir_make(directory));
-    char *manifest = text_format("{\"row\": \"%s\", \"seed\": %d, \"data\": \"%s\", \"data_path\": "
-                                 "\"d\", \"selected_on\": \"ccc\"}",
-                                 row, seed, data);
-    int n = strcmp(run, "a1") == 0 ? 90 : strcmp(run, "a2") == 0 ? 70 : 80;
-    char *evaluation =
-        text_format("{\"split\": \"test\", \"n\": %d, \"metrics\": {%s}}", n, metrics);
+    char *manifest = text_format("{\"row\": \"%s\", \"seed\": 77, \"data\": \"not read\", "
+                                 "\"marks\": \"not read\", \"selected_on\": \"ccc\"}",
+                                 row);
+    char *config = text_format("seed: %d\nmodalities: {a: {}}\ntargets: {y: {}}\n%s", seed, yaml);
     write_file(run, "manifest.json", manifest);
+    write_file(run, "config.yaml", config);
     write_file(run, "evaluation.json", evaluation);
     free(manifest);
+    free(config);
+    return directory;
+}
+
+static char *said(const char *split, const char *data, int seed, const char *marks, int n,
+                  const char *metrics) {
+    return text_format("{\"split\": \"%s\", \"data\": \"%s\", \"data_path\": \"d\", "
+                       "\"training_data\": \"x\", \"selected_on\": \"ccc\", \"seed\": %d, "
+                       "\"marks\": \"%s\", \"settings\": {}, \"n\": %d, \"metrics\": {%s}}",
+                       split, data, seed, marks, n, metrics);
+}
+
+static char *make_run(const char *run, const char *row, int seed, const char *data,
+                      const char *metrics) {
+    int n = strcmp(run, "a1") == 0 ? 90 : strcmp(run, "a2") == 0 ? 70 : 80;
+    char *evaluation = said("test", data, seed, "", n, metrics);
+    char *directory = make_run_of(run, row, seed, "", evaluation);
     free(evaluation);
     return directory;
 }
@@ -105,6 +121,13 @@ static void what_does_not_belong_together_is_refused(void **state) {
     CHECK_FAILS(run_table_open(twice, 1, &table), STATUS_INPUT, "is damaged");
     const char *nowhere[] = {"/nowhere"};
     CHECK_FAILS(run_table_open(nowhere, 1, &table), STATUS_INPUT, "/nowhere/manifest.json");
+    char *path = text_format("%s/evaluation.json", runs[0]);
+    unlink(path);
+    CHECK_FAILS(run_table_open(twice, 1, &table), STATUS_INPUT, "make it by jmt evaluate ");
+    CHECK_FAILS(run_table_open(twice, 1, &table), STATUS_INPUT, "checkpoints/best-ccc --out ");
+    free(path);
+    write_file("c0", "evaluation.json", "{\"split\": \"test\", \"n\": 1, \"metrics\": {}}");
+    CHECK_FAILS(run_table_open(twice, 1, &table), STATUS_INPUT, "is of an older version");
     for (int i = 0; i < 3; i++) {
         free(runs[i]);
     }
@@ -116,6 +139,7 @@ static void cross_validations_are_rows(void **state) {
     char *run = make_run("d0", "jmt", 1, "x", "\"ccc\": 0.5");
     char *directory = text_format("%s/cv", root_);
     CHECK_OK(dir_make(directory));
+    write_file("cv", "config.yaml", "modalities: {a: {}}\ntargets: {y: {}}\n");
     write_file("cv", "summary.json",
                "{\"row\": \"mt\", \"marks\": \"control; transductive\", \"selected_on\": \"last\", "
                "\"split\": \"test of 5 folds\", "
@@ -132,7 +156,10 @@ static void cross_validations_are_rows(void **state) {
                         "mt,last,control; transductive,2,33,0.750000,0.353553,0.500000,0.353553\n");
     free(text);
     run_table_close(table);
+    char *evaluation = said("test", "x", 1, "", 1, "\"ccc\": 0.5");
+    write_file("d0", "evaluation.json", evaluation);
     CHECK_FAILS(run_table_open(both, 2, &table), STATUS_INPUT, "its split is 'test'");
+    free(evaluation);
     write_file("cv", "summary.json", "{\"row\": \"mt\"}");
     CHECK_FAILS(run_table_open(both, 1, &table), STATUS_INPUT, "is not of jmt cv");
     free(directory);
@@ -142,18 +169,14 @@ static void cross_validations_are_rows(void **state) {
 /* Runs of one name that a reader must not compare stand in rows of their own, and say why. */
 static void marks_part_rows(void **state) {
     (void)state;
-    const char *marks[] = {"", "transductive", "", "schedule known"};
+    const char *marks[] = {"", "transductive; baseline 2 min", "", "schedule known"};
     char *runs[4];
     for (int i = 0; i < 4; i++) {
         char name[8];
         snprintf(name, sizeof name, "m%d", i);
-        runs[i] = make_run(name, "jmt", i, "x", "\"ccc\": 0.5");
-        char *manifest = text_format("{\"row\": \"jmt\", \"seed\": %d, \"data\": \"x\", "
-                                     "\"data_path\": \"d\", \"selected_on\": \"ccc\", "
-                                     "\"marks\": \"%s\"}",
-                                     i, marks[i]);
-        write_file(name, "manifest.json", manifest);
-        free(manifest);
+        char *evaluation = said("test", "x", i, marks[i], 80, "\"ccc\": 0.5");
+        runs[i] = make_run_of(name, "jmt", i, "", evaluation);
+        free(evaluation);
     }
     run_table_t *table = NULL;
     char *text = NULL;
@@ -161,21 +184,189 @@ static void marks_part_rows(void **state) {
     CHECK_OK(run_table_text(table, "csv", &text));
     assert_string_equal(text, "model,selected_on,marks,runs,n,ccc,ccc_std\n"
                               "jmt,valid ccc,,2,80,0.500000,0.000000\n"
-                              "jmt,valid ccc,transductive,1,80,0.500000,\n"
+                              "jmt,valid ccc,transductive; baseline 2 min,1,80,0.500000,\n"
                               "jmt,valid ccc,schedule known,1,80,0.500000,\n");
     free(text);
     CHECK_OK(run_table_text(table, "md", &text));
-    assert_non_null(strstr(text, "| jmt            | valid ccc      | transductive             |"));
+    assert_non_null(strstr(text, "| jmt            | valid ccc      | schedule known           |"));
     free(text);
     text = run_table_json(table);
     json_t *root = json_loads(text, 0, NULL), *models = json_object_get(root, "models");
     assert_int_equal(json_object_size(models), 3);
-    json_t *row = json_object_get(models, "jmt [transductive]");
-    assert_string_equal(json_string_value(json_object_get(row, "marks")), "transductive");
+    json_t *row = json_object_get(models, "jmt [transductive; baseline 2 min]");
+    assert_string_equal(json_string_value(json_object_get(row, "marks")),
+                        "transductive; baseline 2 min");
     json_decref(root);
     free(text);
     run_table_close(table);
     for (int i = 0; i < 4; i++) {
+        free(runs[i]);
+    }
+}
+
+/* Runs that differ in more than their seed are not averaged: each setting is a row, named by what
+ * differs; what decides no result may differ. */
+static void settings_part_rows(void **state) {
+    (void)state;
+    const char *yaml[] = {
+        "threads: 2\n",
+        "checkpoint: {keep: 7}\n",
+        "model: {token: mean}\n",
+        "model: {token: mean}\noptimizer: {name: adam, learning_rate: 0.5}\n",
+    };
+    const int seeds[] = {1, 2, 1, 1}; /* two of them with one seed: no collision */
+    char *runs[4];
+    for (int i = 0; i < 4; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "s%d", i);
+        char *evaluation = said("test", "x", seeds[i], "", 80, "\"ccc\": 0.5");
+        runs[i] = make_run_of(name, "jmt", seeds[i], yaml[i], evaluation);
+        free(evaluation);
+    }
+    run_table_t *table = NULL;
+    char *text = NULL;
+    CHECK_OK(run_table_open((const char *const *)runs, 3, &table));
+    CHECK_OK(run_table_text(table, "csv", &text));
+    assert_string_equal(text, "model,selected_on,marks,runs,n,ccc,ccc_std\n"
+                              "jmt token=last,valid ccc,,2,80,0.500000,0.000000\n"
+                              "jmt token=mean,valid ccc,,1,80,0.500000,\n");
+    free(text);
+    run_table_close(table);
+    CHECK_OK(run_table_open((const char *const *)runs, 4, &table));
+    text = run_table_json(table);
+    json_t *root = json_loads(text, 0, NULL), *models = json_object_get(root, "models");
+    json_t *row = json_object_get(models, "jmt token=mean optimizer.name=adam learning_rate=0.5");
+    assert_int_equal(json_object_size(models), 3);
+    assert_string_equal(json_string_value(json_object_get(row, "model")), "jmt");
+    json_t *settings = json_object_get(row, "settings");
+    assert_string_equal(json_string_value(json_object_get(settings, "model.token")), "mean");
+    json_decref(root);
+    free(text);
+    run_table_close(table);
+    /* What an evaluation changed counts, too. */
+    write_file("s2", "config.yaml", "seed: 1\nmodalities: {a: {}}\ntargets: {y: {}}\n");
+    write_file("s2", "evaluation.json",
+               "{\"split\": \"test\", \"data\": \"x\", \"training_data\": \"x\", "
+               "\"selected_on\": \"ccc\", \"seed\": 1, \"marks\": \"\", \"settings\": "
+               "{\"data.stride\": \"3\"}, \"n\": 80, \"metrics\": {\"ccc\": 0.5}}");
+    CHECK_OK(run_table_open((const char *const *)runs, 3, &table));
+    CHECK_OK(run_table_text(table, "csv", &text));
+    assert_non_null(strstr(text, "jmt stride=0,") != NULL ? strstr(text, "jmt stride=3,") : NULL);
+    free(text);
+    run_table_close(table);
+    for (int i = 0; i < 4; i++) {
+        free(runs[i]);
+    }
+}
+
+static void other_splits_and_selections_are_refused(void **state) {
+    (void)state;
+    const char *keys[] = {"seed: 3", "folds: 5", "valid_fraction: 0.5", "test_fraction: 0.5"};
+    char *first = said("test", "x", 1, "", 80, "\"ccc\": 0.5");
+    char *run = make_run_of("p0", "jmt", 1, "", first);
+    run_table_t *table = NULL;
+    for (int i = 0; i < ARRAY_LEN(keys); i++) {
+        char *yaml = text_format("split: {%s}\n", keys[i]);
+        char *evaluation = said("test", "x", 2, "", 80, "\"ccc\": 0.5");
+        char *other = make_run_of("p1", "jmt", 2, yaml, evaluation);
+        const char *both[] = {run, other};
+        CHECK_FAILS(run_table_open(both, 2, &table), STATUS_INPUT, ": its split.");
+        free(yaml);
+        free(evaluation);
+        free(other);
+    }
+    const char *later = "{\"split\": \"test\", \"data\": \"x\", \"training_data\": \"x\", "
+                        "\"selected_on\": \"last\", \"seed\": 1, \"marks\": \"\", "
+                        "\"settings\": {}, \"n\": 80, \"metrics\": {\"ccc\": 0.5}}";
+    char *other = make_run_of("p1", "jmt", 2, "", later);
+    const char *both[] = {run, other};
+    CHECK_FAILS(run_table_open(both, 2, &table), STATUS_INPUT, "its selected on is 'last'");
+    CHECK_OK(run_table_open(both + 1, 1, &table)); /* what was scored says so, not the manifest */
+    char *text = NULL;
+    CHECK_OK(run_table_text(table, "csv", &text));
+    assert_non_null(strstr(text, "\njmt,last,,1,"));
+    free(text);
+    run_table_close(table);
+    free(first);
+    free(run);
+    free(other);
+}
+
+/* What TeX, md and CSV take for their own stays a text; a split other than test is loud. */
+static void formats_keep_names_whole(void **state) {
+    (void)state;
+    char *one = said("valid", "x", 1, "SCORED ON VALIDATION PEOPLE; seen stimuli", 80,
+                     "\"f1_macro\": 0.5, \"ccc\": 0.25");
+    char *two = said("valid", "x", 2, "SCORED ON VALIDATION PEOPLE; seen stimuli", 80,
+                     "\"f1_macro\": 0.75, \"ccc\": 0.25");
+    char *three = said("valid", "x", 1, "control", 80, "\"f1_macro\": 0.5");
+    char *runs[] = {make_run_of("l0", "a_b&c%d#e$f{g}h~i^j<k|l\\\\m", 1, "", one),
+                    make_run_of("l1", "a_b&c%d#e$f{g}h~i^j<k|l\\\\m", 2, "", two),
+                    make_run_of("l2", "q, \\\"r\\\"", 1, "", three)};
+    run_table_t *table = NULL;
+    char *text = NULL;
+    CHECK_OK(run_table_open((const char *const *)runs, 3, &table));
+    CHECK_OK(run_table_text(table, "latex", &text));
+    assert_string_equal(
+        text, "\\begin{tabular}{lllrrrr}\n"
+              "model & selected on & marks & runs & n & f1\\_macro & ccc \\\\\n"
+              "a\\_b\\&c\\%d\\#e\\$f\\{g\\}h\\~{}i\\^{}j$<$k$\\vert$l$\\backslash$m & valid ccc & "
+              "SCORED ON VALIDATION PEOPLE; seen stimuli & 2 & 80 & 0.625 $\\pm$ 0.177 & "
+              "0.250 $\\pm$ 0.000 \\\\\n"
+              "q, \"r\" & valid ccc & control & 1 & 80 & 0.500 &  \\\\\n"
+              "\\end{tabular}\n");
+    free(text);
+    CHECK_OK(run_table_text(table, "csv", &text));
+    assert_non_null(strstr(text, "\n\"q, \"\"r\"\"\",valid ccc,control,1,80,"));
+    assert_non_null(strstr(text, ",SCORED ON VALIDATION PEOPLE; seen stimuli,2,"));
+    free(text);
+    CHECK_OK(run_table_text(table, "md", &text));
+    assert_non_null(strstr(text, "j<k\\|l\\m | valid ccc "));
+    assert_non_null(strstr(text, "| SCORED ON VALIDATION PEOPLE; seen stimuli | "));
+    free(text);
+    run_table_close(table);
+    for (int i = 0; i < 3; i++) {
+        free(runs[i]);
+    }
+    free(one);
+    free(two);
+    free(three);
+}
+
+static void missing_controls_are_named(void **state) {
+    (void)state;
+    const char *rows[] = {
+        "jmt",   "majority", "jmt (labels permuted)", "jmt (labels permuted within person)",
+        "clock", "stimulus"};
+    const char *missing[] = {"majority, labels permuted within person, clock, stimulus",
+                             "labels permuted within person, clock, stimulus",
+                             "labels permuted within person, clock, stimulus",
+                             "clock, stimulus",
+                             "stimulus",
+                             ""};
+    char *runs[6];
+    run_table_t *table = NULL;
+    for (int i = 0; i < 6; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "k%d", i);
+        char *evaluation = said("test", "x", 1, "unseen stimuli", 80, "\"ccc\": 0.5");
+        runs[i] = make_run_of(name, rows[i], 1, "", evaluation);
+        free(evaluation);
+        CHECK_OK(run_table_open((const char *const *)runs, i + 1, &table));
+        char *text = run_table_missing(table);
+        assert_string_equal(text, missing[i]);
+        free(text);
+        run_table_close(table);
+    }
+    char *evaluation = said("test", "x", 1, "", 80, "\"ccc\": 0.5"); /* no groups: no stimulus */
+    free(make_run_of("k0", "jmt", 1, "", evaluation));
+    free(evaluation);
+    CHECK_OK(run_table_open((const char *const *)runs, 1, &table));
+    char *text = run_table_missing(table);
+    assert_string_equal(text, "majority, labels permuted within person, clock");
+    free(text);
+    run_table_close(table);
+    for (int i = 0; i < 6; i++) {
         free(runs[i]);
     }
 }
@@ -187,6 +378,11 @@ int main(void) {
                                         remove_root),
         cmocka_unit_test_setup_teardown(marks_part_rows, make_root, remove_root),
         cmocka_unit_test_setup_teardown(cross_validations_are_rows, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(settings_part_rows, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(other_splits_and_selections_are_refused, make_root,
+                                        remove_root),
+        cmocka_unit_test_setup_teardown(formats_keep_names_whole, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(missing_controls_are_named, make_root, remove_root),
     };
     return RUN_TESTS(tests);
 }
