@@ -14,6 +14,13 @@
 #include "comm/internal.h"
 #include "kernels/base/bytes.h"
 
+enum {
+    SMALL_BYTES = 4096,
+    HUGE_BYTES = 2 << 20,
+    HUGE_FROM_BYTES = 4 * HUGE_BYTES, /* asking takes a millisecond */
+    COLLAPSE = 25,                    /* MADV_COLLAPSE, which older headers lack */
+};
+
 typedef struct segment {
     char name[64]; /* "" if it could not be made */
     uint64_t bytes;
@@ -31,6 +38,51 @@ static status_t too_small(const comm_t *comm, size_t bytes, const char *purpose)
                        purpose, bytes, need, comm->local_count, left);
 }
 
+/* At an address where huge pages can lie. */
+static void *map_segment(int file, size_t bytes) {
+    size_t spare = bytes + HUGE_BYTES;
+    char *reserved = mmap(NULL, spare, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (reserved == MAP_FAILED) {
+        return MAP_FAILED;
+    }
+    size_t head = -(uintptr_t)reserved % HUGE_BYTES;
+    void *memory =
+        mmap(reserved + head, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0);
+    int error = errno;
+    if (memory == MAP_FAILED) {
+        munmap(reserved, spare);
+    } else {
+        size_t end = (head + bytes + SMALL_BYTES - 1) / SMALL_BYTES * SMALL_BYTES;
+        munmap(reserved, head);
+        munmap(reserved + end, spare - end);
+    }
+    errno = error;
+    return memory;
+}
+
+static int take(int file, size_t begin, size_t bytes) {
+    int error;
+    do {
+        error = posix_fallocate(file, (off_t)begin, (off_t)bytes);
+    } while (error == EINTR);
+    return error;
+}
+
+/* Asks for huge pages, which a third of the time of every pass over the windows depends on: a page
+ * of each, then the rest of it at once. Kernels that know no MADV_COLLAPSE give small pages. */
+static void take_huge(int file, void *memory, size_t bytes) {
+    size_t whole = bytes / HUGE_BYTES * HUGE_BYTES;
+    if (whole < HUGE_FROM_BYTES || ftruncate(file, (off_t)bytes) != 0) {
+        return;
+    }
+    for (size_t at = 0; at < whole; at += HUGE_BYTES) {
+        if (take(file, at, SMALL_BYTES) != 0) {
+            return;
+        }
+    }
+    (void)madvise(memory, whole, COLLAPSE);
+}
+
 /* posix_fallocate takes the memory now: with ftruncate alone a full /dev/shm is a SIGBUS later. */
 static status_t segment_make(comm_t *comm, const char *purpose, segment_t *segment, void **base) {
     struct statvfs shm; /* asked first: filling what there is takes a minute on a big machine */
@@ -46,17 +98,17 @@ static status_t segment_make(comm_t *comm, const char *purpose, segment_t *segme
         segment->name[0] = '\0';
         return status_fail_errno(STATUS_UNAVAILABLE, "cannot make shared memory in /dev/shm");
     }
-    int error;
-    do {
-        error = posix_fallocate(file, 0, (off_t)segment->bytes);
-    } while (error == EINTR);
-    void *memory = MAP_FAILED;
+    void *memory = map_segment(file, segment->bytes);
+    int error = memory == MAP_FAILED ? errno : 0;
     if (error == 0) {
-        memory = mmap(NULL, segment->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-        error = memory == MAP_FAILED ? errno : 0;
+        take_huge(file, memory, segment->bytes);
+        error = take(file, 0, segment->bytes);
     }
     close(file);
     if (error != 0) {
+        if (memory != MAP_FAILED) {
+            munmap(memory, segment->bytes);
+        }
         shm_unlink(segment->name);
         segment->name[0] = '\0';
         return too_small(comm, segment->bytes, purpose);
@@ -71,7 +123,7 @@ static status_t segment_attach(const segment_t *segment, int rank, void **base) 
         return status_fail_errno(STATUS_UNAVAILABLE,
                                  "cannot open the shared memory of rank %d on this host", rank);
     }
-    void *memory = mmap(NULL, segment->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    void *memory = map_segment(file, segment->bytes);
     int error = errno;
     close(file);
     if (memory == MAP_FAILED) {

@@ -196,6 +196,16 @@ static void pause_after(const comm_t *comm, double waited_s) {
     }
 }
 
+/* The deadline counts what this rank was awake for: a job stopped as a whole (Ctrl-Z) and continued
+ * finds nobody late. Naps between two looks are a thousandth of this. */
+static const double ASLEEP_S = 1.0;
+
+static void count_awake(comm_t *comm, double last_s, double now_s) {
+    if (now_s - last_s > ASLEEP_S) {
+        comm->deadline_s += now_s - last_s;
+    }
+}
+
 static bool put_off(comm_t *comm) {
     if (comm->moving == NULL || !comm->moving(comm->moving_context)) {
         return false;
@@ -210,9 +220,11 @@ status_t comm_wait(comm_t *comm, const waiting_t *waiting) {
     if (done && status == STATUS_OK) {
         return STATUS_OK;
     }
-    double start_s = clock_s(), start_cpu_s = thread_cpu_s();
+    double start_s = clock_s(), start_cpu_s = thread_cpu_s(), last_s = start_s;
     while (status == STATUS_OK && !done) {
         double now_s = clock_s();
+        count_awake(comm, last_s, now_s);
+        last_s = now_s;
         if (now_s > comm->deadline_s && !put_off(comm)) {
             status = time_out(comm, waiting);
             break;

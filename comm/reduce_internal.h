@@ -17,7 +17,7 @@ typedef struct source {
     const float *base; /* of the flat state; of the own slices, one after the other, if remote */
 } source_t;
 
-/* out = a + b. An operand is a source (>= 0), a scratch chunk (< 0), or the result. */
+/* out = a + b. An operand is a source (>= 0), a scratch piece (< 0), or the result. */
 typedef struct fold {
     int out, a, b;
 } fold_t;

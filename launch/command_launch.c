@@ -119,6 +119,13 @@ _Noreturn static void become(line_t *line, const sigset_t *mask) {
     _exit(127);
 }
 
+/* Ctrl-Z: mpirun stops the ranks, then we stop, and whoever continues us continues them. */
+static void pause_job(pid_t child) {
+    kill(child, SIGTSTP);
+    raise(SIGSTOP);
+    kill(child, SIGCONT);
+}
+
 /* The first signal asks the ranks to save and stop (mpirun and srun hand SIGUSR1 on; to SIGTERM
  * mpirun itself answers by killing them within a second); from the second on the job is ended. The
  * wish is repeated, because a job that is still starting does not hear it, and held back at first,
@@ -130,7 +137,10 @@ static int wait_and_forward(pid_t child, const sigset_t *signals) {
     bool asked = false;
     while (waitpid(child, &state, WNOHANG) == 0) {
         int number = asked ? sigtimedwait(signals, NULL, &pause) : sigwaitinfo(signals, NULL);
-        bool wish = number > 0 && number != SIGCHLD;
+        if (number == SIGTSTP) {
+            pause_job(child);
+        }
+        bool wish = number > 0 && number != SIGCHLD && number != SIGTSTP;
         if (wish && asked && number != SIGUSR1) {
             kill(child, SIGTERM);
         } else if ((wish || asked) && clock_s() > heard_s) {
@@ -149,6 +159,7 @@ static status_t supervise(line_t *line) {
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGUSR1);
+    sigaddset(&signals, SIGTSTP);
     sigprocmask(SIG_BLOCK, &signals, &before);
     fflush(NULL);
     pid_t child = fork();
@@ -226,7 +237,8 @@ const command_t command_launch = {
     .help = "COMMAND is any command of jmt with its options. Within a Slurm job it goes over srun, "
             "elsewhere over mpirun, with the options that root, lost hosts and more ranks than "
             "cores need.\nThe first Ctrl-C, SIGTERM or SIGUSR1 asks the ranks to save and stop "
-            "(exit code 75); a second Ctrl-C or SIGTERM ends the job at once.",
+            "(exit code 75); a second Ctrl-C or SIGTERM ends the job at once. Ctrl-Z stops the "
+            "ranks too, until fg or bg.",
     .options = options,
     .examples = examples,
     .exit_codes = "those of COMMAND; 1 also if a rank was lost, 3 if there is no mpirun or srun.",

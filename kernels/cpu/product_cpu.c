@@ -44,10 +44,9 @@ static inline __attribute__((always_inline)) void begin_tile(const tile_t *tile,
     }
 }
 
-static inline __attribute__((always_inline)) void end_tile(const tile_t *tile, totals_t total,
-                                                           const int rows, const int vectors) {
+static inline __attribute__((always_inline)) void
+end_tile(const tile_t *tile, totals_t total, const int rows, const int vectors, int64_t cols) {
     const tile_end_t *end = tile->end;
-    int64_t cols = tile->cols;
     for (int i = 0; end != NULL && i < end->addend_count; i++) {
         const addend_t *addend = &end->addends[i];
         EACH_VECTOR {
@@ -70,29 +69,36 @@ static inline __attribute__((always_inline)) void tile_of(const tile_t *tile, co
     const float *a = tile->a, *panel = tile->panel;
     int64_t a_row = tile->a_row, a_col = tile->a_col, k = tile->k;
     begin_tile(tile, total, rows, vectors);
-    for (int64_t p = 0; p < k; p++) {
-        vector_t right[TILE_VECTORS];
-        if (p % LINE_COLS == 0 && a_col == 1) { /* the rows of the next tile */
+    for (int64_t p0 = 0; p0 < k; p0 += LINE_COLS) {
+        if (a_col == 1) { /* the rows of the next tile */
             for (int r = 0; r < rows; r++) {
                 __builtin_prefetch(a + (TILE_ROWS + r) * a_row, 0, 2);
             }
         }
-#pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++) {
-            right[v] = vector_load(panel + v * VECTOR_COLS);
-        }
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            vector_t left = VECTOR_SPREAD(a[r * a_row]);
+#pragma GCC unroll 4
+        for (int64_t p = min_i64(LINE_COLS, k - p0); p > 0; p--) {
+            vector_t right[TILE_VECTORS];
 #pragma GCC unroll 8
             for (int v = 0; v < vectors; v++) {
-                total[r][v] = VECTOR_FMA(left, right[v], total[r][v]);
+                right[v] = vector_load(panel + v * VECTOR_COLS);
             }
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                vector_t left = VECTOR_SPREAD(a[r * a_row]);
+#pragma GCC unroll 8
+                for (int v = 0; v < vectors; v++) {
+                    total[r][v] = VECTOR_FMA(left, right[v], total[r][v]);
+                }
+            }
+            a += a_col;
+            panel += vectors * VECTOR_COLS;
         }
-        a += a_col;
-        panel += vectors * VECTOR_COLS;
     }
-    end_tile(tile, total, rows, vectors);
+    if (tile->cols == vectors * VECTOR_COLS) { /* nothing to cut */
+        end_tile(tile, total, rows, vectors, vectors * VECTOR_COLS);
+    } else {
+        end_tile(tile, total, rows, vectors, tile->cols);
+    }
 }
 
 #define TILE_OF(rows)                                                                              \

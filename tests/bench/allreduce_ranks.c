@@ -10,6 +10,7 @@
 
 #include "comm/reduce.h"
 #include "kernels/base/bytes.h"
+#include "kernels/base/stream.h"
 #include "kernels/kernels.h"
 
 enum {
@@ -35,7 +36,7 @@ typedef struct bench {
     float *mpi[BUFFERS_MAX];
     MPI_Win windows[BUFFERS_MAX];
     float *shared[BUFFERS_MAX][RANKS_MAX];
-    reduce_t *one_part[BUFFERS_MAX], *two_parts[BUFFERS_MAX];
+    reduce_t *one_part[BUFFERS_MAX], *two_parts[BUFFERS_MAX], *window[BUFFERS_MAX];
     float *leaf, *momentum;
 } bench_t;
 
@@ -69,6 +70,15 @@ static void open_shared(bench_t *b, int buffer) {
     }
 }
 
+/* In huge pages where the system has them, as the reduction's windows are. */
+static float *open_private(void) {
+    size_t huge = 2 << 20;
+    float *memory = aligned_alloc(huge, BYTES);
+    madvise(memory, BYTES, MADV_HUGEPAGE);
+    memset(memory, 0, BYTES);
+    return memory;
+}
+
 /* Whole numbers, so that every order of addition has the same bits. */
 static void fill(float *out, int salt) {
     for (int64_t i = 0; i < ELEMENTS; i++) {
@@ -85,7 +95,8 @@ static void open_bench(bench_t *b, int buffers) {
         b->bucket_list[k] = (bucket_t){k * CHUNKS / BUCKETS, (k + 1) * CHUNKS / BUCKETS};
     }
     for (int i = 0; i < buffers; i++) {
-        b->mpi[i] = alloc_aligned(BYTES);
+        b->mpi[i] = open_private();
+        b->window[i] = open_reduce(b, SHARDS_PLAIN);
         open_shared(b, i);
         b->one_part[i] = open_reduce(b, SHARDS_PLAIN);
         b->two_parts[i] = open_reduce(b, SHARDS_SPLIT);
@@ -105,6 +116,11 @@ static void by_mpi(bench_t *b, int i) {
 
 static void by_mpi_in_window(bench_t *b, int i) {
     MPI_Allreduce(MPI_IN_PLACE, b->shared[i][b->rank], ELEMENTS, MPI_FLOAT, MPI_SUM,
+                  MPI_COMM_WORLD);
+}
+
+static void by_mpi_in_our_window(bench_t *b, int i) {
+    MPI_Allreduce(MPI_IN_PLACE, reduce_part(b->window[i], 0), ELEMENTS, MPI_FLOAT, MPI_SUM,
                   MPI_COMM_WORLD);
 }
 
@@ -132,8 +148,8 @@ static void update_by_copy(bench_t *b, reduce_t *reduce) {
     for (int k = 0; k < BUCKETS; k++) {
         bucket_t own = reduce_slice(reduce, k, b->rank);
         int64_t at = b->chunks[own.chunk_begin].offset;
-        memcpy(reduce_weights(reduce) + at, reduce_gradient(reduce) + at,
-               (size_t)(own.chunk_end - own.chunk_begin) * CHUNK_ELEMENTS * sizeof(float));
+        stream_copy(reduce_weights(reduce) + at, reduce_gradient(reduce) + at,
+                    (size_t)(own.chunk_end - own.chunk_begin) * CHUNK_ELEMENTS * sizeof(float));
     }
 }
 
@@ -200,6 +216,7 @@ static const variant_t variants[] = {
     {"memcpy", by_memcpy},
     {"mpi", by_mpi},
     {"mpi_in_window", by_mpi_in_window},
+    {"mpi_in_our_window", by_mpi_in_our_window},
     {"by_hand", by_hand},
     {"reduce", by_reduce},
     {"two_parts", by_tree},
@@ -295,6 +312,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < buffers; i++) {
         reduce_close(b.one_part[i]);
         reduce_close(b.two_parts[i]);
+        reduce_close(b.window[i]);
         MPI_Win_free(&b.windows[i]);
         free(b.mpi[i]);
     }

@@ -39,6 +39,28 @@ for signal in TERM USR1; do
     stopped "jmt launch -n 2, SIG$signal" "$dir" $?
 done
 
+# Ctrl-Z and fg, for longer than the time in which ranks must answer: ranks stand still meanwhile.
+lines() { wc -l <"$1/metrics.jsonl"; }
+dir=$work/paused
+"$jmt" launch -n 2 train "${tiny[@]}" "${options[@]}" --set comm.timeout_s=2 --run "$dir" \
+    --steps $steps >"$work/stdout" 2>"$work/stderr" &
+job=$!
+started "$dir"
+kill -TSTP $job
+sleep 1
+before=$(lines "$dir")
+sleep 4
+check "Ctrl-Z: the ranks stand still" [ "$before" = "$(lines "$dir")" ]
+kill -CONT $job
+for _ in $(seq 200); do
+    [ "$(lines "$dir")" -gt "$before" ] && break
+    sleep 0.05
+done
+kill -TERM $job
+wait $job
+stopped "Ctrl-Z, fg, SIGTERM" "$dir" $?
+check "fg: they went on" [ "$(lines "$dir")" -gt "$before" ]
+
 # What was stopped goes on to the same bits.
 done_steps=$("$jmt" inspect "$dir" --json | grep -o '"step": [0-9]*' | grep -o '[0-9]*')
 steps=$((done_steps + 5))

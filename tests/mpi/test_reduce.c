@@ -18,15 +18,16 @@ typedef struct state {
     reduce_layout_t layout;
 } state_t;
 
-/* Tensors padded to 16 elements; one bucket has a single chunk, so most ranks own nothing of it. */
-static void make_layout(state_t *s, int shards) {
+/* Tensors padded to 16 elements; one bucket has a single chunk, so most ranks own nothing of it.
+ * Gaps between tensors make the windows as large as one likes. */
+static void make_spread_layout(state_t *s, int shards, int64_t gap) {
     int64_t at = 0, count = 0;
     for (int t = 0; t < TENSORS; t++) {
         for (int64_t i = 0; i < tensor_sizes[t]; i += CHUNK_ELEMENTS) {
             int64_t elements = min_i64(CHUNK_ELEMENTS, tensor_sizes[t] - i);
             s->chunks[count++] = (chunk_t){at + i, (int32_t)elements, t};
         }
-        at = align_up(at + tensor_sizes[t], 16);
+        at = align_up(at + tensor_sizes[t] + gap, 16);
     }
     REQUIRE(count <= CHUNKS_MAX);
     int64_t ends[BUCKETS] = {1, 5, count - 4, count};
@@ -35,6 +36,8 @@ static void make_layout(state_t *s, int shards) {
     }
     s->layout = (reduce_layout_t){at, s->chunks, count, s->buckets, BUCKETS, shards};
 }
+
+static void make_layout(state_t *s, int shards) { make_spread_layout(s, shards, 0); }
 
 static void add(void *out, const void *a, const void *b, int64_t count) {
     float *o = out;
@@ -152,9 +155,9 @@ static void expect_update(const state_t *s, int step, float *weights) {
     }
 }
 
-static void steps_with(int shards, bool fast) {
+static void steps_spread(int shards, bool fast, int64_t gap) {
     state_t s;
-    make_layout(&s, shards);
+    make_spread_layout(&s, shards, gap);
     reduce_t *reduce = NULL;
     CHECK_OK(reduce_open(comm, &s.layout, fast, add, &reduce));
     float *weights = alloc_zero(s.layout.elements, sizeof *weights);
@@ -181,6 +184,8 @@ static void steps_with(int shards, bool fast) {
     reduce_close(reduce);
 }
 
+static void steps_with(int shards, bool fast) { steps_spread(shards, fast, 0); }
+
 static void same_bits_as_one_recursion(void **state) {
     (void)state;
     const int shards[] = {8, 24, 7, 5, 64};
@@ -188,6 +193,14 @@ static void same_bits_as_one_recursion(void **state) {
         if (shards[i] >= comm_size(comm)) {
             steps_with(shards[i], false);
         }
+    }
+}
+
+/* 13 MB an array: in huge pages, and past the caches. */
+static void same_bits_in_large_windows(void **state) {
+    (void)state;
+    if (comm_host_count(comm) == 1) { /* else gaps would travel too, slowly */
+        steps_spread(24, false, 360001);
     }
 }
 
@@ -350,6 +363,7 @@ int main(int argc, char **argv) {
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bits_as_one_recursion),
+        cmocka_unit_test(same_bits_in_large_windows),
         cmocka_unit_test(fast_is_near),
         cmocka_unit_test(slices_partition_every_bucket),
         cmocka_unit_test(more_ranks_than_shards_is_refused),
