@@ -7,6 +7,7 @@ import pathlib
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 
@@ -168,6 +169,29 @@ def run(jmt, *words):
     return subprocess.run([jmt, *map(str, words)], check=True, capture_output=True).stdout
 
 
+def tar(members, form):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=form) as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), 1.5
+            archive.addfile(info, io.BytesIO(data))
+    used = len(file.getvalue().rstrip(b"\0"))
+    return file.getvalue()[:(used + 511) // 512 * 512 + 1024]
+
+
+def archives():
+    members = {"v/2.jpg": b"two", "./v/1.jpg": b"", "\u00e4/" + "long" * 26: b"name"}
+    save("archive", "stored", npz(members))
+    save("archive", "zip64", npz(members, zip64=True))
+    save("archive", "deflated", npz_deflated(members))
+    save("archive", "pax", tar(members, tarfile.PAX_FORMAT))
+    save("archive", "gnu", tar(members, tarfile.GNU_FORMAT))
+    save("archive", "ustar", tar({"p" * 90 + "/" + "n" * 60: b"a"}, tarfile.USTAR_FORMAT))
+    save("archive", "cut", tar({"a": b"b"}, tarfile.USTAR_FORMAT)[:-1024])
+    save("archive", "outside", npz({"../a": b"b"}))
+
+
 def main():
     jmt = pathlib.Path(sys.argv[1]).resolve()
     configs(jmt)
@@ -175,6 +199,7 @@ def main():
     safetensors_files()
     shards()
     features()
+    archives()
     with tempfile.TemporaryDirectory() as place:
         trained(jmt, pathlib.Path(place))
 
