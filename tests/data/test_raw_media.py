@@ -1,8 +1,9 @@
-"""Raw media as other programs write them, through the readers of data-sharding: archives by Python's
-tarfile and zipfile, and a folder of a hundred thousand files."""
+"""Raw media as others write them, through the readers of data-sharding: archives by Python's
+tarfile and zipfile, a folder of a hundred thousand files, PNGs."""
 import io
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 import tarfile
@@ -108,8 +109,41 @@ def many_files():
         report(dump("archive", folder) == (0, "".join(wanted), ""), "a folder of 100,000 files")
 
 
+# --- images ------------------------------------------------------------------------------------------
+
+def png(width, height, colour, depth, rows, *chunks):
+    def chunk(kind, data):
+        return (struct.pack(">I", len(data)) + kind + data
+                + struct.pack(">I", zlib.crc32(kind + data)))
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(chunk(*c) for c in chunks)
+            + chunk(b"IDAT", zlib.compress(b"".join(b"\0" + r for r in rows))) + chunk(b"IEND", b""))
+
+
+def images(place):
+    """PNGs of every colour kind, written by the PNG specification alone."""
+    rgb = bytes(range(100, 118))
+    wanted = "3 2 %08x\n" % zlib.crc32(rgb)
+    deep = bytes(b for value in rgb for b in (value, value))
+    grey = bytes([7, 7, 7, 250, 250, 250])
+    for text, data, want in (
+            ("RGB", png(3, 2, 2, 8, [rgb[:9], rgb[9:]]), wanted),
+            ("16 bits", png(3, 2, 2, 16, [deep[:18], deep[18:]]), wanted),
+            ("a palette", png(3, 2, 3, 8, [b"\0\1\2", b"\3\4\5"], (b"PLTE", rgb)), wanted),
+            ("grey", png(2, 1, 0, 8, [b"\x07\xfa"]), "2 1 %08x\n" % zlib.crc32(grey)),
+            ("opaque", png(1, 1, 6, 8, [b"abc\xff"]), "1 1 %08x\n" % zlib.crc32(b"abc")),
+            ("one bit", png(2, 1, 0, 1, [b"\x40"]), "2 1 %08x\n" % zlib.crc32(b"\0\0\0\xff\xff\xff"))):
+        (place / "it.png").write_bytes(data)
+        got = dump("image", place / "it.png")
+        report(got == (0, want, ""), "PNG, " + text)
+        (place / "it.png").write_bytes(data[:-20])
+        code, _, error = dump("image", place / "it.png")
+        report(code == 2 and "cut off" in error and error.count("\n") == 1, "cut off: PNG, " + text)
+
+
 with tempfile.TemporaryDirectory() as at:
     archives(pathlib.Path(at))
+    images(pathlib.Path(at))
 many_files()
 print("1..%d" % number)
 sys.exit(failures > 0)

@@ -19,6 +19,7 @@ typedef bool fuzz_target_t(const uint8_t *data, size_t bytes);
     X(safetensors)                                                                                 \
     X(shard)                                                                                       \
     X(matrix)                                                                                      \
+    X(image)                                                                                       \
     X(features)                                                                                    \
     X(dataset_json)                                                                                \
     X(checkpoint)                                                                                  \

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """seeds.py JMT - writes the first corpus of every target below tests/fuzz/corpus: files that the
 program writes from its own small data, and what Python's zipfile, json and struct make."""
+import base64
 import io
 import json
 import pathlib
@@ -10,6 +11,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -192,6 +194,45 @@ def archives():
     save("archive", "outside", npz({"../a": b"b"}))
 
 
+def png(width, height, colour, depth, rows):
+    def chunk(kind, data):
+        return (struct.pack(">I", len(data)) + kind + data
+                + struct.pack(">I", zlib.crc32(kind + data)))
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+# 8 x 8, quality 50, by libjpeg-turbo: grey, and progressive in colour.
+JPEGS = {
+    "grey": """
+/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hn
+Pk1xeXBkeFxlZ2P/wAALCAAIAAgBAREA/8QAHwAAAQUBAQEBAQEAAAAAAAAAAAECAwQFBgcICQoL/8QAtRAAAgEDAwIEAwUFBAQAAAF9
+AQIDAAQRBRIhMUEGE1FhByJxFDKBkaEII0KxwRVS0fAkM2JyggkKFhcYGRolJicoKSo0NTY3ODk6Q0RFRkdISUpTVFVWV1hZWmNkZWZn
+aGlqc3R1dnd4eXqDhIWGh4iJipKTlJWWl5iZmqKjpKWmp6ipqrKztLW2t7i5usLDxMXGx8jJytLT1NXW19jZ2uHi4+Tl5ufo6erx8vP0
+9fb3+Pn6/9oACAEBAAA/AEkVURIUWNScbssMHoOvTHOPTBHY/P8A/9k=""",
+    "progressive": """
+/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hn
+Pk1xeXBkeFxlZ2P/2wBDARESEhgVGC8aGi9jQjhCY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2Nj
+Y2P/wgARCAAIAAgDASIAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAAAAH/xAAVAQEBAAAAAAAAAAAAAAAAAAAAAv/aAAwDAQACEAMQ
+AAABgh//xAAVEAEBAAAAAAAAAAAAAAAAAAAAAf/aAAgBAQABBQKv/8QAFREBAQAAAAAAAAAAAAAAAAAAABH/2gAIAQMBAT8Br//EABcR
+AQADAAAAAAAAAAAAAAAAAAEAAhH/2gAIAQIBAT8BbJk//8QAFhAAAwAAAAAAAAAAAAAAAAAAABEh/9oACAEBAAY/AlD/xAAYEAEAAwEA
+AAAAAAAAAAAAAAABIVHwof/aAAgBAQABPyEABBc7d//aAAwDAQACAAMAAAAQ+//EABcRAQEBAQAAAAAAAAAAAAAAAAERAFH/2gAIAQMB
+AT8QJLBvd//EABcRAQADAAAAAAAAAAAAAAAAAAEAEUH/2gAIAQIBAT8QNppP/8QAGhAAAgIDAAAAAAAAAAAAAAAAAREhMQBBUf/aAAgB
+AQABPxAjoKkCNC6UriI0c//Z""",
+}
+
+
+def images():
+    save("image", "rgb", png(2, 2, 2, 8, b"\0" + b"abcdef" + b"\1" + b"ABCDEF"))
+    save("image", "deep", png(2, 1, 2, 16, b"\0" + b"abcdefABCDEF"))
+    save("image", "grey-alpha", png(1, 2, 4, 8, b"\0ab\0cd"))
+    save("image", "bits", png(9, 1, 0, 1, b"\0\x5a\x80"))
+    save("image", "short", png(2, 2, 2, 8, b"\0abcdef"))
+    for name, text in JPEGS.items():
+        save("image", name, base64.b64decode(text))
+
+
 def main():
     jmt = pathlib.Path(sys.argv[1]).resolve()
     configs(jmt)
@@ -200,6 +241,7 @@ def main():
     shards()
     features()
     archives()
+    images()
     with tempfile.TemporaryDirectory() as place:
         trained(jmt, pathlib.Path(place))
 
