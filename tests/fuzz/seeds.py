@@ -233,6 +233,24 @@ def images():
         save("image", name, base64.b64decode(text))
 
 
+def wav(coding, channels, rate, bits, data, extra=b""):
+    form = struct.pack("<HHIIHH", coding, channels, rate, rate * channels * bits // 8,
+                       channels * bits // 8, bits) + extra
+    return (b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<I", len(form)) + form + b"data"
+            + struct.pack("<I", len(data)) + data)
+
+
+def sounds():
+    save("audio", "8", wav(1, 1, 8000, 8, b"\0\x80\xff"))
+    save("audio", "16", wav(1, 2, 44100, 16, bytes(range(16))))
+    save("audio", "24", wav(1, 1, 11127, 24, bytes(range(9))))
+    save("audio", "float", wav(3, 1, 16000, 32, struct.pack("<3f", 0.5, -1, 2)))
+    save("audio", "double", wav(3, 1, 16000, 64, struct.pack("<2d", 0.5, -1)))
+    tail = struct.pack("<HHIH", 22, 16, 0, 1) + bytes.fromhex("000000001000800000aa00389b71")
+    save("audio", "extensible", wav(0xfffe, 1, 8000, 16, b"abcd", tail))
+    save("audio", "cut", wav(1, 1, 8000, 16, b"abcd")[:-1])
+
+
 def main():
     jmt = pathlib.Path(sys.argv[1]).resolve()
     configs(jmt)
@@ -242,6 +260,7 @@ def main():
     features()
     archives()
     images()
+    sounds()
     with tempfile.TemporaryDirectory() as place:
         trained(jmt, pathlib.Path(place))
 
