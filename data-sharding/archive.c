@@ -360,6 +360,8 @@ status_t archive_member_open(const archive_t *archive, int64_t index,
     return STATUS_OK;
 }
 
+int64_t archive_member_bytes(const archive_member_t *member) { return member->entry->bytes; }
+
 status_t archive_member_read(const archive_member_t *member, int64_t offset, int64_t bytes,
                              void *out) {
     REQUIRE(offset >= 0 && bytes >= 0 && bytes <= member->entry->bytes - offset);

@@ -45,7 +45,8 @@ typedef struct archive_member archive_member_t;
 status_t archive_member_open(const archive_t *archive, int64_t index,
                              archive_member_t **member_out) MUST_CHECK;
 status_t archive_member_read(const archive_member_t *member, int64_t offset, int64_t bytes,
-                             void *out) MUST_CHECK;  /* within the entry's bytes */
+                             void *out) MUST_CHECK; /* within the entry's bytes */
+int64_t archive_member_bytes(const archive_member_t *member);
 void archive_member_close(archive_member_t *member); /* NULL allowed */
 
 #endif

@@ -112,6 +112,7 @@ outside_header_offenders() {
     home 'xxhash\.h' '^data-sharding/|^tests/fuzz/fuzz_shard\.c'
     home 'turbojpeg\.h|png\.h' '^data-sharding/image\.c|^tests/'
     home 'samplerate\.h' '^data-sharding/audio_resample\.c'
+    home 'lib(av|sw)[a-z]+/.*' '^data-sharding/video(_file)?\.[ch]|^tests/unit/media_case\.c'
     home 'openssl/.*' '^kernels/base/sha256\.c'
     home 'cmocka\.h' '^tests/'
     home 'assert\.h' '^$'

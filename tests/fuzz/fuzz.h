@@ -24,7 +24,8 @@ typedef bool fuzz_target_t(const uint8_t *data, size_t bytes);
     X(features)                                                                                    \
     X(dataset_json)                                                                                \
     X(checkpoint)                                                                                  \
-    X(key)
+    X(key)                                                                                         \
+    X(video)
 
 #define FUZZ_DECLARE_(name) fuzz_target_t fuzz_##name;
 FUZZ_TARGETS(FUZZ_DECLARE_)
