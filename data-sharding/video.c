@@ -10,8 +10,9 @@
 #include "data-sharding/video_file.h"
 #include "kernels/base/bytes.h"
 
-enum { SAMPLES_MAX = 1 << 30 };
-static const double gap_s = 0.1; /* stamps of some files jitter by a frame of sound */
+enum { SAMPLES_MAX = 1 << 29 };
+static const double jitter_s = 0.1; /* stamps of some files jitter by a frame of sound */
+static const double gap_max_s = 1.0;
 
 struct video {
     video_file_t file;
@@ -146,22 +147,25 @@ static status_t reserve(sound_t *sound, int64_t more) {
     }
     if (sound->count + more > sound->room) {
         sound->room = 2 * (sound->count + more);
-        sound->samples = realloc(sound->samples, (size_t)sound->room * sizeof(float));
-        REQUIRE(sound->samples != NULL);
+        size_t bytes = (size_t)sound->room * sizeof(float);
+        sound->samples = realloc(sound->samples, bytes);
+        if (sound->samples == NULL) {
+            panic_memory((double)bytes);
+        }
     }
     return STATUS_OK;
 }
 
-/* Silence where the stamps leave a gap; stamps that go back are refused. */
+/* Silence where the stamps leave a short gap; others are refused. */
 static status_t keep_time(sound_t *sound, double time_s) {
     double ahead = (time_s - sound->start_s) * sound->rate_hz - (double)sound->count;
-    if (fabs(ahead) <= gap_s * sound->rate_hz) {
+    if (fabs(ahead) <= jitter_s * sound->rate_hz) {
         return STATUS_OK;
     }
-    if (ahead < 0.0) {
-        return video_file_refuse(&sound->file, "its sound goes back in time");
+    if (ahead < 0.0 || ahead > gap_max_s * sound->rate_hz) {
+        return video_file_refuse(&sound->file, "its sound goes back in time or has a long gap");
     }
-    int64_t silent = (int64_t)fmin(ahead, SAMPLES_MAX);
+    int64_t silent = (int64_t)ahead;
     TRY(reserve(sound, silent));
     memset(sound->samples + sound->count, 0, (size_t)silent * sizeof(float));
     sound->count += silent;

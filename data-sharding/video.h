@@ -33,7 +33,8 @@ const video_info_t *video_info(const video_t *video);
 status_t video_next(video_t *video, uint8_t *rgb_out, double *time_s_out, bool *end_out) MUST_CHECK;
 
 /* All sound of the file, channels averaged, at its own rate; the first sample lies at start_s.
- * Where stamps leave a gap there is silence. Without sound: STATUS_INPUT. The caller frees. */
+ * Where stamps leave a gap of up to a second there is silence. Without sound: STATUS_INPUT. The
+ * caller frees. */
 status_t video_audio(const char *label, const archive_member_t *member, audio_t *audio_out,
                      double *start_s_out) MUST_CHECK;
 
