@@ -167,14 +167,21 @@ static status_t read_npy(const char *path, matrix_t *m) {
 }
 
 static status_t read_npz(const char *path, const char *member, matrix_t *m) {
-    char *name = NULL, *data = NULL;
-    size_t bytes = 0;
-    TRY(zip_read(path, member, ".npy", &name, &data, &bytes));
-    char *label = text_format("%s: %s", path, name);
-    status_t status = parse_npy(label, data, bytes, m);
-    free(label);
-    free(data);
-    free(name);
+    zip_t *zip = NULL;
+    TRY(zip_open(path, &zip));
+    const zip_member_t *found = NULL;
+    char *data = NULL;
+    status_t status = zip_find(zip, member, ".npy", &found);
+    if (status == STATUS_OK) {
+        status = zip_read(zip, found, &data);
+    }
+    if (status == STATUS_OK) {
+        char *label = text_format("%s: %.*s", path, (int)found->name_bytes, found->name);
+        status = parse_npy(label, data, (size_t)found->plain, m);
+        free(label);
+        free(data);
+    }
+    zip_close(zip);
     return status;
 }
 

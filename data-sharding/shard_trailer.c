@@ -9,6 +9,7 @@
 
 #include "data-sharding/shard.h"
 #include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
 
 static const char HEAD_MAGIC[8] = {'J', 'M', 'T', 'R', 'A', 'N', 'G', 'E'};
 static const char FOOT_MAGIC[8] = {'J', 'M', 'T', 'S', 'H', 'A', 'R', 'D'};
@@ -24,27 +25,6 @@ typedef struct trailer_foot {
     uint64_t trailer_bytes;
     char magic[8];
 } trailer_foot_t;
-
-static status_t read_exactly(int fd, const char *path, int64_t offset, int64_t bytes, void *out) {
-    char *next = out;
-    while (bytes > 0) {
-        ssize_t got = pread(fd, next, (size_t)bytes, (off_t)offset);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            return status_fail_errno(STATUS_FAILED, "shard %s: cannot read", path);
-        }
-        if (got == 0) {
-            return status_fail(STATUS_FAILED, "shard %s: ends early at byte %lld; restore the file",
-                               path, (long long)offset);
-        }
-        next += got;
-        offset += got;
-        bytes -= got;
-    }
-    return STATUS_OK;
-}
 
 static status_t write_exactly(int fd, const char *path, int64_t offset, int64_t bytes,
                               const void *data) {
@@ -95,8 +75,7 @@ status_t trailer_append(int fd, const char *path, const trailer_range_t *bulk, i
     status_t status = STATUS_OK;
     char *buffer = alloc_aligned(RANGE_BYTES_MAX);
     for (int64_t i = 0; i < count && status == STATUS_OK; i++) {
-        status =
-            read_exactly(fd, path, (int64_t)ranges[i].offset, (int64_t)ranges[i].bytes, buffer);
+        status = file_pread(fd, path, (int64_t)ranges[i].offset, (int64_t)ranges[i].bytes, buffer);
         ranges[i].hash = XXH3_64bits(buffer, (size_t)ranges[i].bytes);
     }
     free(buffer);
@@ -125,7 +104,7 @@ status_t trailer_append(int fd, const char *path, const trailer_range_t *bulk, i
 static status_t no_trailer(int fd, const char *path, int64_t file_bytes) {
     char magic[8] = {0};
     if (file_bytes >= 8) {
-        TRY(read_exactly(fd, path, 0, 8, magic));
+        TRY(file_pread(fd, path, 0, 8, magic));
     }
     if (memcmp(magic, HDF5_MAGIC, 8) == 0) {
         return status_fail(STATUS_INPUT,
@@ -199,7 +178,7 @@ status_t trailer_read(int fd, const char *path, trailer_t *trailer_out) {
         return no_trailer(fd, path, file_bytes);
     }
     trailer_foot_t foot;
-    TRY(read_exactly(fd, path, file_bytes - (int64_t)sizeof foot, sizeof foot, &foot));
+    TRY(file_pread(fd, path, file_bytes - (int64_t)sizeof foot, sizeof foot, &foot));
     if (memcmp(foot.magic, FOOT_MAGIC, sizeof foot.magic) != 0) {
         return no_trailer(fd, path, file_bytes);
     }
@@ -209,8 +188,7 @@ status_t trailer_read(int fd, const char *path, trailer_t *trailer_out) {
     }
     trailer_t trailer = {.bytes = (int64_t)foot.trailer_bytes};
     trailer.data = alloc_aligned((size_t)trailer.bytes);
-    status_t status =
-        read_exactly(fd, path, file_bytes - trailer.bytes, trailer.bytes, trailer.data);
+    status_t status = file_pread(fd, path, file_bytes - trailer.bytes, trailer.bytes, trailer.data);
     if (status == STATUS_OK) {
         status = check_trailer(path, file_bytes, &trailer);
     }
@@ -230,7 +208,7 @@ void trailer_free(trailer_t *trailer) {
 status_t trailer_check(const trailer_t *trailer, int fd, const char *path, int64_t range,
                        void *buffer) {
     const trailer_range_t *r = &trailer->ranges[range];
-    TRY(read_exactly(fd, path, (int64_t)r->offset, (int64_t)r->bytes, buffer));
+    TRY(file_pread(fd, path, (int64_t)r->offset, (int64_t)r->bytes, buffer));
     if (XXH3_64bits(buffer, (size_t)r->bytes) != r->hash) {
         return status_fail(STATUS_FAILED,
                            "shard %s: damaged in bytes %llu to %llu (%s); restore it or import "

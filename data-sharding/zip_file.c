@@ -2,14 +2,16 @@
  * own header must agree with it. */
 #include "data-sharding/zip_file.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
 
 enum {
     END_BYTES = 22,
@@ -18,7 +20,7 @@ enum {
     ENTRY_BYTES = 46,
     LOCAL_BYTES = 30,
     COMMENT_BYTES_MAX = 0xffff,
-    DIRECTORY_BYTES_MAX = 1 << 26,
+    DIRECTORY_BYTES_MAX = 1 << 30, /* some millions of members */
     MEMBER_BYTES_MAX = 1 << 30,
     DEFLATE_RATIO_MAX = 1032, /* no deflated byte can stand for more */
     ENCRYPTED = 1 | 1 << 6 | 1 << 13,
@@ -26,38 +28,32 @@ enum {
     DEFLATED = 8,
 };
 
-typedef struct zip {
-    FILE *file;
-    const char *path;
+struct zip {
+    int fd;
+    char *path;
     uint64_t bytes, directory_at, directory_bytes, entries;
     uint8_t *directory;
-} zip_t;
-
-typedef struct entry {
-    const uint8_t *name;
-    size_t name_bytes;
-    unsigned flags, method, disk;
-    uint32_t crc;
-    uint64_t packed, plain, header_at;
-} entry_t;
+    zip_member_t *members; /* [entries] */
+};
 
 static unsigned u16(const uint8_t *at) { return at[0] | (unsigned)at[1] << 8; }
 static uint32_t u32(const uint8_t *at) { return u16(at) | (uint32_t)u16(at + 2) << 16; }
 static uint64_t u64(const uint8_t *at) { return u32(at) | (uint64_t)u32(at + 4) << 32; }
 
 static status_t refuse(const zip_t *zip, const char *why) {
-    return status_fail(STATUS_INPUT, "%s: %s; write it again by numpy.savez", zip->path, why);
+    return status_fail(STATUS_INPUT, "%s: %s; write it again", zip->path, why);
+}
+
+static status_t refuse_member(const zip_t *zip, const zip_member_t *m, const char *why) {
+    return status_fail(STATUS_INPUT, "%s: %.*s: %s; write the archive again", zip->path,
+                       (int)m->name_bytes, m->name, why);
 }
 
 static status_t read_at(const zip_t *zip, uint64_t offset, size_t bytes, void *out) {
     if (offset > zip->bytes || bytes > zip->bytes - offset) {
         return refuse(zip, "the zip archive is cut off or damaged");
     }
-    if (fseeko(zip->file, (off_t)offset, SEEK_SET) != 0 ||
-        fread(out, 1, bytes, zip->file) != bytes) {
-        return status_fail_errno(STATUS_FAILED, "cannot read %s", zip->path);
-    }
-    return STATUS_OK;
+    return file_pread(zip->fd, zip->path, (int64_t)offset, (int64_t)bytes, out);
 }
 
 /* --- the directory --------------------------------------------------------------------------- */
@@ -132,8 +128,8 @@ static status_t read_directory(zip_t *zip) {
 }
 
 /* Sizes that do not fit 32 bits are in an extra field, in this order, each only if it is needed. */
-static bool widen(const uint8_t *extra, size_t bytes, entry_t *entry) {
-    uint64_t *const wide[] = {&entry->plain, &entry->packed, &entry->header_at};
+static bool widen(const uint8_t *extra, size_t bytes, zip_member_t *member) {
+    uint64_t *const wide[] = {&member->plain, &member->packed, &member->header_at};
     while (bytes >= 4) {
         size_t length = u16(extra + 2), used = 0;
         if (length > bytes - 4) {
@@ -155,52 +151,67 @@ static bool widen(const uint8_t *extra, size_t bytes, entry_t *entry) {
 }
 
 /* Takes the entry at *at and moves behind it. */
-static status_t take_entry(const zip_t *zip, uint64_t *at, entry_t *entry_out) {
+static status_t take_entry(const zip_t *zip, uint64_t *at, zip_member_t *member_out) {
     const uint8_t *e = zip->directory + *at;
     uint64_t left = zip->directory_bytes - *at;
     if (left < ENTRY_BYTES || memcmp(e, "PK\1\2", 4) != 0 ||
         left - ENTRY_BYTES < (uint64_t)u16(e + 28) + u16(e + 30) + u16(e + 32)) {
         return refuse(zip, "the directory of the zip archive is damaged");
     }
-    entry_t entry = {.name = e + ENTRY_BYTES,
-                     .name_bytes = u16(e + 28),
-                     .flags = u16(e + 8),
-                     .method = u16(e + 10),
-                     .disk = u16(e + 34),
-                     .crc = u32(e + 16),
-                     .packed = u32(e + 20),
-                     .plain = u32(e + 24),
-                     .header_at = u32(e + 42)};
-    if (!widen(entry.name + entry.name_bytes, u16(e + 30), &entry)) {
+    zip_member_t member = {.name = (const char *)e + ENTRY_BYTES,
+                           .name_bytes = (uint16_t)u16(e + 28),
+                           .flags = (uint16_t)u16(e + 8),
+                           .method = (uint16_t)u16(e + 10),
+                           .disk = (uint16_t)u16(e + 34),
+                           .crc = u32(e + 16),
+                           .packed = u32(e + 20),
+                           .plain = u32(e + 24),
+                           .header_at = u32(e + 42)};
+    if (!widen(e + ENTRY_BYTES + u16(e + 28), u16(e + 30), &member)) {
         return refuse(zip, "the directory of the zip archive is damaged");
     }
     *at += (uint64_t)ENTRY_BYTES + u16(e + 28) + u16(e + 30) + u16(e + 32);
-    *entry_out = entry;
+    *member_out = member;
     return STATUS_OK;
 }
 
-static bool is_called(const entry_t *entry, const char *member, const char *suffix) {
-    size_t bytes = strlen(member), more = strlen(suffix);
-    return (entry->name_bytes == bytes || (entry->name_bytes == bytes + more &&
-                                           memcmp(entry->name + bytes, suffix, more) == 0)) &&
-           memcmp(entry->name, member, bytes) == 0;
+static status_t take_entries(zip_t *zip) {
+    uint64_t at = 0;
+    if (zip->entries > zip->directory_bytes / ENTRY_BYTES) {
+        return refuse(zip, "the directory of the zip archive is damaged");
+    }
+    zip->members = alloc_zero((int64_t)zip->entries + 1, sizeof *zip->members);
+    for (uint64_t i = 0; i < zip->entries; i++) {
+        TRY(take_entry(zip, &at, &zip->members[i]));
+    }
+    return at == zip->directory_bytes ? STATUS_OK
+                                      : refuse(zip, "the directory of the zip archive is damaged");
 }
 
-static status_t find_entry(const zip_t *zip, const char *member, const char *suffix,
-                           entry_t *entry_out) {
-    uint64_t at = 0, found = 0;
+const zip_member_t *zip_members(const zip_t *zip, int64_t *count_out) {
+    *count_out = (int64_t)zip->entries;
+    return zip->members;
+}
+
+static bool is_called(const zip_member_t *m, const char *member, const char *suffix) {
+    size_t bytes = strlen(member), more = strlen(suffix);
+    return (m->name_bytes == bytes ||
+            (m->name_bytes == bytes + more && memcmp(m->name + bytes, suffix, more) == 0)) &&
+           memcmp(m->name, member, bytes) == 0;
+}
+
+status_t zip_find(const zip_t *zip, const char *member, const char *suffix,
+                  const zip_member_t **member_out) {
+    uint64_t found = 0;
+    const zip_member_t *last = NULL;
     for (uint64_t i = 0; i < zip->entries; i++) {
-        entry_t entry;
-        TRY(take_entry(zip, &at, &entry));
-        if (member[0] == '\0' || is_called(&entry, member, suffix)) {
-            *entry_out = entry;
+        if (member[0] == '\0' || is_called(&zip->members[i], member, suffix)) {
+            last = &zip->members[i];
             found++;
         }
     }
-    if (at != zip->directory_bytes) {
-        return refuse(zip, "the directory of the zip archive is damaged");
-    }
     if (found == 1) {
+        *member_out = last;
         return STATUS_OK;
     }
     if (member[0] == '\0') {
@@ -213,43 +224,44 @@ static status_t find_entry(const zip_t *zip, const char *member, const char *suf
 
 /* --- a member -------------------------------------------------------------------------------- */
 
-static status_t check_entry(const zip_t *zip, const entry_t *e) {
-    if ((e->flags & ENCRYPTED) != 0) {
-        return refuse(zip, "the member is encrypted");
+static status_t check_member(const zip_t *zip, const zip_member_t *m) {
+    if ((m->flags & ENCRYPTED) != 0) {
+        return refuse_member(zip, m, "the member is encrypted");
     }
-    if (e->disk != 0) {
+    if (m->disk != 0) {
         return refuse(zip, "the zip archive is in several parts");
     }
-    if (e->method != STORED && e->method != DEFLATED) {
-        return refuse(zip, "the member is packed in another way than stored or deflated");
+    if (m->method != STORED && m->method != DEFLATED) {
+        return refuse_member(zip, m, "the member is packed in another way than stored or deflated");
     }
-    if (e->plain > MEMBER_BYTES_MAX) {
-        return status_fail(STATUS_INPUT, "%s: a member of more than 1 GiB; use .npy or HDF5",
-                           zip->path);
+    if (m->plain > MEMBER_BYTES_MAX) {
+        return status_fail(STATUS_INPUT,
+                           "%s: %.*s: a member of more than 1 GiB; put it beside the archive",
+                           zip->path, (int)m->name_bytes, m->name);
     }
-    if (e->method == STORED
-            ? e->packed != e->plain
-            : e->packed > 2 * e->plain + 1024 || e->plain / DEFLATE_RATIO_MAX > e->packed) {
-        return refuse(zip, "the lengths of the member do not fit each other");
+    if (m->method == STORED
+            ? m->packed != m->plain
+            : m->packed > 2 * m->plain + 1024 || m->plain / DEFLATE_RATIO_MAX > m->packed) {
+        return refuse_member(zip, m, "the lengths of the member do not fit each other");
     }
     return STATUS_OK;
 }
 
 /* Where the member's bytes begin: behind its own header, which says the same as the directory. */
-static status_t find_data(const zip_t *zip, const entry_t *e, uint64_t *at_out) {
+static status_t find_data(const zip_t *zip, const zip_member_t *m, uint64_t *at_out) {
     uint8_t local[LOCAL_BYTES];
-    TRY(read_at(zip, e->header_at, sizeof local, local));
-    uint64_t at = e->header_at + LOCAL_BYTES + u16(local + 26) + u16(local + 28);
-    bool same = memcmp(local, "PK\3\4", 4) == 0 && u16(local + 6) == e->flags &&
-                u16(local + 8) == e->method && u16(local + 26) == e->name_bytes &&
-                at <= zip->directory_at && e->packed <= zip->directory_at - at;
+    TRY(read_at(zip, m->header_at, sizeof local, local));
+    uint64_t at = m->header_at + LOCAL_BYTES + u16(local + 26) + u16(local + 28);
+    bool same = memcmp(local, "PK\3\4", 4) == 0 && u16(local + 6) == m->flags &&
+                u16(local + 8) == m->method && u16(local + 26) == m->name_bytes &&
+                at <= zip->directory_at && m->packed <= zip->directory_at - at;
     if (same) {
         char name[0xffff];
-        TRY(read_at(zip, e->header_at + LOCAL_BYTES, e->name_bytes, name));
-        same = memcmp(name, e->name, e->name_bytes) == 0;
+        TRY(read_at(zip, m->header_at + LOCAL_BYTES, m->name_bytes, name));
+        same = memcmp(name, m->name, m->name_bytes) == 0;
     }
     if (!same) {
-        return refuse(zip, "the member's header and the directory do not agree");
+        return refuse_member(zip, m, "the member's header and the directory do not agree");
     }
     *at_out = at;
     return STATUS_OK;
@@ -266,20 +278,20 @@ static bool inflate_all(uint8_t *packed, size_t packed_bytes, uint8_t *plain, si
     return whole;
 }
 
-static status_t read_member(const zip_t *zip, const entry_t *e, char **data_out) {
+status_t zip_read(const zip_t *zip, const zip_member_t *m, char **data_out) {
     uint64_t at = 0;
-    TRY(check_entry(zip, e));
-    TRY(find_data(zip, e, &at));
-    uint8_t *packed = alloc_zero((int64_t)e->packed + 1, 1), *plain = packed;
-    status_t status = read_at(zip, at, (size_t)e->packed, packed);
+    TRY(check_member(zip, m));
+    TRY(find_data(zip, m, &at));
+    uint8_t *packed = alloc_zero((int64_t)m->packed + 1, 1), *plain = packed;
+    status_t status = read_at(zip, at, (size_t)m->packed, packed);
     bool whole = true;
-    if (status == STATUS_OK && e->method == DEFLATED) {
-        plain = alloc_zero((int64_t)e->plain + 1, 1);
-        whole = inflate_all(packed, (size_t)e->packed, plain, (size_t)e->plain);
+    if (status == STATUS_OK && m->method == DEFLATED) {
+        plain = alloc_zero((int64_t)m->plain + 1, 1);
+        whole = inflate_all(packed, (size_t)m->packed, plain, (size_t)m->plain);
         free(packed);
     }
-    if (status == STATUS_OK && (!whole || crc32(0, plain, (uInt)e->plain) != e->crc)) {
-        status = refuse(zip, "the member is damaged");
+    if (status == STATUS_OK && (!whole || crc32(0, plain, (uInt)m->plain) != m->crc)) {
+        status = refuse_member(zip, m, "the member is damaged");
     }
     if (status != STATUS_OK) {
         free(plain);
@@ -289,27 +301,33 @@ static status_t read_member(const zip_t *zip, const entry_t *e, char **data_out)
     return STATUS_OK;
 }
 
-status_t zip_read(const char *path, const char *member, const char *suffix, char **name_out,
-                  char **data_out, size_t *bytes_out) {
-    zip_t zip = {.file = fopen(path, "rb"), .path = path};
-    if (zip.file == NULL) {
+status_t zip_open(const char *path, zip_t **zip_out) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+    if (fd < 0) {
         return status_fail_errno(STATUS_INPUT, "cannot open %s", path);
     }
-    entry_t entry = {0};
-    off_t end = fseeko(zip.file, 0, SEEK_END) == 0 ? ftello(zip.file) : 0;
-    zip.bytes = end > 0 && end < INT64_MAX ? (uint64_t)end : 0; /* INT64_MAX: a directory */
-    status_t status = read_directory(&zip);
+    zip_t *zip = alloc_zero(1, sizeof *zip);
+    *zip = (zip_t){.fd = fd, .path = text_copy(path)};
+    zip->bytes = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0;
+    status_t status = read_directory(zip);
     if (status == STATUS_OK) {
-        status = find_entry(&zip, member, suffix, &entry);
+        status = take_entries(zip);
     }
-    if (status == STATUS_OK) {
-        status = read_member(&zip, &entry, data_out);
+    if (status != STATUS_OK) {
+        zip_close(zip);
+        return status;
     }
-    if (status == STATUS_OK) {
-        *name_out = text_format("%.*s", (int)entry.name_bytes, (const char *)entry.name);
-        *bytes_out = (size_t)entry.plain;
+    *zip_out = zip;
+    return STATUS_OK;
+}
+
+void zip_close(zip_t *zip) {
+    if (zip != NULL) {
+        close(zip->fd);
+        free(zip->path);
+        free(zip->directory);
+        free(zip->members);
+        free(zip);
     }
-    fclose(zip.file);
-    free(zip.directory);
-    return status;
 }

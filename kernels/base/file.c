@@ -49,6 +49,27 @@ status_t file_read(const char *path, char **data_out, size_t *bytes_out) {
     return STATUS_OK;
 }
 
+status_t file_pread(int fd, const char *path, int64_t offset, int64_t bytes, void *out) {
+    char *next = out;
+    while (bytes > 0) {
+        ssize_t got = pread(fd, next, (size_t)bytes, (off_t)offset);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return status_fail_errno(STATUS_FAILED, "cannot read %s", path);
+        }
+        if (got == 0) {
+            return status_fail(STATUS_FAILED, "%s: ends early at byte %lld; restore the file", path,
+                               (long long)offset);
+        }
+        next += got;
+        offset += got;
+        bytes -= got;
+    }
+    return STATUS_OK;
+}
+
 static status_t write_piece(int fd, const char *path, const file_piece_t *piece) {
     const char *next = piece->data;
     size_t bytes = piece->bytes;

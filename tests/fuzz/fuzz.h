@@ -14,14 +14,18 @@
 typedef bool fuzz_target_t(const uint8_t *data, size_t bytes);
 
 #define FUZZ_TARGETS(X)                                                                            \
+    X(archive)                                                                                     \
+    X(audio)                                                                                       \
     X(config)                                                                                      \
     X(safetensors)                                                                                 \
     X(shard)                                                                                       \
     X(matrix)                                                                                      \
+    X(image)                                                                                       \
     X(features)                                                                                    \
     X(dataset_json)                                                                                \
     X(checkpoint)                                                                                  \
-    X(key)
+    X(key)                                                                                         \
+    X(video)
 
 #define FUZZ_DECLARE_(name) fuzz_target_t fuzz_##name;
 FUZZ_TARGETS(FUZZ_DECLARE_)

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """seeds.py JMT - writes the first corpus of every target below tests/fuzz/corpus: files that the
 program writes from its own small data, and what Python's zipfile, json and struct make."""
+import base64
 import io
 import json
 import pathlib
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
+import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -172,6 +175,86 @@ def run(jmt, *words):
     return subprocess.run([jmt, *map(str, words)], check=True, capture_output=True).stdout
 
 
+def tar(members, form):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=form) as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), 1.5
+            archive.addfile(info, io.BytesIO(data))
+    used = len(file.getvalue().rstrip(b"\0"))
+    return file.getvalue()[:(used + 511) // 512 * 512 + 1024]
+
+
+def archives():
+    members = {"v/2.jpg": b"two", "./v/1.jpg": b"", "\u00e4/" + "long" * 26: b"name"}
+    save("archive", "stored", npz(members))
+    save("archive", "zip64", npz(members, zip64=True))
+    save("archive", "deflated", npz_deflated(members))
+    save("archive", "pax", tar(members, tarfile.PAX_FORMAT))
+    save("archive", "gnu", tar(members, tarfile.GNU_FORMAT))
+    save("archive", "ustar", tar({"p" * 90 + "/" + "n" * 60: b"a"}, tarfile.USTAR_FORMAT))
+    save("archive", "cut", tar({"a": b"b"}, tarfile.USTAR_FORMAT)[:-1024])
+    save("archive", "outside", npz({"../a": b"b"}))
+
+
+def png(width, height, colour, depth, rows):
+    def chunk(kind, data):
+        return (struct.pack(">I", len(data)) + kind + data
+                + struct.pack(">I", zlib.crc32(kind + data)))
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+# 8 x 8, quality 50, by libjpeg-turbo: grey, and progressive in colour.
+JPEGS = {
+    "grey": """
+/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hn
+Pk1xeXBkeFxlZ2P/wAALCAAIAAgBAREA/8QAHwAAAQUBAQEBAQEAAAAAAAAAAAECAwQFBgcICQoL/8QAtRAAAgEDAwIEAwUFBAQAAAF9
+AQIDAAQRBRIhMUEGE1FhByJxFDKBkaEII0KxwRVS0fAkM2JyggkKFhcYGRolJicoKSo0NTY3ODk6Q0RFRkdISUpTVFVWV1hZWmNkZWZn
+aGlqc3R1dnd4eXqDhIWGh4iJipKTlJWWl5iZmqKjpKWmp6ipqrKztLW2t7i5usLDxMXGx8jJytLT1NXW19jZ2uHi4+Tl5ufo6erx8vP0
+9fb3+Pn6/9oACAEBAAA/AEkVURIUWNScbssMHoOvTHOPTBHY/P8A/9k=""",
+    "progressive": """
+/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hn
+Pk1xeXBkeFxlZ2P/2wBDARESEhgVGC8aGi9jQjhCY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2Nj
+Y2P/wgARCAAIAAgDASIAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAAAAH/xAAVAQEBAAAAAAAAAAAAAAAAAAAAAv/aAAwDAQACEAMQ
+AAABgh//xAAVEAEBAAAAAAAAAAAAAAAAAAAAAf/aAAgBAQABBQKv/8QAFREBAQAAAAAAAAAAAAAAAAAAABH/2gAIAQMBAT8Br//EABcR
+AQADAAAAAAAAAAAAAAAAAAEAAhH/2gAIAQIBAT8BbJk//8QAFhAAAwAAAAAAAAAAAAAAAAAAABEh/9oACAEBAAY/AlD/xAAYEAEAAwEA
+AAAAAAAAAAAAAAABIVHwof/aAAgBAQABPyEABBc7d//aAAwDAQACAAMAAAAQ+//EABcRAQEBAQAAAAAAAAAAAAAAAAERAFH/2gAIAQMB
+AT8QJLBvd//EABcRAQADAAAAAAAAAAAAAAAAAAEAEUH/2gAIAQIBAT8QNppP/8QAGhAAAgIDAAAAAAAAAAAAAAAAAREhMQBBUf/aAAgB
+AQABPxAjoKkCNC6UriI0c//Z""",
+}
+
+
+def images():
+    save("image", "rgb", png(2, 2, 2, 8, b"\0" + b"abcdef" + b"\1" + b"ABCDEF"))
+    save("image", "deep", png(2, 1, 2, 16, b"\0" + b"abcdefABCDEF"))
+    save("image", "grey-alpha", png(1, 2, 4, 8, b"\0ab\0cd"))
+    save("image", "bits", png(9, 1, 0, 1, b"\0\x5a\x80"))
+    save("image", "short", png(2, 2, 2, 8, b"\0abcdef"))
+    for name, text in JPEGS.items():
+        save("image", name, base64.b64decode(text))
+
+
+def wav(coding, channels, rate, bits, data, extra=b""):
+    form = struct.pack("<HHIIHH", coding, channels, rate, rate * channels * bits // 8,
+                       channels * bits // 8, bits) + extra
+    return (b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<I", len(form)) + form + b"data"
+            + struct.pack("<I", len(data)) + data)
+
+
+def sounds():
+    save("audio", "8", wav(1, 1, 8000, 8, b"\0\x80\xff"))
+    save("audio", "16", wav(1, 2, 44100, 16, bytes(range(16))))
+    save("audio", "24", wav(1, 1, 11127, 24, bytes(range(9))))
+    save("audio", "float", wav(3, 1, 16000, 32, struct.pack("<3f", 0.5, -1, 2)))
+    save("audio", "double", wav(3, 1, 16000, 64, struct.pack("<2d", 0.5, -1)))
+    tail = struct.pack("<HHIH", 22, 16, 0, 1) + bytes.fromhex("000000001000800000aa00389b71")
+    save("audio", "extensible", wav(0xfffe, 1, 8000, 16, b"abcd", tail))
+    save("audio", "cut", wav(1, 1, 8000, 16, b"abcd")[:-1])
+
+
 def main():
     jmt = pathlib.Path(sys.argv[1]).resolve()
     configs(jmt)
@@ -179,6 +262,9 @@ def main():
     safetensors_files()
     shards()
     features()
+    archives()
+    images()
+    sounds()
     with tempfile.TemporaryDirectory() as place:
         trained(jmt, pathlib.Path(place))
 

@@ -1,0 +1,145 @@
+#include "unit/media_case.h"
+
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/base/status.h"
+
+typedef struct track {
+    AVStream *stream;
+    AVCodecContext *codec;
+} track_t;
+
+int media_level(int frame) { return 40 + frame * 37 % 160; }
+
+float media_tone(int i, int rate) { return (float)(0.5 * sin(2.0 * M_PI * 500.0 * i / rate)); }
+
+static int open_track(AVFormatContext *format, const char *name, const media_video_t *what,
+                      track_t *track) {
+    const AVCodec *codec = avcodec_find_encoder_by_name(name);
+    if (codec == NULL) {
+        return MEDIA_CODEC_ABSENT;
+    }
+    AVCodecContext *c = avcodec_alloc_context3(codec);
+    if (codec->type == AVMEDIA_TYPE_VIDEO) {
+        c->width = what->width;
+        c->height = what->height;
+        c->time_base = (AVRational){what->fps_den, what->fps_num};
+        c->framerate = (AVRational){what->fps_num, what->fps_den};
+        c->pix_fmt = codec->id == AV_CODEC_ID_MJPEG ? AV_PIX_FMT_YUVJ420P : AV_PIX_FMT_YUV420P;
+        c->color_range = codec->id == AV_CODEC_ID_MJPEG ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+        c->bit_rate = 400000;
+        c->gop_size = 5;
+    } else {
+        c->sample_rate = what->rate_hz;
+        c->sample_fmt = codec->sample_fmts[0];
+        c->ch_layout = (AVChannelLayout)AV_CHANNEL_LAYOUT_STEREO;
+        c->time_base = (AVRational){1, what->rate_hz};
+        c->bit_rate = 128000;
+    }
+    if ((format->oformat->flags & AVFMT_GLOBALHEADER) != 0) {
+        c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
+    }
+    REQUIRE(avcodec_open2(c, codec, NULL) == 0);
+    track->codec = c;
+    track->stream = avformat_new_stream(format, NULL);
+    track->stream->time_base = c->time_base;
+    track->stream->avg_frame_rate = c->framerate;
+    REQUIRE(avcodec_parameters_from_context(track->stream->codecpar, c) >= 0);
+    return 0;
+}
+
+static void encode(AVFormatContext *format, track_t *track, AVFrame *frame) {
+    AVPacket *packet = av_packet_alloc();
+    REQUIRE(avcodec_send_frame(track->codec, frame) == 0);
+    while (avcodec_receive_packet(track->codec, packet) == 0) {
+        av_packet_rescale_ts(packet, track->codec->time_base, track->stream->time_base);
+        packet->stream_index = track->stream->index;
+        REQUIRE(av_interleaved_write_frame(format, packet) == 0);
+    }
+    av_packet_free(&packet);
+}
+
+static void write_pictures(AVFormatContext *format, track_t *track, const media_video_t *what) {
+    AVFrame *frame = av_frame_alloc();
+    frame->format = track->codec->pix_fmt;
+    frame->width = what->width;
+    frame->height = what->height;
+    frame->color_range = track->codec->color_range;
+    for (int i = 0; i < what->frames; i++) {
+        REQUIRE(av_frame_get_buffer(frame, 0) == 0);
+        double level = media_level(i);
+        level = frame->color_range == AVCOL_RANGE_JPEG ? level : 16.0 + level * 219.0 / 255.0;
+        for (int p = 0; p < 3; p++) {
+            int rows = p == 0 ? what->height : (what->height + 1) / 2;
+            memset(frame->data[p], p == 0 ? (int)lround(level) : 128,
+                   (size_t)frame->linesize[p] * (size_t)rows);
+        }
+        frame->pts = i;
+        encode(format, track, frame);
+        av_frame_unref(frame);
+        frame->format = track->codec->pix_fmt;
+        frame->width = what->width;
+        frame->height = what->height;
+        frame->color_range = track->codec->color_range;
+    }
+    av_frame_free(&frame);
+    encode(format, track, NULL);
+}
+
+static void fill_tone(AVFrame *frame, int first, int rate) {
+    for (int i = 0; i < frame->nb_samples; i++) {
+        float tone = media_tone(first + i, rate);
+        if (frame->format == AV_SAMPLE_FMT_FLTP) {
+            ((float *)frame->data[0])[i] = ((float *)frame->data[1])[i] = tone;
+        } else {
+            int16_t *to = (int16_t *)frame->data[0] + 2 * i;
+            to[0] = to[1] = (int16_t)lroundf(tone * 32768.0f);
+        }
+    }
+}
+
+static void write_sound(AVFormatContext *format, track_t *track, const media_video_t *what) {
+    int size = track->codec->frame_size > 0 ? track->codec->frame_size : 1000;
+    for (int first = 0; first < what->samples; first += size) {
+        AVFrame *frame = av_frame_alloc();
+        frame->format = track->codec->sample_fmt;
+        frame->nb_samples = what->samples - first < size ? what->samples - first : size;
+        frame->sample_rate = what->rate_hz;
+        REQUIRE(av_channel_layout_copy(&frame->ch_layout, &track->codec->ch_layout) == 0);
+        REQUIRE(av_frame_get_buffer(frame, 0) == 0);
+        fill_tone(frame, first, what->rate_hz);
+        frame->pts = first;
+        encode(format, track, frame);
+        av_frame_free(&frame);
+    }
+    encode(format, track, NULL);
+}
+
+int media_write(const char *path, const media_video_t *what) {
+    AVFormatContext *format = NULL;
+    track_t pictures = {0}, sound = {0};
+    av_log_set_level(AV_LOG_QUIET);
+    REQUIRE(avformat_alloc_output_context2(&format, NULL, NULL, path) >= 0);
+    int absent = what->frames > 0 ? open_track(format, what->codec, what, &pictures) : 0;
+    if (absent == 0 && what->rate_hz > 0) {
+        absent = open_track(format, what->audio_codec, what, &sound);
+    }
+    if (absent == 0) {
+        REQUIRE(avio_open(&format->pb, path, AVIO_FLAG_WRITE) >= 0);
+        REQUIRE(avformat_write_header(format, NULL) >= 0);
+        if (what->frames > 0) {
+            write_pictures(format, &pictures, what);
+        }
+        if (what->rate_hz > 0) {
+            write_sound(format, &sound, what);
+        }
+        REQUIRE(av_write_trailer(format) == 0 && avio_closep(&format->pb) == 0);
+    }
+    avcodec_free_context(&pictures.codec);
+    avcodec_free_context(&sound.codec);
+    avformat_free_context(format);
+    return absent;
+}
