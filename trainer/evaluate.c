@@ -18,12 +18,9 @@
 static void keep_outputs(const batch_t *batch, int64_t done, int64_t samples,
                          evaluation_t *evaluation) {
     for (int t = 0; t < evaluation->target_count; t++) {
-        matrix_t x = executor_output(batch->executor, t);
         for (int64_t row = 0; row < samples * batch->length; row++) {
-            const float *from =
-                (const float *)x.data + row / x.rows * x.shard_stride + row % x.rows * x.row_stride;
-            int64_t to = done * batch->length + row;
-            memcpy(evaluation->prediction[t] + to * x.cols, from, (size_t)x.cols * sizeof(float));
+            int64_t to = (done * batch->length + row) * evaluation->columns[t];
+            executor_read_output(batch->executor, t, row, evaluation->prediction[t] + to);
         }
         memcpy(evaluation->label[t] + done * batch->length, batch->target[t],
                (size_t)(samples * batch->length) * sizeof(float));

@@ -27,6 +27,8 @@ typedef double real_t;
 static inline real_t real_exp(real_t x) { return exp(x); }
 static inline real_t real_sqrt(real_t x) { return sqrt(x); }
 static inline real_t real_tanh(real_t x) { return tanh(x); }
+#elif REAL_BITS == 16 /* words that are moved alone */
+typedef uint16_t real_t;
 #else
 typedef float real_t;
 #define REAL_DTYPE DTYPE_F32
