@@ -51,12 +51,15 @@ status_t kernels_isa(const char **isa_out) {
     return status_fail(STATUS_INPUT, "JMT_ISA=%s is unknown; use generic, avx2 or avx512", wanted);
 }
 
+static bool has_pairs(void) { return __builtin_cpu_supports("avx512bf16"); }
+
 static status_t cpu_table(dtype_t dtype, const kernels_t **kernels_out) {
     const char *isa;
     bool bf16 = dtype == DTYPE_BF16;
     TRY(kernels_isa(&isa));
     if (strcmp(isa, "avx512") == 0) {
-        *kernels_out = bf16 ? &kernels_cpu_avx512_bf16 : &kernels_cpu_avx512;
+        const kernels_t *rounded = has_pairs() ? &kernels_cpu_pairs_bf16 : &kernels_cpu_avx512_bf16;
+        *kernels_out = bf16 ? rounded : &kernels_cpu_avx512;
     } else if (strcmp(isa, "avx2") == 0) {
         *kernels_out = bf16 ? &kernels_cpu_avx2_bf16 : &kernels_cpu_avx2;
     } else {

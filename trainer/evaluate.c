@@ -232,6 +232,8 @@ static void score_by_name(const config_t *config, const target_fit_t *fit, const
 status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t *fit,
                         const kernels_t *kernels, batch_t *batch, int64_t samples_per_shard,
                         split_t split, evaluation_t **evaluation_out) {
+    const kernels_t *floats = NULL; /* what was predicted is gathered as float */
+    TRY(kernels_for(kernels->backend, DTYPE_F32, &floats));
     int64_t samples = dataset_sample_count(batch->dataset, split);
     int ranks = comm_size(comm), rank = comm_rank(comm);
     int64_t begin = first_sample(samples, samples_per_shard, ranks, rank);
@@ -248,7 +250,7 @@ status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t
         return status;
     }
     survey(batch->dataset, split, all);
-    score_by_name(config, fit, kernels, batch->dataset, split, all);
+    score_by_name(config, fit, floats, batch->dataset, split, all);
     *evaluation_out = all;
     return STATUS_OK;
 }

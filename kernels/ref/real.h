@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "kernels/bf16.h"
 #include "kernels/kernels.h"
 #include "kernels/ref/rows.h"
 
@@ -37,6 +38,18 @@ static inline real_t real_sqrt(real_t x) { return sqrtf(x); }
 static inline real_t real_tanh(real_t x) { return tanhf(x); }
 #endif
 
+/* What activations and their gradients are stored as: real_t, or bf16 in a table of floats that
+ * CMake says so of. */
+#ifdef ACTIVATION_BF16
+typedef bf16_t act_t;
+static inline real_t act_get(act_t x) { return bf16_to_float(x); }
+static inline act_t act_of(real_t x) { return bf16_of(x); }
+#else
+typedef real_t act_t;
+static inline real_t act_get(act_t x) { return x; }
+static inline act_t act_of(real_t x) { return x; }
+#endif
+
 struct op_plan {
     op_description_t description;
 };
@@ -55,13 +68,13 @@ void REAL(matmul)(int64_t m, int64_t n, int64_t k, const real_t *a, int64_t a_ro
 /* to[cols, rows] contiguous = from[rows, cols] transposed. */
 void REAL(transpose)(int64_t rows, int64_t cols, const real_t *from, int64_t from_row, real_t *to);
 
-static inline real_t *row_of(matrix_t matrix, int64_t shard, int64_t row) {
-    return (real_t *)matrix.data + shard * matrix.shard_stride + row * matrix.row_stride;
+static inline act_t *row_of(matrix_t matrix, int64_t shard, int64_t row) {
+    return (act_t *)matrix.data + shard * matrix.shard_stride + row * matrix.row_stride;
 }
 
-static inline void copy_row(real_t *to, const real_t *from, int64_t count) {
+static inline void copy_row(act_t *to, const act_t *from, int64_t count) {
     if (to != from) {
-        memcpy(to, from, (size_t)count * sizeof(real_t));
+        memcpy(to, from, (size_t)count * sizeof(act_t));
     }
 }
 
