@@ -32,8 +32,9 @@ status_t trainer_fingerprint(const config_t *config, char **text_out) {
     json_t *object =
         json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:I, s:s}", "backend", kernels->backend, "device",
                   device->name, "isa", isa, "library", kernels_library_version(kernels->backend),
-                  "threads", (json_int_t)config->threads, "precision", config->precision,
-                  "virtual_shards", (json_int_t)config->virtual_shards, "reduce", config->reduce);
+                  "threads", (json_int_t)config->threads, "precision",
+                  kernels->pairs ? "bf16, by pairs" : config->precision, "virtual_shards",
+                  (json_int_t)config->virtual_shards, "reduce", config->reduce);
     *text_out = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(object);
     return STATUS_OK;

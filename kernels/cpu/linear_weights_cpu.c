@@ -145,11 +145,8 @@ static void sum_tile(const weights_job_t *job, const group_t *group, const unit_
     for (int i = 0; i < group->waiting->count; i++) {
         prefetch_tile(group->waiting->left[i].weight + place, line, rows, width);
     }
-    tile_t tile = {.rows = rows,
-                   .cols = cols,
-                   .k = leaf_units,
-                   .a_row = UNIT_K,
-                   .a_col = UNIT_K * STRIP_COLS};
+    tile_t tile = {
+        .rows = rows, .cols = cols, .k = leaf_units, .a_row = UNIT_K, .a_col = UNIT_K * STRIP_COLS};
     int waiting = 0;
     for (int leaf = 0; leaf < group->leaves; leaf++) {
         bool last = leaf == group->leaves - 1;

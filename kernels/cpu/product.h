@@ -95,7 +95,7 @@ typedef struct tile_end {
 } tile_end_t;
 
 typedef struct tile {
-    int64_t rows, cols; /* up to TILE_ROWS, TILE_COLS */
+    int64_t rows, cols;   /* up to TILE_ROWS, TILE_COLS */
     int64_t k;            /* units */
     const act_t *a;       /* units */
     int64_t a_row, a_col; /* strides of a, of whole units; one of them is UNIT_K */

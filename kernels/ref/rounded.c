@@ -124,9 +124,9 @@ static op_call_t inner_call(const rounded_plan_t *plan, const op_call_t *call) {
     if (d->kind == OP_linear) {
         inner.weight[0] = workspace + plan->weight;
     }
-    inner.workspace = workspace + plan->weight +
-                      (d->kind == OP_linear ? align_up(d->out.cols * d->in[0].cols, ALIGN_ELEMENTS)
-                                            : 0);
+    inner.workspace =
+        workspace + plan->weight +
+        (d->kind == OP_linear ? align_up(d->out.cols * d->in[0].cols, ALIGN_ELEMENTS) : 0);
     return inner;
 }
 

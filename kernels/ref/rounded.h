@@ -45,8 +45,7 @@ void plan_close_words(op_plan_t *plan);
                                ROW_NAME(rounded_backward_data, suffix),                            \
                                ROW_NAME(rounded_backward_weights, suffix), NULL},                  \
                 ROUNDED_ROW(attention, suffix) ROUNDED_ROW(add_layernorm, suffix)                  \
-                    ROUNDED_ROW(sum, suffix) ROUNDED_ROW(dropout, suffix)                          \
-                        ROUNDED_COMMON(suffix)},                                                   \
+                    ROUNDED_ROW(sum, suffix) ROUNDED_ROW(dropout, suffix) ROUNDED_COMMON(suffix)}, \
         ROUNDED_REST(suffix, flat)                                                                 \
     }
 
