@@ -97,7 +97,7 @@ typedef struct tile_end {
 typedef struct tile {
     int64_t rows, cols;   /* up to TILE_ROWS, TILE_COLS */
     int64_t k;            /* units */
-    const act_t *a;       /* units */
+    const act_t *a;       /* at its first unit */
     int64_t a_row, a_col; /* strides of a, of whole units; one of them is UNIT_K */
     const unit_t *panel;  /* [k][panel_cols(cols)] */
     float *c;
