@@ -51,30 +51,40 @@ status_t kernels_isa(const char **isa_out) {
     return status_fail(STATUS_INPUT, "JMT_ISA=%s is unknown; use generic, avx2 or avx512", wanted);
 }
 
-static status_t cpu_table(const kernels_t **kernels_out) {
+static bool has_pairs(void) { return __builtin_cpu_supports("avx512bf16"); }
+
+static status_t cpu_table(dtype_t dtype, const kernels_t **kernels_out) {
     const char *isa;
+    bool bf16 = dtype == DTYPE_BF16;
     TRY(kernels_isa(&isa));
     if (strcmp(isa, "avx512") == 0) {
-        *kernels_out = &kernels_cpu_avx512;
+        const kernels_t *rounded = has_pairs() ? &kernels_cpu_pairs_bf16 : &kernels_cpu_avx512_bf16;
+        *kernels_out = bf16 ? rounded : &kernels_cpu_avx512;
     } else if (strcmp(isa, "avx2") == 0) {
-        *kernels_out = &kernels_cpu_avx2;
+        *kernels_out = bf16 ? &kernels_cpu_avx2_bf16 : &kernels_cpu_avx2;
     } else {
-        *kernels_out = &kernels_cpu_generic;
+        *kernels_out = bf16 ? &kernels_cpu_generic_bf16 : &kernels_cpu_generic;
     }
     return STATUS_OK;
 }
 
+static const kernels_t *ref_table(dtype_t dtype) {
+    return dtype == DTYPE_F64    ? &kernels_ref_f64
+           : dtype == DTYPE_BF16 ? &kernels_ref_bf16
+                                 : &kernels_ref_f32;
+}
+
 status_t kernels_for(const char *backend, dtype_t dtype, const kernels_t **kernels_out) {
     if (strcmp(backend, "ref") == 0) {
-        *kernels_out = dtype == DTYPE_F64 ? &kernels_ref_f64 : &kernels_ref_f32;
+        *kernels_out = ref_table(dtype);
         return STATUS_OK;
     }
     if (strcmp(backend, "cpu") == 0) {
-        if (dtype != DTYPE_F32) {
-            return status_fail(STATUS_UNAVAILABLE, "backend cpu computes in float32 only; use "
-                                                   "backend ref for float64");
+        if (dtype == DTYPE_F64) {
+            return status_fail(STATUS_UNAVAILABLE, "backend cpu does not compute in float64; use "
+                                                   "backend ref");
         }
-        return cpu_table(kernels_out);
+        return cpu_table(dtype, kernels_out);
     }
     if (strcmp(backend, "cuda") == 0) {
         return status_fail(STATUS_UNAVAILABLE,

@@ -12,7 +12,10 @@
  *   backward_data     overwrites d_in[i] where d_in[i].data is not NULL; d_out is read only
  *   backward_weights  overwrites d_weight[i]: of ONE shard: shard_end is the next
  *   backward_tree     overwrites d_weight[i]: of a run of shards, see there
- * No shard's result depends on which other shards are in the call, on the rank count or on time. */
+ * No shard's result depends on which other shards are in the call, on the rank count or on time.
+ *
+ * With DTYPE_BF16 an operation reads bf16 activations, computes in float and rounds what it stores
+ * as an activation once, to nearest. linear rounds its weights too, before it multiplies. */
 #ifndef JMT_KERNELS_H
 #define JMT_KERNELS_H
 
@@ -22,8 +25,19 @@
 
 #include "kernels/base/status.h"
 
-typedef enum { DTYPE_F32, DTYPE_F64 } dtype_t;
-static inline size_t dtype_bytes(dtype_t dtype) { return dtype == DTYPE_F64 ? 8 : 4; }
+/* Of activations and their gradients. What else there is of a table (weights and their gradients,
+ * saved, workspace, kept, optimiser state) is float, or double with DTYPE_F64. */
+typedef enum { DTYPE_F32, DTYPE_F64, DTYPE_BF16 } dtype_t;
+static inline size_t dtype_bytes(dtype_t dtype) {
+    return dtype == DTYPE_F64 ? 8 : dtype == DTYPE_BF16 ? 2 : 4;
+}
+static inline size_t dtype_state_bytes(dtype_t dtype) { return dtype == DTYPE_F64 ? 8 : 4; }
+
+/* Activations from and to numbers of the host; bf16 is rounded to nearest, ties to even. */
+double dtype_get(dtype_t dtype, const void *data, int64_t index);
+void dtype_set(dtype_t dtype, void *data, int64_t index, double value);
+void dtype_from_float(dtype_t dtype, void *to, const float *from, int64_t count);
+void dtype_to_float(dtype_t dtype, float *to, const void *from, int64_t count);
 
 typedef struct matrix {
     void *data; /* NULL: absent */
@@ -31,6 +45,11 @@ typedef struct matrix {
     int64_t row_stride;
     int64_t shard_stride;
 } matrix_t;
+
+static inline matrix_t matrix_from_shard(matrix_t matrix, int shard, dtype_t dtype) {
+    matrix.data = (char *)matrix.data + shard * matrix.shard_stride * (int64_t)dtype_bytes(dtype);
+    return matrix;
+}
 
 /* One byte per row (or per token, per key): 1 valid, 0 not. data NULL: all valid. */
 typedef struct mask {
@@ -131,7 +150,7 @@ typedef struct op_description {
 
 typedef struct op_plan op_plan_t; /* owned by the table that made it; free with plan_close */
 
-/* What plan() answers: memory the caller provides to every call. Elements of the table's dtype. */
+/* What plan() answers: memory the caller provides to every call. Floats, or doubles with F64. */
 typedef struct op_needs {
     int64_t saved_count;     /* per shard, kept from forward to backward */
     int64_t workspace_count; /* per call, contents undefined between calls */
@@ -206,7 +225,7 @@ typedef struct loss_call {
     double label_smoothing;      /* cross_entropy */
     const double *class_weights; /* cross_entropy: one per class; binary: of the label 1; NULL: 1 */
     matrix_t x;                  /* predictions (one shard: shard_stride unused) */
-    const void *target;          /* [rows], the table's dtype */
+    const void *target;          /* [rows], float, or double with DTYPE_F64 */
     matrix_t d_x;                /* overwritten by loss_gradient */
 } loss_call_t;
 
@@ -249,6 +268,7 @@ typedef struct multiply_call {
 typedef struct kernels {
     const char *backend; /* "ref" | "cpu" | "cuda" */
     dtype_t dtype;
+    bool pairs; /* DTYPE_BF16: products by the processor's own, two bf16 at a time */
     op_row_t ops[OP_COUNT];
     /* sums_out is overwritten (unused ones 0) */
     void (*loss_sums)(const loss_call_t *call, double sums_out[LOSS_SUMS]);
@@ -273,7 +293,7 @@ void mask_tokens(mask_t out, const mask_t *query, const mask_t *key, int tokens,
                  bool causal, int shard_begin, int shard_end);
 
 /* backend "ref" or "cpu"; STATUS_UNAVAILABLE (exit 3) names what is missing and the remedy. "cpu"
- * has float only. The table is constant for the process; JMT_ISA is read here. */
+ * has no double. The table is constant for the process; JMT_ISA is read here. */
 status_t kernels_for(const char *backend, dtype_t dtype, const kernels_t **kernels_out) MUST_CHECK;
 
 /* What the machine and the environment (JMT_ISA) allow: "generic" | "avx2" | "avx512". */

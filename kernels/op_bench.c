@@ -40,22 +40,24 @@ static void *own(op_bench_t *bench, size_t bytes) {
 }
 
 /* Random numbers, the same some thousand over and over. */
-static void *numbers(op_bench_t *bench, int64_t count) {
-    bool wide = bench->kernels->dtype == DTYPE_F64;
-    void *memory = own(bench, (size_t)count * dtype_bytes(bench->kernels->dtype));
+static void *numbers(op_bench_t *bench, int64_t count, dtype_t dtype) {
+    size_t element = dtype_bytes(dtype);
+    void *memory = own(bench, (size_t)count * element);
     rng_key_t key = {7, rng_name("op_bench"), (uint64_t)bench->owned_count};
     for (int64_t i = 0; i < count; i++) {
         if (i >= PATTERN) {
-            size_t element = dtype_bytes(bench->kernels->dtype);
             memcpy((char *)memory + (size_t)i * element,
                    (char *)memory + (size_t)(i - PATTERN) * element, element);
-        } else if (wide) {
-            ((double *)memory)[i] = 2.0 * (double)rng_uniform(key, (uint64_t)i) - 1.0;
         } else {
-            ((float *)memory)[i] = 2.0f * rng_uniform(key, (uint64_t)i) - 1.0f;
+            dtype_set(dtype, memory, i, 2.0 * (double)rng_uniform(key, (uint64_t)i) - 1.0);
         }
     }
     return memory;
+}
+
+/* Of weights, saved and workspace. */
+static void *state_numbers(op_bench_t *bench, int64_t count) {
+    return numbers(bench, count, bench->kernels->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32);
 }
 
 static matrix_t matrix_of(op_bench_t *bench, op_shape_t shape) {
@@ -63,7 +65,7 @@ static matrix_t matrix_of(op_bench_t *bench, op_shape_t shape) {
         return (matrix_t){0};
     }
     int64_t per_shard = shape.rows * shape.row_stride;
-    return (matrix_t){.data = numbers(bench, bench->shards * per_shard),
+    return (matrix_t){.data = numbers(bench, bench->shards * per_shard, bench->kernels->dtype),
                       .rows = shape.rows,
                       .cols = shape.cols,
                       .row_stride = shape.row_stride,
@@ -97,8 +99,8 @@ static void open_weights(op_bench_t *bench) {
         break;
     }
     for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
-        bench->call.weight[w] = count[w] > 0 ? numbers(bench, count[w]) : NULL;
-        bench->call.d_weight[w] = count[w] > 0 ? numbers(bench, count[w]) : NULL;
+        bench->call.weight[w] = count[w] > 0 ? state_numbers(bench, count[w]) : NULL;
+        bench->call.d_weight[w] = count[w] > 0 ? state_numbers(bench, count[w]) : NULL;
     }
 }
 
@@ -144,9 +146,9 @@ status_t op_bench_open(const kernels_t *kernels, const op_description_t *descrip
         op_bench_close(bench);
         return status;
     }
-    bench->call.workspace = numbers(bench, bench->needs.workspace_count);
+    bench->call.workspace = state_numbers(bench, bench->needs.workspace_count);
     bench->call.saved_shard_stride = bench->needs.saved_count;
-    bench->call.saved = numbers(bench, shards * bench->needs.saved_count);
+    bench->call.saved = state_numbers(bench, shards * bench->needs.saved_count);
     *bench_out = bench;
     return STATUS_OK;
 }
@@ -248,13 +250,16 @@ static bool needs_output(const op_description_t *d) {
 op_work_t op_bench_work(const op_bench_t *bench, pass_t pass) {
     const op_description_t *d = &bench->description;
     double shards = bench->shards, weights = 0.0, in = 0.0, d_in = 0.0;
-    double out = shards * elements(d->out), saved = shards * (double)bench->needs.saved_count;
+    double element_bytes = (double)dtype_bytes(bench->kernels->dtype);
+    double state = (double)dtype_state_bytes(bench->kernels->dtype) / element_bytes;
+    double out = shards * elements(d->out);
+    double saved = state * shards * (double)bench->needs.saved_count;
     for (int i = 0; i < d->input_count; i++) {
         in += shards * elements(d->in[i]);
         d_in += shards * elements(d->d_in[i]);
     }
     for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
-        weights += (double)bench->weight_count[w];
+        weights += state * (double)bench->weight_count[w];
     }
     op_work_t work = {.flop = 2.0 * shards * products(d)};
     bool filled = d->kind == OP_fill_rows, reads_inputs = !filled && d->kind != OP_add_rows;
@@ -273,7 +278,6 @@ op_work_t op_bench_work(const op_bench_t *bench, pass_t pass) {
         work.read_bytes = saved + (reads_inputs ? in : 0.0) + (filled ? 0.5 : 1.0) * out;
         work.written_bytes = shards * weights;
     }
-    double element_bytes = (double)dtype_bytes(bench->kernels->dtype);
     work.read_bytes *= element_bytes;
     work.written_bytes *= element_bytes;
     return work;

@@ -75,11 +75,11 @@ static void time_loss(bench_t *bench, const kernels_t *kernels, loss_kind_t kind
     enum { CLASSES = 4, CALLS = 100 };
     int64_t rows = bench->config->batch * bench->config->data.window;
     int64_t cols = kind == LOSS_CROSS_ENTROPY ? CLASSES : 1;
-    size_t bytes = (size_t)(rows * cols) * sizeof(float);
-    float *x = alloc_aligned(bytes), *d_x = alloc_aligned(bytes);
+    size_t bytes = (size_t)(rows * cols) * dtype_bytes(kernels->dtype);
+    void *x = alloc_aligned(bytes), *d_x = alloc_aligned(bytes);
     float *target = alloc_aligned((size_t)rows * sizeof(float));
     for (int64_t i = 0; i < rows; i++) {
-        x[i * cols] = (float)(i % 7) - 3.0f;
+        dtype_set(kernels->dtype, x, i * cols, (double)(i % 7) - 3.0);
         target[i] = (float)(i % 2);
     }
     loss_call_t call = {.kind = kind,

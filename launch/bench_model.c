@@ -130,13 +130,10 @@ typedef struct sweep { /* over a split, as many samples at once as the executor 
 
 static void keep_outputs(sweep_t *sweep, int64_t done, int64_t samples) {
     const trainer_t *t = sweep->trainer;
-    matrix_t x = executor_output(t->executor, 0);
-    int64_t length = t->config->data.window;
+    int64_t length = t->config->data.window, columns = sweep->values / length;
     for (int64_t i = 0; i < samples * length; i++) {
-        const float *row =
-            (const float *)x.data + i / x.rows * x.shard_stride + i % x.rows * x.row_stride;
-        memcpy(sweep->outputs + done * sweep->values + i * x.cols, row,
-               (size_t)x.cols * sizeof *row);
+        executor_read_output(t->executor, 0, i,
+                             sweep->outputs + done * sweep->values + i * columns);
     }
 }
 

@@ -9,19 +9,32 @@ static const option_t options[] = {
     {"--weights", "FILE", "safetensors with bare parameter names"},
     {"--batch", "FILE", "safetensors: input/M [B,L,D], mask/M, target/T or cotangent/T"},
     {"--out", "FILE", "safetensors to write: output/T, loss, grad/P, grad/input/M"},
-    {"--precision", "f32|f64", "default f32"},
-    {"--backend", "ref|cpu|cuda", "default ref for f64, cpu for f32"},
+    {"--precision", "f32|f64|bf16", "default: the configuration's"},
+    {"--backend", "ref|cpu|cuda", "default ref for f64, else cpu"},
     {"--predict", NULL, "as jmt evaluate computes: no backward, output/T alone"},
     OPTION_END,
 };
 
-static status_t precision_of(const arguments_t *arguments, dtype_t *dtype_out) {
+static status_t precision_of(const arguments_t *arguments, const config_t *config,
+                             dtype_t *dtype_out) {
     const char *text = arguments_value(arguments, "--precision");
-    *dtype_out = text != NULL && strcmp(text, "f64") == 0 ? DTYPE_F64 : DTYPE_F32;
-    if (text != NULL && strcmp(text, "f64") != 0 && strcmp(text, "f32") != 0) {
-        return status_fail(STATUS_INPUT, "--precision %s: f32 or f64 is expected", text);
+    text = text != NULL ? text : config->precision;
+    *dtype_out = strcmp(text, "f64") == 0    ? DTYPE_F64
+                 : strcmp(text, "bf16") == 0 ? DTYPE_BF16
+                                             : DTYPE_F32;
+    if (*dtype_out == DTYPE_F32 && strcmp(text, "f32") != 0) {
+        return status_fail(STATUS_INPUT, "--precision %s: f32, f64 or bf16 is expected", text);
     }
     return STATUS_OK;
+}
+
+static status_t table_of(const arguments_t *arguments, const config_t *config,
+                         const kernels_t **kernels_out) {
+    dtype_t dtype = DTYPE_F32;
+    TRY(precision_of(arguments, config, &dtype));
+    const char *backend = arguments_value(arguments, "--backend");
+    backend = backend != NULL ? backend : dtype == DTYPE_F64 ? "ref" : "cpu";
+    return kernels_for(backend, dtype, kernels_out);
 }
 
 static status_t run_files(config_t *config, const kernels_t *kernels,
@@ -50,15 +63,13 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
             return status_fail(STATUS_INPUT, "%s FILE is missing; see jmt step --help", needed[i]);
         }
     }
-    dtype_t dtype = DTYPE_F32;
-    TRY(precision_of(arguments, &dtype));
-    const char *backend = arguments_value(arguments, "--backend");
-    const kernels_t *kernels = NULL;
-    TRY(kernels_for(backend != NULL ? backend : (dtype == DTYPE_F64 ? "ref" : "cpu"), dtype,
-                    &kernels));
     config_t *config = NULL;
     TRY(command_config_of(arguments, 0, &config));
-    status_t status = run_files(config, kernels, arguments);
+    const kernels_t *kernels = NULL;
+    status_t status = table_of(arguments, config, &kernels);
+    if (status == STATUS_OK) {
+        status = run_files(config, kernels, arguments);
+    }
     config_free(config);
     return status;
 }
@@ -73,7 +84,7 @@ static const example_t examples[] = {
 const command_t command_step = {
     .name = "step",
     .group = GROUP_CHECK,
-    .synopsis = "CONFIG --weights W --batch B --out O [--precision f32|f64] [--backend "
+    .synopsis = "CONFIG --weights W --batch B --out O [--precision f32|f64|bf16] [--backend "
                 "ref|cpu|cuda] [--predict] [--set KEY=VALUE]...",
     .summary = "one forward and backward pass on given numbers",
     .help = "The port for checks from outside. Opens no data; dropout is off; one virtual shard; B "

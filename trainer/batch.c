@@ -73,9 +73,10 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
                      .dims = dims,
                      .ahead = (int)config->data.prefetch};
     int ahead = batch.ahead;
+    batch.staged = executor_dtype(executor) != DTYPE_F32;
     batch.stream_count = model_streams_of(config, batch.stream_of);
     TRY(prefetch_open(ahead, make, batch_out, &batch.prefetch));
-    place_open(&batch, false, &batch.direct);
+    place_open(&batch, batch.staged, &batch.direct);
     batch.target = batch.direct.target;
     batch.places = alloc_zero(max_i64(ahead, 1), sizeof *batch.places);
     for (int i = 0; i < ahead; i++) {
@@ -87,7 +88,7 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
 
 void batch_close(batch_t *batch) {
     prefetch_close(batch->prefetch);
-    place_close(batch, false, &batch->direct);
+    place_close(batch, batch->staged, &batch->direct);
     for (int i = 0; i < batch->ahead; i++) {
         place_close(batch, true, &batch->places[i]);
     }
@@ -207,10 +208,11 @@ void batch_stop(batch_t *batch) { prefetch_stop(batch->prefetch); }
 
 static void copy_in(batch_t *batch, const batch_place_t *place) {
     for (int m = 0; m < batch->modality_count; m++) {
-        memcpy(batch->direct.features[m], place->features[m], feature_bytes(batch, m));
-        memcpy(batch->direct.masks[m], place->masks[m], mask_bytes(batch));
+        dtype_from_float(executor_dtype(batch->executor), executor_input(batch->executor, m),
+                         place->features[m], batch->slots * batch->length * batch->dims[m]);
+        memcpy(executor_mask(batch->executor, m), place->masks[m], mask_bytes(batch));
     }
-    for (int t = 0; t < batch->target_count; t++) {
+    for (int t = 0; t < batch->target_count && place != &batch->direct; t++) {
         memcpy(batch->target[t], place->target[t], target_bytes(batch));
     }
 }
@@ -218,8 +220,8 @@ static void copy_in(batch_t *batch, const batch_place_t *place) {
 status_t batch_next(batch_t *batch, int64_t *samples_out) {
     int place = 0;
     TRY(prefetch_next(batch->prefetch, &place));
-    if (batch->ahead > 0) {
-        copy_in(batch, &batch->places[place]);
+    if (batch->ahead > 0 || batch->staged) {
+        copy_in(batch, batch->ahead > 0 ? &batch->places[place] : &batch->direct);
     }
     prefetch_give_back(batch->prefetch);
     *samples_out = min_i64(batch->slots, max_i64(0, batch->stream.end - batch->next));

@@ -75,8 +75,8 @@ static void set_weights(const entries_t *e, const float *bias, float *weight) {
 }
 
 static status_t fit_entries(trainer_t *t, entries_t *entries) {
-    const float *features = executor_input(t->executor, 0);
-    const uint8_t *mask = executor_mask(t->executor, 0);
+    const float *features = t->batch.direct.features[0];
+    const uint8_t *mask = t->batch.direct.masks[0];
     for (int64_t s = 0; s < dataset_sample_count(t->dataset, SPLIT_TRAIN); s++) {
         TRY(batch_fill(&t->batch, &t->batch.direct, SPLIT_TRAIN, 0, s));
         for (int i = 0; i < t->config->target_count; i++) {

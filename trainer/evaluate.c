@@ -19,12 +19,9 @@
 static void keep_outputs(const batch_t *batch, int64_t done, int64_t samples,
                          evaluation_t *evaluation) {
     for (int t = 0; t < evaluation->target_count; t++) {
-        matrix_t x = executor_output(batch->executor, t);
         for (int64_t row = 0; row < samples * batch->length; row++) {
-            const float *from =
-                (const float *)x.data + row / x.rows * x.shard_stride + row % x.rows * x.row_stride;
-            int64_t to = done * batch->length + row;
-            memcpy(evaluation->prediction[t] + to * x.cols, from, (size_t)x.cols * sizeof(float));
+            int64_t to = (done * batch->length + row) * evaluation->columns[t];
+            executor_read_output(batch->executor, t, row, evaluation->prediction[t] + to);
         }
         memcpy(evaluation->label[t] + done * batch->length, batch->target[t],
                (size_t)(samples * batch->length) * sizeof(float));
@@ -244,6 +241,8 @@ static void score_by_name(const config_t *config, const target_fit_t *fit, const
 status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t *fit,
                         const kernels_t *kernels, batch_t *batch, int64_t samples_per_shard,
                         split_t split, const char *doing, evaluation_t **evaluation_out) {
+    const kernels_t *floats = NULL; /* what was predicted is gathered as float */
+    TRY(kernels_for(kernels->backend, DTYPE_F32, &floats));
     int64_t samples = dataset_sample_count(batch->dataset, split);
     int ranks = comm_size(comm), rank = comm_rank(comm);
     int64_t begin = first_sample(samples, samples_per_shard, ranks, rank);
@@ -261,7 +260,7 @@ status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t
         return status;
     }
     survey(batch->dataset, split, all);
-    score_by_name(config, fit, kernels, batch->dataset, split, all);
+    score_by_name(config, fit, floats, batch->dataset, split, all);
     *evaluation_out = all;
     return STATUS_OK;
 }

@@ -101,6 +101,12 @@ static void place_kept(executor_t *executor, int i, int64_t count) {
     }
 }
 
+/* Elements of the arena that one of the state takes. */
+static int64_t saved_ratio(const executor_t *executor) {
+    dtype_t dtype = executor->config.kernels->dtype;
+    return (int64_t)(dtype_state_bytes(dtype) / dtype_bytes(dtype));
+}
+
 static status_t plan_ops(executor_t *executor, int *saved, int64_t *workspace_out) {
     op_description_t *description = alloc_zero(1, sizeof *description);
     op_needs_t needs = {0};
@@ -112,7 +118,7 @@ static status_t plan_ops(executor_t *executor, int *saved, int64_t *workspace_ou
         saved[i] = -1;
         if (needs.saved_count > 0) {
             int64_t per_sample = div_up(needs.saved_count, executor->config.samples_per_shard);
-            saved[i] = graph_plan_new_buffer(executor->plan, per_sample);
+            saved[i] = graph_plan_new_buffer(executor->plan, per_sample * saved_ratio(executor));
         }
     }
     for (int s = 0; s < executor->plan->sum_count && status == STATUS_OK; s++) {
@@ -134,7 +140,6 @@ static int tree_levels(int leaves) {
 }
 
 static status_t alloc_scratch(executor_t *executor, int64_t workspace_count) {
-    size_t element_bytes = dtype_bytes(executor->config.kernels->dtype);
     int64_t unit = 0, leaf = 0; /* leaf: where a shared weight's uses are added here */
     for (int u = 0; executor->config.backward && u < executor->plan->unit_count; u++) {
         const fold_unit_t *of = &executor->plan->units[u];
@@ -146,13 +151,13 @@ static status_t alloc_scratch(executor_t *executor, int64_t workspace_count) {
     int levels = tree_levels(executor->config.shard_count);
     int64_t workspace = align_up(workspace_count, 16);
     int64_t elements = workspace + leaf + unit * levels;
-    executor->scratch_bytes = (size_t)elements * element_bytes;
+    executor->scratch_bytes = executor_state_bytes(executor, elements);
     void *memory = NULL;
     TRY(executor->config.device->alloc(executor->scratch_bytes, "workspace", &memory));
     executor->scratch = memory;
     executor->workspace = executor->scratch;
-    executor->leaf_scratch = executor->workspace + (size_t)workspace * element_bytes;
-    executor->level_scratch = executor->leaf_scratch + (size_t)leaf * element_bytes;
+    executor->leaf_scratch = executor->workspace + executor_state_bytes(executor, workspace);
+    executor->level_scratch = executor->leaf_scratch + executor_state_bytes(executor, leaf);
     return STATUS_OK;
 }
 
@@ -192,11 +197,11 @@ static void prepare_call(executor_t *executor, int i, const int *saved) {
     if (saved[i] >= 0) {
         const buffer_t *buffer = &plan->buffers[saved[i]];
         call->saved = executor->arena + buffer->byte_offset;
-        call->saved_shard_stride = buffer->elements * executor->config.samples_per_shard;
+        call->saved_shard_stride =
+            buffer->elements * executor->config.samples_per_shard / saved_ratio(executor);
     }
     if (executor->kept_at[i] >= 0) {
-        call->kept = executor->kept +
-                     (size_t)executor->kept_at[i] * dtype_bytes(executor->config.kernels->dtype);
+        call->kept = executor->kept + executor_state_bytes(executor, executor->kept_at[i]);
     }
     call->workspace = executor->workspace;
     call->shard_end = executor->config.shard_count;
@@ -228,8 +233,7 @@ static status_t open_memory(executor_t *executor) {
              done);
     executor->arena = memory;
     if (executor->kept_elements > 0) {
-        size_t element_bytes = dtype_bytes(executor->config.kernels->dtype);
-        size_t bytes = (size_t)executor->kept_elements * element_bytes;
+        size_t bytes = executor_state_bytes(executor, executor->kept_elements);
         TRY_GOTO(status, executor->config.device->alloc(bytes, "packed weights", &memory), done);
         executor->kept = memory;
     }
@@ -307,6 +311,8 @@ void executor_close(executor_t *executor) {
 
 /* --- access ---------------------------------------------------------------------------------- */
 
+dtype_t executor_dtype(const executor_t *executor) { return executor->config.kernels->dtype; }
+
 void *executor_input(executor_t *executor, int input) {
     return matrix_of(executor, executor->plan->values[executor->graph->inputs[input].value]).data;
 }
@@ -317,6 +323,13 @@ uint8_t *executor_mask(executor_t *executor, int input) {
 
 matrix_t executor_output(const executor_t *executor, int output) {
     return matrix_of(executor, executor->plan->values[executor->graph->outputs[output].value]);
+}
+
+void executor_read_output(const executor_t *executor, int output, int64_t row, float *to) {
+    matrix_t x = executor_output(executor, output);
+    dtype_t dtype = executor_dtype(executor);
+    int64_t from = row / x.rows * x.shard_stride + row % x.rows * x.row_stride;
+    dtype_to_float(dtype, to, (const char *)x.data + (size_t)from * dtype_bytes(dtype), x.cols);
 }
 
 matrix_t executor_output_gradient(const executor_t *executor, int output) {
@@ -368,7 +381,7 @@ size_t executor_scratch_bytes(const executor_t *executor) { return executor->scr
 static size_t weight_byte_offset(const executor_t *executor, weight_t weight) {
     int64_t element = executor->state.offsets[weight.parameter] +
                       weight.begin * parameter_width(executor->graph, weight.parameter);
-    return (size_t)element * dtype_bytes(executor->config.kernels->dtype);
+    return executor_state_bytes(executor, element);
 }
 
 void executor_bind(executor_t *executor, const executor_state_t *state) {

@@ -34,11 +34,14 @@ void executor_close(executor_t *executor); /* NULL allowed */
  * the table's dtype, and [local samples, length] bytes. Valid until forward has run. */
 void *executor_input(executor_t *executor, int input);
 uint8_t *executor_mask(executor_t *executor, int input);
+dtype_t executor_dtype(const executor_t *executor);   /* of inputs and outputs */
 int64_t executor_samples(const executor_t *executor); /* local: shard_count * samples_per_shard */
 
 /* Predictions and their gradient; shard s at shard_stride. The gradient is written between forward
  * and backward. */
 matrix_t executor_output(const executor_t *executor, int output);
+/* One row of it, counted over all local shards. */
+void executor_read_output(const executor_t *executor, int output, int64_t row, float *to);
 matrix_t executor_output_gradient(const executor_t *executor, int output);
 /* After backward with input_gradients. */
 matrix_t executor_input_gradient(const executor_t *executor, int input);

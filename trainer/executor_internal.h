@@ -28,6 +28,11 @@ struct executor {
     op_use_t *uses;            /* of one unit's rows */
 };
 
+/* Of weights, gradients of weights, saved, workspace and kept. */
+static inline size_t executor_state_bytes(const executor_t *executor, int64_t elements) {
+    return (size_t)elements * dtype_state_bytes(executor->config.kernels->dtype);
+}
+
 /* The tree over the shards is the operation's affair. */
 static inline bool executor_folds_by_operation(const executor_t *executor,
                                                const fold_unit_t *unit) {

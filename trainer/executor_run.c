@@ -36,10 +36,6 @@ void executor_forward(executor_t *executor, const step_scalars_t *scalars) {
     }
 }
 
-static size_t bytes_for(const executor_t *executor, int64_t elements) {
-    return (size_t)elements * dtype_bytes(executor->config.kernels->dtype);
-}
-
 static bool read_before(const graph_t *graph, const fold_unit_t *unit, int use) {
     bool before = false;
     for (int earlier = 0; earlier < use; earlier++) {
@@ -62,9 +58,9 @@ static void make_term(executor_t *executor, const fold_unit_t *unit, int use, in
     for (int w = 0; w < node->weight_count; w++) {
         int64_t width = parameter_width(graph, node->weight[w].parameter);
         count[w] = weight_rows(graph, node->weight[w]) * width;
-        run[w] = destination[w] + bytes_for(executor, node->weight[w].begin * width);
+        run[w] = destination[w] + executor_state_bytes(executor, node->weight[w].begin * width);
         call->d_weight[w] = adds ? scratch : run[w];
-        scratch += bytes_for(executor, count[w]);
+        scratch += executor_state_bytes(executor, count[w]);
     }
     call->shard_begin = shard;
     call->shard_end = shard + 1;
@@ -90,10 +86,12 @@ static void fold(executor_t *executor, const fold_unit_t *unit, int begin, int e
     }
     int middle = begin + tree_split(end - begin);
     char *right[OP_WEIGHTS_MAX];
-    char *next = executor->level_scratch + bytes_for(executor, level * executor->unit_elements_max);
+    char *next = executor->level_scratch +
+                 executor_state_bytes(executor, level * executor->unit_elements_max);
     for (int p = 0; p < unit->parameter_count; p++) {
         right[p] = next;
-        next += bytes_for(executor, executor->graph->parameters[unit->parameters[p]].count);
+        next +=
+            executor_state_bytes(executor, executor->graph->parameters[unit->parameters[p]].count);
     }
     fold(executor, unit, begin, middle, level + 1, destination);
     fold(executor, unit, middle, end, level + 1, right);
@@ -117,7 +115,8 @@ static void fold_by_operation(executor_t *executor, const fold_unit_t *unit, tre
         void *d_weight[OP_WEIGHTS_MAX] = {NULL};
         for (int w = 0; w < node->weight_count; w++) {
             int64_t width = parameter_width(graph, node->weight[w].parameter);
-            d_weight[w] = destination[w] + bytes_for(executor, node->weight[w].begin * width);
+            d_weight[w] =
+                destination[w] + executor_state_bytes(executor, node->weight[w].begin * width);
         }
         int count = 0;
         for (int other = use; other < unit->node_count; other++) {
@@ -137,8 +136,9 @@ static void fold_unit(executor_t *executor, const fold_unit_t *unit) {
     for (int i = 0; i < executor->state.part_count; i++) {
         char *destination[OP_WEIGHTS_MAX] = {NULL};
         for (int p = 0; p < unit->parameter_count; p++) {
-            destination[p] = (char *)executor->state.parts[i] +
-                             bytes_for(executor, executor->state.offsets[unit->parameters[p]]);
+            destination[p] =
+                (char *)executor->state.parts[i] +
+                executor_state_bytes(executor, executor->state.offsets[unit->parameters[p]]);
         }
         tree_node_t leaves = executor->state.part_leaves[i];
         if (by_operation) {

@@ -128,9 +128,10 @@ static json_t *describe(const planned_t *plan) {
     int64_t arena = (int64_t)executor_arena_bytes(plan->executor);
     int64_t state = state_count(config) * plan->flat.elements * (int64_t)sizeof(float);
     int64_t process = process_bytes(plan->dataset != NULL);
+    int64_t staged = executor_dtype(plan->executor) == DTYPE_F32 ? 0 : 1; /* a batch as float */
     int64_t resident =
         (int64_t)bytes_of(plan->executor) + state + (int64_t)reduce_bytes(&layout, 0, 1) + process +
-        (int64_t)batch_ahead_bytes(plan->graph, config->batch, config->data.prefetch);
+        (int64_t)batch_ahead_bytes(plan->graph, config->batch, config->data.prefetch + staged);
     json_t *report = json_pack("{s:s, s:I, s:I, s:f, s:I, s:I, s:I}", "model", config->model.name,
                                "parameters", (json_int_t)graph_parameter_elements(plan->graph),
                                "macs", (json_int_t)graph_macs(plan->graph), "flop_step",

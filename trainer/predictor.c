@@ -34,7 +34,7 @@ static void open_weights(predictor_t *p) {
         p->offsets[i] = elements;
         elements += align_up(graph_parameter_info(p->graph, i).count, WEIGHT_ALIGNMENT);
     }
-    p->weights = alloc_aligned((size_t)elements * dtype_bytes(p->kernels->dtype));
+    p->weights = alloc_aligned((size_t)elements * dtype_state_bytes(p->kernels->dtype));
 }
 
 status_t predictor_open(const config_t *config, const int64_t *dims, const kernels_t *kernels,
@@ -111,7 +111,7 @@ static void fold(const kernels_t *kernels, const trained_t *trained, const param
 
 void predictor_load(predictor_t *p, const graph_t *graph, const int64_t *offsets,
                     const void *weights) {
-    size_t element_bytes = dtype_bytes(p->kernels->dtype);
+    size_t element_bytes = dtype_state_bytes(p->kernels->dtype);
     trained_t trained = {graph, offsets, weights, element_bytes};
     for (int i = 0; i < graph_parameter_count(p->graph); i++) {
         parameter_info_t info = graph_parameter_info(p->graph, i);

@@ -20,6 +20,7 @@ typedef struct port {
     int64_t batch, length;
     int64_t *offsets; /* by parameter, tightly packed */
     char *weights, *gradients;
+    dtype_t state; /* of weights, gradients, targets, results */
     size_t element_bytes;
 } port_t;
 
@@ -36,17 +37,8 @@ static double element(const tensor_t *tensor, int64_t i) {
     }
 }
 
-static void store(const port_t *port, char *memory, int64_t i, double value) {
-    if (port->kernels->dtype == DTYPE_F64) {
-        ((double *)memory)[i] = value;
-    } else {
-        ((float *)memory)[i] = (float)value;
-    }
-}
-
-static double load(const port_t *port, const char *memory, int64_t i) {
-    return port->kernels->dtype == DTYPE_F64 ? ((const double *)memory)[i]
-                                             : (double)((const float *)memory)[i];
+static void store(const port_t *port, void *memory, int64_t i, double value) {
+    dtype_set(port->state, memory, i, value);
 }
 
 static void shape_text(char text[96], int rank, const int64_t *dims) {
@@ -130,7 +122,7 @@ static status_t load_inputs(port_t *port, const tensor_set_t *batch) {
                                    "mask says valid",
                                    name, (long long)i);
             }
-            store(port, x, i, value);
+            dtype_set(port->kernels->dtype, x, i, value);
         }
     }
     return STATUS_OK;
@@ -144,8 +136,8 @@ static double apply_cotangent(port_t *port, int output, const tensor_t *cotangen
     for (int64_t r = 0; r < x.rows; r++) {
         for (int64_t c = 0; c < x.cols; c++) {
             double g = element(cotangent, r * x.cols + c);
-            loss += g * load(port, x.data, r * x.row_stride + c);
-            store(port, d.data, r * d.row_stride + c, g);
+            loss += g * dtype_get(port->kernels->dtype, x.data, r * x.row_stride + c);
+            dtype_set(port->kernels->dtype, d.data, r * d.row_stride + c, g);
         }
     }
     return loss;
@@ -199,7 +191,7 @@ static status_t run_output(port_t *port, const tensor_set_t *batch, int output, 
 static tensor_t *add_result(const port_t *port, tensor_set_t *result, const char *prefix,
                             const char *name, int rank, const int64_t *dims) {
     char *full = text_format("%s%s", prefix, name);
-    tensor_type_t type = port->kernels->dtype == DTYPE_F64 ? TENSOR_F64 : TENSOR_F32;
+    tensor_type_t type = port->state == DTYPE_F64 ? TENSOR_F64 : TENSOR_F32;
     tensor_t *tensor = tensor_set_add(result, full, type, rank, dims);
     free(full);
     return tensor;
@@ -209,9 +201,10 @@ static tensor_t *add_result(const port_t *port, tensor_set_t *result, const char
 static void copy_matrix(const port_t *port, tensor_t *tensor, matrix_t x, int64_t rows) {
     for (int64_t r = 0; r < rows; r++) {
         int64_t from = r / x.rows * x.shard_stride + r % x.rows * x.row_stride;
-        memcpy((char *)tensor->data + (size_t)(r * x.cols) * port->element_bytes,
-               (const char *)x.data + (size_t)from * port->element_bytes,
-               (size_t)x.cols * port->element_bytes);
+        for (int64_t c = 0; c < x.cols; c++) {
+            double value = dtype_get(port->kernels->dtype, x.data, from + c);
+            store(port, tensor->data, r * x.cols + c, value);
+        }
     }
 }
 
@@ -330,8 +323,10 @@ static status_t batch_shape(port_t *port, const tensor_set_t *batch,
 
 static status_t open_port(config_t *config, const kernels_t *kernels, const tensor_set_t *batch,
                           int64_t dims[CONFIG_MODALITIES_MAX], port_t *port) {
-    *port = (port_t){
-        .config = config, .kernels = kernels, .element_bytes = dtype_bytes(kernels->dtype)};
+    *port = (port_t){.config = config,
+                     .kernels = kernels,
+                     .state = kernels->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32,
+                     .element_bytes = dtype_state_bytes(kernels->dtype)};
     TRY(batch_shape(port, batch, dims));
     TRY(target_fit_open(config, NULL, &port->target_fit));
     config->data.window = port->length;
@@ -383,7 +378,8 @@ static void clear_inputs(port_t *port) {
         int64_t rows = executor_samples(port->executor) * port->length;
         int64_t elements = rows * graph_input_dim(port->graph, m);
         memset(executor_mask(port->executor, m), 0, (size_t)rows);
-        memset(executor_input(port->executor, m), 0, (size_t)elements * port->element_bytes);
+        memset(executor_input(port->executor, m), 0,
+               (size_t)elements * dtype_bytes(port->kernels->dtype));
     }
 }
 

@@ -10,7 +10,7 @@
 
 /* batch: input/MODALITY [B,L,D], mask/MODALITY [B,L] U8 (absent: all valid), and target/NAME [B,L]
  * (NaN: invalid) or cotangent/NAME [B,L] or [B,L,C]. result: output/NAME, loss, grad/PARAMETER,
- * grad/input/MODALITY, of the table's dtype. A tensor that the model does not know is refused.
+ * grad/input/MODALITY, float, or double with F64. A tensor that the model does not know is refused.
  * config->data.window is set to L. */
 status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_t *weights,
                    const tensor_set_t *batch, tensor_set_t *result_out) MUST_CHECK;

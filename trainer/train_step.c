@@ -42,10 +42,9 @@ static status_t next_batch(trainer_t *t, double *samples_out) {
 /* Loss of target i on local shard s; d_x is where its gradient goes. */
 static loss_call_t shard_loss(const trainer_t *t, int target, int shard) {
     loss_call_t call = loss_call_of(t->config, &t->target_fit, target);
-    call.x = executor_output(t->executor, target);
-    call.d_x = executor_output_gradient(t->executor, target);
-    call.x.data = (float *)call.x.data + shard * call.x.shard_stride;
-    call.d_x.data = (float *)call.d_x.data + shard * call.d_x.shard_stride;
+    dtype_t dtype = t->kernels->dtype;
+    call.x = matrix_from_shard(executor_output(t->executor, target), shard, dtype);
+    call.d_x = matrix_from_shard(executor_output_gradient(t->executor, target), shard, dtype);
     call.target = t->batch.target[target] + (int64_t)shard * call.x.rows;
     return call;
 }

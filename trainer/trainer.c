@@ -18,7 +18,8 @@
 status_t trainer_kernels(const config_t *config, const kernels_t **kernels_out,
                          const device_t **device_out) {
     TRY(device_for(config->device, device_out));
-    TRY(kernels_for(config->backend, DTYPE_F32, kernels_out));
+    dtype_t dtype = strcmp(config->precision, "bf16") == 0 ? DTYPE_BF16 : DTYPE_F32;
+    TRY(kernels_for(config->backend, dtype, kernels_out));
     return kernels_set_threads((int)config->threads);
 }
 
@@ -31,8 +32,9 @@ status_t trainer_fingerprint(const config_t *config, char **text_out) {
     json_t *object =
         json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:I, s:s}", "backend", kernels->backend, "device",
                   device->name, "isa", isa, "library", kernels_library_version(kernels->backend),
-                  "threads", (json_int_t)config->threads, "precision", config->precision,
-                  "virtual_shards", (json_int_t)config->virtual_shards, "reduce", config->reduce);
+                  "threads", (json_int_t)config->threads, "precision",
+                  kernels->pairs ? "bf16, by pairs" : config->precision, "virtual_shards",
+                  (json_int_t)config->virtual_shards, "reduce", config->reduce);
     *text_out = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(object);
     return STATUS_OK;
@@ -72,10 +74,6 @@ static status_t check_sizes(const trainer_t *t, bool for_training) {
     }
     if (for_training && dataset_sample_count(t->dataset, SPLIT_TRAIN) == 0) {
         return status_fail(STATUS_INPUT, "no training samples in %s", config->data.path);
-    }
-    if (strcmp(config->precision, "f32") != 0) {
-        return status_fail(STATUS_UNAVAILABLE, "precision %s is not in this build; use f32",
-                           config->precision);
     }
     return STATUS_OK;
 }

@@ -3,20 +3,29 @@
  * blocks of rows pass over them. */
 #include "kernels/cpu/linear_cpu.h"
 
-enum { PAGE_COLS = 4096 / sizeof(float) };
+enum { PAGE_COLS = 4096 / sizeof(act_t), LINE_COLS = LINE_BYTES / sizeof(act_t) };
 
-/* Panels of k rows that hold n columns. */
-static int64_t panels_count(int64_t k, int64_t n) { return k * panel_cols(n); }
+/* Panels of k rows that hold n columns, in floats, as which a unit counts. */
+static int64_t panels_count(int64_t k, int64_t n) { return units_of(k) * panel_cols(n); }
+_Static_assert(sizeof(unit_t) == sizeof(float), "units and floats share a workspace");
 
 /* Rows a multiple of a page apart take each other's place in a first-level cache. */
 static bool rows_collide(int64_t row_stride) { return row_stride % PAGE_COLS == 0; }
 
-static int64_t block_stride(int64_t k) { return rows_collide(k) ? k + LINE_COLS : k; }
+static int64_t block_stride(int64_t k) {
+    int64_t width = align_up(k, UNIT_K);
+    return rows_collide(width) ? width + LINE_COLS : width;
+}
 
-/* Panels, and a block of the left factor where that is not read in its place. */
+/* The left factor is not read in its place: a row's last unit would end in the next row. */
+static bool is_moved(int64_t k, bool masked, int64_t left_row) {
+    return masked || rows_collide(left_row) || k % UNIT_K != 0;
+}
+
+/* Panels, and a block of the left factor if that is moved. */
 static int64_t workspace_count(int64_t k, int64_t n, bool masked, int64_t left_row) {
-    bool moved = masked || rows_collide(left_row);
-    return panels_count(k, n) + (moved ? BLOCK_ROWS * block_stride(k) : 0);
+    int64_t block = is_moved(k, masked, left_row) ? BLOCK_ROWS * block_stride(k) : 0;
+    return panels_count(k, n) + block / (int64_t)(sizeof(float) / sizeof(act_t));
 }
 
 status_t REAL(linear_plan)(const op_description_t *description, op_plan_t **plan_out,
@@ -49,57 +58,61 @@ typedef struct rows_product {
     const float *bias; /* NULL: none */
     bool relu;
     const matrix_t *mask; /* left counts where this is above 0; NULL: everywhere */
-    float *panels;
+    unit_t *panels;
     bool packed;  /* they are there already */
-    float *block; /* a block of the left factor, masked or moved; row stride block_stride() */
+    act_t *block; /* a block of the left factor, masked or moved; row stride block_stride() */
     int shard_begin, shard_end;
     int64_t rows; /* of one shard */
 } rows_product_t;
 
 static void pack(const rows_product_t *product, int64_t col, int64_t cols) {
-    float *panel = product->panels + product->k * col;
+    unit_t *panel = product->panels + units_of(product->k) * col;
     if (product->transposed) {
         REAL(product_pack_transposed)
         (product->k, cols, product->right + col * product->k, product->k, panel);
     } else {
-        REAL(product_pack)(product->k, cols, product->right + col, product->n, panel);
+        REAL(product_pack_weights)(product->k, cols, product->right + col, product->n, panel);
     }
 }
 
 /* Rows of one shard and the columns of one panel. */
-static void block_of_panel(const rows_product_t *product, const float *left, int64_t left_row,
-                           float *out, int64_t rows, int64_t col) {
+static void block_of_panel(const rows_product_t *product, const act_t *left, int64_t left_row,
+                           act_t *out, int64_t rows, int64_t col) {
+    int64_t units = units_of(product->k), out_bytes = sizeof(act_t);
     int64_t cols = min_i64(TILE_COLS, product->n - col);
     tile_end_t end = {.bias = product->bias != NULL ? product->bias + col : NULL,
                       .relu = product->relu};
     for (int64_t r = 0; r < rows; r += TILE_ROWS) {
         tile_t tile = {.rows = min_i64(TILE_ROWS, rows - r),
                        .cols = cols,
-                       .k = product->k,
+                       .k = units,
                        .a = left + r * left_row,
                        .a_row = left_row,
-                       .a_col = 1,
-                       .panel = product->panels + product->k * col,
-                       .c = out + r * product->out.row_stride + col,
+                       .a_col = UNIT_K,
+                       .panel = product->panels + units * col,
+                       .out = out + r * product->out.row_stride + col,
                        .c_row = product->out.row_stride,
                        .end = &end};
-        prefetch_tile(tile.c, tile.c_row, tile.rows, cols);
+        prefetch_tile(tile.out, tile.c_row * out_bytes, tile.rows, cols * out_bytes);
         REAL(product_tile)(&tile);
     }
 }
 
 static void run_block(const rows_product_t *product, int shard, int64_t begin, bool first) {
     int64_t rows = min_i64(BLOCK_ROWS, product->rows - begin), left_row = product->left.row_stride;
-    const float *left = row_of(product->left, shard, begin);
-    if (product->mask != NULL || rows_collide(left_row)) {
+    const act_t *left = row_of(product->left, shard, begin);
+    if (is_moved(product->k, product->mask != NULL, left_row)) {
 #pragma omp for schedule(static)
         for (int64_t r = 0; r < rows; r++) {
-            float *to = product->block + r * block_stride(product->k);
+            act_t *to = product->block + r * block_stride(product->k);
             if (product->mask != NULL) {
                 before_relu(row_of(*product->mask, shard, begin + r), left + r * left_row,
                             product->k, to);
             } else {
                 copy_row(to, left + r * left_row, product->k);
+            }
+            for (int64_t c = product->k; c % UNIT_K != 0; c++) {
+                to[c] = 0;
             }
         }
         left = product->block;
@@ -165,7 +178,7 @@ static void run(const linear_plan_t *plan, const rows_product_t *product) {
 
 static rows_product_t forward_of(const op_plan_t *plan, const op_call_t *call) {
     const op_description_t *d = &plan->description;
-    float *workspace = call->workspace;
+    unit_t *workspace = call->workspace;
     int64_t panels = d->weights_stay ? 0 : panels_count(d->in[0].cols, d->out.cols);
     return (rows_product_t){.k = d->in[0].cols,
                             .n = d->out.cols,
@@ -177,7 +190,7 @@ static rows_product_t forward_of(const op_plan_t *plan, const op_call_t *call) {
                             .relu = has_relu((const linear_plan_t *)plan),
                             .panels = d->weights_stay ? call->kept : workspace,
                             .packed = d->weights_stay,
-                            .block = workspace + panels,
+                            .block = (act_t *)(workspace + panels),
                             .shard_begin = call->shard_begin,
                             .shard_end = call->shard_end,
                             .rows = d->out.rows};
@@ -201,7 +214,7 @@ void REAL(linear_backward_data)(const op_plan_t *plan, const op_call_t *call) {
     if (call->d_in[0].data == NULL) {
         return;
     }
-    float *panels = call->workspace;
+    unit_t *panels = call->workspace;
     rows_product_t product = {.k = d->out.cols,
                               .n = d->in[0].cols,
                               .left = call->d_out,
@@ -209,7 +222,7 @@ void REAL(linear_backward_data)(const op_plan_t *plan, const op_call_t *call) {
                               .right = call->weight[0],
                               .mask = has_relu(linear) ? &call->out : NULL,
                               .panels = panels,
-                              .block = panels + panels_count(d->out.cols, d->in[0].cols),
+                              .block = (act_t *)(panels + panels_count(d->out.cols, d->in[0].cols)),
                               .shard_begin = call->shard_begin,
                               .shard_end = call->shard_end,
                               .rows = d->out.rows};

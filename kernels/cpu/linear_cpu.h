@@ -12,16 +12,16 @@ CPU_OP_PROTOTYPES(KERNEL_SUFFIX)
 enum {
     BLOCK_ROWS = 256,         /* of a left factor: what stays near while all panels pass */
     STRIP_COLS = 32,          /* of d_out at a time */
-    GROUP_ROWS_MOST = 384,    /* of x in panels at a time */
+    GROUP_UNITS_MOST = 384,   /* of rows of x in panels at a time */
     GROUP_BYTES = 768 * 1024, /* of these: most of a usual second-level cache */
     TREE_TILES = 10,          /* sums over leaves that wait for their right side */
 };
-_Static_assert(GROUP_ROWS_MOST < 1 << (TREE_TILES - 1), "a leaf has a row or more");
+_Static_assert(GROUP_UNITS_MOST < 1 << (TREE_TILES - 1), "a leaf has a unit or more");
 
 typedef struct linear_plan {
     op_plan_t base; /* first: freed as one */
     int threads;
-    int64_t group_rows;                  /* rows of x in panels at a time: the weights' gradient */
+    int64_t group_units;                 /* of rows of x in panels at a time: weights' gradient */
     int64_t strips_offset, tiles_offset; /* of the workspace, for the weights' gradient */
 } linear_plan_t;
 
@@ -33,10 +33,10 @@ static inline bool has_relu(const linear_plan_t *plan) {
 }
 
 /* Gradient before relu, of some columns of a row: where y is above 0. */
-static inline void before_relu(const float *y, const float *dy, int64_t count, float *dz) {
+static inline void before_relu(const act_t *y, const act_t *dy, int64_t count, act_t *dz) {
     for (int64_t c = 0; c < count; c++) {
-        float gradient = dy[c]; /* read whether used or not: no branch */
-        dz[c] = y[c] > 0 ? gradient : 0;
+        act_t gradient = dy[c]; /* read whether used or not: no branch */
+        dz[c] = act_get(y[c]) > 0 ? gradient : 0;
     }
 }
 

@@ -6,14 +6,14 @@
 #include "kernels/base/tree_split.h"
 #include "kernels/cpu/linear_cpu.h"
 
-enum { TILE_ELEMENTS = TILE_ROWS * TILE_COLS, GROUP_ROWS_LEAST = 32, ALIGN_ELEMENTS = 16 };
+enum { TILE_ELEMENTS = TILE_ROWS * TILE_COLS, GROUP_UNITS_LEAST = 32, ALIGN_ELEMENTS = 16 };
 
 int64_t REAL(linear_weights_plan)(linear_plan_t *plan) {
     int64_t width = panel_cols(plan->base.description.in[0].cols), threads = plan->threads;
-    int64_t rows = GROUP_BYTES / (int64_t)sizeof(float) / width;
-    plan->group_rows = max_i64(GROUP_ROWS_LEAST, min_i64(rows, GROUP_ROWS_MOST));
-    plan->strips_offset = plan->group_rows * width;
-    plan->tiles_offset = plan->strips_offset + threads * plan->group_rows * STRIP_COLS;
+    int64_t units = GROUP_BYTES / (int64_t)sizeof(unit_t) / width;
+    plan->group_units = max_i64(GROUP_UNITS_LEAST, min_i64(units, GROUP_UNITS_MOST));
+    plan->strips_offset = plan->group_units * width;
+    plan->tiles_offset = plan->strips_offset + threads * plan->group_units * STRIP_COLS;
     return plan->tiles_offset + threads * TREE_TILES * TILE_ELEMENTS;
 }
 
@@ -27,8 +27,9 @@ typedef struct weights_job {
     int use_count;
     const linear_plan_t *plan; /* of the first use: all have the same columns */
     int64_t in, out;
-    int64_t leaf_rows; /* of one shard, all uses one after the other */
-    float *panels, *strips, *tiles;
+    int64_t leaf_units; /* of rows of one shard, all uses one after the other */
+    unit_t *panels, *strips;
+    float *tiles;
 } weights_job_t;
 
 /* Left sides that wait for what is being computed, innermost first. */
@@ -39,7 +40,7 @@ typedef struct waiting {
     int count;
 } waiting_t;
 
-/* Rows [begin, end) of the leaves from `shard` on, all leaves or a part of one. */
+/* Units [begin, end) of the leaves from `shard` on, all leaves or a part of one. */
 typedef struct group {
     int shard, leaves;
     int64_t begin, end;
@@ -54,53 +55,77 @@ typedef struct segment {
     const op_call_t *call;
     bool relu;
     int shard;
-    int64_t row, rows;
+    int64_t row, rows, units;
 } segment_t;
 
-/* The rows of one use and one shard that begin with row `at` of the group's leaves. */
+static int64_t units_of_use(const op_use_t *use) {
+    return units_of(use->plan->description.out.rows);
+}
+
+/* The rows of one use and one shard that begin with unit `at` of the group's leaves. */
 static segment_t segment_at(const weights_job_t *job, const group_t *group, int64_t at) {
-    int64_t row = at % job->leaf_rows;
+    int64_t unit = at % job->leaf_units;
     int use = 0;
-    while (row >= job->uses[use].plan->description.out.rows) {
-        row -= job->uses[use++].plan->description.out.rows;
+    while (unit >= units_of_use(&job->uses[use])) {
+        unit -= units_of_use(&job->uses[use++]);
     }
     const op_use_t *of = &job->uses[use];
+    int64_t units = min_i64(units_of_use(of) - unit, group->end - at), row = unit * UNIT_K;
     return (segment_t){.call = of->call,
                        .relu = has_relu((const linear_plan_t *)of->plan),
-                       .shard = group->shard + (int)(at / job->leaf_rows),
+                       .shard = group->shard + (int)(at / job->leaf_units),
                        .row = row,
-                       .rows = min_i64(of->plan->description.out.rows - row, group->end - at)};
+                       .rows = min_i64(of->plan->description.out.rows - row, units * UNIT_K),
+                       .units = units};
 }
 
 static void pack_panel(const weights_job_t *job, const group_t *group, int64_t col) {
-    int64_t cols = min_i64(TILE_COLS, job->in - col), rows = group->end - group->begin;
-    float *panel = job->panels + rows * col;
+    int64_t cols = min_i64(TILE_COLS, job->in - col), units = group->end - group->begin;
+    unit_t *panel = job->panels + units * col;
     for (int64_t at = group->begin; at < group->end;) {
         segment_t s = segment_at(job, group, at);
         matrix_t x = s.call->in[0];
         REAL(product_pack)
         (s.rows, cols, row_of(x, s.shard, s.row) + col, x.row_stride,
          panel + (at - group->begin) * panel_cols(cols));
-        at += s.rows;
+        at += s.units;
     }
 }
 
-/* Columns of d_out, row after row, as they were before relu. */
+/* Columns of a row of d_out, as they were before relu; 0 beyond the segment's rows. */
+static void strip_row(const segment_t *s, int64_t row, int64_t col, int64_t cols, act_t *to) {
+    if (row >= s->row + s->rows) {
+        memset(to, 0, (size_t)cols * sizeof *to);
+        return;
+    }
+    const act_t *dy = row_of(s->call->d_out, s->shard, row) + col;
+    if (s->relu) {
+        before_relu(row_of(s->call->out, s->shard, row) + col, dy, cols, to);
+    } else if (cols == STRIP_COLS) {
+        memcpy(to, dy, STRIP_COLS * sizeof *to);
+    } else {
+        memcpy(to, dy, (size_t)cols * sizeof *to);
+    }
+}
+
+/* Columns of d_out, unit after unit. */
 static void pack_strip(const weights_job_t *job, const group_t *group, int64_t col, int64_t cols,
-                       float *strip) {
+                       unit_t *strip) {
     for (int64_t at = group->begin; at < group->end;) {
         segment_t s = segment_at(job, group, at);
-        for (int64_t r = s.row; r < s.row + s.rows; r++, strip += STRIP_COLS) {
-            const float *dy = row_of(s.call->d_out, s.shard, r) + col;
-            if (s.relu) {
-                before_relu(row_of(s.call->out, s.shard, r) + col, dy, cols, strip);
-            } else if (cols == STRIP_COLS) {
-                memcpy(strip, dy, STRIP_COLS * sizeof(float));
-            } else {
-                memcpy(strip, dy, (size_t)cols * sizeof(float));
+        for (int64_t r = s.row; r < s.row + s.rows; r += UNIT_K, strip += STRIP_COLS) {
+#ifdef ACTIVATION_BF16
+            act_t first[STRIP_COLS], second[STRIP_COLS];
+            strip_row(&s, r, col, cols, first);
+            strip_row(&s, r + 1, col, cols, second);
+            for (int64_t c = 0; c < cols; c++) {
+                strip[c] = unit_pair(first[c], second[c]);
             }
+#else
+            strip_row(&s, r, col, cols, strip);
+#endif
         }
-        at += s.rows;
+        at += s.units;
     }
 }
 
@@ -111,15 +136,17 @@ static int carries(int i, int n, int waiting) {
     return i == n - 1 ? waiting : __builtin_ctz(~(unsigned)i);
 }
 
-static void sum_tile(const weights_job_t *job, const group_t *group, const float *strip,
+static void sum_tile(const weights_job_t *job, const group_t *group, const unit_t *strip,
                      int64_t row, int64_t rows, int64_t col, float *tiles) {
-    int64_t cols = min_i64(TILE_COLS, job->in - col), group_rows = group->end - group->begin;
-    int64_t leaf_rows = group_rows / group->leaves, place = row * job->in + col;
-    prefetch_tile(group->out.weight + place, job->in, rows, cols);
+    int64_t cols = min_i64(TILE_COLS, job->in - col), group_units = group->end - group->begin;
+    int64_t leaf_units = group_units / group->leaves, place = row * job->in + col;
+    int64_t line = job->in * (int64_t)sizeof(float), width = cols * (int64_t)sizeof(float);
+    prefetch_tile(group->out.weight + place, line, rows, width);
     for (int i = 0; i < group->waiting->count; i++) {
-        prefetch_tile(group->waiting->left[i].weight + place, job->in, rows, cols);
+        prefetch_tile(group->waiting->left[i].weight + place, line, rows, width);
     }
-    tile_t tile = {.rows = rows, .cols = cols, .k = leaf_rows, .a_row = 1, .a_col = STRIP_COLS};
+    tile_t tile = {
+        .rows = rows, .cols = cols, .k = leaf_units, .a_row = UNIT_K, .a_col = UNIT_K * STRIP_COLS};
     int waiting = 0;
     for (int leaf = 0; leaf < group->leaves; leaf++) {
         bool last = leaf == group->leaves - 1;
@@ -132,8 +159,8 @@ static void sum_tile(const weights_job_t *job, const group_t *group, const float
             const sums_t *left = &group->waiting->left[i];
             end.addends[end.addend_count++] = (addend_t){left->weight + place, job->in};
         }
-        tile.a = strip + leaf * leaf_rows * STRIP_COLS;
-        tile.panel = job->panels + group_rows * col + leaf * leaf_rows * panel_cols(cols);
+        tile.a = (const act_t *)(strip + leaf * leaf_units * STRIP_COLS);
+        tile.panel = job->panels + group_units * col + leaf * leaf_units * panel_cols(cols);
         tile.c = last ? group->out.weight + place : tiles + waiting * TILE_ELEMENTS;
         tile.c_row = last ? job->in : TILE_COLS;
         tile.goes_on = group->goes_on;
@@ -143,18 +170,18 @@ static void sum_tile(const weights_job_t *job, const group_t *group, const float
     }
 }
 
-static void sum_bias(const group_t *group, const float *strip, int64_t col, int64_t cols) {
-    int64_t leaf_rows = (group->end - group->begin) / group->leaves;
+static void sum_bias(const group_t *group, const unit_t *strip, int64_t col, int64_t cols) {
+    int64_t leaf_units = (group->end - group->begin) / group->leaves;
     float *bias = group->out.bias + col, left[TREE_TILES][STRIP_COLS];
     int waiting = 0;
-    for (int leaf = 0; leaf < group->leaves; leaf++, strip += leaf_rows * STRIP_COLS) {
+    for (int leaf = 0; leaf < group->leaves; leaf++, strip += leaf_units * STRIP_COLS) {
         float *total = left[waiting];
         for (int64_t c = 0; c < STRIP_COLS; c++) {
             total[c] = group->goes_on && c < cols ? bias[c] : 0;
         }
-        for (int64_t r = 0; r < leaf_rows; r++) {
+        for (int64_t r = 0; r < leaf_units * UNIT_K; r++) {
             for (int64_t c = 0; c < STRIP_COLS; c++) {
-                total[c] += strip[r * STRIP_COLS + c];
+                total[c] += unit_part(strip[r / UNIT_K * STRIP_COLS + c], (int)(r % UNIT_K));
             }
         }
         int joined = carries(leaf, group->leaves, waiting);
@@ -175,7 +202,7 @@ static void sum_bias(const group_t *group, const float *strip, int64_t col, int6
 
 static void sum_group(const weights_job_t *job, const group_t *group) {
     int thread = omp_get_thread_num();
-    float *strip = job->strips + thread * job->plan->group_rows * STRIP_COLS;
+    unit_t *strip = job->strips + thread * job->plan->group_units * STRIP_COLS;
     float *tiles = job->tiles + (int64_t)thread * TREE_TILES * TILE_ELEMENTS;
 #pragma omp for schedule(static)
     for (int64_t col = 0; col < job->in; col += TILE_COLS) {
@@ -207,17 +234,17 @@ static void sum_threads(const weights_job_t *job, const group_t *group) {
 /* --- the tree over groups -------------------------------------------------------------------- */
 
 static bool fits(const weights_job_t *job, int shards) {
-    return shards * job->leaf_rows <= job->plan->group_rows;
+    return shards * job->leaf_units <= job->plan->group_units;
 }
 
 /* A leaf that does not fit is summed part by part, in its place. */
 static void sum_parts(const weights_job_t *job, int shard, sums_t out, const waiting_t *waiting) {
-    int64_t parts = div_up(job->leaf_rows, job->plan->group_rows);
+    int64_t parts = div_up(job->leaf_units, job->plan->group_units);
     for (int64_t i = 0; i < parts; i++) {
         group_t group = {.shard = shard,
                          .leaves = 1,
-                         .begin = share_begin(job->leaf_rows, (int)parts, (int)i),
-                         .end = share_begin(job->leaf_rows, (int)parts, (int)i + 1),
+                         .begin = share_begin(job->leaf_units, (int)parts, (int)i),
+                         .end = share_begin(job->leaf_units, (int)parts, (int)i + 1),
                          .goes_on = i > 0,
                          .ends = i == parts - 1,
                          .out = out,
@@ -233,7 +260,7 @@ static void sum_shards(const weights_job_t *job, int begin, int end, sums_t out,
     if (fits(job, end - begin)) {
         group_t group = {.shard = begin,
                          .leaves = end - begin,
-                         .end = (end - begin) * job->leaf_rows,
+                         .end = (end - begin) * job->leaf_units,
                          .ends = true,
                          .out = out,
                          .waiting = waiting};
@@ -260,7 +287,7 @@ void REAL(linear_backward_tree)(const op_use_t *uses, int use_count, int shard_b
                                 void *const d_weight[OP_WEIGHTS_MAX], void *scratch) {
     const op_call_t *call = uses[0].call;
     const linear_plan_t *plan = (const linear_plan_t *)uses[0].plan;
-    float *workspace = call->workspace;
+    unit_t *workspace = call->workspace;
     weights_job_t job = {.uses = uses,
                          .use_count = use_count,
                          .plan = plan,
@@ -268,9 +295,9 @@ void REAL(linear_backward_tree)(const op_use_t *uses, int use_count, int shard_b
                          .out = plan->base.description.out.cols,
                          .panels = workspace,
                          .strips = workspace + plan->strips_offset,
-                         .tiles = workspace + plan->tiles_offset};
+                         .tiles = (float *)call->workspace + plan->tiles_offset};
     for (int u = 0; u < use_count; u++) {
-        job.leaf_rows += uses[u].plan->description.out.rows;
+        job.leaf_units += units_of_use(&uses[u]);
     }
     waiting_t none = {.count = 0};
     sum_shards(&job, shard_begin, shard_end, (sums_t){d_weight[0], d_weight[1]}, &none, scratch);

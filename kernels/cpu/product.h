@@ -2,6 +2,9 @@
  * runs over a packed panel of the right factor. Compiled once for each instruction set
  * (ref/real.h).
  *
+ * k runs in units: one number, or with bf16 two that follow one another, which one instruction
+ * multiplies and adds; the second of an odd k's last unit is 0.
+ *
  * An element is one chain of (fused, where the processor has it) products and sums over k in
  * order, so its bits depend neither on the tile it falls into, nor on the number of rows, nor on
  * how k is cut into runs: a run goes on from what the last one left. */
@@ -30,8 +33,44 @@ enum { TILE_ROWS = 4, TILE_VECTORS = 2 };
 #endif
 
 typedef float vector_t __attribute__((vector_size(VECTOR_BYTES)));
+#ifdef ACTIVATION_BF16
+typedef uint32_t unit_t; /* the lower half comes first */
+enum { UNIT_K = 2 };
+#define UNIT_FMA(a, b, c) ((vector_t)_mm512_dpbf16_ps((__m512)(c), (__m512bh)(a), (__m512bh)(b)))
+#define UNIT_SPREAD(x)    ((vector_t)_mm512_set1_epi32((int)(x)))
+#else
+typedef float unit_t;
+enum { UNIT_K = 1 };
+#define UNIT_FMA    VECTOR_FMA
+#define UNIT_SPREAD VECTOR_SPREAD
+#endif
+static inline int64_t units_of(int64_t k) { return div_up(k, UNIT_K); }
+
+static inline unit_t unit_load(const act_t *from) {
+    unit_t unit;
+    memcpy(&unit, from, sizeof unit);
+    return unit;
+}
+/* The unit of two rows' numbers; the second is not looked at where a unit is one. */
+static inline unit_t unit_pair(act_t first, act_t second) {
+#ifdef ACTIVATION_BF16
+    return (unit_t)first | (unit_t)second << 16;
+#else
+    (void)second;
+    return first;
+#endif
+}
+static inline float unit_part(unit_t unit, int part) {
+#ifdef ACTIVATION_BF16
+    return bf16_to_float((bf16_t)(unit >> 16 * part));
+#else
+    (void)part;
+    return unit;
+#endif
+}
+
 typedef int32_t bits_t __attribute__((vector_size(VECTOR_BYTES)));
-enum { LINE_COLS = 64 / sizeof(float) };
+enum { LINE_BYTES = 64, LINE_UNITS = LINE_BYTES / sizeof(unit_t) };
 enum { VECTOR_COLS = VECTOR_BYTES / sizeof(float), TILE_COLS = TILE_VECTORS * VECTOR_COLS };
 
 static inline vector_t vector_load(const float *from) {
@@ -56,24 +95,25 @@ typedef struct tile_end {
 } tile_end_t;
 
 typedef struct tile {
-    int64_t rows, cols; /* up to TILE_ROWS, TILE_COLS */
-    int64_t k;
-    const float *a;
-    int64_t a_row, a_col; /* strides of a; one of them is 1 */
-    const float *panel;   /* [k][panel_cols(cols)] */
+    int64_t rows, cols;   /* up to TILE_ROWS, TILE_COLS */
+    int64_t k;            /* units */
+    const act_t *a;       /* at its first unit */
+    int64_t a_row, a_col; /* strides of a, of whole units; one of them is UNIT_K */
+    const unit_t *panel;  /* [k][panel_cols(cols)] */
     float *c;
     int64_t c_row;
+    act_t *out;            /* where it goes, as an activation, instead of c; NULL: c */
     bool goes_on;          /* c holds what the chain has summed so far */
     const tile_end_t *end; /* NULL: another run of k follows */
 } tile_t;
 void REAL(product_tile)(const tile_t *tile);
 
-/* A tile of a matrix that is about to be read or written. */
-static inline void prefetch_tile(const float *first, int64_t row_stride, int64_t rows,
-                                 int64_t cols) {
+/* A tile of a matrix that is about to be read or written; all in bytes, but rows. */
+static inline void prefetch_tile(const void *first, int64_t row_stride, int64_t rows,
+                                 int64_t width) {
     for (int64_t r = 0; r < rows; r++) {
-        for (int64_t c = 0; c < cols; c += LINE_COLS) {
-            __builtin_prefetch(first + r * row_stride + c, 1);
+        for (int64_t c = 0; c < width; c += LINE_BYTES) {
+            __builtin_prefetch((const char *)first + r * row_stride + c, 1);
         }
     }
 }
@@ -81,10 +121,14 @@ static inline void prefetch_tile(const float *first, int64_t row_stride, int64_t
 /* Whole vectors: what a panel of so many columns takes in a row. */
 static inline int64_t panel_cols(int64_t cols) { return align_up(cols, VECTOR_COLS); }
 
-/* Packs [k, cols] of a matrix into a panel; what is beyond cols is 0. */
-void REAL(product_pack)(int64_t k, int64_t cols, const float *from, int64_t from_row, float *panel);
+/* Packs [k, cols] of activations into a panel; what is beyond cols is 0. */
+void REAL(product_pack)(int64_t k, int64_t cols, const act_t *from, int64_t from_row,
+                        unit_t *panel);
+/* The same of weights, which are rounded to bf16 where that is what units hold. */
+void REAL(product_pack_weights)(int64_t k, int64_t cols, const float *from, int64_t from_row,
+                                unit_t *panel);
 /* The same of the transposed: from is [cols, k]. */
 void REAL(product_pack_transposed)(int64_t k, int64_t cols, const float *from, int64_t from_row,
-                                   float *panel);
+                                   unit_t *panel);
 
 #endif

@@ -33,6 +33,21 @@ static inline vector_t relu_of(vector_t x) {
 
 typedef vector_t totals_t[TILE_ROWS][TILE_VECTORS];
 
+#ifdef ACTIVATION_BF16
+static inline void store_activation(act_t *to, vector_t value, int64_t cols) {
+    __m256i rounded = (__m256i)_mm512_cvtneps_pbh((__m512)value);
+    if (cols >= VECTOR_COLS) {
+        _mm256_storeu_si256((__m256i *)(void *)to, rounded);
+    } else {
+        memcpy(to, &rounded, (size_t)cols * sizeof *to);
+    }
+}
+#else
+static inline void store_activation(act_t *to, vector_t value, int64_t cols) {
+    store_part(to, value, cols);
+}
+#endif
+
 static inline __attribute__((always_inline)) void begin_tile(const tile_t *tile, totals_t total,
                                                              const int rows, const int vectors) {
     int64_t cols = tile->cols;
@@ -60,34 +75,41 @@ end_tile(const tile_t *tile, totals_t total, const int rows, const int vectors, 
     if (end != NULL && end->relu) {
         EACH_VECTOR { total[r][v] = relu_of(total[r][v]); }
     }
+    if (tile->out != NULL) {
+        EACH_VECTOR {
+            store_activation(tile->out + r * tile->c_row + v * VECTOR_COLS, total[r][v], COLS_LEFT);
+        }
+        return;
+    }
     EACH_VECTOR { store_part(tile->c + r * tile->c_row + v * VECTOR_COLS, total[r][v], COLS_LEFT); }
 }
 
 static inline __attribute__((always_inline)) void tile_of(const tile_t *tile, const int rows,
                                                           const int vectors) {
     totals_t total;
-    const float *a = tile->a, *panel = tile->panel;
+    const act_t *a = tile->a;
+    const unit_t *panel = tile->panel;
     int64_t a_row = tile->a_row, a_col = tile->a_col, k = tile->k;
     begin_tile(tile, total, rows, vectors);
-    for (int64_t p0 = 0; p0 < k; p0 += LINE_COLS) {
-        if (a_col == 1) { /* the rows of the next tile */
+    for (int64_t p0 = 0; p0 < k; p0 += LINE_UNITS) {
+        if (a_col == UNIT_K) { /* the rows of the next tile */
             for (int r = 0; r < rows; r++) {
                 __builtin_prefetch(a + (TILE_ROWS + r) * a_row, 0, 2);
             }
         }
 #pragma GCC unroll 4
-        for (int64_t p = min_i64(LINE_COLS, k - p0); p > 0; p--) {
+        for (int64_t p = min_i64(LINE_UNITS, k - p0); p > 0; p--) {
             vector_t right[TILE_VECTORS];
 #pragma GCC unroll 8
             for (int v = 0; v < vectors; v++) {
-                right[v] = vector_load(panel + v * VECTOR_COLS);
+                memcpy(&right[v], panel + v * VECTOR_COLS, sizeof right[v]);
             }
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
-                vector_t left = VECTOR_SPREAD(a[r * a_row]);
+                vector_t left = UNIT_SPREAD(unit_load(a + r * a_row));
 #pragma GCC unroll 8
                 for (int v = 0; v < vectors; v++) {
-                    total[r][v] = VECTOR_FMA(left, right[v], total[r][v]);
+                    total[r][v] = UNIT_FMA(left, right[v], total[r][v]);
                 }
             }
             a += a_col;
@@ -140,8 +162,63 @@ void REAL(product_tile)(const tile_t *tile) {
     of_rows[tile->rows](tile);
 }
 
-void REAL(product_pack)(int64_t k, int64_t cols, const float *from, int64_t from_row,
-                        float *panel) {
+/* --- packing --------------------------------------------------------------------------------- */
+
+#ifdef ACTIVATION_BF16
+
+/* Numbers of one row and of the next, by pairs. */
+static inline __m512i interleave(__m256i first, __m256i second) {
+    return _mm512_or_si512(_mm512_cvtepu16_epi32(first),
+                           _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
+}
+
+static inline __mmask16 lanes_below(int64_t count) {
+    return (__mmask16)(count >= VECTOR_COLS ? 0xFFFF : (1U << count) - 1U);
+}
+
+void REAL(product_pack)(int64_t k, int64_t cols, const act_t *from, int64_t from_row,
+                        unit_t *panel) {
+    int64_t width = panel_cols(cols);
+    for (int64_t p = 0; p < k; p += UNIT_K, from += UNIT_K * from_row, panel += width) {
+        for (int64_t c = 0; c < cols; c += VECTOR_COLS) {
+            __mmask16 lanes = lanes_below(cols - c), next = p + 1 < k ? lanes : 0;
+            __m256i second = _mm256_maskz_loadu_epi16(next, from + (next != 0 ? from_row : 0) + c);
+            __m256i first = _mm256_maskz_loadu_epi16(lanes, from + c);
+            _mm512_storeu_si512(panel + c, interleave(first, second));
+        }
+    }
+}
+
+void REAL(product_pack_weights)(int64_t k, int64_t cols, const float *from, int64_t from_row,
+                                unit_t *panel) {
+    int64_t width = panel_cols(cols);
+    for (int64_t p = 0; p < k; p += UNIT_K, from += UNIT_K * from_row, panel += width) {
+        for (int64_t c = 0; c < cols; c += VECTOR_COLS) {
+            __mmask16 lanes = lanes_below(cols - c), next = p + 1 < k ? lanes : 0;
+            __m512 second = _mm512_maskz_loadu_ps(next, from + (next != 0 ? from_row : 0) + c);
+            __m512 first = _mm512_maskz_loadu_ps(lanes, from + c);
+            _mm512_storeu_si512(panel + c, interleave((__m256i)_mm512_cvtneps_pbh(first),
+                                                      (__m256i)_mm512_cvtneps_pbh(second)));
+        }
+    }
+}
+
+/* The units of two numbers from k on, of which the second may be missing. */
+static inline unit_t weight_unit(const float *from, int64_t count) {
+    float pair[UNIT_K] = {from[0], count > 1 ? from[1] : 0};
+    __m128i rounded = (__m128i)_mm_cvtneps_pbh(_mm_setr_ps(pair[0], pair[1], 0, 0));
+    return (unit_t)_mm_cvtsi128_si32(rounded);
+}
+
+/* Four units of a row. */
+static inline __m128 load_units(const float *from) {
+    return (__m128)_mm256_cvtneps_pbh(_mm256_loadu_ps(from));
+}
+
+#else
+
+void REAL(product_pack)(int64_t k, int64_t cols, const act_t *from, int64_t from_row,
+                        unit_t *panel) {
     int64_t width = panel_cols(cols);
     int64_t whole = cols / VECTOR_COLS * VECTOR_COLS;
     for (int64_t p = 0; p < k; p++, from += from_row, panel += width) {
@@ -154,42 +231,59 @@ void REAL(product_pack)(int64_t k, int64_t cols, const float *from, int64_t from
     }
 }
 
-/* What does not fill a block of the transposition. */
+void REAL(product_pack_weights)(int64_t k, int64_t cols, const float *from, int64_t from_row,
+                                unit_t *panel) {
+    REAL(product_pack)(k, cols, from, from_row, panel);
+}
+
+static inline unit_t weight_unit(const float *from, int64_t count) {
+    (void)count;
+    return from[0];
+}
+
+static inline __m128 load_units(const float *from) { return _mm_loadu_ps(from); }
+
+#endif
+
+/* What does not fill a block of the transposition; begin_k counts units. */
 static void pack_edge(int64_t begin_k, int64_t k, int64_t begin, int64_t cols, const float *from,
-                      int64_t from_row, float *panel) {
+                      int64_t from_row, unit_t *panel) {
     int64_t width = panel_cols(cols);
-    for (int64_t p = begin_k; p < k; p++) {
+    for (int64_t p = begin_k; p < units_of(k); p++) {
         for (int64_t c = begin; c < width; c++) {
-            panel[p * width + c] = c < cols ? from[c * from_row + p] : 0;
+            panel[p * width + c] =
+                c < cols ? weight_unit(from + c * from_row + p * UNIT_K, k - p * UNIT_K) : 0;
         }
     }
 }
 
-static inline void transpose_4(const float *from, int64_t from_row, float *to, int64_t to_row) {
+static inline void transpose_4(const float *from, int64_t from_row, unit_t *to, int64_t to_row) {
     __m128 row[4];
     for (int i = 0; i < 4; i++) {
-        row[i] = _mm_loadu_ps(from + i * from_row);
+        row[i] = load_units(from + i * from_row);
     }
     _MM_TRANSPOSE4_PS(row[0], row[1], row[2], row[3]);
     for (int i = 0; i < 4; i++) {
-        _mm_storeu_ps(to + i * to_row, row[i]);
+        _mm_storeu_ps((float *)(void *)(to + i * to_row), row[i]);
     }
 }
 
-/* Blocks of a cache line's numbers, so that lines read and written are still there for the next. */
+/* Blocks of a cache line's units, so that lines read and written are still there for the next. */
 void REAL(product_pack_transposed)(int64_t k, int64_t cols, const float *from, int64_t from_row,
-                                   float *panel) {
+                                   unit_t *panel) {
     enum { BLOCK = 16, STEP = 4 };
-    int64_t width = panel_cols(cols), whole_cols = cols / STEP * STEP, whole_k = k / STEP * STEP;
+    int64_t width = panel_cols(cols), whole_cols = cols / STEP * STEP;
+    int64_t whole_k = k / UNIT_K / STEP * STEP; /* units */
     for (int64_t c0 = 0; c0 < whole_cols; c0 += BLOCK) {
         for (int64_t p0 = 0; p0 < whole_k; p0 += BLOCK) {
             for (int64_t c = c0; c < min_i64(c0 + BLOCK, whole_cols); c += STEP) {
                 for (int64_t p = p0; p < min_i64(p0 + BLOCK, whole_k); p += STEP) {
-                    transpose_4(from + c * from_row + p, from_row, panel + p * width + c, width);
+                    transpose_4(from + c * from_row + p * UNIT_K, from_row, panel + p * width + c,
+                                width);
                 }
             }
         }
     }
-    pack_edge(0, whole_k, whole_cols, cols, from, from_row, panel);
+    pack_edge(0, UNIT_K * whole_k, whole_cols, cols, from, from_row, panel);
     pack_edge(whole_k, k, 0, cols, from, from_row, panel);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "kernels/bf16.h"
 #include "kernels/kernels.h"
 #include "kernels/ref/rows.h"
 
@@ -27,12 +28,26 @@ typedef double real_t;
 static inline real_t real_exp(real_t x) { return exp(x); }
 static inline real_t real_sqrt(real_t x) { return sqrt(x); }
 static inline real_t real_tanh(real_t x) { return tanh(x); }
+#elif REAL_BITS == 16 /* words that are moved alone */
+typedef uint16_t real_t;
 #else
 typedef float real_t;
 #define REAL_DTYPE DTYPE_F32
 static inline real_t real_exp(real_t x) { return expf(x); }
 static inline real_t real_sqrt(real_t x) { return sqrtf(x); }
 static inline real_t real_tanh(real_t x) { return tanhf(x); }
+#endif
+
+/* What activations and their gradients are stored as: real_t, or bf16 in a table of floats that
+ * CMake says so of. */
+#ifdef ACTIVATION_BF16
+typedef bf16_t act_t;
+static inline real_t act_get(act_t x) { return bf16_to_float(x); }
+static inline act_t act_of(real_t x) { return bf16_of(x); }
+#else
+typedef real_t act_t;
+static inline real_t act_get(act_t x) { return x; }
+static inline act_t act_of(real_t x) { return x; }
 #endif
 
 struct op_plan {
@@ -61,13 +76,13 @@ static inline int64_t rows_per_draw(const op_description_t *description) {
     return max_i64(description->attributes.period, 1);
 }
 
-static inline real_t *row_of(matrix_t matrix, int64_t shard, int64_t row) {
-    return (real_t *)matrix.data + shard * matrix.shard_stride + row * matrix.row_stride;
+static inline act_t *row_of(matrix_t matrix, int64_t shard, int64_t row) {
+    return (act_t *)matrix.data + shard * matrix.shard_stride + row * matrix.row_stride;
 }
 
-static inline void copy_row(real_t *to, const real_t *from, int64_t count) {
+static inline void copy_row(act_t *to, const act_t *from, int64_t count) {
     if (to != from) {
-        memcpy(to, from, (size_t)count * sizeof(real_t));
+        memcpy(to, from, (size_t)count * sizeof(act_t));
     }
 }
 

@@ -62,5 +62,8 @@
 
 extern const kernels_t kernels_ref_f32, kernels_ref_f64;
 extern const kernels_t kernels_cpu_generic, kernels_cpu_avx2, kernels_cpu_avx512;
+/* bf16; the last with products of the processor's own. */
+extern const kernels_t kernels_ref_bf16, kernels_cpu_generic_bf16, kernels_cpu_avx2_bf16;
+extern const kernels_t kernels_cpu_avx512_bf16, kernels_cpu_pairs_bf16;
 
 #endif

@@ -7,15 +7,16 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 export OMPI_MCA_mpi_yield_when_idle=1
-echo "1..3"
+echo "1..4"
 failed=0
 
+precision=f32
 # check NUMBER NAME RANKS OURS COMMAND...: RANKS lines, each with this count of ours
 check() {
     local number=$1 name=$2 ranks=$3 expected=$4
     shift 4
     "$@" train "$config" --run "$work/$number" --steps 11 --set checkpoint.every_steps=1000 \
-        --set batch=8 --set modalities.video.front=tcn >"$work/log" 2>&1
+        --set batch=8 --set modalities.video.front=tcn --set precision=$precision >"$work/log" 2>&1
     local status=$? lines
     lines=$(grep -c "^allocations: ours $expected, " "$work/log")
     grep "^allocations:" "$work/log" | sed 's/^/# /'
@@ -31,4 +32,6 @@ check() {
 check 1 "nothing on one rank" 1 0 "$program"
 check 2 "nothing on two ranks" 2 0 mpirun -q -n 2 "$program"
 check 3 "a malloc and a free on purpose are counted" 1 2 env COUNT_ONE_TOO_MANY=1 "$program"
+precision=bf16
+check 4 "nothing in bf16" 1 0 "$program"
 exit $failed

@@ -42,16 +42,16 @@ double case_wave(uint64_t stream, int64_t i) {
 }
 
 void case_put(const model_case_t *c, void *memory, int64_t i, double value) {
-    if (c->kernels->dtype == DTYPE_F64) {
-        ((double *)memory)[i] = value;
-    } else {
-        ((float *)memory)[i] = (float)value;
-    }
+    dtype_set(c->kernels->dtype, memory, i, value);
 }
 
 double case_get(const model_case_t *c, const void *memory, int64_t i) {
-    return c->kernels->dtype == DTYPE_F64 ? ((const double *)memory)[i]
-                                          : (double)((const float *)memory)[i];
+    return dtype_get(c->kernels->dtype, memory, i);
+}
+
+/* Weights and targets. */
+static void put_state(const model_case_t *c, void *memory, int64_t i, double value) {
+    dtype_set(c->kernels->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32, memory, i, value);
 }
 
 model_case_t case_open(const char *model, const char *backend, dtype_t dtype) {
@@ -78,9 +78,9 @@ model_case_t case_open_heads(const char *model, int heads, const char *backend, 
         c.offsets[p] = c.elements;
         c.elements += graph_parameter_info(c.graph, p).count;
     }
-    c.weights = alloc_aligned((size_t)c.elements * dtype_bytes(dtype));
+    c.weights = alloc_aligned((size_t)c.elements * dtype_state_bytes(dtype));
     for (int64_t i = 0; i < c.elements; i++) {
-        case_put(&c, c.weights, i, 0.6 * case_wave(1, i));
+        put_state(&c, c.weights, i, 0.6 * case_wave(1, i));
     }
     return c;
 }
@@ -158,7 +158,7 @@ static loss_call_t call_of(const case_run_t *run, int output, int64_t shard, voi
                         .d_x = executor_output_gradient(run->executor, output)};
     for (int64_t r = 0; r < call.x.rows; r++) {
         int64_t row = (run->shards.begin + shard) * call.x.rows + r;
-        case_put(c, target, r, target_of(output, row));
+        put_state(c, target, r, target_of(output, row));
     }
     call.x.data = (char *)call.x.data + (size_t)(shard * call.x.shard_stride) * bytes;
     if (call.d_x.data != NULL) {
@@ -215,7 +215,7 @@ void case_gradients(const model_case_t *c, int total_shards, int64_t samples_per
     for (int i = 0; i < state.part_count; i++) {
         parts->leaves[parts->count] = state.part_leaves[i];
         parts->gradient[parts->count] =
-            alloc_aligned((size_t)c->elements * dtype_bytes(c->kernels->dtype));
+            alloc_aligned((size_t)c->elements * dtype_state_bytes(c->kernels->dtype));
         state.parts[i] = parts->gradient[parts->count++];
     }
     executor_bind(run.executor, &state);

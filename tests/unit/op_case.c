@@ -7,6 +7,7 @@
 #include "check.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
+#include "kernels/bf16.h"
 #include "kernels/ref/rows.h"
 
 enum { GUARD = 8, ROW_GAP = 3, SHARD_GAP = 5 };
@@ -17,8 +18,12 @@ void check_value(double actual, double expected, double bound) {
     }
 }
 
-static void *own(op_case_t *test, int64_t count) {
-    size_t bytes = (size_t)count * dtype_bytes(test->kernels->dtype);
+static dtype_t state_of(const op_case_t *test) {
+    return test->kernels->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+}
+
+static void *own(op_case_t *test, int64_t count, dtype_t dtype) {
+    size_t bytes = (size_t)count * dtype_bytes(dtype);
     void *memory = alloc_aligned(bytes);
     memset(memory, 0xFF, bytes);
     REQUIRE(test->owned_count < CASE_OWNED_MAX);
@@ -26,13 +31,13 @@ static void *own(op_case_t *test, int64_t count) {
     return memory;
 }
 
-static void *at(const op_case_t *test, const void *data, int64_t index) {
-    return (char *)data + index * (int64_t)dtype_bytes(test->kernels->dtype);
+static void *at(const void *data, int64_t index, dtype_t dtype) {
+    return (char *)data + index * (int64_t)dtype_bytes(dtype);
 }
 
-static bool is_guard(const op_case_t *test, const void *data, int64_t index) {
-    const unsigned char *byte = at(test, data, index);
-    for (size_t i = 0; i < dtype_bytes(test->kernels->dtype); i++) {
+static bool is_guard(const void *data, int64_t index, dtype_t dtype) {
+    const unsigned char *byte = at(data, index, dtype);
+    for (size_t i = 0; i < dtype_bytes(dtype); i++) {
         if (byte[i] != 0xFF) {
             return false;
         }
@@ -41,18 +46,11 @@ static bool is_guard(const op_case_t *test, const void *data, int64_t index) {
 }
 
 double case_flat_get(const op_case_t *test, const void *data, int64_t index) {
-    const void *element = at(test, data, index);
-    return test->kernels->dtype == DTYPE_F64 ? *(const double *)element
-                                             : (double)*(const float *)element;
+    return dtype_get(state_of(test), data, index);
 }
 
 void case_flat_set(const op_case_t *test, void *data, int64_t index, double value) {
-    void *element = at(test, data, index);
-    if (test->kernels->dtype == DTYPE_F64) {
-        *(double *)element = value;
-    } else {
-        *(float *)element = (float)value;
-    }
+    dtype_set(state_of(test), data, index, value);
 }
 
 static int64_t offset_of(matrix_t matrix, int shard, int64_t row, int64_t col) {
@@ -60,22 +58,30 @@ static int64_t offset_of(matrix_t matrix, int shard, int64_t row, int64_t col) {
 }
 
 double case_get(const op_case_t *test, matrix_t matrix, int shard, int64_t row, int64_t col) {
-    return case_flat_get(test, matrix.data, offset_of(matrix, shard, row, col));
+    return dtype_get(test->kernels->dtype, matrix.data, offset_of(matrix, shard, row, col));
 }
 
 void case_set(const op_case_t *test, matrix_t matrix, int shard, int64_t row, int64_t col,
               double value) {
-    case_flat_set(test, matrix.data, offset_of(matrix, shard, row, col), value);
+    dtype_set(test->kernels->dtype, matrix.data, offset_of(matrix, shard, row, col), value);
 }
 
 static double random_value(uint64_t tensor, uint64_t index) {
     return 2.0 * (double)rng_uniform((rng_key_t){11, rng_name("op_case"), tensor}, index) - 1.0;
 }
 
+/* As the case holds it. */
+static double value_of(const op_case_t *test, uint64_t tensor, uint64_t index) {
+    double value = random_value(tensor, index);
+    return test->short_values ? (double)bf16_to_float(bf16_of((float)value)) : value;
+}
+
 static matrix_t matrix_open(op_case_t *test, op_shape_t shape) {
     matrix_t matrix = {.rows = shape.rows, .cols = shape.cols, .row_stride = shape.row_stride};
     matrix.shard_stride = shape.rows * shape.row_stride + SHARD_GAP;
-    matrix.data = at(test, own(test, test->shards * matrix.shard_stride + 2 * GUARD), GUARD);
+    dtype_t dtype = test->kernels->dtype;
+    matrix.data =
+        at(own(test, test->shards * matrix.shard_stride + 2 * GUARD, dtype), GUARD, dtype);
     return matrix;
 }
 
@@ -84,10 +90,15 @@ static void matrix_fill(op_case_t *test, matrix_t matrix, uint64_t tensor) {
         for (int64_t r = 0; r < matrix.rows; r++) {
             for (int64_t c = 0; c < matrix.cols; c++) {
                 int64_t index = (s * matrix.rows + r) * matrix.cols + c;
-                case_set(test, matrix, s, r, c, random_value(tensor, (uint64_t)index));
+                case_set(test, matrix, s, r, c, value_of(test, tensor, (uint64_t)index));
             }
         }
     }
+}
+
+/* Between guards. */
+static void *state_open(op_case_t *test, int64_t count) {
+    return at(own(test, count + 2 * GUARD, state_of(test)), GUARD, state_of(test));
 }
 
 static void weights_open(op_case_t *test) {
@@ -108,21 +119,23 @@ static void weights_open(op_case_t *test) {
     }
     for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
         int64_t count = test->weight_count[w];
-        void *weight = own(test, count);
+        void *weight = own(test, count, state_of(test));
         for (int64_t i = 0; i < count; i++) {
-            case_flat_set(test, weight, i, random_value(1000 + (uint64_t)w, (uint64_t)i));
+            case_flat_set(test, weight, i, value_of(test, 1000 + (uint64_t)w, (uint64_t)i));
         }
         test->call.weight[w] = weight;
         for (int s = 0; s < test->shards; s++) {
-            test->d_weight[w][s] = at(test, own(test, count + 2 * GUARD), GUARD);
+            test->d_weight[w][s] = state_open(test, count);
         }
     }
 }
 
-void case_open(op_case_t *test, const kernels_t *kernels, const op_description_t *description,
-               int shards, int shard_begin, int shard_end) {
+static void open_values(op_case_t *test, const kernels_t *kernels,
+                        const op_description_t *description, int shards, int shard_begin,
+                        int shard_end, bool short_values) {
     memset(test, 0, sizeof *test);
     REQUIRE(shards <= CASE_SHARDS_MAX);
+    test->short_values = short_values;
     test->kernels = kernels;
     test->row = &kernels->ops[description->kind];
     test->description = *description;
@@ -149,9 +162,19 @@ void case_open(op_case_t *test, const kernels_t *kernels, const op_description_t
     }
     weights_open(test);
     CHECK_OK(test->row->plan(d, &test->plan, &test->needs));
-    call->workspace = at(test, own(test, test->needs.workspace_count + 2 * GUARD), GUARD);
+    call->workspace = state_open(test, test->needs.workspace_count);
     call->saved_shard_stride = test->needs.saved_count + SHARD_GAP;
-    call->saved = own(test, shards * call->saved_shard_stride);
+    call->saved = own(test, shards * call->saved_shard_stride, state_of(test));
+}
+
+void case_open(op_case_t *test, const kernels_t *kernels, const op_description_t *description,
+               int shards, int shard_begin, int shard_end) {
+    open_values(test, kernels, description, shards, shard_begin, shard_end, false);
+}
+
+void case_open_short(op_case_t *test, const kernels_t *kernels, const op_description_t *description,
+                     int shards, int shard_begin, int shard_end) {
+    open_values(test, kernels, description, shards, shard_begin, shard_end, true);
 }
 
 void case_close(op_case_t *test) {
@@ -208,17 +231,17 @@ static void check_matrix_guards(const op_case_t *test, matrix_t matrix, bool wri
                       in_shard < matrix.rows * matrix.row_stride &&
                       in_shard % matrix.row_stride < matrix.cols;
         if (!inside) {
-            assert_true(is_guard(test, matrix.data, i));
+            assert_true(is_guard(matrix.data, i, test->kernels->dtype));
         } else if (written) {
-            assert_false(is_guard(test, matrix.data, i));
+            assert_false(is_guard(matrix.data, i, test->kernels->dtype));
         }
     }
 }
 
 static void check_flat_guards(const op_case_t *test, const void *data, int64_t count) {
     for (int64_t i = 0; i < GUARD; i++) {
-        assert_true(is_guard(test, data, -1 - i));
-        assert_true(is_guard(test, data, count + i));
+        assert_true(is_guard(data, -1 - i, state_of(test)));
+        assert_true(is_guard(data, count + i, state_of(test)));
     }
 }
 
@@ -235,8 +258,9 @@ void case_check_guards(const op_case_t *test) {
     check_flat_guards(test, call->workspace, test->needs.workspace_count);
     for (int s = 0; s < test->shards; s++) {
         for (int64_t i = 0; i < SHARD_GAP; i++) {
-            assert_true(is_guard(test, call->saved,
-                                 s * call->saved_shard_stride + test->needs.saved_count + i));
+            assert_true(is_guard(call->saved,
+                                 s * call->saved_shard_stride + test->needs.saved_count + i,
+                                 state_of(test)));
         }
         for (int w = 0; w < OP_WEIGHTS_MAX && test->weight_count[w] > 0; w++) {
             check_flat_guards(test, test->d_weight[w][s], test->weight_count[w]);
@@ -300,9 +324,10 @@ static void check_same_matrix(const op_case_t *a, matrix_t x, const op_case_t *b
     int end = a->call.shard_end < b->call.shard_end ? a->call.shard_end : b->call.shard_end;
     for (int s = begin; s < end; s++) {
         for (int64_t r = 0; r < x.rows; r++) {
-            assert_memory_equal(at(a, x.data, offset_of(x, s, r, 0)),
-                                at(b, y.data, offset_of(y, s, r, 0)),
-                                (size_t)x.cols * dtype_bytes(a->kernels->dtype));
+            dtype_t dtype = a->kernels->dtype;
+            assert_memory_equal(at(x.data, offset_of(x, s, r, 0), dtype),
+                                at(y.data, offset_of(y, s, r, 0), dtype),
+                                (size_t)x.cols * dtype_bytes(dtype));
         }
     }
 }
@@ -317,18 +342,21 @@ void case_check_same_bits(const op_case_t *a, const op_case_t *b) {
             if (s >= a->call.shard_begin && s < a->call.shard_end && s >= b->call.shard_begin &&
                 s < b->call.shard_end) {
                 assert_memory_equal(a->d_weight[w][s], b->d_weight[w][s],
-                                    (size_t)a->weight_count[w] * dtype_bytes(a->kernels->dtype));
+                                    (size_t)a->weight_count[w] * dtype_bytes(state_of(a)));
             }
         }
     }
 }
 
+/* A bf16 may have been rounded, once. */
 static void check_near_matrix(const op_case_t *a, matrix_t x, const op_case_t *exact, matrix_t y,
                               double bound) {
+    const double rounding = a->kernels->dtype == DTYPE_BF16 ? 0x1p-8 : 0.0;
     for (int s = a->call.shard_begin; s < a->call.shard_end; s++) {
         for (int64_t j = 0; j < x.rows * x.cols; j++) {
             double expected = case_get(exact, y, s, j / x.cols, j % x.cols);
-            check_value(case_get(a, x, s, j / x.cols, j % x.cols), expected, bound);
+            check_value(case_get(a, x, s, j / x.cols, j % x.cols), expected,
+                        bound + rounding * (fabs(expected) + bound));
         }
     }
 }
@@ -355,13 +383,18 @@ const kernels_t *case_table(const char *backend, dtype_t dtype) {
     return kernels;
 }
 
-static void open_masked(op_case_t *test, const kernels_t *kernels, const op_description_t *d,
-                        int begin, int end, const int64_t mask[3]) {
-    case_open(test, kernels, d, 4, begin, end);
+static void run_masked(op_case_t *test, const kernels_t *kernels, const op_description_t *d,
+                       int begin, int end, const int64_t mask[3], bool short_values) {
+    open_values(test, kernels, d, 4, begin, end, short_values);
     if (mask[0] > 0) {
         case_mask(test, mask[0], mask[1], mask[2]);
     }
     case_run(test);
+}
+
+static void open_masked(op_case_t *test, const kernels_t *kernels, const op_description_t *d,
+                        int begin, int end, const int64_t mask[3]) {
+    run_masked(test, kernels, d, begin, end, mask, false);
 }
 
 typedef enum { CODE_OF_REFERENCE, CODE_OF_VECTORS } code_t;
@@ -393,9 +426,50 @@ static void check_table(const kernels_t *table, const op_description_t *descript
     case_close(&test);
 }
 
+/* Against the reference on the same numbers. The gradient of tanh is computed from the rounded
+ * result y: dx = dy (1 - y^2). */
+static void check_short_table(const kernels_t *table, const op_description_t *description,
+                              const int64_t mask[3]) {
+    const double bound = 4.0 * 50.0 * FLT_EPSILON;
+    op_case_t exact, test, one;
+    run_masked(&exact, &kernels_ref_f64, description, 1, 3, mask, true);
+    run_masked(&test, table, description, 1, 3, mask, true);
+    run_masked(&one, table, description, 2, 3, mask, true);
+    case_check_near(&test, &exact, bound, description->kind == OP_tanh ? 0x1p-7 : bound, bound);
+    case_check_same_bits(&test, &one);
+    case_close(&one);
+    case_close(&test);
+    case_close(&exact);
+}
+
+int case_short_tables(const kernels_t *tables[CASE_SHORT_TABLES_MAX]) {
+    int count = 0;
+    tables[count++] = &kernels_ref_bf16;
+    tables[count++] = &kernels_cpu_generic_bf16;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        tables[count++] = &kernels_cpu_avx2_bf16;
+    }
+    if (__builtin_cpu_supports("avx512dq")) {
+        tables[count++] = &kernels_cpu_avx512_bf16;
+    }
+    if (__builtin_cpu_supports("avx512bf16")) {
+        tables[count++] = &kernels_cpu_pairs_bf16;
+    }
+    return count;
+}
+
+static void check_short_tables(const op_description_t *description, const int64_t mask[3]) {
+    const kernels_t *tables[CASE_SHORT_TABLES_MAX];
+    int count = case_short_tables(tables);
+    for (int i = 0; i < count; i++) {
+        check_short_table(tables[i], description, mask);
+    }
+}
+
 void case_check_reference(const op_description_t *description, int64_t mask_count, int64_t block,
                           int64_t off_block) {
     const int64_t mask[3] = {mask_count, block, off_block};
+    check_short_tables(description, mask);
     op_case_t exact, all, one;
     open_masked(&exact, &kernels_ref_f64, description, 1, 3, mask);
     case_check_gradients(&exact, 1e-8);
@@ -414,8 +488,7 @@ void case_check_reference(const op_description_t *description, int64_t mask_coun
     case_close(&exact);
 }
 
-void case_check_threads(const op_description_t *description) {
-    const kernels_t *kernels = case_table("cpu", DTYPE_F32);
+static void check_threads_of(const kernels_t *kernels, const op_description_t *description) {
     op_case_t one, three;
     CHECK_OK(kernels_set_threads(1));
     case_open(&one, kernels, description, 2, 0, 2);
@@ -429,9 +502,15 @@ void case_check_threads(const op_description_t *description) {
     case_close(&three);
 }
 
-void case_check_without_gradients(const op_description_t *description) {
+void case_check_threads(const op_description_t *description) {
+    check_threads_of(case_table("cpu", DTYPE_F32), description);
+    check_threads_of(case_table("cpu", DTYPE_BF16), description);
+}
+
+static void check_without_gradients_on(const kernels_t *kernels,
+                                       const op_description_t *description) {
     op_case_t test;
-    case_open(&test, case_table("cpu", DTYPE_F32), description, 2, 0, 2);
+    case_open(&test, kernels, description, 2, 0, 2);
     test.call.d_in[0].data = NULL;
     test.row->plan_close(test.plan);
     test.description.d_out.rows = 0;
@@ -447,4 +526,9 @@ void case_check_without_gradients(const op_description_t *description) {
     const op_row_t *row = test.row;
     case_close(&test);
     row->plan_close(NULL);
+}
+
+void case_check_without_gradients(const op_description_t *description) {
+    check_without_gradients_on(case_table("cpu", DTYPE_F32), description);
+    check_without_gradients_on(case_table("cpu", DTYPE_BF16), description);
 }

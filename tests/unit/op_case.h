@@ -20,6 +20,7 @@ typedef struct op_case {
     op_call_t call;
     step_scalars_t scalars;
     int shards;
+    bool short_values; /* numbers are those that bf16 holds */
     int64_t weight_count[OP_WEIGHTS_MAX];
     void *d_weight[OP_WEIGHTS_MAX][CASE_SHARDS_MAX];
     void *owned[CASE_OWNED_MAX];
@@ -29,6 +30,9 @@ typedef struct op_case {
 /* Shapes of the description without strides; d_in and d_out are made like in and out. */
 void case_open(op_case_t *test, const kernels_t *kernels, const op_description_t *description,
                int shards, int shard_begin, int shard_end);
+/* The same with numbers rounded to bf16, so that tables of all types have equal ones. */
+void case_open_short(op_case_t *test, const kernels_t *kernels, const op_description_t *description,
+                     int shards, int shard_begin, int shard_end);
 void case_close(op_case_t *test);
 
 /* A mask of `count` bytes per shard: about a third is invalid, and so is every index with
@@ -56,20 +60,26 @@ void case_check_gradients(op_case_t *test, double tolerance);
 /* Same bits in out, d_in and d_weight, over the shards that both have run. */
 void case_check_same_bits(const op_case_t *a, const op_case_t *b);
 
-/* |a - exact| <= bounds, given for out, for each d_in and for each d_weight. */
+/* |a - exact| <= bounds, given for out, for each d_in and for each d_weight; where a has bf16, one
+ * rounding to it is allowed on top. */
 void case_check_near(const op_case_t *a, const op_case_t *exact, double out_bound,
                      double d_in_bound, double d_weight_bound);
 
 /* Runs the operation: gradients in ref/f64; shard 1 alone against shards 0-2; every cpu table that
  * this machine can run against ref/f32 bit for bit where it is compiled from the reference, else
- * near ref/f64 and one shard alone against two. */
+ * near ref/f64 and one shard alone against two; every table for bf16 near ref/f64 on numbers that
+ * bf16 holds, and one shard alone against two. */
 void case_check_reference(const op_description_t *description, int64_t mask_count, int64_t block,
                           int64_t off_block);
 
-/* On cpu/f32: the same bits with one thread and with three. */
+/* Tables for bf16 that this machine can run; how many. */
+enum { CASE_SHORT_TABLES_MAX = 5 };
+int case_short_tables(const kernels_t *tables[CASE_SHORT_TABLES_MAX]);
+
+/* On cpu/f32 and cpu/bf16: the same bits with one thread and with three. */
 void case_check_threads(const op_description_t *description);
 
-/* On cpu/f32: plans without d_out (forward only), and without d_in (a first layer). */
+/* On both: plans without d_out (forward only), and without d_in (a first layer). */
 void case_check_without_gradients(const op_description_t *description);
 
 const kernels_t *case_table(const char *backend, dtype_t dtype);

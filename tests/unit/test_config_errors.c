@@ -327,10 +327,6 @@ static void rules_across_keys(void **state) {
          ":1:45: schedule.min_learning_rate 1 is above optimizer.learning_rate 0.0001; lower it"},
     };
     CHECK_ALL(cases, STATUS_INPUT);
-    const wrong_t unavailable[] = {
-        {"precision: bf16\n", ":1:12: precision bf16 is not in this build; use precision: f32"},
-    };
-    CHECK_ALL(unavailable, STATUS_UNAVAILABLE);
 }
 
 static void rules_of_modalities(void **state) {

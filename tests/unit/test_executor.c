@@ -155,8 +155,8 @@ static void check_division(const model_case_t *c, int shards, const int *cut, in
 }
 
 /* Leaves are computed one shard at a time, and added by the test's own tree. */
-static void check_divisions(const char *model, const char *backend, int shards) {
-    model_case_t c = case_open(model, backend, DTYPE_F32);
+static void check_divisions(const char *model, const char *backend, dtype_t dtype, int shards) {
+    model_case_t c = case_open(model, backend, dtype);
     case_parts_t leaves = {0};
     for (int s = 0; s < shards; s++) {
         case_gradients(&c, shards, PER_SHARD, (tree_node_t){s, s + 1}, (case_options_t){0},
@@ -186,9 +186,10 @@ static void check_divisions(const char *model, const char *backend, int shards) 
 static void gradients_have_the_same_bits_for_any_division(void **state) {
     (void)state;
     for (int i = 0; case_models[i] != NULL; i++) {
-        check_divisions(case_models[i], i % 2 == 0 ? "cpu" : "ref", 7);
+        check_divisions(case_models[i], i % 2 == 0 ? "cpu" : "ref", DTYPE_F32, 7);
+        check_divisions(case_models[i], i % 4 == 3 ? "ref" : "cpu", DTYPE_BF16, 7);
     }
-    check_divisions("name: concat_encoder", "ref", 24);
+    check_divisions("name: concat_encoder", "ref", DTYPE_F32, 24);
 }
 
 /* --- company and slot ------------------------------------------------------------------------ */
@@ -200,10 +201,8 @@ static void copy_sample(const case_run_t *run, int64_t slot, float out[ROW_MAX])
     for (int o = 0; o < CASE_OUTPUTS_MAX; o++) {
         matrix_t y = executor_output(run->executor, o);
         for (int64_t row = slot * CASE_LENGTH; row < (slot + 1) * CASE_LENGTH; row++) {
+            executor_read_output(run->executor, o, row, out + next);
             for (int64_t k = 0; k < y.cols; k++) {
-                out[next] =
-                    ((float *)
-                         y.data)[row / y.rows * y.shard_stride + row % y.rows * y.row_stride + k];
                 assert_true(isfinite(out[next++]));
             }
         }
@@ -218,9 +217,9 @@ static void forward(case_run_t *run) {
 }
 
 /* Sample 7 in every slot but the first of three shards of four, among others that change. */
-static void check_company(const char *model, const char *backend) {
+static void check_company(const char *model, const char *backend, dtype_t dtype) {
     enum { SLOTS = 12 };
-    model_case_t c = case_open(model, backend, DTYPE_F32);
+    model_case_t c = case_open(model, backend, dtype);
     case_run_t run =
         case_run_open(&c, (tree_node_t){0, 3}, SLOTS / 3, (case_options_t){.forward_only = true});
     float first[ROW_MAX] = {0}, now[ROW_MAX] = {0};
@@ -241,8 +240,10 @@ static void check_company(const char *model, const char *backend) {
 static void predictions_depend_on_the_sample_alone(void **state) {
     (void)state;
     for (int i = 0; case_models[i] != NULL; i++) {
-        check_company(case_models[i], "ref");
-        check_company(case_models[i], "cpu");
+        check_company(case_models[i], "ref", DTYPE_F32);
+        check_company(case_models[i], "cpu", DTYPE_F32);
+        check_company(case_models[i], "ref", DTYPE_BF16);
+        check_company(case_models[i], "cpu", DTYPE_BF16);
     }
 }
 
@@ -275,8 +276,10 @@ static void step_results(const model_case_t *c, case_options_t options, char *re
     }
     for (int m = 0; options.input_gradients && m < graph_input_count(c->graph); m++) {
         matrix_t d = executor_input_gradient(run.executor, m);
-        for (int64_t s = 0; s < 5; s++, rest += d.rows * d.cols * 4) {
-            memcpy(rest, (float *)d.data + s * d.shard_stride, (size_t)(d.rows * d.cols) * 4);
+        for (int s = 0; s < 5; s++, rest += d.rows * d.cols * 4) {
+            dtype_t dtype = c->kernels->dtype;
+            memcpy(rest, matrix_from_shard(d, s, dtype).data,
+                   (size_t)(d.rows * d.cols) * dtype_bytes(dtype));
         }
     }
     *arena_bytes_out = executor_arena_bytes(run.executor);
@@ -286,7 +289,8 @@ static void step_results(const model_case_t *c, case_options_t options, char *re
 static void arena_gives_the_bits_of_memory_used_once(void **state) {
     (void)state;
     for (int i = 0; case_models[i] != NULL; i++) {
-        model_case_t c = case_open(case_models[i], i % 2 == 0 ? "cpu" : "ref", DTYPE_F32);
+        model_case_t c = case_open(case_models[i], i % 2 == 0 ? "cpu" : "ref",
+                                   i % 4 < 2 ? DTYPE_F32 : DTYPE_BF16);
         size_t bytes = (size_t)(2 * c.elements * 4 + 8 + 10 * ROW_MAX * 4 + 3 * 50 * 7 * 4);
         for (int kind = 0; kind < 3; kind++) {
             case_options_t shared = {.forward_only = kind == 0, .input_gradients = kind == 2};

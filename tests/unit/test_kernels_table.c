@@ -4,6 +4,7 @@
 #include "check.h"
 #include "kernels/device.h"
 #include "kernels/kernels.h"
+#include "kernels/ref/rows.h"
 #include "unit/op_case.h"
 
 static void check_full(const kernels_t *kernels, const char *backend, dtype_t dtype) {
@@ -29,6 +30,11 @@ static void tables_have_no_holes(void **state) {
     check_full(case_table("ref", DTYPE_F32), "ref", DTYPE_F32);
     check_full(case_table("ref", DTYPE_F64), "ref", DTYPE_F64);
     check_full(case_table("cpu", DTYPE_F32), "cpu", DTYPE_F32);
+    const kernels_t *tables[CASE_SHORT_TABLES_MAX];
+    int count = case_short_tables(tables);
+    for (int i = 0; i < count; i++) {
+        check_full(tables[i], i == 0 ? "ref" : "cpu", DTYPE_BF16);
+    }
     assert_ptr_equal(case_table("cpu", DTYPE_F32), case_table("cpu", DTYPE_F32));
 }
 
@@ -59,6 +65,8 @@ static void the_instruction_set_can_be_chosen(void **state) {
     const kernels_t *kernels = NULL;
     CHECK_OK(kernels_for("cpu", DTYPE_F32, &kernels));
     assert_true((kernels == chosen) == (strcmp(session, "generic") == 0));
+    CHECK_OK(kernels_for("cpu", DTYPE_BF16, &kernels));
+    assert_ptr_equal(kernels, &kernels_cpu_generic_bf16);
     CHECK_OK(kernels_for("ref", DTYPE_F32, &kernels));
     setenv("JMT_ISA", "sse9", 1);
     CHECK_FAILS(kernels_isa(&isa), STATUS_INPUT, "generic, avx2 or avx512");
@@ -66,6 +74,9 @@ static void the_instruction_set_can_be_chosen(void **state) {
     setenv("JMT_ISA", "avx512", 1);
     if (!__builtin_cpu_supports("avx512dq")) {
         CHECK_FAILS(kernels_isa(&isa), STATUS_UNAVAILABLE, "unset JMT_ISA");
+    } else { /* products of bf16 are no part of it: asked for each time */
+        CHECK_OK(kernels_for("cpu", DTYPE_BF16, &kernels));
+        assert_int_equal(kernels->pairs, __builtin_cpu_supports("avx512bf16") != 0);
     }
     setenv("JMT_ISA", kept, 1);
     CHECK_OK(kernels_isa(&isa));

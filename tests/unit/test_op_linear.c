@@ -76,12 +76,14 @@ static void make_absolute(op_case_t *test) {
     }
 }
 
-/* Any order of n products and sums errs by at most about n eps sum|a||b|. */
-static void check_float_table(const kernels_t *kernels, const op_description_t *d) {
+/* Any order of n products and sums errs by at most about n eps sum|a||b|; a table for bf16 gets
+ * numbers that it holds. */
+static void check_table(const kernels_t *kernels, const op_description_t *d) {
     op_case_t test, exact, magnitude;
-    case_open(&test, kernels, d, 3, 1, 3);
-    case_open(&exact, case_table("ref", DTYPE_F64), d, 3, 1, 3);
-    case_open(&magnitude, case_table("ref", DTYPE_F64), d, 3, 1, 3);
+    bool is_short = kernels->dtype == DTYPE_BF16;
+    (is_short ? case_open_short : case_open)(&test, kernels, d, 3, 1, 3);
+    (is_short ? case_open_short : case_open)(&exact, case_table("ref", DTYPE_F64), d, 3, 1, 3);
+    (is_short ? case_open_short : case_open)(&magnitude, case_table("ref", DTYPE_F64), d, 3, 1, 3);
     make_absolute(&magnitude);
     case_run(&test);
     case_run(&exact);
@@ -105,25 +107,29 @@ static void check_float_table(const kernels_t *kernels, const op_description_t *
     case_close(&magnitude);
 }
 
-static const int64_t shapes[][3] = {{5, 7, 9},   {1, 1, 1},    {1, 12, 3},   {3, 1, 5},
-                                    {16, 64, 1}, {17, 33, 65}, {63, 40, 128}};
+static const int64_t shapes[][3] = {{5, 7, 9},   {1, 1, 1},    {1, 12, 3},    {3, 1, 5},
+                                    {16, 64, 1}, {17, 33, 65}, {63, 40, 128}, {2, 2, 16},
+                                    {31, 50, 2}, {3, 6, 2048}};
 enum { SHAPE_COUNT = sizeof shapes / sizeof shapes[0] };
 
-static void float_tables_are_accurate(void **state) {
+static void tables_are_accurate(void **state) {
     (void)state;
+    const kernels_t *tables[CASE_SHORT_TABLES_MAX];
+    int count = case_short_tables(tables);
     for (int i = 0; i < SHAPE_COUNT; i++) {
         for (int relu = 0; relu < 2; relu++) {
             op_description_t d = linear(shapes[i][0], shapes[i][1], shapes[i][2],
                                         relu ? ACTIVATION_RELU : ACTIVATION_NONE);
-            check_float_table(case_table("ref", DTYPE_F32), &d);
-            check_float_table(case_table("cpu", DTYPE_F32), &d);
+            check_table(case_table("ref", DTYPE_F32), &d);
+            check_table(case_table("cpu", DTYPE_F32), &d);
+            for (int t = 0; t < count; t++) {
+                check_table(tables[t], &d);
+            }
         }
     }
 }
 
-static void a_shard_has_the_same_bits_alone(void **state) {
-    (void)state;
-    const kernels_t *kernels = case_table("cpu", DTYPE_F32);
+static void check_alone(const kernels_t *kernels) {
     for (int i = 0; i < SHAPE_COUNT; i++) {
         op_case_t all, one;
         op_description_t d = linear(shapes[i][0], shapes[i][1], shapes[i][2], ACTIVATION_RELU);
@@ -139,10 +145,16 @@ static void a_shard_has_the_same_bits_alone(void **state) {
     }
 }
 
-static void check_equal_rows(int64_t rows, int64_t in, int64_t out) {
+static void a_shard_has_the_same_bits_alone(void **state) {
+    (void)state;
+    check_alone(case_table("cpu", DTYPE_F32));
+    check_alone(case_table("cpu", DTYPE_BF16));
+}
+
+static void check_equal_rows(dtype_t dtype, int64_t rows, int64_t in, int64_t out) {
     op_case_t test;
     op_description_t d = linear(rows, in, out, ACTIVATION_RELU);
-    case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+    case_open(&test, case_table("cpu", dtype), &d, 2, 0, 2);
     matrix_t x = test.call.in[0], y = test.call.out;
     for (int64_t i = in; i < rows * in; i++) {
         case_set(&test, x, 1, i / in, i % in, case_get(&test, x, 1, 0, i % in));
@@ -154,17 +166,48 @@ static void check_equal_rows(int64_t rows, int64_t in, int64_t out) {
     case_close(&test);
 }
 
+/* A weight between two bf16 is as the nearer one, in both directions. */
+static void weights_are_rounded(void **state) {
+    (void)state;
+    const kernels_t *tables[CASE_SHORT_TABLES_MAX];
+    int count = case_short_tables(tables);
+    for (int t = 0; t < count; t++) {
+        op_case_t test;
+        op_description_t d = linear(1, 2, 2, ACTIVATION_NONE);
+        case_open(&test, tables[t], &d, 1, 0, 1);
+        const float weights[] = {1.0F + 0x1p-9F, 3.0F, 1.0F + 0x1p-8F, 1.0F + 3 * 0x1p-8F};
+        memcpy((void *)test.call.weight[0], weights, sizeof weights);
+        memset((void *)test.call.weight[1], 0, 2 * sizeof(float));
+        for (int64_t i = 0; i < 2; i++) {
+            case_set(&test, test.call.in[0], 0, 0, i, i == 0 ? 1.0 : 0.0);
+            case_set(&test, test.call.d_out, 0, 0, i, i == 0 ? 0.0 : 1.0);
+        }
+        case_run(&test);
+        assert_true(case_get(&test, test.call.out, 0, 0, 0) == 1.0);
+        assert_true(case_get(&test, test.call.out, 0, 0, 1) == 1.0); /* to the even one */
+        assert_true(case_get(&test, test.call.d_in[0], 0, 0, 0) == 1.0);
+        assert_true(case_get(&test, test.call.d_in[0], 0, 0, 1) == 1.0 + 0x1p-6);
+        case_close(&test);
+    }
+}
+
 /* Whatever tile and block of rows they fall into. */
 static void equal_rows_have_equal_bits(void **state) {
     (void)state;
     for (int64_t rows = 1; rows <= 310; rows += rows < 40 ? 1 : 5) {
-        check_equal_rows(rows, 33, 17);
+        check_equal_rows(DTYPE_F32, rows, 33, 17);
+        if (rows < 12 || rows > 250) {
+            check_equal_rows(DTYPE_BF16, rows, 33, 17);
+        }
     }
     static const int64_t rows[] = {32, 64, 128, 301, 960};
     static const int64_t widths[][2] = {{512, 128}, {4, 32}, {1024, 64}, {128, 2}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         for (size_t j = 0; j < sizeof widths / sizeof widths[0]; j++) {
-            check_equal_rows(rows[i], widths[j][0], widths[j][1]);
+            check_equal_rows(DTYPE_F32, rows[i], widths[j][0], widths[j][1]);
+            if (rows[i] == 301) {
+                check_equal_rows(DTYPE_BF16, rows[i], widths[j][0], widths[j][1]);
+            }
         }
     }
 }
@@ -179,8 +222,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients),
         cmocka_unit_test(by_hand),
-        cmocka_unit_test(float_tables_are_accurate),
+        cmocka_unit_test(tables_are_accurate),
         cmocka_unit_test(a_shard_has_the_same_bits_alone),
+        cmocka_unit_test(weights_are_rounded),
         cmocka_unit_test(equal_rows_have_equal_bits),
         cmocka_unit_test(plans_without_gradients),
     };

@@ -28,25 +28,29 @@ static float *random_floats(int64_t count, uint64_t turn) {
 }
 
 /* Rows of a shard lie `gap` elements beyond their columns. */
-static matrix_t matrix_open(int64_t rows, int64_t cols, int64_t gap, uint64_t turn) {
-    int64_t stride = cols + gap;
-    return (matrix_t){random_floats(SHARDS_MAX * rows * stride, turn), rows, cols, stride,
-                      rows * stride};
+static matrix_t matrix_open(dtype_t dtype, int64_t rows, int64_t cols, int64_t gap, uint64_t turn) {
+    int64_t stride = cols + gap, count = SHARDS_MAX * rows * stride;
+    float *values = random_floats(count, turn);
+    void *data = alloc_zero(count, dtype_bytes(dtype));
+    dtype_from_float(dtype, data, values, count);
+    free(values);
+    return (matrix_t){data, rows, cols, stride, rows * stride};
 }
 
 static op_shape_t shape_of(matrix_t matrix) {
     return (op_shape_t){matrix.rows, matrix.cols, matrix.row_stride};
 }
 
-static linear_case_t linear_open(int64_t rows, int64_t in, int64_t out, activation_t activation) {
-    linear_case_t c = {.row = &case_table("cpu", DTYPE_F32)->ops[OP_linear],
+static linear_case_t linear_open(dtype_t dtype, int64_t rows, int64_t in, int64_t out,
+                                 activation_t activation) {
+    linear_case_t c = {.row = &case_table("cpu", dtype)->ops[OP_linear],
                        .rows = rows,
                        .in = in,
                        .out = out,
                        .elements = align_up(out * (in + 1), 16)};
-    c.call.in[0] = matrix_open(rows, in, 3, 1);
-    c.call.out = matrix_open(rows, out, 0, 2);
-    c.call.d_out = matrix_open(rows, out, 5, 3);
+    c.call.in[0] = matrix_open(dtype, rows, in, 3, 1);
+    c.call.out = matrix_open(dtype, rows, out, 0, 2);
+    c.call.d_out = matrix_open(dtype, rows, out, 5, 3);
     op_description_t d = {.kind = OP_linear, .input_count = 1};
     d.attributes.activation = activation;
     d.in[0] = shape_of(c.call.in[0]);
@@ -97,8 +101,9 @@ static void by_operation(const linear_case_t *c, const op_use_t *uses, int use_c
     free(scratch);
 }
 
-static void check_tree(int64_t rows, int64_t in, int64_t out, activation_t activation) {
-    linear_case_t c = linear_open(rows, in, out, activation);
+static void check_tree(dtype_t dtype, int64_t rows, int64_t in, int64_t out,
+                       activation_t activation) {
+    linear_case_t c = linear_open(dtype, rows, in, out, activation);
     op_use_t use = {c.plan, &c.call};
     for (int end = 1; end <= SHARDS_MAX; end += 1 + (rows * in > 10000)) {
         int begin = end > 4 ? 1 : 0;
@@ -117,41 +122,56 @@ static void check_tree(int64_t rows, int64_t in, int64_t out, activation_t activ
 }
 
 /* 256 rows of 512 columns fit together, and 32 of 5,000. */
-static void the_sum_is_the_canonical_tree(void **state) {
-    (void)state;
+static void check_trees(dtype_t dtype) {
+    if (case_table("cpu", dtype)->ops[OP_linear].backward_tree == NULL) {
+        return; /* the executor adds */
+    }
     for (int relu = 0; relu < 2; relu++) {
         activation_t activation = relu ? ACTIVATION_RELU : ACTIVATION_NONE;
-        check_tree(1, 1, 1, activation);
-        check_tree(3, 5, 7, activation);
-        check_tree(40, 33, 65, activation);
-        check_tree(64, 512, 18, activation);
-        check_tree(120, 50, 17, activation);
-        check_tree(301, 100, 20, activation);
-        check_tree(70, 5000, 3, activation);
+        check_tree(dtype, 1, 1, 1, activation);
+        check_tree(dtype, 3, 5, 7, activation);
+        check_tree(dtype, 40, 33, 65, activation);
+        if (dtype == DTYPE_BF16) {
+            check_tree(dtype, 801, 20, 10, activation); /* one is cut into parts */
+        } else {
+            check_tree(dtype, 64, 512, 18, activation);
+            check_tree(dtype, 120, 50, 17, activation);
+            check_tree(dtype, 301, 100, 20, activation);
+            check_tree(dtype, 70, 5000, 3, activation);
+        }
     }
 }
 
-/* The rows of two uses, shard by shard, against a single use that has them all. */
-static void uses_are_one_leaf(void **state) {
+static void the_sum_is_the_canonical_tree(void **state) {
     (void)state;
+    check_trees(DTYPE_F32);
+    check_trees(DTYPE_BF16);
+}
+
+/* The rows of two uses, shard by shard, against a single use that has them all; of bf16 the first
+ * has whole pairs. */
+static void check_uses(dtype_t dtype) {
+    size_t bytes = dtype_bytes(dtype);
+    if (case_table("cpu", dtype)->ops[OP_linear].backward_tree == NULL) {
+        return;
+    }
     static const int64_t rows[] = {2, 30, 200};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         enum { IN = 24, OUT = 10 };
         int64_t first = rows[i], second = rows[i] / 2;
-        linear_case_t whole = linear_open(first + second, IN, OUT, ACTIVATION_RELU);
-        linear_case_t one = linear_open(first, IN, OUT, ACTIVATION_RELU);
-        linear_case_t two = linear_open(second, IN, OUT, ACTIVATION_RELU);
+        linear_case_t whole = linear_open(dtype, first + second, IN, OUT, ACTIVATION_RELU);
+        linear_case_t one = linear_open(dtype, first, IN, OUT, ACTIVATION_RELU);
+        linear_case_t two = linear_open(dtype, second, IN, OUT, ACTIVATION_RELU);
         matrix_t *all[] = {&whole.call.in[0], &whole.call.out, &whole.call.d_out};
         matrix_t *parts[][2] = {{&one.call.in[0], &two.call.in[0]},
                                 {&one.call.out, &two.call.out},
                                 {&one.call.d_out, &two.call.d_out}};
         for (int m = 0; m < 3; m++) {
-            for (int64_t s = 0; s < SHARDS_MAX; s++) {
-                float *from = (float *)all[m]->data + s * all[m]->shard_stride;
+            for (int s = 0; s < SHARDS_MAX; s++) {
+                const char *from = matrix_from_shard(*all[m], s, dtype).data;
                 for (int p = 0; p < 2; p++) {
-                    int64_t count = parts[m][p]->shard_stride;
-                    memcpy((float *)parts[m][p]->data + s * count, from,
-                           (size_t)count * sizeof *from);
+                    size_t count = (size_t)parts[m][p]->shard_stride * bytes;
+                    memcpy(matrix_from_shard(*parts[m][p], s, dtype).data, from, count);
                     from += count;
                 }
             }
@@ -173,6 +193,12 @@ static void uses_are_one_leaf(void **state) {
         free(expected);
         free(got);
     }
+}
+
+static void uses_are_one_leaf(void **state) {
+    (void)state;
+    check_uses(DTYPE_F32);
+    check_uses(DTYPE_BF16);
 }
 
 int main(void) {

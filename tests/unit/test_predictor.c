@@ -66,6 +66,7 @@ static void forward(case_run_t *run) {
 /* limit: sums of 6 to 18 terms a layer, over some ten layers: about 100 roundings. */
 static void compare(const char *model, int heads, const char *backend, dtype_t dtype) {
     double limit = 100.0 * (dtype == DTYPE_F64 ? 0x1p-53 : 0x1p-24);
+    limit = dtype == DTYPE_BF16 ? 10.0 * 0x1p-8 : limit; /* rounded once a layer */
     model_case_t c = case_open_heads(model, heads, backend, dtype);
     case_options_t options = {.forward_only = true};
     case_run_t want = case_run_open(&c, all_shards, PER_SHARD, options);
@@ -88,6 +89,7 @@ static void predictions_are_those_of_the_trained_graph(void **state) {
             compare(case_models[i], heads, "ref", DTYPE_F64);
             compare(case_models[i], heads, "ref", DTYPE_F32);
             compare(case_models[i], heads, "cpu", DTYPE_F32);
+            compare(case_models[i], heads, "cpu", DTYPE_BF16);
         }
     }
 }
@@ -112,9 +114,8 @@ static void one_head_folds_and_only_one(void **state) {
 }
 
 /* One sequence at a time: what a service does. */
-static void one_sequence_is_predicted_alone(void **state) {
-    (void)state;
-    model_case_t c = case_open_heads("name: jmt, token: mean", 1, "cpu", DTYPE_F32);
+static void check_alone(dtype_t dtype) {
+    model_case_t c = case_open_heads("name: jmt, token: mean", 1, "cpu", dtype);
     predictor_t *all = NULL, *one = NULL;
     case_run_t many = predict(&c, 1, SHARDS * PER_SHARD, &all), single = predict(&c, 1, 1, &one);
     for (int64_t sample = 0; sample < (int64_t)SHARDS * PER_SHARD; sample++) {
@@ -132,6 +133,12 @@ static void one_sequence_is_predicted_alone(void **state) {
     predictor_close(all);
     predictor_close(one);
     case_close(&c);
+}
+
+static void one_sequence_is_predicted_alone(void **state) {
+    (void)state;
+    check_alone(DTYPE_F32);
+    check_alone(DTYPE_BF16);
 }
 
 static void loading_again_takes_the_new_weights(void **state) {

@@ -1,0 +1,266 @@
+/* An operation of a float table on bf16 activations, shard by shard: see rounded.h. Compiled for
+ * every float table. */
+#include "kernels/ref/rounded.h"
+
+#include "kernels/base/bytes.h"
+#include "kernels/bf16.h"
+
+ROUNDED_PROTOTYPES(KERNEL_SUFFIX)
+
+#define ROUNDED(name) ROW_NAME(rounded_##name, KERNEL_SUFFIX)
+#define INNER         ROW_NAME(kernels, KERNEL_SUFFIX)
+
+enum { ALIGN_ELEMENTS = 16, LOSS_NUMBERS = 1024 };
+
+typedef struct rounded_plan {
+    op_description_t description; /* rows without gaps: of the floats */
+    op_plan_t *inner;
+    bool keeps; /* the inner operation keeps the weights */
+    /* Of the workspace, in floats. */
+    int64_t weight, in[OP_INPUTS_MAX], out, d_in[OP_INPUTS_MAX], d_out;
+} rounded_plan_t;
+
+static const op_row_t *row_of_table(const rounded_plan_t *plan) {
+    return &INNER.ops[plan->description.kind];
+}
+
+/* --- planning -------------------------------------------------------------------------------- */
+
+static int64_t place(op_shape_t *shape, int64_t *count) {
+    int64_t at = *count;
+    shape->row_stride = shape->cols;
+    *count += align_up(shape->rows * shape->cols, ALIGN_ELEMENTS);
+    return at;
+}
+
+status_t ROUNDED(plan)(const op_description_t *description, op_plan_t **plan_out,
+                       op_needs_t *needs_out) {
+    rounded_plan_t *plan = alloc_zero(1, sizeof *plan);
+    op_description_t *d = &plan->description;
+    *d = *description;
+    int64_t count = 0;
+    for (int i = 0; i < d->input_count; i++) {
+        plan->in[i] = place(&d->in[i], &count);
+        plan->d_in[i] = place(&d->d_in[i], &count);
+    }
+    plan->out = place(&d->out, &count);
+    plan->d_out = place(&d->d_out, &count);
+    plan->weight = count;
+    count += d->kind == OP_linear ? align_up(d->out.cols * d->in[0].cols, ALIGN_ELEMENTS) : 0;
+    op_needs_t needs = {0};
+    status_t status = row_of_table(plan)->plan(d, &plan->inner, &needs);
+    if (status != STATUS_OK) {
+        free(plan);
+        return status;
+    }
+    plan->keeps = needs.kept_count > 0;
+    needs.workspace_count = align_up(needs.workspace_count, ALIGN_ELEMENTS) + count;
+    *needs_out = needs;
+    *plan_out = (op_plan_t *)(void *)plan;
+    return STATUS_OK;
+}
+
+void ROUNDED(plan_close)(op_plan_t *plan) {
+    rounded_plan_t *rounded = (rounded_plan_t *)(void *)plan;
+    if (rounded != NULL) {
+        row_of_table(rounded)->plan_close(rounded->inner);
+        free(rounded);
+    }
+}
+
+/* --- numbers --------------------------------------------------------------------------------- */
+
+static bf16_t *row_at(matrix_t matrix, int shard, int64_t row) {
+    return (bf16_t *)matrix.data + shard * matrix.shard_stride + row * matrix.row_stride;
+}
+
+static void widen(float *restrict to, const bf16_t *restrict from, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        to[i] = bf16_to_float(from[i]);
+    }
+}
+
+static void narrow(bf16_t *restrict to, const float *restrict from, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        to[i] = bf16_of(from[i]);
+    }
+}
+
+static void widen_shard(matrix_t to, matrix_t from, int shard) {
+    for (int64_t r = 0; r < to.rows && from.data != NULL; r++) {
+        widen((float *)to.data + r * to.cols, row_at(from, shard, r), to.cols);
+    }
+}
+
+static void narrow_shard(matrix_t to, matrix_t from, int shard) {
+    for (int64_t r = 0; r < from.rows && to.data != NULL; r++) {
+        narrow(row_at(to, shard, r), (const float *)from.data + r * from.cols, from.cols);
+    }
+}
+
+/* --- calls ----------------------------------------------------------------------------------- */
+
+/* Whichever shard is asked for is the one that lies there. */
+static matrix_t floats(float *workspace, int64_t at, op_shape_t shape) {
+    if (shape.rows == 0) {
+        return (matrix_t){0};
+    }
+    return (matrix_t){workspace + at, shape.rows, shape.cols, shape.cols, 0};
+}
+
+static op_call_t inner_call(const rounded_plan_t *plan, const op_call_t *call) {
+    const op_description_t *d = &plan->description;
+    op_call_t inner = *call;
+    float *workspace = call->workspace;
+    for (int i = 0; i < d->input_count; i++) {
+        inner.in[i] = floats(workspace, plan->in[i], d->in[i]);
+        inner.d_in[i] = floats(workspace, plan->d_in[i], d->d_in[i]);
+        if (call->d_in[i].data == NULL) {
+            inner.d_in[i] = (matrix_t){0};
+        }
+    }
+    inner.out = floats(workspace, plan->out, d->out);
+    inner.d_out = floats(workspace, plan->d_out, d->d_out);
+    if (d->kind == OP_linear) {
+        inner.weight[0] = workspace + plan->weight;
+    }
+    inner.workspace =
+        workspace + plan->weight +
+        (d->kind == OP_linear ? align_up(d->out.cols * d->in[0].cols, ALIGN_ELEMENTS) : 0);
+    return inner;
+}
+
+/* linear multiplies by weights as bf16 holds them. */
+static void round_weight(const rounded_plan_t *plan, const op_call_t *call) {
+    const op_description_t *d = &plan->description;
+    const float *from = call->weight[0];
+    float *to = (float *)call->workspace + plan->weight;
+    for (int64_t i = 0; d->kind == OP_linear && i < d->out.cols * d->in[0].cols; i++) {
+        to[i] = bf16_to_float(bf16_of(from[i]));
+    }
+}
+
+static bool is_largest(const op_description_t *d) {
+    return d->kind == OP_select_token && d->attributes.token_rule == TOKEN_MAX;
+}
+
+/* Whether backward_data looks at the inputs, and a backward at the output, again. */
+static bool reads_inputs(const op_description_t *d) {
+    return d->kind == OP_attention || d->kind == OP_add_layernorm || d->kind == OP_l2_normalize ||
+           d->kind == OP_softmax_gate || is_largest(d);
+}
+
+static bool reads_output(const op_description_t *d) {
+    return d->kind == OP_relu || d->kind == OP_leaky_relu || d->kind == OP_tanh || is_largest(d) ||
+           d->attributes.activation == ACTIVATION_RELU;
+}
+
+static void widen_inputs(const rounded_plan_t *plan, const op_call_t *call, const op_call_t *inner,
+                         int shard) {
+    for (int i = 0; i < plan->description.input_count; i++) {
+        widen_shard(inner->in[i], call->in[i], shard);
+    }
+}
+
+static void widen_outputs(const rounded_plan_t *plan, const op_call_t *call, const op_call_t *inner,
+                          int shard) {
+    if (reads_output(&plan->description)) {
+        widen_shard(inner->out, call->out, shard);
+    }
+    widen_shard(inner->d_out, call->d_out, shard);
+}
+
+void ROUNDED(prepare)(const op_plan_t *plan, const op_call_t *call) {
+    const rounded_plan_t *rounded = (const rounded_plan_t *)(const void *)plan;
+    op_call_t inner = inner_call(rounded, call);
+    round_weight(rounded, call);
+    row_of_table(rounded)->prepare(rounded->inner, &inner);
+}
+
+void ROUNDED(forward)(const op_plan_t *plan, const op_call_t *call) {
+    const rounded_plan_t *rounded = (const rounded_plan_t *)(const void *)plan;
+    op_call_t inner = inner_call(rounded, call);
+    if (!rounded->keeps) {
+        round_weight(rounded, call);
+    }
+    for (int s = call->shard_begin; s < call->shard_end; s++) {
+        inner.shard_begin = s;
+        inner.shard_end = s + 1;
+        widen_inputs(rounded, call, &inner, s);
+        row_of_table(rounded)->forward(rounded->inner, &inner);
+        narrow_shard(call->out, inner.out, s);
+    }
+}
+
+void ROUNDED(backward_data)(const op_plan_t *plan, const op_call_t *call) {
+    const rounded_plan_t *rounded = (const rounded_plan_t *)(const void *)plan;
+    op_call_t inner = inner_call(rounded, call);
+    round_weight(rounded, call);
+    for (int s = call->shard_begin; s < call->shard_end; s++) {
+        inner.shard_begin = s;
+        inner.shard_end = s + 1;
+        if (reads_inputs(&rounded->description)) {
+            widen_inputs(rounded, call, &inner, s);
+        }
+        widen_outputs(rounded, call, &inner, s);
+        row_of_table(rounded)->backward_data(rounded->inner, &inner);
+        for (int i = 0; i < rounded->description.input_count; i++) {
+            narrow_shard(call->d_in[i], inner.d_in[i], s);
+        }
+    }
+}
+
+void ROUNDED(backward_weights)(const op_plan_t *plan, const op_call_t *call) {
+    const rounded_plan_t *rounded = (const rounded_plan_t *)(const void *)plan;
+    op_call_t inner = inner_call(rounded, call);
+    widen_inputs(rounded, call, &inner, call->shard_begin);
+    widen_outputs(rounded, call, &inner, call->shard_begin);
+    row_of_table(rounded)->backward_weights(rounded->inner, &inner);
+}
+
+/* --- losses ---------------------------------------------------------------------------------- */
+
+/* Some rows of a loss as float: x, and d_x to be written. */
+static loss_call_t loss_rows(const loss_call_t *call, int64_t first, int64_t rows, float *x,
+                             float *d_x) {
+    loss_call_t inner = *call;
+    int64_t cols = call->x.cols;
+    for (int64_t r = 0; r < rows; r++) {
+        widen(x + r * cols, row_at(call->x, 0, first + r), cols);
+    }
+    inner.x = (matrix_t){x, rows, cols, cols, 0};
+    inner.d_x = (matrix_t){d_x, rows, cols, cols, 0};
+    inner.target = (const float *)call->target + first;
+    return inner;
+}
+
+static int64_t rows_at_once(const loss_call_t *call) {
+    REQUIRE(call->x.cols <= LOSS_NUMBERS);
+    return LOSS_NUMBERS / call->x.cols;
+}
+
+void ROUNDED(loss_sums)(const loss_call_t *call, double sums_out[LOSS_SUMS]) {
+    memset(sums_out, 0, LOSS_SUMS * sizeof sums_out[0]);
+    for (int64_t r = 0; r < call->x.rows; r += rows_at_once(call)) {
+        float x[LOSS_NUMBERS];
+        double sums[LOSS_SUMS];
+        int64_t rows = min_i64(rows_at_once(call), call->x.rows - r);
+        loss_call_t inner = loss_rows(call, r, rows, x, NULL);
+        INNER.loss_sums(&inner, sums);
+        for (int i = 0; i < LOSS_SUMS; i++) {
+            sums_out[i] += sums[i];
+        }
+    }
+}
+
+void ROUNDED(loss_gradient)(const loss_call_t *call, const double global_sums[LOSS_SUMS]) {
+    for (int64_t r = 0; r < call->x.rows; r += rows_at_once(call)) {
+        float x[LOSS_NUMBERS], d_x[LOSS_NUMBERS];
+        int64_t rows = min_i64(rows_at_once(call), call->x.rows - r);
+        loss_call_t inner = loss_rows(call, r, rows, x, d_x);
+        INNER.loss_gradient(&inner, global_sums);
+        for (int64_t i = 0; i < rows; i++) {
+            narrow(row_at(call->d_x, 0, r + i), d_x + i * call->x.cols, call->x.cols);
+        }
+    }
+}
