@@ -53,6 +53,7 @@ changes hash seed 2
 changes hash batch 8
 changes hash virtual_shards 4
 changes hash backend ref
+changes hash precision bf16
 changes hash shuffle block
 changes "hash 3" reduce fast
 changes manifest threads 2
@@ -129,7 +130,7 @@ changes hash modalities.NAME.intra concat_fc "${both[@]}"
 
 elsewhere base unit/test_config_base.c
 elsewhere device faults/error_lines.sh
-elsewhere precision unit/test_config.c
+elsewhere data.missing data/missing_and_order.sh
 elsewhere data.prefetch unit/test_prefetch.c
 elsewhere split.test_fraction data/controls.sh
 elsewhere split.by data/controls.sh

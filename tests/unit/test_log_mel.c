@@ -25,7 +25,7 @@ static void check_clip(const char *name, int64_t count, int64_t frames) {
     float *samples = make_samples(count), *out = alloc_zero(frames * LOG_MEL_BANDS, sizeof *out);
     char *path = text_format(SOURCE_DIR "/tests/golden/vectors/%s", name);
     matrix_t wanted;
-    CHECK_OK(matrix_read(path, "", &wanted));
+    CHECK_OK(matrix_read(path, "", NULL, &wanted));
     assert_int_equal(wanted.rows, frames);
     assert_int_equal(wanted.columns, LOG_MEL_BANDS);
     log_mel_clip(mel, samples, count, out);
