@@ -57,6 +57,10 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } toke
  *                          W_j x[t + j dilation - before], where rows outside the run or masked
  *                          out count as 0 and get no gradient; weight-normed: weights v [out, in,
  *                          taps], g [out], b [out]; W[o] = g[o] v[o] / |v[o]|
+ *  conv           x        y = act(b + W * x) over a grid of one to three axes (op_axis), columns
+ *                          in `groups` equal parts; rows are [samples, axis 0, axis 1, axis 2];
+ *                          weights W [out, in/groups, size 0, size 1, size 2] and, with `bias`,
+ *                          b [out]
  *  l2_normalize   x        x / max(|x|, 1e-12) by row; rows masked out become 0 and get gradient 0
  *  mask_rows      x        x, with rows masked out set to 0; so is their gradient
  *  concat         x...     columns side by side (a part whose storage lies in out is skipped)
@@ -82,6 +86,7 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } toke
     X(relu)                                                                                        \
     X(leaky_relu)                                                                                  \
     X(temporal_conv)                                                                               \
+    X(conv)                                                                                        \
     X(l2_normalize)                                                                                \
     X(mask_rows)                                                                                   \
     X(concat)                                                                                      \
@@ -100,12 +105,28 @@ const char *op_kind_name(op_kind_t kind); /* "linear" ... */
 
 enum { OP_INPUTS_MAX = 64, OP_WEIGHTS_MAX = 3 };
 
+/* A window on one axis of a grid: place o of the result reads o * stride + j * dilation - before
+ * for 0 <= j < size. What lies outside the input counts as 0, so that the padding at the end is as
+ * wide as `out` has it. Grids of fewer axes begin with axes whose extents, size, stride and
+ * dilation are 1. */
+enum { OP_AXES = 3 };
+typedef struct op_axis {
+    int64_t in, out; /* extents */
+    int64_t size, stride, dilation, before;
+} op_axis_t;
+
+static inline int64_t window_taps(const op_axis_t axis[OP_AXES]) {
+    return axis[0].size * axis[1].size * axis[2].size;
+}
+
 typedef struct op_attributes {
-    activation_t activation;                   /* linear */
-    int64_t groups, heads, query_len, key_len; /* attention */
+    activation_t activation;                   /* linear, conv */
+    int64_t groups, heads, query_len, key_len; /* attention; conv: groups */
     bool causal;                               /* attention */
     int64_t period;                            /* add_rows, add_waves, temporal_conv, dropout */
     int64_t taps, dilation, before;            /* temporal_conv */
+    op_axis_t axis[OP_AXES];                   /* conv */
+    bool bias;                                 /* conv */
     int64_t tokens;                            /* select_token */
     token_rule_t token_rule;                   /* select_token */
     double probability;                        /* dropout */

@@ -35,6 +35,11 @@
                                       ROW_NAME(temporal_conv_forward, products),                   \
                                       ROW_NAME(temporal_conv_backward_data, products),             \
                                       ROW_NAME(temporal_conv_backward_weights, products)},         \
+                [OP_conv] = {ROW_NAME(conv_plan, products), ROW_NAME(plan_close, isa_suffix),      \
+                             ROW_NAME(conv_prepare, products), ROW_NAME(conv_forward, products),   \
+                             ROW_NAME(conv_backward_data, products),                               \
+                             ROW_NAME(conv_backward_weights, products),                            \
+                             ROW_NAME(conv_backward_tree, products)},                              \
                 OP_ROW(attention, isa_suffix) OP_ROW(add_layernorm, isa_suffix)                    \
                     OP_ROW(relu, isa_suffix) OP_ROW(leaky_relu, isa_suffix)                        \
                         OP_ROW(l2_normalize, isa_suffix) OP_ROW(mask_rows, isa_suffix)             \

@@ -101,6 +101,11 @@ static void weights_open(op_case_t *test) {
         test->weight_count[0] = d->out.cols * d->in[0].cols * d->attributes.taps;
         test->weight_count[2] = d->out.cols;
     }
+    if (d->kind == OP_conv) {
+        int64_t in = d->in[0].cols / d->attributes.groups;
+        test->weight_count[0] = d->out.cols * in * window_taps(d->attributes.axis);
+        test->weight_count[1] = d->attributes.bias ? d->out.cols : 0;
+    }
     if (d->kind == OP_add_rows || d->kind == OP_fill_rows) {
         int64_t rows = d->kind == OP_add_rows ? d->attributes.period : 1;
         test->weight_count[0] = rows * d->out.cols;
@@ -367,7 +372,7 @@ static void open_masked(op_case_t *test, const kernels_t *kernels, const op_desc
 typedef enum { CODE_OF_REFERENCE, CODE_OF_VECTORS } code_t;
 
 static code_t code_of(const kernels_t *table, op_kind_t kind) {
-    if (kind == OP_linear || kind == OP_temporal_conv) {
+    if (kind == OP_linear || kind == OP_temporal_conv || kind == OP_conv) {
         return CODE_OF_VECTORS; /* the generic table's too */
     }
     bool vector = kind == OP_attention || kind == OP_add_layernorm || kind == OP_softmax_gate ||
