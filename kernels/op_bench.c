@@ -92,6 +92,9 @@ static void open_weights(op_bench_t *bench) {
     case OP_conv:
         count[0] = out * conv_width(d), count[1] = d->attributes.bias ? out : 0;
         break;
+    case OP_batch_norm:
+        count[0] = count[1] = count[2] = count[3] = out;
+        break;
     case OP_add_layernorm:
         count[0] = count[1] = out;
         break;
@@ -247,7 +250,7 @@ static double products(const op_description_t *d) {
 /* Whether the gradients of the inputs need the inputs, or the output. */
 static bool needs_inputs(op_kind_t kind) {
     return kind == OP_attention || kind == OP_add_layernorm || kind == OP_l2_normalize ||
-           kind == OP_softmax_gate || kind == OP_temporal_conv;
+           kind == OP_softmax_gate || kind == OP_temporal_conv || kind == OP_batch_norm;
 }
 
 static bool needs_output(const op_description_t *d) {

@@ -33,6 +33,24 @@ CONVOLUTIONS = {
     "strided": (3, 2, 3, 1, True, False, (NONE, NONE, (23, 9, 4, 3, 5, 2))),
 }
 
+# rule, samples, channels, axes as above (of adaptive: extent and output)
+POOLS = {
+    "max_3d": ("max", 2, 5, ((5, 3, 2, 1, 1, 1), (6, 3, 2, 1, 1, 1), (7, 3, 2, 1, 1, 1))),
+    "max_frames": ("max", 1, 4, ((3, 1, 1, 1, 0, 0), (6, 3, 2, 1, 0, 1), (7, 3, 2, 1, 1, 1))),
+    "max_2d": ("max", 2, 3, (NONE, (8, 3, 2, 1, 1, 1), (9, 3, 2, 1, 1, 1))),
+    "max_1d": ("max", 2, 3, (NONE, NONE, (13, 3, 2, 2, 1, 1))),
+    "average_3d": ("average", 2, 3, ((4, 2, 1, 1, 0, 0), (7, 7, 1, 1, 0, 0), (7, 7, 1, 1, 0, 0))),
+    "average_2d": ("average", 2, 3, (NONE, (8, 3, 2, 1, 1, 1), (7, 3, 2, 1, 1, 1))),
+    "average_1d": ("average", 2, 3, (NONE, NONE, (11, 4, 3, 1, 2, 2))),
+    "inside_2d": ("inside", 2, 3, (NONE, (8, 3, 2, 1, 1, 1), (7, 3, 2, 1, 1, 1))),
+    "adaptive_3d": ("adaptive", 2, 3, ((5, 2), (7, 3), (4, 4))),
+    "adaptive_1d": ("adaptive", 2, 3, (NONE, NONE, (5, 8))),
+    "global_2d": ("adaptive", 2, 5, (NONE, (4, 1), (7, 1))),
+}
+RULES = ("max", "average", "inside", "adaptive")
+# rows, channels, training, epsilon
+NORMS = {"shard": (23, 7, True, 1e-5), "frozen": (23, 7, False, 1e-3), "wide": (9, 70, True, 1e-3)}
+
 
 def flat(x):
     return array.array("d", x.detach().reshape(-1).tolist())
@@ -102,11 +120,55 @@ def convolution(tensors, name, case):
           {**leaves, "y": y, "dy": dy, **backward(y, dy, **leaves)})
 
 
+def pool(tensors, name, case):
+    rule, samples, channels, axes = case
+    rank = rank_of(axes)
+    used = axes[3 - rank:]
+    x = numbers(samples * axes[0][0] * axes[1][0] * axes[2][0], channels)
+    grid = channels_first(x, axes, rank)
+    if rule == "adaptive":
+        run = getattr(functional, f"adaptive_avg_pool{rank}d")
+        y = run(grid, [axis[1] for axis in used])
+        axes = tuple((axis[0], 1, 1, 1, 0, 0) for axis in axes)
+    elif rule == "max":
+        padded = functional.pad(grid, padding_of(axes, rank), value=-float("inf"))
+        y = getattr(functional, f"max_pool{rank}d")(
+            padded, [axis[1] for axis in used], [axis[2] for axis in used],
+            dilation=[axis[3] for axis in used])
+    else:
+        y = getattr(functional, f"avg_pool{rank}d")(
+            grid, [axis[1] for axis in used], [axis[2] for axis in used],
+            padding=[axis[4] for axis in used], count_include_pad=rule == "average")
+    extents = [1] * (3 - rank) + list(y.shape[2:])
+    y = rows_of(y)
+    dy = numbers(*y.shape)
+    store(tensors, "pool/" + name, [RULES.index(rule)] + axis_settings(axes, extents),
+          {"x": x, "y": y, "dy": dy, **backward(y, dy, x=x)})
+
+
+def norm(tensors, name, case):
+    rows, channels, training, epsilon = case
+    x = (3 * numbers(rows, channels) + torch.linspace(-2, 2, channels)).detach().requires_grad_()
+    leaves = {"x": x, "weight": numbers(channels), "bias": numbers(channels)}
+    mean, var = numbers(channels).detach(), torch.rand(channels, dtype=torch.float64) + 0.5
+    statistics = {"running_mean": mean.clone(), "running_var": var.clone()}
+    # a momentum of 1 leaves the batch's own statistics
+    y = functional.batch_norm(x, mean, var, leaves["weight"], leaves["bias"], training, 1.0, epsilon)
+    dy = numbers(*y.shape)
+    store(tensors, "batch_norm/" + name, [int(training), round(1 / epsilon)],
+          {**leaves, **statistics, "y": y, "dy": dy, **backward(y, dy, **leaves),
+           "d_running_mean": mean, "d_running_var": var})
+
+
 def main():
     torch.manual_seed(1)
     tensors = {}
     for name, case in CONVOLUTIONS.items():
         convolution(tensors, name, case)
+    for name, case in POOLS.items():
+        pool(tensors, name, case)
+    for name, case in NORMS.items():
+        norm(tensors, name, case)
     path = os.path.join(ROOT, "tests", "golden", "vectors", "operations.safetensors")
     safetensors.write(path, tensors, {
         "made_by": f"tests/reference/write_operations.py, torch {torch.__version__}, float64"})

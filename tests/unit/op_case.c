@@ -106,6 +106,9 @@ static void weights_open(op_case_t *test) {
         test->weight_count[0] = d->out.cols * in * window_taps(d->attributes.axis);
         test->weight_count[1] = d->attributes.bias ? d->out.cols : 0;
     }
+    if (d->kind == OP_batch_norm) {
+        test->weight_count[2] = test->weight_count[3] = d->out.cols;
+    }
     if (d->kind == OP_add_rows || d->kind == OP_fill_rows) {
         int64_t rows = d->kind == OP_add_rows ? d->attributes.period : 1;
         test->weight_count[0] = rows * d->out.cols;
@@ -115,7 +118,9 @@ static void weights_open(op_case_t *test) {
         int64_t count = test->weight_count[w];
         void *weight = own(test, count);
         for (int64_t i = 0; i < count; i++) {
-            case_flat_set(test, weight, i, random_value(1000 + (uint64_t)w, (uint64_t)i));
+            double value = random_value(1000 + (uint64_t)w, (uint64_t)i);
+            bool variance = d->kind == OP_batch_norm && w == 3;
+            case_flat_set(test, weight, i, variance ? 1.25 + value : value);
         }
         test->call.weight[w] = weight;
         for (int s = 0; s < test->shards; s++) {
@@ -287,7 +292,8 @@ void case_check_gradients(op_case_t *test, double tolerance) {
             }
         }
     }
-    for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
+    int weights = test->description.kind == OP_batch_norm ? 2 : OP_WEIGHTS_MAX; /* no statistics */
+    for (int w = 0; w < weights; w++) {
         for (int64_t j = 0; j < test->weight_count[w]; j++) {
             double total = 0.0;
             for (int s = call->shard_begin; s < call->shard_end; s++) {

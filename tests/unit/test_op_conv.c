@@ -232,6 +232,54 @@ static void kept_weights(void **state) {
     }
 }
 
+static matrix_t packed(const op_case_t *test, matrix_t from) {
+    matrix_t to = from;
+    to.row_stride = from.cols;
+    to.shard_stride = from.rows * from.cols;
+    to.data = alloc_zero(test->shards * to.shard_stride, sizeof(float));
+    for (int s = 0; s < test->shards; s++) {
+        for (int64_t j = 0; j < from.rows * from.cols; j++) {
+            int64_t r = j / from.cols, c = j % from.cols;
+            case_set(test, to, s, r, c, case_get(test, from, s, r, c));
+        }
+    }
+    return to;
+}
+
+/* Rows that follow one another are read as runs, with the same results. */
+static void rows_without_gaps(void **state) {
+    (void)state;
+    for (int i = 0; i < SHAPE_COUNT + WIDE_COUNT; i++) {
+        for (int relu = 0; relu < 2; relu++) {
+            op_description_t d = any(i, relu ? ACTIVATION_RELU : ACTIVATION_NONE, true);
+            op_case_t test, gaps;
+            case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+            case_open(&gaps, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+            case_run(&gaps);
+            op_call_t *call = &test.call;
+            matrix_t *matrices[] = {&call->in[0], &call->out, &call->d_in[0], &call->d_out};
+            for (int m = 0; m < 4; m++) {
+                *matrices[m] = packed(&test, *matrices[m]);
+            }
+            test.row->plan_close(test.plan);
+            op_description_t *p = &test.description;
+            p->in[0].row_stride = p->d_in[0].row_stride = d.in[0].cols;
+            p->out.row_stride = p->d_out.row_stride = d.out.cols;
+            op_needs_t needs;
+            CHECK_OK(test.row->plan(p, &test.plan, &needs));
+            assert_true(needs.workspace_count == test.needs.workspace_count);
+            case_forward(&test);
+            case_backward(&test);
+            case_check_same_bits(&test, &gaps);
+            for (int m = 0; m < 4; m++) {
+                free(matrices[m]->data);
+            }
+            case_close(&test);
+            case_close(&gaps);
+        }
+    }
+}
+
 /* The canonical tree over the gradients of the shards [begin, end), by its definition. */
 static void tree_value(const op_case_t *test, int w, int begin, int end, float *value) {
     int64_t count = test->weight_count[w];
@@ -335,6 +383,7 @@ int main(void) {
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(plans_without_gradients),
         cmocka_unit_test(kept_weights),
+        cmocka_unit_test(rows_without_gaps),
         cmocka_unit_test(the_sum_is_the_canonical_tree),
         cmocka_unit_test(uses_are_one_leaf),
     };

@@ -60,7 +60,7 @@ static void check_weight(const op_case_t *test, int w, const tensor_t *tensor, d
     check_norm(tensor->name, error, norm, bound);
 }
 
-static const char *const weight_names[] = {"weight", "bias"};
+static const char *const weight_names[] = {"weight", "bias", "running_mean", "running_var"};
 enum { NAMED_WEIGHTS = sizeof weight_names / sizeof weight_names[0] };
 
 /* Sums here have at most 1,000 terms, of both signs. */
@@ -116,6 +116,22 @@ static op_description_t describe_conv(const vectors_t *vectors, const int64_t *s
     return d;
 }
 
+static op_description_t describe_pool(const vectors_t *vectors, const int64_t *settings) {
+    op_description_t d = described(vectors);
+    d.kind = OP_pool;
+    d.attributes.pool_rule = (pool_rule_t)settings[0];
+    read_axes(settings + 1, d.attributes.axis);
+    return d;
+}
+
+static op_description_t describe_norm(const vectors_t *vectors, const int64_t *settings) {
+    op_description_t d = described(vectors);
+    d.kind = OP_batch_norm;
+    d.attributes.norm_rule = settings[0] != 0 ? NORM_SHARD : NORM_FROZEN;
+    d.attributes.epsilon = 1.0 / (double)settings[1];
+    return d;
+}
+
 /* All cases of one operation. */
 static void check_operation(const char *operation, int expected,
                             op_description_t (*describe)(const vectors_t *, const int64_t *)) {
@@ -148,9 +164,21 @@ static void convolutions(void **state) {
     check_operation("conv", 10, describe_conv);
 }
 
+static void pools(void **state) {
+    (void)state;
+    check_operation("pool", 11, describe_pool);
+}
+
+static void batch_norms(void **state) {
+    (void)state;
+    check_operation("batch_norm", 3, describe_norm);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolutions),
+        cmocka_unit_test(pools),
+        cmocka_unit_test(batch_norms),
     };
     return RUN_TESTS(tests);
 }
