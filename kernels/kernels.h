@@ -60,6 +60,8 @@ typedef struct mask {
 
 typedef enum { ACTIVATION_NONE, ACTIVATION_RELU } activation_t;
 typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } token_rule_t;
+typedef enum { POOL_MAX, POOL_AVERAGE, POOL_INSIDE, POOL_ADAPTIVE } pool_rule_t;
+typedef enum { NORM_FROZEN, NORM_SHARD } norm_rule_t;
 
 /*  name           inputs   what it computes, per shard
  *  linear         x        y = act(x W' + b); W [out,in], b [out]; y has out columns
@@ -76,6 +78,25 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } toke
  *                          W_j x[t + j dilation - before], where rows outside the run or masked
  *                          out count as 0 and get no gradient; weight-normed: weights v [out, in,
  *                          taps], g [out], b [out]; W[o] = g[o] v[o] / |v[o]|
+ *  conv           x        y = act(b + W * x) over a grid of one to three axes (op_axis), columns
+ *                          in `groups` equal parts; rows are [samples, axis 0, axis 1, axis 2];
+ *                          weights W [out, in/groups, size 0, size 1, size 2] and, with `bias`,
+ *                          b [out]
+ *  pool           x        each column over the windows of a grid as conv has them: the largest
+ *                          element (the first of equal ones; a NaN is larger), or a mean: over all
+ *                          of a window, where what is outside counts as 0 (count_include_pad), over
+ *                          what is inside, or (adaptive) over places floor(o in / out) to
+ *                          ceil((o+1) in / out) of each axis, which needs extents alone. Rows
+ *                          masked out are outside; where nothing is inside: 0. saved: where the
+ *                          largest were
+ *  batch_norm     x        (x - mean) / sqrt(variance + epsilon) * gain + bias by column; weights
+ *                          gain, bias, running mean, running variance [d]. NORM_FROZEN: by the
+ *                          running ones; NORM_SHARD: by population statistics of the shard's valid
+ *                          rows, by the running ones when not training. Rows masked out become 0
+ *                          and get gradient 0. d_weight[2] and [3] are no gradients but what the
+ *                          running ones average: the shard's mean and n-1 variance, and what is
+ *                          running where there are none (frozen; n = 0; the variance of n = 1).
+ *                          saved: statistics
  *  l2_normalize   x        x / max(|x|, 1e-12) by row; rows masked out become 0 and get gradient 0
  *  mask_rows      x        x, with rows masked out set to 0; so is their gradient
  *  concat         x...     columns side by side (a part whose storage lies in out is skipped)
@@ -101,6 +122,9 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } toke
     X(relu)                                                                                        \
     X(leaky_relu)                                                                                  \
     X(temporal_conv)                                                                               \
+    X(conv)                                                                                        \
+    X(pool)                                                                                        \
+    X(batch_norm)                                                                                  \
     X(l2_normalize)                                                                                \
     X(mask_rows)                                                                                   \
     X(concat)                                                                                      \
@@ -117,14 +141,33 @@ typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } toke
 typedef enum { OP_LIST(OP_ENUM_) OP_COUNT } op_kind_t;
 const char *op_kind_name(op_kind_t kind); /* "linear" ... */
 
-enum { OP_INPUTS_MAX = 64, OP_WEIGHTS_MAX = 3 };
+enum { OP_INPUTS_MAX = 64, OP_WEIGHTS_MAX = 4 };
+
+/* A window on one axis of a grid: place o of the result reads o * stride + j * dilation - before
+ * for 0 <= j < size. What lies outside the input counts as 0, so that the padding at the end is as
+ * wide as `out` has it. Grids of fewer axes begin with axes whose extents, size, stride and
+ * dilation are 1. */
+enum { OP_AXES = 3 };
+typedef struct op_axis {
+    int64_t in, out; /* extents */
+    int64_t size, stride, dilation, before;
+} op_axis_t;
+
+static inline int64_t window_taps(const op_axis_t axis[OP_AXES]) {
+    return axis[0].size * axis[1].size * axis[2].size;
+}
 
 typedef struct op_attributes {
-    activation_t activation;                   /* linear */
-    int64_t groups, heads, query_len, key_len; /* attention */
+    activation_t activation;                   /* linear, conv */
+    int64_t groups, heads, query_len, key_len; /* attention; conv: groups */
     bool causal;                               /* attention */
     int64_t period;                            /* add_rows, add_waves, temporal_conv, dropout */
     int64_t taps, dilation, before;            /* temporal_conv */
+    op_axis_t axis[OP_AXES];                   /* conv, pool */
+    bool bias;                                 /* conv */
+    pool_rule_t pool_rule;                     /* pool */
+    norm_rule_t norm_rule;                     /* batch_norm */
+    double epsilon;                            /* batch_norm */
     int64_t tokens;                            /* select_token */
     token_rule_t token_rule;                   /* select_token */
     double probability;                        /* dropout */

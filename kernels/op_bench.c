@@ -76,6 +76,11 @@ static void packed(op_shape_t *shape) {
     shape->row_stride = shape->row_stride != 0 ? shape->row_stride : shape->cols;
 }
 
+/* What an output's weight reads. */
+static int64_t conv_width(const op_description_t *d) {
+    return d->in[0].cols / d->attributes.groups * window_taps(d->attributes.axis);
+}
+
 static void open_weights(op_bench_t *bench) {
     const op_description_t *d = &bench->description;
     int64_t *count = bench->weight_count, in = d->in[0].cols, out = d->out.cols;
@@ -85,6 +90,12 @@ static void open_weights(op_bench_t *bench) {
         break;
     case OP_temporal_conv:
         count[0] = out * in * d->attributes.taps, count[1] = out, count[2] = out;
+        break;
+    case OP_conv:
+        count[0] = out * conv_width(d), count[1] = d->attributes.bias ? out : 0;
+        break;
+    case OP_batch_norm:
+        count[0] = count[1] = count[2] = count[3] = out;
         break;
     case OP_add_layernorm:
         count[0] = count[1] = out;
@@ -229,6 +240,8 @@ static double products(const op_description_t *d) {
         return elements(d->out) * (double)d->in[0].cols;
     case OP_temporal_conv:
         return elements(d->out) * (double)(d->in[0].cols * d->attributes.taps);
+    case OP_conv:
+        return elements(d->out) * (double)conv_width(d);
     case OP_attention:
         return 2.0 * elements(d->out) * (double)d->attributes.key_len;
     default:
@@ -239,11 +252,12 @@ static double products(const op_description_t *d) {
 /* Whether the gradients of the inputs need the inputs, or the output. */
 static bool needs_inputs(op_kind_t kind) {
     return kind == OP_attention || kind == OP_add_layernorm || kind == OP_l2_normalize ||
-           kind == OP_softmax_gate || kind == OP_temporal_conv;
+           kind == OP_softmax_gate || kind == OP_temporal_conv || kind == OP_batch_norm;
 }
 
 static bool needs_output(const op_description_t *d) {
-    bool rectified = d->kind == OP_linear && d->attributes.activation != ACTIVATION_NONE;
+    bool products = d->kind == OP_linear || d->kind == OP_conv;
+    bool rectified = products && d->attributes.activation != ACTIVATION_NONE;
     return rectified || d->kind == OP_relu || d->kind == OP_leaky_relu || d->kind == OP_tanh;
 }
 
@@ -302,6 +316,11 @@ void op_shape_text(const op_description_t *d, int shards, char text_out[OP_SHAPE
     } else if (d->kind == OP_temporal_conv) {
         snprintf(rest, room, "%lldx%lld -> %lld, %lld taps", rows, cols, (long long)d->out.cols,
                  (long long)a->taps);
+    } else if (d->kind == OP_conv) {
+        snprintf(rest, room, "%lldx%lld -> %lldx%lld, %lldx%lldx%lld%s", rows, cols,
+                 (long long)d->out.rows, (long long)d->out.cols, (long long)a->axis[0].size,
+                 (long long)a->axis[1].size, (long long)a->axis[2].size,
+                 a->activation == ACTIVATION_RELU ? " relu" : "");
     } else if (d->input_count > 1) {
         snprintf(rest, room, "%lldx%lld, %d inputs", rows, cols, d->input_count);
     } else {

@@ -526,6 +526,10 @@ layer_info_t graph_layer_info(const graph_t *graph, int index) {
     if (node->kind == OP_linear || node->kind == OP_temporal_conv) {
         int64_t taps = node->kind == OP_linear ? 1 : node->attributes.taps;
         layer.macs = out->rows * out->columns * graph->values[node->in[0]].columns * taps;
+    } else if (node->kind == OP_conv) { /* padding counts */
+        layer.macs = out->rows * out->columns *
+                     (graph->values[node->in[0]].columns / node->attributes.groups) *
+                     window_taps(node->attributes.axis);
     } else if (node->kind == OP_attention) {
         layer.macs = 2 * out->rows * node->attributes.key_len * out->columns;
     }

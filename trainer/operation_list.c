@@ -46,6 +46,14 @@ static void describe_unused(op_kind_t kind, int64_t rows, int64_t cols, int64_t 
         d->input_count = 3;
     } else if (kind == OP_temporal_conv) {
         a->taps = 3, a->dilation = 1, a->before = 1;
+    } else if (kind == OP_batch_norm) {
+        a->norm_rule = NORM_SHARD, a->epsilon = 1e-5;
+    } else if (kind == OP_conv || kind == OP_pool) { /* over the steps */
+        a->groups = 1;
+        for (int i = 0; i < OP_AXES; i++) {
+            a->axis[i] = (op_axis_t){.in = 1, .out = 1, .size = 1, .stride = 1, .dilation = 1};
+        }
+        a->axis[OP_AXES - 1] = (op_axis_t){length, length, 3, 1, 1, 1};
     } else if (kind == OP_dropout) {
         a->probability = 0.1, a->period = 0;
     } else if (kind == OP_concat) {

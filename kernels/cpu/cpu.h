@@ -4,7 +4,7 @@
 
 #include "kernels/ref/rows.h"
 
-/* Products (product.h), and a convolution whose taps meet rows side by side in one of them. */
+/* Products (product.h), and convolutions whose taps meet rows side by side in them. */
 #define CPU_OP_PROTOTYPES(suffix)                                                                  \
     OP_PROTOTYPES(linear, suffix)                                                                  \
     void ROW_NAME(linear_prepare, suffix)(const op_plan_t *plan, const op_call_t *call);           \
@@ -12,6 +12,11 @@
                   suffix)(const op_use_t *uses, int use_count, int shard_begin, int shard_end,     \
                           void *const d_weight[OP_WEIGHTS_MAX], void *scratch);                    \
     OP_PROTOTYPES(temporal_conv, suffix)                                                           \
+    OP_PROTOTYPES(conv, suffix)                                                                    \
+    void ROW_NAME(conv_prepare, suffix)(const op_plan_t *plan, const op_call_t *call);             \
+    void ROW_NAME(conv_backward_tree,                                                              \
+                  suffix)(const op_use_t *uses, int use_count, int shard_begin, int shard_end,     \
+                          void *const d_weight[OP_WEIGHTS_MAX], void *scratch);                    \
     void ROW_NAME(plan_close, suffix)(op_plan_t * plan);                                           \
     void ROW_NAME(temporal_conv_plan_close, suffix)(op_plan_t * plan);
 

@@ -7,6 +7,8 @@
     OP_PROTOTYPES(add_layernorm, isa_suffix)                                                       \
     OP_PROTOTYPES(relu, isa_suffix)                                                                \
     OP_PROTOTYPES(leaky_relu, isa_suffix)                                                          \
+    OP_PROTOTYPES(pool, isa_suffix)                                                                \
+    OP_PROTOTYPES(batch_norm, isa_suffix)                                                          \
     OP_PROTOTYPES(l2_normalize, isa_suffix)                                                        \
     OP_PROTOTYPES(mask_rows, isa_suffix)                                                           \
     OP_PROTOTYPES(concat, isa_suffix)                                                              \
@@ -35,14 +37,21 @@
                                       ROW_NAME(temporal_conv_forward, products),                   \
                                       ROW_NAME(temporal_conv_backward_data, products),             \
                                       ROW_NAME(temporal_conv_backward_weights, products)},         \
+                [OP_conv] = {ROW_NAME(conv_plan, products), ROW_NAME(plan_close, isa_suffix),      \
+                             ROW_NAME(conv_prepare, products), ROW_NAME(conv_forward, products),   \
+                             ROW_NAME(conv_backward_data, products),                               \
+                             ROW_NAME(conv_backward_weights, products),                            \
+                             ROW_NAME(conv_backward_tree, products)},                              \
                 OP_ROW(attention, isa_suffix) OP_ROW(add_layernorm, isa_suffix)                    \
                     OP_ROW(relu, isa_suffix) OP_ROW(leaky_relu, isa_suffix)                        \
-                        OP_ROW(l2_normalize, isa_suffix) OP_ROW(mask_rows, isa_suffix)             \
-                            OP_ROW(concat, isa_suffix) OP_ROW(select_token, isa_suffix)            \
-                                OP_ROW(dropout, isa_suffix) OP_ROW(sum, isa_suffix)                \
-                                    OP_ROW(tanh, isa_suffix) OP_ROW(softmax_gate, isa_suffix)      \
-                                        OP_ROW(add_rows, isa_suffix) OP_ROW(fill_rows, isa_suffix) \
-                                            OP_ROW(add_waves, isa_suffix)},                        \
+                        OP_ROW(pool, isa_suffix) OP_ROW(batch_norm, isa_suffix)                    \
+                            OP_ROW(l2_normalize, isa_suffix) OP_ROW(mask_rows, isa_suffix)         \
+                                OP_ROW(concat, isa_suffix) OP_ROW(select_token, isa_suffix)        \
+                                    OP_ROW(dropout, isa_suffix) OP_ROW(sum, isa_suffix)            \
+                                        OP_ROW(tanh, isa_suffix) OP_ROW(softmax_gate, isa_suffix)  \
+                                            OP_ROW(add_rows, isa_suffix)                           \
+                                                OP_ROW(fill_rows, isa_suffix)                      \
+                                                    OP_ROW(add_waves, isa_suffix)},                \
         TABLE_REST(isa_suffix),                                                                    \
     }
 

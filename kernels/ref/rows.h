@@ -14,6 +14,9 @@
 #define WEIGHTS_relu(function)          NULL
 #define WEIGHTS_leaky_relu(function)    NULL
 #define WEIGHTS_temporal_conv(function) function
+#define WEIGHTS_conv(function)          function
+#define WEIGHTS_pool(function)          NULL
+#define WEIGHTS_batch_norm(function)    function
 #define WEIGHTS_l2_normalize(function)  NULL
 #define WEIGHTS_mask_rows(function)     NULL
 #define WEIGHTS_concat(function)        NULL

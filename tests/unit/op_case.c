@@ -112,6 +112,14 @@ static void weights_open(op_case_t *test) {
         test->weight_count[0] = d->out.cols * d->in[0].cols * d->attributes.taps;
         test->weight_count[2] = d->out.cols;
     }
+    if (d->kind == OP_conv) {
+        int64_t in = d->in[0].cols / d->attributes.groups;
+        test->weight_count[0] = d->out.cols * in * window_taps(d->attributes.axis);
+        test->weight_count[1] = d->attributes.bias ? d->out.cols : 0;
+    }
+    if (d->kind == OP_batch_norm) {
+        test->weight_count[2] = test->weight_count[3] = d->out.cols;
+    }
     if (d->kind == OP_add_rows || d->kind == OP_fill_rows) {
         int64_t rows = d->kind == OP_add_rows ? d->attributes.period : 1;
         test->weight_count[0] = rows * d->out.cols;
@@ -121,7 +129,9 @@ static void weights_open(op_case_t *test) {
         int64_t count = test->weight_count[w];
         void *weight = own(test, count, state_of(test));
         for (int64_t i = 0; i < count; i++) {
-            case_flat_set(test, weight, i, value_of(test, 1000 + (uint64_t)w, (uint64_t)i));
+            double value = value_of(test, 1000 + (uint64_t)w, (uint64_t)i);
+            bool variance = d->kind == OP_batch_norm && w == 3;
+            case_flat_set(test, weight, i, variance ? 1.25 + value : value);
         }
         test->call.weight[w] = weight;
         for (int s = 0; s < test->shards; s++) {
@@ -306,7 +316,8 @@ void case_check_gradients(op_case_t *test, double tolerance) {
             }
         }
     }
-    for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
+    int weights = test->description.kind == OP_batch_norm ? 2 : OP_WEIGHTS_MAX; /* no statistics */
+    for (int w = 0; w < weights; w++) {
         for (int64_t j = 0; j < test->weight_count[w]; j++) {
             double total = 0.0;
             for (int s = call->shard_begin; s < call->shard_end; s++) {
@@ -400,7 +411,7 @@ static void open_masked(op_case_t *test, const kernels_t *kernels, const op_desc
 typedef enum { CODE_OF_REFERENCE, CODE_OF_VECTORS } code_t;
 
 static code_t code_of(const kernels_t *table, op_kind_t kind) {
-    if (kind == OP_linear || kind == OP_temporal_conv) {
+    if (kind == OP_linear || kind == OP_temporal_conv || kind == OP_conv) {
         return CODE_OF_VECTORS; /* the generic table's too */
     }
     bool vector = kind == OP_attention || kind == OP_add_layernorm || kind == OP_softmax_gate ||
