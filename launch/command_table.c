@@ -119,12 +119,13 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     run_table_t *table = NULL;
     TRY(run_table_open(arguments->positional, arguments->positional_count, &table));
     const char *format = arguments_value(arguments, "--format");
+    bool json = format != NULL && strcmp(format, "json") == 0; /* has it among its keys */
     char *text = NULL;
     status_t status = STATUS_OK;
     page_t page = page_of(stdout);
     if (format == NULL && page.terminal.columns > 0) {
         print_page(&page, table);
-    } else if (format != NULL && strcmp(format, "json") == 0) {
+    } else if (json) {
         text = run_table_json(table);
         printf("%s\n", text);
     } else {
@@ -134,7 +135,7 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
         }
     }
     free(text);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && !json) {
         say_missing(table);
     }
     run_table_close(table);

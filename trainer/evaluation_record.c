@@ -110,7 +110,7 @@ status_t evaluation_check(const checkpoint_t *checkpoint, const trainer_t *t, sp
 /* --- the record ------------------------------------------------------------------------------ */
 
 static char *selected_on(const config_t *config, const evaluation_source_t *source) {
-    bool validated = source->checkpoint->progress.best_step >= 0;
+    bool validated = source->checkpoint->progress.best_step >= 0 || model_is_control(config);
     bool best = strncmp(source->name, "best-", 5) == 0;
     if (best || strcmp(source->name, "last") == 0) { /* best of nothing is the last */
         return text_copy(best && validated ? run_selected_on(config) : "last");
