@@ -30,8 +30,8 @@ if [ -d "$data" ]; then
     check "quickstart on CMU-MOSI" quickstart --data "$data"
     took=$((SECONDS - begin))
     check "it takes at most ten minutes ($took s)" [ $took -le 600 ]
-    holds "eight rows and the control" 'list(m) == "majority text audio video concat concat_encoder mt jmt".split() +
-        ["jmt (labels permuted within person)"]'
+    holds "eight rows and the control" '(list(m) == "majority text audio video concat concat_encoder mt jmt".split() +
+         ["jmt (labels permuted within person)"])'
     holds "seeds 0 to 4 in each" \
         's["seeds"] == [0, 1, 2, 3, 4] and all(len(r["ccc"]["values"]) == 5 for r in m.values())'
     holds "jmt: accuracy at least 75.5 %" 'mean("jmt", "accuracy") >= 0.755'

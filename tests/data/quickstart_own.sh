@@ -73,7 +73,8 @@ check "with their remedy" says 'the frames of r00-face.csv begin at 1.*first_fra
 check "your own features" quickstart "${own[@]}" --shard header=1 --shard first_frame=1
 check "an empty file is counted" says 'face: 1 of 20 files have no rows'
 holds "majority, each modality, concat, jmt and its control over five seeds" "$work/own-out/summary.json" \
-    'list(m) == "majority face voice concat jmt".split() + ["jmt (labels permuted within person)"] and s["seeds"] == [0, 1, 2, 3, 4]'
+    '(list(m) == "majority face voice concat jmt".split() + ["jmt (labels permuted within person)"] and
+      s["seeds"] == [0, 1, 2, 3, 4])'
 holds "finite metrics" "$work/own-out/summary.json" \
     'all(math.isfinite(v) for r in m.values() for x in r.values() if isinstance(x, dict) for v in x.get("values", [])
          if v is not None)'
