@@ -200,7 +200,7 @@ static status_t new_track(features_t *f, int64_t row) {
         return refuse(f, row, "more than 64 modalities and labels; join or drop some");
     }
     size_t prefix = strlen(LABEL_PREFIX);
-    bool label = strncmp(name, LABEL_PREFIX, prefix) == 0;
+    bool label = name[0] != '\0' && strncmp(name, LABEL_PREFIX, prefix) == 0;
     f->tracks[f->modalities.count] = (writer_track_t){label ? name + prefix : name, label, 0};
     f->kinds[f->modalities.count] = (kind_t){.unsure = true};
     add_name(&f->modalities, name);

@@ -13,9 +13,9 @@
 
 /* What says how, on what and by which yardstick to score; all else makes the trained model. */
 static bool is_free(const char *key) {
-    static const char *const keys[] = {"batch",       "threads",      "virtual_shards", "device",
-                                       "backend",     "precision",    "reduce",         "data.path",
-                                       "data.stride", "data.prefetch"};
+    static const char *const keys[] = {
+        "batch",  "threads",   "virtual_shards", "device",        "backend",     "precision",
+        "reduce", "data.path", "data.stride",    "data.prefetch", "data.missing"};
     static const char *const sections[] = {"comm.", "evaluation."};
     static const char *const parts[] = {".weight", ".class_weights", ".label_smoothing",
                                         ".mse_weight", ".threshold"};

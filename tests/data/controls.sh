@@ -164,7 +164,7 @@ PY
 
 # One recording of a person in one window: positions in it are the session's clock.
 cp -r "$work/raw" "$work/one-raw" && sed -i '/^recording,\|,video0,/!d' "$work/one-raw/manifest.csv"
-run 1 shard features --source "$work/one-raw" --out "$work/one"
+run 1 shard features --source "$work/one-raw" --out "$work/one" --set header=0
 placed=("$work/base.yaml" --set data.path="$work/one" --set "model.modalities=[x]" --set model.name=concat_encoder
     --set schedule_known=false)
 for position in sinusoidal learned; do

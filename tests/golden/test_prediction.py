@@ -2,6 +2,7 @@
 independent numbers where they have one head; elsewhere, on every model and every form of the fusion, with
 masks, missing modalities and samples without any, against the step as it is trained. And a prediction is
 that of its sample alone."""
+import re
 import tempfile
 
 import golden
@@ -23,8 +24,8 @@ def check_independent(report):
 
 
 def with_heads(case, heads, more=()):
-    return cases.Case(case.name, case.config, case.sets + [f"model.heads={heads}", *more], case.weight,
-                      case.batch, case.entries)
+    config = re.sub(r"^  heads: \d+$", f"  heads: {heads}", case.config, flags=re.MULTILINE)
+    return cases.Case(case.name, config, case.sets + [*more], case.weight, case.batch, case.entries)
 
 
 def check_folded(report, step, heads):
