@@ -109,7 +109,7 @@ static void say_missing(const run_table_t *table) {
     char *missing = run_table_missing(table);
     fflush(stdout);
     if (missing[0] != '\0') {
-        log_info("the table has no control row of: %s", missing);
+        log_info("no control row of: %s", missing);
     }
     free(missing);
 }
