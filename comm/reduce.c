@@ -16,8 +16,12 @@ static size_t flag_bytes(const reduce_layout_t *layout) {
                             WINDOW_ALIGN);
 }
 
-static size_t array_bytes(const reduce_layout_t *layout) {
-    return (size_t)align_up(layout->elements * (int64_t)sizeof(float), WINDOW_ALIGN);
+static size_t array_bytes(int64_t elements) {
+    return (size_t)align_up(elements * (int64_t)sizeof(float), WINDOW_ALIGN);
+}
+
+static size_t weights_bytes(const reduce_layout_t *layout) {
+    return array_bytes(layout->elements + layout->constants);
 }
 
 int reduce_cover(const reduce_layout_t *layout, int rank, int ranks,
@@ -34,7 +38,7 @@ static bucket_t slice_of(bucket_t bucket, int rank, int ranks) {
 size_t reduce_bytes(const reduce_layout_t *layout, int rank, int ranks) {
     tree_node_t leaves[TREE_NODES_MAX];
     size_t parts = (size_t)reduce_cover(layout, rank, ranks, leaves);
-    return flag_bytes(layout) + (1 + parts) * array_bytes(layout);
+    return flag_bytes(layout) + weights_bytes(layout) + parts * array_bytes(layout->elements);
 }
 
 size_t reduce_message_bytes(const reduce_layout_t *layout, int rank, int ranks) {
@@ -79,8 +83,9 @@ static float *window_weights(const reduce_t *reduce, char *window) {
 }
 
 static float *window_part(const reduce_t *reduce, char *window, int part) {
-    size_t at = flag_bytes(&reduce->layout) + (size_t)(1 + part) * array_bytes(&reduce->layout);
-    return (float *)(void *)(window + at);
+    const reduce_layout_t *layout = &reduce->layout;
+    size_t parts = (size_t)part * array_bytes(layout->elements);
+    return (float *)(void *)(window + flag_bytes(layout) + weights_bytes(layout) + parts);
 }
 
 float *reduce_part(reduce_t *reduce, int part) {
@@ -114,8 +119,8 @@ static void check_layout(const reduce_layout_t *layout) {
 
 static void layout_digest(const reduce_layout_t *layout, bool fast,
                           char text_out[SHA256_TEXT_BYTES]) {
-    int64_t numbers[] = {layout->elements, layout->chunk_count, layout->bucket_count,
-                         layout->shards, fast};
+    int64_t numbers[] = {layout->elements,     layout->constants, layout->chunk_count,
+                         layout->bucket_count, layout->shards,    fast};
     sha256_t *hash = sha256_open();
     sha256_add(hash, numbers, sizeof numbers);
     sha256_add(hash, layout->chunks, (size_t)layout->chunk_count * sizeof *layout->chunks);

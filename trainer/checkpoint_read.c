@@ -8,6 +8,7 @@
 #include "kernels/base/file.h"
 #include "trainer/checkpoint.h"
 #include "trainer/checkpoint_format.h"
+#include "trainer/fold.h"
 #include "trainer/models.h"
 
 /* A checkpoint, intact or not: what a damaged one lacks is found when it is read. */
@@ -161,6 +162,17 @@ static int64_t count_of(const json_t *dims, int64_t room) {
     return count;
 }
 
+/* It has no optimiser state. */
+static bool is_constant(const json_t *manifest, const char *tensor) {
+    size_t i;
+    json_t *name;
+    bool found = false;
+    json_array_foreach(json_object_get(manifest, "constants"), i, name) {
+        found |= json_is_string(name) && strcmp(json_string_value(name), tensor) == 0;
+    }
+    return found;
+}
+
 /* What is made room for by the manifest is no more than the files can fill. */
 static status_t verify_tensors(const char *directory, const json_t *manifest) {
     int64_t room = room_of(directory, manifest);
@@ -173,23 +185,26 @@ static status_t verify_tensors(const char *directory, const json_t *manifest) {
             return damaged(directory, MANIFEST_FILE, "names no optimiser state");
         }
     }
-    room /= 1 + (int64_t)json_array_size(states);
     json_object_foreach(json_object_get(manifest, "tensors"), name, dims) {
+        int64_t states_of = is_constant(manifest, name) ? 0 : (int64_t)json_array_size(states);
         int64_t count = count_of(dims, room);
-        if (count < 0 || count > room) {
+        if (count < 0 || count > room / (1 + states_of)) {
             return damaged(directory, MANIFEST_FILE, "lists tensors that its files cannot hold");
         }
-        room -= count;
+        room -= count * (1 + states_of);
     }
     return STATUS_OK;
 }
 
 /* --- assembling ------------------------------------------------------------------------------ */
 
-static void add_whole(checkpoint_t *c, const char *prefix, const json_t *tensors) {
+static void add_whole(checkpoint_t *c, const char *prefix, const json_t *manifest, bool all) {
     const char *name;
     json_t *dims_json;
-    json_object_foreach((json_t *)tensors, name, dims_json) {
+    json_object_foreach(json_object_get(manifest, "tensors"), name, dims_json) {
+        if (!all && is_constant(manifest, name)) {
+            continue;
+        }
         int64_t dims[TENSOR_RANK_MAX] = {0};
         int rank = (int)min_i64((int64_t)json_array_size(dims_json), TENSOR_RANK_MAX);
         for (int d = 0; d < rank; d++) {
@@ -288,13 +303,12 @@ static status_t read_directory(const char *directory, checkpoint_t *c) {
     }
     if (status == STATUS_OK) {
         take_fields(manifest, c);
-        const json_t *tensors = json_object_get(manifest, "tensors");
         size_t i;
-        add_whole(c, "weights", tensors);
+        add_whole(c, "weights", manifest, true);
         json_array_foreach(json_object_get(manifest, "optimizer_states"), i, state) {
             char prefix[128];
             snprintf(prefix, sizeof prefix, "optimizer/%s", json_string_value(state));
-            add_whole(c, prefix, tensors);
+            add_whole(c, prefix, manifest, false);
         }
         status = read_parts(directory, manifest, c);
     }
@@ -364,11 +378,14 @@ static status_t restore_state(const checkpoint_t *c, trainer_t *t, int state) {
 
 status_t checkpoint_restore(const checkpoint_t *c, trainer_t *t) {
     for (int p = 0; p < graph_parameter_count(t->graph); p++) {
+        parameter_info_t info = graph_parameter_info(t->graph, p);
         const float *data = NULL;
-        TRY(find_tensor(c, t, "weights", p, &data));
-        memcpy(t->weights + t->flat.offsets[p], data,
-               (size_t)graph_parameter_info(t->graph, p).count * sizeof *data);
+        if (info.fold == NULL) {
+            TRY(find_tensor(c, t, "weights", p, &data));
+            memcpy(t->weights + t->flat.offsets[p], data, (size_t)info.count * sizeof *data);
+        }
     }
+    fold_constants(t->kernels, t->graph, t->flat.offsets, t->weights);
     if (t->optimizer != NULL) {
         for (int s = 0; s < optimizer_state_count(t->optimizer); s++) {
             TRY(restore_state(c, t, s));

@@ -54,6 +54,18 @@ static void add_fragment(const trainer_t *t, tensor_set_t *part, const char *pre
     free(key);
 }
 
+/* Every rank has them; each writes some. */
+static void add_constants(const trainer_t *t, tensor_set_t *part) {
+    int ranks = comm_size(t->comm);
+    for (int p = comm_rank(t->comm); p < graph_parameter_count(t->graph); p += ranks) {
+        parameter_info_t info = graph_parameter_info(t->graph, p);
+        run_t whole = {.parameter = p, .count = info.count};
+        if (flat_state_is_constant(&t->flat, p) && info.fold == NULL) {
+            add_fragment(t, part, "weights", &whole, t->weights + t->flat.offsets[p]);
+        }
+    }
+}
+
 /* Weights and states lie in memory as they do in the file: chunks of a tensor are full but for its
  * last. */
 static void collect_part(trainer_t *t, tensor_set_t *part) {
@@ -71,6 +83,7 @@ static void collect_part(trainer_t *t, tensor_set_t *part) {
         }
     }
     free(runs);
+    add_constants(t, part);
 }
 
 static status_t write_part(trainer_t *t, const char *directory, bool enospc,
@@ -99,11 +112,26 @@ static json_t *tensor_list(const trainer_t *t) {
     json_t *list = json_object();
     for (int p = 0; p < graph_parameter_count(t->graph); p++) {
         parameter_info_t info = graph_parameter_info(t->graph, p);
+        if (info.fold != NULL) {
+            continue;
+        }
         json_t *dims = json_array();
         for (int d = 0; d < info.rank; d++) {
             json_array_append_new(dims, json_integer(info.dims[d]));
         }
         json_object_set_new(list, info.name, dims);
+    }
+    return list;
+}
+
+/* Tensors that have no optimiser state. */
+static json_t *constant_list(const trainer_t *t) {
+    json_t *list = json_array();
+    for (int p = 0; p < graph_parameter_count(t->graph); p++) {
+        parameter_info_t info = graph_parameter_info(t->graph, p);
+        if (flat_state_is_constant(&t->flat, p) && info.fold == NULL) {
+            json_array_append_new(list, json_string(info.name));
+        }
     }
     return list;
 }
@@ -151,6 +179,7 @@ static json_t *manifest_object(const trainer_t *t, int64_t generation, const cha
     REQUIRE(manifest != NULL && content != NULL);
     char *trained_on = trained_on_text(t->dataset);
     json_object_set_new(content, "trained_on", json_loads(trained_on, 0, NULL));
+    json_object_set_new(content, "constants", constant_list(t));
     json_object_update(manifest, content);
     free(trained_on);
     json_decref(content);

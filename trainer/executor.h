@@ -72,7 +72,7 @@ status_t executor_backward(executor_t *executor, const step_scalars_t *scalars,
 typedef struct completion {
     int unit_count;
     int *unit_begin;         /* [unit_count + 1] into parameters */
-    parameter_t *parameters; /* all of them */
+    parameter_t *parameters; /* all but fixed ones that have no gradient */
 } completion_t;
 status_t completion_of(const graph_t *graph, completion_t *completion_out) MUST_CHECK;
 void completion_free(completion_t *completion);

@@ -11,7 +11,10 @@
 static char *metadata_of(const graph_t *graph) {
     json_t *order = json_array();
     for (int p = 0; p < graph_parameter_count(graph); p++) {
-        json_array_append_new(order, json_string(graph_parameter_info(graph, p).name));
+        parameter_info_t info = graph_parameter_info(graph, p);
+        if (info.fold == NULL) {
+            json_array_append_new(order, json_string(info.name));
+        }
     }
     char *list = json_dumps(order, JSON_COMPACT);
     json_t *metadata = json_pack("{s:s, s:s}", "creation_order", list, "format", "pt");
@@ -27,6 +30,9 @@ void export_parameters(const graph_t *graph, const int64_t *offsets, const float
     tensor_set_t set = {.metadata = metadata_of(graph)};
     for (int p = 0; p < graph_parameter_count(graph); p++) {
         parameter_info_t info = graph_parameter_info(graph, p);
+        if (info.fold != NULL) {
+            continue;
+        }
         tensor_set_borrow(&set, info.name, TENSOR_F32, info.rank, info.dims, weights + offsets[p]);
     }
     *set_out = set;
@@ -40,7 +46,7 @@ status_t export_initial(const config_t *config, tensor_set_t *set_out) {
     TRY(model_build(config, dims, &graph));
     status_t status = flat_state_make(graph, &flat);
     if (status == STATUS_OK) {
-        float *weights = alloc_aligned((size_t)flat.elements * sizeof *weights);
+        float *weights = alloc_aligned((size_t)(flat.elements + flat.constants) * sizeof *weights);
         flat_state_init(&flat, graph, (uint64_t)config->seed, weights);
         export_parameters(graph, flat.offsets, weights, set_out);
         tensor_set_own(set_out);

@@ -21,6 +21,24 @@ static void close_bucket(flat_state_t *flat) {
     flat->buckets[flat->bucket_count++] = (bucket_t){begin, flat->chunk_count};
 }
 
+static void place_constants(flat_state_t *flat, const graph_t *graph,
+                            const completion_t *completion) {
+    int count = graph_parameter_count(graph);
+    bool *placed = alloc_zero(count, sizeof *placed);
+    for (int i = 0; i < completion->unit_begin[completion->unit_count]; i++) {
+        placed[completion->parameters[i]] = true;
+    }
+    for (parameter_t p = 0; p < count; p++) {
+        parameter_info_t info = graph_parameter_info(graph, p);
+        REQUIRE(placed[p] || info.role == PARAMETER_FIXED);
+        if (!placed[p]) {
+            flat->offsets[p] = flat->elements + flat->constants;
+            flat->constants += align_up(info.count, FLAT_ALIGNMENT);
+        }
+    }
+    free(placed);
+}
+
 status_t flat_state_make(const graph_t *graph, flat_state_t *flat_out) {
     completion_t completion;
     TRY(completion_of(graph, &completion));
@@ -44,6 +62,7 @@ status_t flat_state_make(const graph_t *graph, flat_state_t *flat_out) {
             in_bucket = 0;
         }
     }
+    place_constants(&flat, graph, &completion);
     completion_free(&completion);
     *flat_out = flat;
     return STATUS_OK;
@@ -60,6 +79,7 @@ void flat_state_free(flat_state_t *flat) {
 reduce_layout_t flat_state_layout(const flat_state_t *flat, int shards) {
     return (reduce_layout_t){
         .elements = flat->elements,
+        .constants = flat->constants,
         .chunks = flat->chunks,
         .chunk_count = flat->chunk_count,
         .buckets = flat->buckets,
@@ -83,6 +103,17 @@ static void fill_norms(const flat_state_t *flat, const graph_t *graph, parameter
     }
 }
 
+bool flat_state_is_constant(const flat_state_t *flat, parameter_t parameter) {
+    return flat->offsets[parameter] >= flat->elements;
+}
+
+/* Box and Muller's, of two uniform numbers each. */
+static float normal(rng_key_t key, int64_t i) {
+    double first = 1.0 - (double)rng_uniform(key, 2 * (uint64_t)i);
+    double second = (double)rng_uniform(key, 2 * (uint64_t)i + 1);
+    return (float)(sqrt(-2.0 * log(first)) * cos(6.283185307179586 * second));
+}
+
 void flat_state_init(const flat_state_t *flat, const graph_t *graph, uint64_t seed,
                      float *weights) {
     for (int p = 0; p < graph_parameter_count(graph); p++) {
@@ -94,10 +125,13 @@ void flat_state_init(const flat_state_t *flat, const graph_t *graph, uint64_t se
         }
         rng_key_t key = {seed, rng_name(info.name), rng_name("init")};
         for (int64_t i = 0; i < info.count; i++) {
-            w[i] =
-                info.init.bound > 0.0
-                    ? (float)(info.init.bound * (2.0 * (double)rng_uniform(key, (uint64_t)i) - 1.0))
-                    : (float)info.init.constant;
+            if (info.init.bound > 0.0) {
+                w[i] =
+                    (float)(info.init.bound * (2.0 * (double)rng_uniform(key, (uint64_t)i) - 1.0));
+            } else {
+                w[i] = info.init.deviation > 0.0 ? (float)info.init.deviation * normal(key, i)
+                                                 : (float)info.init.constant;
+            }
         }
     }
 }

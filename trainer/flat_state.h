@@ -2,8 +2,9 @@
  * bucket.
  *
  * Tensors lie in the order in which backward completes them, each aligned to 64 bytes; chunks never
- * straddle tensors; a bucket closes at BUCKET_ELEMENTS, so it can travel while backward goes on. A
- * pure function of the graph: the same on every rank. */
+ * straddle tensors; a bucket closes at BUCKET_ELEMENTS, so it can travel while backward goes on.
+ * Behind them lie the constants: what has no gradient, in no chunk, the same on all ranks. A pure
+ * function of the graph: the same on every rank. */
 #ifndef JMT_FLAT_STATE_H
 #define JMT_FLAT_STATE_H
 
@@ -13,9 +14,10 @@
 enum { BUCKET_ELEMENTS = 1 << 20, FLAT_ALIGNMENT = 16 };
 
 typedef struct flat_state {
-    int64_t elements; /* padding included */
-    int64_t *offsets; /* by parameter */
-    chunk_t *chunks;  /* tensor = parameter index */
+    int64_t elements;  /* in chunks, padding included */
+    int64_t constants; /* behind them */
+    int64_t *offsets;  /* by parameter */
+    chunk_t *chunks;   /* tensor = parameter index */
     int64_t chunk_count;
     bucket_t *buckets;
     int bucket_count;
@@ -26,7 +28,11 @@ status_t flat_state_make(const graph_t *graph, flat_state_t *flat_out) MUST_CHEC
 void flat_state_free(flat_state_t *flat);
 reduce_layout_t flat_state_layout(const flat_state_t *flat, int shards);
 
-/* Weights as the seed makes them (jmt.md 1.9): independent of everything but seed and name. */
+/* Whether this parameter lies among the constants. */
+bool flat_state_is_constant(const flat_state_t *flat, parameter_t parameter);
+
+/* Weights as the seed makes them (jmt.md 1.9): independent of everything but seed and name. What
+ * follows from them is not filled in. */
 void flat_state_init(const flat_state_t *flat, const graph_t *graph, uint64_t seed, float *weights);
 
 #endif

@@ -19,6 +19,7 @@ static void fold_free(fold_t *fold) {
         free((char *)fold->left);
         free((char *)fold->right);
         free((char *)fold->plus);
+        free((char *)fold->norm);
         free(fold);
     }
 }
@@ -65,7 +66,7 @@ static void complain(graph_t *graph, const char *node, const char *what) {
     }
 }
 
-static bool expect(graph_t *graph, const char *node, bool condition, const char *what) {
+bool graph_expect(graph_t *graph, const char *node, bool condition, const char *what) {
     if (!condition) {
         complain(graph, node, what);
     }
@@ -82,7 +83,8 @@ bool graph_predicts(const graph_t *graph) { return graph->predicts; }
 parameter_t graph_parameter(graph_t *graph, const char *name, int64_t rows, int64_t columns,
                             init_t init) {
     for (int i = 0; i < graph->parameter_count; i++) {
-        expect(graph, name, strcmp(graph->parameters[i].name, name) != 0, "parameter made twice");
+        graph_expect(graph, name, strcmp(graph->parameters[i].name, name) != 0,
+                     "parameter made twice");
     }
     graph->parameters =
         array_grow(graph->parameters, graph->parameter_count, sizeof *graph->parameters);
@@ -96,22 +98,38 @@ parameter_t graph_parameter(graph_t *graph, const char *name, int64_t rows, int6
     return graph->parameter_count++;
 }
 
+static const char *name_or_null(const char *name) { return name != NULL ? text_copy(name) : NULL; }
+
 parameter_t graph_parameter_folded(graph_t *graph, const char *name, int64_t rows, int64_t columns,
                                    const fold_t *fold) {
-    REQUIRE(graph->predicts);
     parameter_t parameter = graph_parameter(graph, name, rows, columns, (init_t){0});
     fold_t *own = alloc_zero(1, sizeof *own);
     *own = *fold;
-    own->left = text_copy(fold->left);
-    own->right = text_copy(fold->right);
-    own->plus = fold->plus != NULL ? text_copy(fold->plus) : NULL;
+    own->left = name_or_null(fold->left);
+    own->right = name_or_null(fold->right);
+    own->plus = name_or_null(fold->plus);
+    own->norm = name_or_null(fold->norm);
     graph->parameters[parameter].fold = own;
+    graph->parameters[parameter].role = PARAMETER_FIXED;
     return parameter;
 }
 
-void graph_parameter_taps(graph_t *graph, parameter_t parameter, int64_t taps) {
+void graph_parameter_window(graph_t *graph, parameter_t parameter, int axes, const int64_t *sizes) {
+    parameter_node_t *p = &graph->parameters[parameter];
+    int64_t taps = 1;
+    REQUIRE(axes <= PARAMETER_AXES_MAX);
+    for (int i = 0; i < axes; i++) {
+        taps *= p->sizes[i] = sizes[i];
+    }
     REQUIRE(taps > 0 && parameter_width(graph, parameter) % taps == 0);
-    graph->parameters[parameter].taps = taps;
+    p->axes = axes;
+    p->taps = taps;
+}
+
+void graph_parameter_role(graph_t *graph, parameter_t parameter, parameter_role_t role,
+                          double momentum) {
+    graph->parameters[parameter].role = role;
+    graph->parameters[parameter].momentum = momentum;
 }
 
 int64_t weight_rows(const graph_t *graph, weight_t weight) {
@@ -138,7 +156,7 @@ static value_t new_value(graph_t *graph, int64_t rows, int64_t columns) {
     return graph->value_count++;
 }
 
-static const value_info_t *info(const graph_t *graph, value_t x) {
+const value_info_t *value_of(const graph_t *graph, value_t x) {
     REQUIRE(x >= 0 && x < graph->value_count);
     return &graph->values[x];
 }
@@ -157,7 +175,12 @@ static named_value_t *new_named(named_value_t **list, int *count, const char *na
 }
 
 value_t graph_input(graph_t *graph, const char *name, int64_t dim, row_mask_t *mask_out) {
-    value_t x = new_value(graph, graph->length, dim);
+    return graph_input_cells(graph, name, 1, dim, mask_out);
+}
+
+value_t graph_input_cells(graph_t *graph, const char *name, int64_t cells, int64_t columns,
+                          row_mask_t *mask_out) {
+    value_t x = new_value(graph, graph->length * cells, columns);
     graph->values[x].input = graph->input_count;
     named_value_t *entry = new_named(&graph->inputs, &graph->input_count, name);
     entry->value = x;
@@ -169,8 +192,8 @@ value_t graph_input(graph_t *graph, const char *name, int64_t dim, row_mask_t *m
 }
 
 /* Adds a node with its output value [rows, columns]. */
-static node_t *new_node(graph_t *graph, op_kind_t kind, const char *name, const value_t *in,
-                        int input_count, int64_t rows, int64_t columns) {
+node_t *graph_add_node(graph_t *graph, op_kind_t kind, const char *name, const value_t *in,
+                       int input_count, int64_t rows, int64_t columns) {
     value_t out = new_value(graph, rows, columns);
     graph->nodes = array_grow(graph->nodes, graph->node_count, sizeof *graph->nodes);
     node_t *node = &graph->nodes[graph->node_count];
@@ -188,21 +211,27 @@ static node_t *new_node(graph_t *graph, op_kind_t kind, const char *name, const 
     return node;
 }
 
+void graph_add_weight(graph_t *graph, node_t *node, weight_t weight) {
+    REQUIRE(node->weight_count < OP_WEIGHTS_MAX);
+    node->weight[node->weight_count++] = weight;
+    graph->values[node->out].learned |=
+        graph->parameters[weight.parameter].role == PARAMETER_LEARNED;
+}
+
 static void add_weights(graph_t *graph, node_t *node, weight_t first, weight_t second) {
-    node->weight[0] = first;
-    node->weight[1] = second;
-    node->weight_count = 2;
-    graph->values[node->out].learned = true;
+    graph_add_weight(graph, node, first);
+    graph_add_weight(graph, node, second);
 }
 
 value_t graph_linear(graph_t *graph, const char *name, value_t x, weight_t weight, weight_t bias,
                      activation_t activation) {
     const parameter_node_t *w = &graph->parameters[weight.parameter];
-    expect(graph, name, w->columns == info(graph, x)->columns, "weight and input differ in width");
-    expect(graph, name, weight_rows(graph, weight) == weight_rows(graph, bias),
-           "weight and bias differ in length");
-    node_t *node =
-        new_node(graph, OP_linear, name, &x, 1, info(graph, x)->rows, weight_rows(graph, weight));
+    graph_expect(graph, name, w->columns == value_of(graph, x)->columns,
+                 "weight and input differ in width");
+    graph_expect(graph, name, weight_rows(graph, weight) == weight_rows(graph, bias),
+                 "weight and bias differ in length");
+    node_t *node = graph_add_node(graph, OP_linear, name, &x, 1, value_of(graph, x)->rows,
+                                  weight_rows(graph, weight));
     node->attributes.activation = activation;
     add_weights(graph, node, weight, bias);
     return node->out;
@@ -210,20 +239,21 @@ value_t graph_linear(graph_t *graph, const char *name, value_t x, weight_t weigh
 
 value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, value_t v,
                         row_mask_t keys, int64_t groups, int64_t heads, bool causal) {
-    const value_info_t *query = info(graph, q), *key = info(graph, k), *value = info(graph, v);
-    expect(graph, name, query->columns == key->columns && key->columns == value->columns,
-           "q, k and v differ in width");
-    expect(graph, name, key->rows == value->rows, "k and v differ in length");
-    expect(graph, name, query->rows % groups == 0 && key->rows % groups == 0,
-           "rows do not divide into groups");
-    expect(graph, name, query->columns % heads == 0, "heads do not divide the width");
-    expect(graph, name, keys == NO_MASK || graph->masks[keys].rows == key->rows,
-           "mask and keys differ in length");
-    expect(graph, name, !causal || query->rows == key->rows,
-           "causal attention needs a key per row");
+    const value_info_t *query = value_of(graph, q), *key = value_of(graph, k),
+                       *value = value_of(graph, v);
+    graph_expect(graph, name, query->columns == key->columns && key->columns == value->columns,
+                 "q, k and v differ in width");
+    graph_expect(graph, name, key->rows == value->rows, "k and v differ in length");
+    graph_expect(graph, name, query->rows % groups == 0 && key->rows % groups == 0,
+                 "rows do not divide into groups");
+    graph_expect(graph, name, query->columns % heads == 0, "heads do not divide the width");
+    graph_expect(graph, name, keys == NO_MASK || graph->masks[keys].rows == key->rows,
+                 "mask and keys differ in length");
+    graph_expect(graph, name, !causal || query->rows == key->rows,
+                 "causal attention needs a key per row");
     int64_t query_len = query->rows / groups, key_len = key->rows / groups;
     value_t in[] = {q, k, v};
-    node_t *node = new_node(graph, OP_attention, name, in, 3, query->rows, query->columns);
+    node_t *node = graph_add_node(graph, OP_attention, name, in, 3, query->rows, query->columns);
     node->mask = keys;
     node->attributes.groups = groups;
     node->attributes.heads = heads;
@@ -235,43 +265,46 @@ value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, 
 
 value_t graph_add_layernorm(graph_t *graph, const char *name, value_t x, value_t y, weight_t gain,
                             weight_t bias) {
-    const value_info_t *a = info(graph, x), *b = info(graph, y);
-    expect(graph, name, a->rows == b->rows && a->columns == b->columns, "terms differ in shape");
+    const value_info_t *a = value_of(graph, x), *b = value_of(graph, y);
+    graph_expect(graph, name, a->rows == b->rows && a->columns == b->columns,
+                 "terms differ in shape");
     value_t in[] = {x, y};
-    node_t *node = new_node(graph, OP_add_layernorm, name, in, 2, a->rows, a->columns);
+    node_t *node = graph_add_node(graph, OP_add_layernorm, name, in, 2, a->rows, a->columns);
     add_weights(graph, node, gain, bias);
     return node->out;
 }
 
 value_t graph_layernorm(graph_t *graph, const char *name, value_t x, weight_t gain, weight_t bias) {
-    node_t *node = new_node(graph, OP_add_layernorm, name, &x, 1, info(graph, x)->rows,
-                            info(graph, x)->columns);
+    node_t *node = graph_add_node(graph, OP_add_layernorm, name, &x, 1, value_of(graph, x)->rows,
+                                  value_of(graph, x)->columns);
     add_weights(graph, node, gain, bias);
     return node->out;
 }
 
-static value_t unary(graph_t *graph, op_kind_t kind, const char *name, value_t x, row_mask_t mask) {
-    expect(graph, name, mask == NO_MASK || graph->masks[mask].rows == info(graph, x)->rows,
-           "mask and rows differ in length");
-    node_t *node =
-        new_node(graph, kind, name, &x, 1, info(graph, x)->rows, info(graph, x)->columns);
+value_t graph_add_unary(graph_t *graph, op_kind_t kind, const char *name, value_t x,
+                        row_mask_t mask) {
+    graph_expect(graph, name,
+                 mask == NO_MASK || graph->masks[mask].rows == value_of(graph, x)->rows,
+                 "mask and rows differ in length");
+    node_t *node = graph_add_node(graph, kind, name, &x, 1, value_of(graph, x)->rows,
+                                  value_of(graph, x)->columns);
     node->mask = mask;
     return node->out;
 }
 
 value_t graph_l2_normalize(graph_t *graph, const char *name, value_t x, row_mask_t mask) {
-    return unary(graph, OP_l2_normalize, name, x, mask);
+    return graph_add_unary(graph, OP_l2_normalize, name, x, mask);
 }
 
 value_t graph_mask_rows(graph_t *graph, const char *name, value_t x, row_mask_t mask) {
-    return unary(graph, OP_mask_rows, name, x, mask);
+    return graph_add_unary(graph, OP_mask_rows, name, x, mask);
 }
 
 value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probability) {
     if (graph->predicts) {
         return x;
     }
-    value_t out = unary(graph, OP_dropout, name, x, NO_MASK);
+    value_t out = graph_add_unary(graph, OP_dropout, name, x, NO_MASK);
     node_t *node = &graph->nodes[graph->values[out].producer];
     node->attributes.probability = probability;
     node->attributes.node_hash = rng_name(name);
@@ -279,7 +312,7 @@ value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probab
 }
 
 value_t graph_dropout_channels(graph_t *graph, const char *name, value_t x, double probability) {
-    expect(graph, name, info(graph, x)->rows == graph->length, "rows are not steps");
+    graph_expect(graph, name, value_of(graph, x)->rows == graph->length, "rows are not steps");
     value_t out = graph_dropout(graph, name, x, probability);
     if (out != x) {
         graph->nodes[graph->values[out].producer].attributes.period = graph->length;
@@ -288,134 +321,140 @@ value_t graph_dropout_channels(graph_t *graph, const char *name, value_t x, doub
 }
 
 value_t graph_leaky_relu(graph_t *graph, const char *name, value_t x, value_t y) {
-    const value_info_t *a = info(graph, x), *b = info(graph, y < 0 ? x : y);
-    expect(graph, name, a->rows == b->rows && a->columns == b->columns, "terms differ in shape");
+    const value_info_t *a = value_of(graph, x), *b = value_of(graph, y < 0 ? x : y);
+    graph_expect(graph, name, a->rows == b->rows && a->columns == b->columns,
+                 "terms differ in shape");
     value_t in[] = {x, y};
-    return new_node(graph, OP_leaky_relu, name, in, y < 0 ? 1 : 2, a->rows, a->columns)->out;
+    return graph_add_node(graph, OP_leaky_relu, name, in, y < 0 ? 1 : 2, a->rows, a->columns)->out;
 }
 
 value_t graph_temporal_conv(graph_t *graph, const char *name, value_t x, row_mask_t mask,
                             const temporal_t *temporal) {
     const parameter_node_t *v = &graph->parameters[temporal->v];
-    const value_info_t *in = info(graph, x);
-    expect(graph, name, v->columns == in->columns * temporal->taps,
-           "weight and input differ in width");
-    expect(graph, name, v->rows == graph->parameters[temporal->g].rows, "v and g differ in length");
-    expect(graph, name, in->rows == graph->length, "rows are not steps");
-    node_t *node = new_node(graph, OP_temporal_conv, name, &x, 1, in->rows, v->rows);
+    const value_info_t *in = value_of(graph, x);
+    graph_expect(graph, name, v->columns == in->columns * temporal->taps,
+                 "weight and input differ in width");
+    graph_expect(graph, name, v->rows == graph->parameters[temporal->g].rows,
+                 "v and g differ in length");
+    graph_expect(graph, name, in->rows == graph->length, "rows are not steps");
+    node_t *node = graph_add_node(graph, OP_temporal_conv, name, &x, 1, in->rows, v->rows);
     node->mask = mask;
     node->attributes.period = graph->length;
     node->attributes.taps = temporal->taps;
     node->attributes.dilation = temporal->dilation;
     node->attributes.before = temporal->before;
     add_weights(graph, node, weight_of(temporal->v), weight_of(temporal->g));
-    node->weight[2] = weight_of(temporal->bias);
-    node->weight_count = 3;
+    graph_add_weight(graph, node, weight_of(temporal->bias));
     return node->out;
 }
 
 value_t graph_tanh(graph_t *graph, const char *name, value_t x) {
-    return unary(graph, OP_tanh, name, x, NO_MASK);
+    return graph_add_unary(graph, OP_tanh, name, x, NO_MASK);
 }
 
 value_t graph_softmax_gate(graph_t *graph, const char *name, value_t x, value_t scores) {
-    const value_info_t *a = info(graph, x), *b = info(graph, scores);
-    expect(graph, name, a->rows == b->rows && a->columns == b->columns, "gate and input differ");
+    const value_info_t *a = value_of(graph, x), *b = value_of(graph, scores);
+    graph_expect(graph, name, a->rows == b->rows && a->columns == b->columns,
+                 "gate and input differ");
     value_t in[] = {x, scores};
-    return new_node(graph, OP_softmax_gate, name, in, 2, a->rows, a->columns)->out;
+    return graph_add_node(graph, OP_softmax_gate, name, in, 2, a->rows, a->columns)->out;
 }
 
 /* The only weight of the node that makes `out`. */
 static node_t *add_table(graph_t *graph, value_t out, parameter_t table) {
     node_t *node = &graph->nodes[graph->values[out].producer];
-    node->weight[0] = weight_of(table);
-    node->weight_count = 1;
-    graph->values[out].learned = true;
+    graph_add_weight(graph, node, weight_of(table));
     return node;
 }
 
 value_t graph_add_rows(graph_t *graph, const char *name, value_t x, parameter_t table) {
     const parameter_node_t *rows = &graph->parameters[table];
-    expect(graph, name, rows->columns == info(graph, x)->columns, "table and rows differ in width");
-    expect(graph, name, info(graph, x)->rows % rows->rows == 0, "rows do not divide into tables");
-    value_t out = unary(graph, OP_add_rows, name, x, NO_MASK);
+    graph_expect(graph, name, rows->columns == value_of(graph, x)->columns,
+                 "table and rows differ in width");
+    graph_expect(graph, name, value_of(graph, x)->rows % rows->rows == 0,
+                 "rows do not divide into tables");
+    value_t out = graph_add_unary(graph, OP_add_rows, name, x, NO_MASK);
     add_table(graph, out, table)->attributes.period = rows->rows;
     return out;
 }
 
 value_t graph_fill_rows(graph_t *graph, const char *name, value_t x, row_mask_t mask,
                         parameter_t vector) {
-    expect(graph, name, graph->parameters[vector].count == info(graph, x)->columns,
-           "vector and rows differ in width");
-    value_t out = unary(graph, OP_fill_rows, name, x, mask);
+    graph_expect(graph, name, graph->parameters[vector].count == value_of(graph, x)->columns,
+                 "vector and rows differ in width");
+    value_t out = graph_add_unary(graph, OP_fill_rows, name, x, mask);
     add_table(graph, out, vector);
     return out;
 }
 
 value_t graph_add_waves(graph_t *graph, const char *name, value_t x, int64_t period) {
-    expect(graph, name, info(graph, x)->rows % period == 0, "rows do not divide into periods");
-    value_t out = unary(graph, OP_add_waves, name, x, NO_MASK);
+    graph_expect(graph, name, value_of(graph, x)->rows % period == 0,
+                 "rows do not divide into periods");
+    value_t out = graph_add_unary(graph, OP_add_waves, name, x, NO_MASK);
     graph->nodes[graph->values[out].producer].attributes.period = period;
     return out;
 }
 
 value_t graph_sum(graph_t *graph, const char *name, const value_t *terms, int count) {
-    const value_info_t *first = info(graph, terms[0]);
+    const value_info_t *first = value_of(graph, terms[0]);
     for (int i = 0; i < count; i++) {
-        expect(graph, name,
-               info(graph, terms[i])->rows == first->rows &&
-                   info(graph, terms[i])->columns == first->columns,
-               "terms differ in shape");
+        graph_expect(graph, name,
+                     value_of(graph, terms[i])->rows == first->rows &&
+                         value_of(graph, terms[i])->columns == first->columns,
+                     "terms differ in shape");
     }
-    return new_node(graph, OP_sum, name, terms, count, first->rows, first->columns)->out;
+    return graph_add_node(graph, OP_sum, name, terms, count, first->rows, first->columns)->out;
 }
 
 value_t graph_concat(graph_t *graph, const char *name, const value_t *parts, int count) {
     int64_t columns = 0;
     for (int i = 0; i < count; i++) {
-        columns += info(graph, parts[i])->columns;
-        expect(graph, name, info(graph, parts[i])->rows == info(graph, parts[0])->rows,
-               "parts differ in rows");
+        columns += value_of(graph, parts[i])->columns;
+        graph_expect(graph, name,
+                     value_of(graph, parts[i])->rows == value_of(graph, parts[0])->rows,
+                     "parts differ in rows");
     }
-    return new_node(graph, OP_concat, name, parts, count, info(graph, parts[0])->rows, columns)
+    return graph_add_node(graph, OP_concat, name, parts, count, value_of(graph, parts[0])->rows,
+                          columns)
         ->out;
 }
 
 value_t graph_tokens(graph_t *graph, const char *name, const value_t *parts, int count) {
-    const value_info_t *first = info(graph, parts[0]);
+    const value_info_t *first = value_of(graph, parts[0]);
     for (int i = 0; i < count; i++) {
-        expect(graph, name,
-               info(graph, parts[i])->rows == first->rows &&
-                   info(graph, parts[i])->columns == first->columns,
-               "tokens differ in shape");
+        graph_expect(graph, name,
+                     value_of(graph, parts[i])->rows == first->rows &&
+                         value_of(graph, parts[i])->columns == first->columns,
+                     "tokens differ in shape");
     }
     node_t *node =
-        new_node(graph, OP_concat, name, parts, count, first->rows * count, first->columns);
+        graph_add_node(graph, OP_concat, name, parts, count, first->rows * count, first->columns);
     node->as_tokens = true;
     return node->out;
 }
 
 value_t graph_select_token(graph_t *graph, const char *name, value_t tokens, int count,
                            row_mask_t mask, token_rule_t rule) {
-    const value_info_t *x = info(graph, tokens);
-    expect(graph, name, x->rows % count == 0, "rows do not divide into tokens");
-    expect(graph, name, mask == NO_MASK || graph->masks[mask].rows == x->rows,
-           "mask and tokens differ in length");
+    const value_info_t *x = value_of(graph, tokens);
+    graph_expect(graph, name, x->rows % count == 0, "rows do not divide into tokens");
+    graph_expect(graph, name, mask == NO_MASK || graph->masks[mask].rows == x->rows,
+                 "mask and tokens differ in length");
     int64_t columns = rule == TOKEN_CONCAT ? count * x->columns : x->columns;
-    node_t *node = new_node(graph, OP_select_token, name, &tokens, 1, x->rows / count, columns);
+    node_t *node =
+        graph_add_node(graph, OP_select_token, name, &tokens, 1, x->rows / count, columns);
     node->mask = mask;
     node->attributes.tokens = count;
     node->attributes.token_rule = rule;
     return node->out;
 }
 
-int64_t graph_columns_of(const graph_t *graph, value_t x) { return info(graph, x)->columns; }
-int64_t graph_rows_of(const graph_t *graph, value_t x) { return info(graph, x)->rows; }
+int64_t graph_columns_of(const graph_t *graph, value_t x) { return value_of(graph, x)->columns; }
+int64_t graph_rows_of(const graph_t *graph, value_t x) { return value_of(graph, x)->rows; }
 
 value_t graph_columns(graph_t *graph, value_t x, int64_t begin, int64_t count) {
-    REQUIRE(begin >= 0 && begin + count <= info(graph, x)->columns);
-    REQUIRE(info(graph, x)->view_of < 0);
-    value_t view = new_value(graph, info(graph, x)->rows, count);
+    REQUIRE(begin >= 0 && begin + count <= value_of(graph, x)->columns);
+    REQUIRE(value_of(graph, x)->view_of < 0);
+    value_t view = new_value(graph, value_of(graph, x)->rows, count);
     graph->values[view].view_of = x;
     graph->values[view].view_begin = begin;
     graph->values[view].learned = graph->values[x].learned;
@@ -464,8 +503,8 @@ row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const ro
 }
 
 void graph_output(graph_t *graph, const char *name, value_t x) {
-    expect(graph, name, info(graph, x)->output < 0, "a value can be one output only");
-    expect(graph, name, graph->values[x].learned, "an output depends on no parameter");
+    graph_expect(graph, name, value_of(graph, x)->output < 0, "a value can be one output only");
+    graph_expect(graph, name, graph->values[x].learned, "an output depends on no parameter");
     graph->values[x].output = graph->output_count;
     new_named(&graph->outputs, &graph->output_count, name)->value = x;
 }
@@ -480,14 +519,15 @@ parameter_info_t graph_parameter_info(const graph_t *graph, parameter_t paramete
                               .rows = p->rows,
                               .columns = p->columns,
                               .count = p->count,
-                              .rank = p->taps > 0      ? 3
-                                      : p->columns > 0 ? 2
-                                                       : 1,
-                              .dims = {p->rows, p->columns, p->taps},
+                              .rank = p->columns > 0 || p->axes > 0 ? 2 + p->axes : 1,
+                              .dims = {p->rows, p->columns},
                               .init = p->init,
+                              .role = p->role,
+                              .momentum = p->momentum,
                               .fold = p->fold};
-    if (p->taps > 0) {
+    if (p->axes > 0) {
         shape.dims[1] = parameter_width(graph, parameter) / p->taps;
+        memcpy(shape.dims + 2, p->sizes, (size_t)p->axes * sizeof *p->sizes);
     }
     return shape;
 }
@@ -495,7 +535,7 @@ parameter_info_t graph_parameter_info(const graph_t *graph, parameter_t paramete
 int64_t graph_parameter_elements(const graph_t *graph) {
     int64_t elements = 0;
     for (int i = 0; i < graph->parameter_count; i++) {
-        elements += graph->parameters[i].count;
+        elements += graph->parameters[i].fold == NULL ? graph->parameters[i].count : 0;
     }
     return elements;
 }
@@ -503,7 +543,8 @@ int64_t graph_parameter_elements(const graph_t *graph) {
 int graph_input_count(const graph_t *graph) { return graph->input_count; }
 const char *graph_input_name(const graph_t *graph, int input) { return graph->inputs[input].name; }
 int64_t graph_input_dim(const graph_t *graph, int input) {
-    return graph->values[graph->inputs[input].value].columns;
+    const value_info_t *x = &graph->values[graph->inputs[input].value];
+    return x->rows / graph->length * x->columns;
 }
 int graph_output_count(const graph_t *graph) { return graph->output_count; }
 const char *graph_output_name(const graph_t *graph, int output) {

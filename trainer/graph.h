@@ -30,10 +30,11 @@ bool graph_predicts(const graph_t *graph);
 
 /* --- parameters ------------------------------------------------------------------------------ */
 
-/* How PyTorch initialises (jmt.md 1.9): uniform within +-bound, a constant, or from the data. */
+/* How PyTorch initialises (jmt.md 1.9): by chance, a constant, or from another parameter. */
 typedef struct init {
-    double bound;   /* > 0: uniform(-bound, bound) */
-    bool row_norms; /* else the norms of the rows of `of`, made before */
+    double bound;     /* > 0: uniform(-bound, bound) */
+    double deviation; /* > 0: normal, of mean 0 */
+    bool row_norms;   /* else the norms of the rows of `of`, made before */
     parameter_t of;
     double constant; /* else this */
 } init_t;
@@ -41,15 +42,29 @@ typedef struct init {
 /* columns 0: a vector of `rows`. */
 parameter_t graph_parameter(graph_t *graph, const char *name, int64_t rows, int64_t columns,
                             init_t init);
-/* The shape outside is a convolution's: [rows, columns / taps, taps]. */
-void graph_parameter_taps(graph_t *graph, parameter_t parameter, int64_t taps);
+/* The shape outside is a convolution's: [rows, columns / (product of sizes), sizes...]. */
+enum { PARAMETER_AXES_MAX = 3 };
+void graph_parameter_window(graph_t *graph, parameter_t parameter, int axes, const int64_t *sizes);
 
-/* A parameter of a graph for prediction, computed from parameters of the trained model: left right
- * (+ plus), of runs of their rows; `inner` is what is summed over. transposed: left' right. */
+/* What training does to a parameter. A running one averages what each step's batch had (batch_norm
+ * in kernels.h): p += momentum (mean over the shards - p). */
+typedef enum { PARAMETER_LEARNED, PARAMETER_RUNNING, PARAMETER_FIXED } parameter_role_t;
+void graph_parameter_role(graph_t *graph, parameter_t parameter, parameter_role_t role,
+                          double momentum);
+
+/* A parameter that is no part of the model's state but computed from others. In a graph for
+ * prediction they are those of the trained model; else fixed ones of the same graph.
+ *   product  left right (+ plus), of runs of their rows; `inner` is what is summed over;
+ *            transposed: left' right
+ *   norm     of a convolution and the batch norm behind it, which is `norm`.weight, .bias,
+ *            .running_mean and .running_var, with s = weight / sqrt(running_var + epsilon): the
+ *            rows of `left` times s; left NULL: bias - running_mean s */
 typedef struct fold {
     const char *left, *right, *plus; /* names; plus NULL: none */
     int64_t left_begin, right_begin, inner;
     bool transposed;
+    const char *norm; /* not NULL: this rule */
+    double epsilon;
 } fold_t;
 parameter_t graph_parameter_folded(graph_t *graph, const char *name, int64_t rows, int64_t columns,
                                    const fold_t *fold);
@@ -65,6 +80,10 @@ static inline weight_t weight_of(parameter_t parameter) { return (weight_t){para
 
 /* The feature stream of a modality: [length, dim] per sample, and its validity. */
 value_t graph_input(graph_t *graph, const char *name, int64_t dim, row_mask_t *mask_out);
+/* The same where a step is a clip or picture: [length * cells, columns], its features cell by
+ * cell. */
+value_t graph_input_cells(graph_t *graph, const char *name, int64_t cells, int64_t columns,
+                          row_mask_t *mask_out);
 
 value_t graph_linear(graph_t *graph, const char *name, value_t x, weight_t weight, weight_t bias,
                      activation_t activation);
@@ -93,6 +112,22 @@ typedef struct temporal {
 } temporal_t;
 value_t graph_temporal_conv(graph_t *graph, const char *name, value_t x, row_mask_t mask,
                             const temporal_t *temporal);
+
+/* Over grids of cells; kernels.h says what they compute. bias -1: none. */
+value_t graph_conv(graph_t *graph, const char *name, value_t x, parameter_t weight,
+                   parameter_t bias, const op_axis_t axis[OP_AXES], int64_t groups,
+                   activation_t activation);
+value_t graph_pool(graph_t *graph, const char *name, value_t x, const op_axis_t axis[OP_AXES],
+                   pool_rule_t rule);
+typedef struct batch_norm {
+    parameter_t gain, bias, mean, variance;
+    norm_rule_t rule;
+    double epsilon;
+} batch_norm_t;
+/* mask: rows that do not count. */
+value_t graph_batch_norm(graph_t *graph, const char *name, value_t x, row_mask_t mask,
+                         const batch_norm_t *norm);
+value_t graph_relu(graph_t *graph, const char *name, value_t x);
 
 value_t graph_tanh(graph_t *graph, const char *name, value_t x);
 /* x * softmax(scores) over the columns of each row. */
@@ -140,18 +175,20 @@ typedef struct parameter_info {
     int64_t rows, columns; /* columns 0: vector */
     int64_t count;
     int rank; /* the shape outside: in files, as PyTorch has it */
-    int64_t dims[3];
+    int64_t dims[2 + PARAMETER_AXES_MAX];
     init_t init;
-    const fold_t *fold; /* NULL: not folded */
+    parameter_role_t role;
+    double momentum;    /* of a running one */
+    const fold_t *fold; /* not NULL: it is no part of the state */
 } parameter_info_t;
 
 int graph_parameter_count(const graph_t *graph);
 parameter_info_t graph_parameter_info(const graph_t *graph, parameter_t parameter);
-int64_t graph_parameter_elements(const graph_t *graph); /* all of them */
+int64_t graph_parameter_elements(const graph_t *graph); /* of the state */
 
 int graph_input_count(const graph_t *graph);
 const char *graph_input_name(const graph_t *graph, int input);
-int64_t graph_input_dim(const graph_t *graph, int input);
+int64_t graph_input_dim(const graph_t *graph, int input); /* of a step, all cells */
 int graph_output_count(const graph_t *graph);
 const char *graph_output_name(const graph_t *graph, int output);
 int64_t graph_output_columns(const graph_t *graph, int output);

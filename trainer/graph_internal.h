@@ -47,8 +47,11 @@ typedef struct named_value {
 typedef struct parameter {
     char *name;
     int64_t rows, columns, count;
-    int64_t taps; /* 0: a matrix or a vector */
+    int axes; /* of a convolution's window; 0: a matrix or a vector */
+    int64_t sizes[PARAMETER_AXES_MAX], taps;
     init_t init;
+    parameter_role_t role;
+    double momentum;
     fold_t *fold; /* owned, with its names; NULL: none */
 } parameter_node_t;
 
@@ -70,6 +73,16 @@ struct graph {
     named_value_t *outputs;
     int output_count;
 };
+
+/* Building: the first mistake is kept, and whether there was none here; a node with its output value
+ * [rows, columns]; one of the shape of its only input; one more weight of a node. */
+bool graph_expect(graph_t *graph, const char *node, bool condition, const char *what);
+node_t *graph_add_node(graph_t *graph, op_kind_t kind, const char *name, const value_t *in,
+                       int input_count, int64_t rows, int64_t columns);
+value_t graph_add_unary(graph_t *graph, op_kind_t kind, const char *name, value_t x,
+                        row_mask_t mask);
+void graph_add_weight(graph_t *graph, node_t *node, weight_t weight);
+const value_info_t *value_of(const graph_t *graph, value_t x);
 
 /* Rows a weight_t stands for, and elements in a row of a parameter. */
 int64_t weight_rows(const graph_t *graph, weight_t weight);

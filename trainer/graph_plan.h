@@ -25,8 +25,8 @@ typedef struct gradient_sum { /* fan-out: the gradients of all uses, in order of
     int before_node; /* executed before this node's backward; -1: at the end */
 } gradient_sum_t;
 
-/* Parameters whose gradients are made by the same calls (weight and bias); their leaf of the
- * canonical tree is the sum over uses in order of creation. Uses read all rows of the parameter or
+/* Parameters whose gradients are made by the same calls (weight and bias), one of them learned;
+ * their leaf of the canonical tree is the sum over uses in order of creation. Uses read all rows of the parameter or
  * disjoint runs of them. */
 typedef struct fold_unit {
     parameter_t parameters[OP_WEIGHTS_MAX];

@@ -18,8 +18,8 @@ static temporal_t conv_make(graph_t *graph, const char *name, const tcn_spec_t *
     conv.v = make(graph, name, "weight_v", out, in * taps, uniform);
     conv.g = make(graph, name, "weight_g", out, 1, (init_t){.row_norms = true, .of = conv.v});
     conv.bias = make(graph, name, "bias", out, 0, uniform);
-    graph_parameter_taps(graph, conv.v, taps);
-    graph_parameter_taps(graph, conv.g, 1);
+    graph_parameter_window(graph, conv.v, 1, &taps);
+    graph_parameter_window(graph, conv.g, 1, (int64_t[]){1});
     return conv;
 }
 
@@ -37,7 +37,7 @@ tcn_t tcn_make(graph_t *graph, const char *name, const tcn_spec_t *spec, int64_t
         if (block->resized) {
             name_t downsample = name_of("%s.%d.downsample", name, b);
             block->downsample = linear_make(graph, downsample.text, width, out);
-            graph_parameter_taps(graph, block->downsample.weight, 1);
+            graph_parameter_window(graph, block->downsample.weight, 1, (int64_t[]){1});
         }
     }
     return tcn;

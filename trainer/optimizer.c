@@ -11,6 +11,7 @@ enum { STATES_MAX = 2 };
 struct optimizer {
     const config_t *config;
     const kernels_t *kernels;
+    const graph_t *graph;
     const flat_state_t *flat;
     comm_t *comm;
     reduce_t *reduce;
@@ -53,11 +54,13 @@ static void assign_slices(optimizer_t *o) {
     }
 }
 
-status_t optimizer_open(const config_t *config, const kernels_t *kernels, const flat_state_t *flat,
-                        comm_t *comm, reduce_t *reduce, optimizer_t **optimizer_out) {
+status_t optimizer_open(const config_t *config, const kernels_t *kernels, const graph_t *graph,
+                        const flat_state_t *flat, comm_t *comm, reduce_t *reduce,
+                        optimizer_t **optimizer_out) {
     optimizer_t *o = alloc_zero(1, sizeof *o);
     o->config = config;
     o->kernels = kernels;
+    o->graph = graph;
     o->flat = flat;
     o->comm = comm;
     o->reduce = reduce;
@@ -93,6 +96,10 @@ void optimizer_close(optimizer_t *o) {
     free(o);
 }
 
+static parameter_info_t role_of(const optimizer_t *o, const chunk_t *chunk) {
+    return graph_parameter_info(o->graph, chunk->tensor);
+}
+
 status_t optimizer_norm(optimizer_t *o, double *norm_out) {
     const float *gradient = reduce_gradient(o->reduce);
     int rank = comm_rank(o->comm);
@@ -101,8 +108,9 @@ status_t optimizer_norm(optimizer_t *o, double *norm_out) {
         bucket_t own = reduce_slice(o->reduce, b, rank);
         for (int64_t c = own.chunk_begin; c < own.chunk_end; c++) {
             const chunk_t *chunk = &o->flat->chunks[c];
+            bool counts = role_of(o, chunk).role == PARAMETER_LEARNED;
             o->own_partials[count++] =
-                o->kernels->sum_squares(gradient + chunk->offset, chunk->count);
+                counts ? o->kernels->sum_squares(gradient + chunk->offset, chunk->count) : 0.0;
         }
     }
     TRY(comm_all_gather_v(o->comm, o->own_partials, o->partials, o->lengths, o->offsets,
@@ -118,6 +126,15 @@ status_t optimizer_norm(optimizer_t *o, double *norm_out) {
     }
     *norm_out = sqrt(tree_sum(o->ordered, o->flat->chunk_count));
     return STATUS_OK;
+}
+
+/* sums: over the shards of what a running parameter averages (kernels.h, batch_norm). */
+static void average(const parameter_info_t *info, const float *sums, int64_t shards, float *weights,
+                    int64_t count) {
+    for (int64_t i = 0; i < count && info->role == PARAMETER_RUNNING; i++) {
+        double seen = (double)sums[i] / (double)shards, w = (double)weights[i];
+        weights[i] = (float)(w + info->momentum * (seen - w));
+    }
 }
 
 void optimizer_update(optimizer_t *o, double learning_rate, double norm) {
@@ -143,6 +160,12 @@ void optimizer_update(optimizer_t *o, double learning_rate, double norm) {
         bucket_t own = reduce_slice(o->reduce, b, rank);
         for (int64_t c = own.chunk_begin; c < own.chunk_end; c++) {
             const chunk_t *chunk = &o->flat->chunks[c];
+            parameter_info_t info = role_of(o, chunk);
+            if (info.role != PARAMETER_LEARNED) {
+                average(&info, gradient + chunk->offset, config->virtual_shards,
+                        weights + chunk->offset, chunk->count);
+                continue;
+            }
             call.weight = weights + chunk->offset;
             call.gradient = gradient + chunk->offset;
             call.m = optimizer_state_chunk(o, 0, c);

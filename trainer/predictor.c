@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "trainer/fold.h"
 #include "trainer/models.h"
 
 enum { WEIGHT_ALIGNMENT = 16 }; /* elements */
@@ -73,54 +74,18 @@ void predictor_close(predictor_t *p) {
 
 /* --- weights --------------------------------------------------------------------------------- */
 
-typedef struct trained {
-    const graph_t *graph;
-    const int64_t *offsets;
-    const char *weights;
-    size_t element_bytes;
-} trained_t;
-
-/* From row `begin` of the parameter of this name. */
-static const void *rows_of(const trained_t *trained, const char *name, int64_t begin,
-                           int64_t *width_out) {
-    int found = -1;
-    for (int p = 0; p < graph_parameter_count(trained->graph) && found < 0; p++) {
-        found = strcmp(graph_parameter_info(trained->graph, p).name, name) == 0 ? p : -1;
-    }
-    REQUIRE(found >= 0);
-    parameter_info_t info = graph_parameter_info(trained->graph, found);
-    *width_out = info.count / info.rows;
-    int64_t element = trained->offsets[found] + begin * *width_out;
-    return trained->weights + (size_t)element * trained->element_bytes;
-}
-
-static void fold(const kernels_t *kernels, const trained_t *trained, const parameter_info_t *info,
-                 void *weight) {
-    int64_t left_width = 0, right_width = 0, plus_width = 0;
-    const fold_t *f = info->fold;
-    multiply_call_t call = {.m = info->rows, .n = info->count / info->rows, .k = f->inner};
-    call.a = rows_of(trained, f->left, f->left_begin, &left_width);
-    call.a_row = f->transposed ? 1 : left_width;
-    call.a_col = f->transposed ? left_width : 1;
-    call.b = rows_of(trained, f->right, f->right_begin, &right_width);
-    call.b_row = right_width;
-    call.plus = f->plus != NULL ? rows_of(trained, f->plus, 0, &plus_width) : NULL;
-    call.c = weight;
-    kernels->multiply(&call);
-}
-
 void predictor_load(predictor_t *p, const graph_t *graph, const int64_t *offsets,
                     const void *weights) {
     size_t element_bytes = dtype_state_bytes(p->kernels->dtype);
-    trained_t trained = {graph, offsets, weights, element_bytes};
+    trained_t trained = {graph, offsets, weights};
     for (int i = 0; i < graph_parameter_count(p->graph); i++) {
         parameter_info_t info = graph_parameter_info(p->graph, i);
         char *weight = p->weights + (size_t)p->offsets[i] * element_bytes;
         int64_t width = 0;
         if (info.fold != NULL) {
-            fold(p->kernels, &trained, &info, weight);
+            fold_parameter(p->kernels, &trained, &info, weight);
         } else {
-            memcpy(weight, rows_of(&trained, info.name, 0, &width),
+            memcpy(weight, trained_rows(&trained, p->kernels, info.name, 0, &width),
                    (size_t)info.count * element_bytes);
         }
     }

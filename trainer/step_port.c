@@ -7,6 +7,7 @@
 
 #include "kernels/base/bytes.h"
 #include "trainer/executor.h"
+#include "trainer/fold.h"
 #include "trainer/loss.h"
 #include "trainer/models.h"
 #include "trainer/predictor.h"
@@ -69,25 +70,31 @@ static status_t want(const tensor_set_t *set, const char *name, int rank, const 
 
 static status_t load_weights(port_t *port, const tensor_set_t *weights) {
     int count = graph_parameter_count(port->graph);
-    int64_t elements = graph_parameter_elements(port->graph), next = 0;
+    int64_t elements = 0;
     port->offsets = alloc_zero(count, sizeof *port->offsets);
+    for (int p = 0; p < count; p++) {
+        port->offsets[p] = elements;
+        elements += graph_parameter_info(port->graph, p).count;
+    }
     port->weights = alloc_aligned((size_t)elements * port->element_bytes);
     port->gradients = alloc_aligned((size_t)elements * port->element_bytes);
     for (int p = 0; p < count; p++) {
         parameter_info_t info = graph_parameter_info(port->graph, p);
         const tensor_t *tensor = NULL;
-        TRY(want(weights, info.name, info.rank, info.dims, &tensor));
-        port->offsets[p] = next;
-        for (int64_t i = 0; i < info.count; i++) {
-            store(port, port->weights, next + i, element(tensor, i));
+        if (info.fold != NULL) {
+            continue;
         }
-        next += info.count;
+        TRY(want(weights, info.name, info.rank, info.dims, &tensor));
+        for (int64_t i = 0; i < info.count; i++) {
+            store(port, port->weights, port->offsets[p] + i, element(tensor, i));
+        }
     }
+    fold_constants(port->kernels, port->graph, port->offsets, port->weights);
     for (int i = 0; i < weights->count; i++) {
         bool known = false;
         for (int p = 0; p < count && !known; p++) {
-            known =
-                strcmp(graph_parameter_info(port->graph, p).name, weights->tensors[i].name) == 0;
+            parameter_info_t info = graph_parameter_info(port->graph, p);
+            known = info.fold == NULL && strcmp(info.name, weights->tensors[i].name) == 0;
         }
         if (!known) {
             return status_fail(STATUS_INPUT, "weight %s is not of this model",
@@ -223,7 +230,11 @@ static void collect(const port_t *port, double loss, tensor_set_t *result) {
     collect_outputs(port, result);
     for (int p = 0; p < graph_parameter_count(port->graph); p++) {
         parameter_info_t info = graph_parameter_info(port->graph, p);
-        tensor_t *tensor = add_result(port, result, "grad/", info.name, info.rank, info.dims);
+        if (info.role == PARAMETER_FIXED) {
+            continue;
+        }
+        const char *prefix = info.role == PARAMETER_RUNNING ? "statistics/" : "grad/";
+        tensor_t *tensor = add_result(port, result, prefix, info.name, info.rank, info.dims);
         memcpy(tensor->data, port->gradients + (size_t)port->offsets[p] * port->element_bytes,
                (size_t)info.count * port->element_bytes);
     }

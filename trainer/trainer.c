@@ -8,6 +8,7 @@
 #include "kernels/base/rng.h"
 #include "trainer/control.h"
 #include "trainer/export.h"
+#include "trainer/fold.h"
 #include "trainer/model_data.h"
 #include "trainer/models.h"
 #include "trainer/same_on_ranks.h"
@@ -108,7 +109,8 @@ static void bind(trainer_t *t) {
 
 static status_t open_state(trainer_t *t, bool for_training) {
     if (!for_training) {
-        t->own_weights = alloc_aligned((size_t)t->flat.elements * sizeof(float));
+        int64_t elements = t->flat.elements + t->flat.constants;
+        t->own_weights = alloc_aligned((size_t)elements * sizeof(float));
         t->weights = t->own_weights;
         return STATUS_OK;
     }
@@ -117,7 +119,8 @@ static status_t open_state(trainer_t *t, bool for_training) {
     TRY(reduce_open(t->comm, &layout, fast, t->kernels->add, &t->reduce));
     t->weights = reduce_weights(t->reduce);
     bind(t);
-    TRY(optimizer_open(t->config, t->kernels, &t->flat, t->comm, t->reduce, &t->optimizer));
+    TRY(optimizer_open(t->config, t->kernels, t->graph, &t->flat, t->comm, t->reduce,
+                       &t->optimizer));
     return step_sums_open(t, &t->sums);
 }
 
@@ -258,6 +261,7 @@ status_t trainer_evaluate(trainer_t *t, split_t split, const char *doing,
 status_t trainer_init_weights(trainer_t *t) {
     float *weights = t->weights;
     flat_state_init(&t->flat, t->graph, (uint64_t)t->config->seed, weights);
+    fold_constants(t->kernels, t->graph, t->flat.offsets, weights);
     tensor_set_t initial = {0};
     export_parameters(t->graph, t->flat.offsets, weights, &initial);
     tensor_set_hash(&initial, t->initial_hash);

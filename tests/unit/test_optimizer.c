@@ -38,7 +38,8 @@ static void open_optimizer(fixture_t *f, const char *settings) {
     f->layout = flat_state_layout(&f->flat, 1);
     CHECK_OK(reduce_open(f->comm, &f->layout, false, f->kernels->add, &f->reduce));
     flat_state_init(&f->flat, f->graph, 1, reduce_weights(f->reduce));
-    CHECK_OK(optimizer_open(f->config, f->kernels, &f->flat, f->comm, f->reduce, &f->optimizer));
+    CHECK_OK(optimizer_open(f->config, f->kernels, f->graph, &f->flat, f->comm, f->reduce,
+                            &f->optimizer));
 }
 
 static void close_optimizer(fixture_t *f) {
