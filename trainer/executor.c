@@ -370,7 +370,8 @@ double executor_step_macs(const executor_t *executor) {
         op_kind_t kind = executor->graph->nodes[i].kind;
         bool linear = kind == OP_linear || kind == OP_temporal_conv || kind == OP_conv;
         double data = executor->has_backward_data[i] ? (linear ? 1.0 : 2.0) : 0.0;
-        double weights = linear && executor->config.backward ? 1.0 : 0.0;
+        bool learns = node_learns(executor->graph, &executor->graph->nodes[i]);
+        double weights = linear && learns && executor->config.backward ? 1.0 : 0.0;
         macs += (1.0 + data + weights) * (double)graph_layer_info(executor->graph, i).macs;
     }
     return macs;

@@ -126,14 +126,27 @@ void graph_parameter_window(graph_t *graph, parameter_t parameter, int axes, con
     p->taps = taps;
 }
 
-void graph_parameter_role(graph_t *graph, parameter_t parameter, parameter_role_t role,
-                          double momentum) {
-    graph->parameters[parameter].role = role;
-    graph->parameters[parameter].momentum = momentum;
+void graph_parameter_fix(graph_t *graph, parameter_t parameter) {
+    graph->parameters[parameter].role = PARAMETER_FIXED;
+}
+
+void graph_parameter_statistic(graph_t *graph, parameter_t parameter, double momentum) {
+    parameter_node_t *p = &graph->parameters[parameter];
+    p->statistic = true;
+    p->role = momentum > 0.0 ? PARAMETER_RUNNING : PARAMETER_FIXED;
+    p->momentum = momentum;
 }
 
 int64_t weight_rows(const graph_t *graph, weight_t weight) {
     return weight.count > 0 ? weight.count : graph->parameters[weight.parameter].rows;
+}
+
+bool node_learns(const graph_t *graph, const node_t *node) {
+    bool any = false;
+    for (int w = 0; w < node->weight_count; w++) {
+        any |= graph->parameters[node->weight[w].parameter].role == PARAMETER_LEARNED;
+    }
+    return any;
 }
 
 int64_t parameter_width(const graph_t *graph, parameter_t parameter) {
@@ -523,6 +536,7 @@ parameter_info_t graph_parameter_info(const graph_t *graph, parameter_t paramete
                               .dims = {p->rows, p->columns},
                               .init = p->init,
                               .role = p->role,
+                              .statistic = p->statistic,
                               .momentum = p->momentum,
                               .fold = p->fold};
     if (p->axes > 0) {
@@ -535,7 +549,8 @@ parameter_info_t graph_parameter_info(const graph_t *graph, parameter_t paramete
 int64_t graph_parameter_elements(const graph_t *graph) {
     int64_t elements = 0;
     for (int i = 0; i < graph->parameter_count; i++) {
-        elements += graph->parameters[i].fold == NULL ? graph->parameters[i].count : 0;
+        const parameter_node_t *p = &graph->parameters[i];
+        elements += p->fold == NULL && !p->statistic ? p->count : 0;
     }
     return elements;
 }

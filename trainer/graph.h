@@ -46,11 +46,13 @@ parameter_t graph_parameter(graph_t *graph, const char *name, int64_t rows, int6
 enum { PARAMETER_AXES_MAX = 3 };
 void graph_parameter_window(graph_t *graph, parameter_t parameter, int axes, const int64_t *sizes);
 
-/* What training does to a parameter. A running one averages what each step's batch had (batch_norm
- * in kernels.h): p += momentum (mean over the shards - p). */
-typedef enum { PARAMETER_LEARNED, PARAMETER_RUNNING, PARAMETER_FIXED } parameter_role_t;
-void graph_parameter_role(graph_t *graph, parameter_t parameter, parameter_role_t role,
-                          double momentum);
+/* What training does to a parameter: the optimiser's update; nothing; or it averages what each
+ * step's batch had (batch_norm in kernels.h): p += momentum (mean over the shards - p). */
+typedef enum { PARAMETER_LEARNED, PARAMETER_FIXED, PARAMETER_RUNNING } parameter_role_t;
+void graph_parameter_fix(graph_t *graph, parameter_t parameter);
+/* It is one of a batch norm's statistics, which are not counted among a model's parameters.
+ * momentum 0: fixed. */
+void graph_parameter_statistic(graph_t *graph, parameter_t parameter, double momentum);
 
 /* A parameter that is no part of the model's state but computed from others. In a graph for
  * prediction they are those of the trained model; else fixed ones of the same graph.
@@ -178,13 +180,14 @@ typedef struct parameter_info {
     int64_t dims[2 + PARAMETER_AXES_MAX];
     init_t init;
     parameter_role_t role;
+    bool statistic;
     double momentum;    /* of a running one */
     const fold_t *fold; /* not NULL: it is no part of the state */
 } parameter_info_t;
 
 int graph_parameter_count(const graph_t *graph);
 parameter_info_t graph_parameter_info(const graph_t *graph, parameter_t parameter);
-int64_t graph_parameter_elements(const graph_t *graph); /* of the state */
+int64_t graph_parameter_elements(const graph_t *graph); /* without statistics and folded ones */
 
 int graph_input_count(const graph_t *graph);
 const char *graph_input_name(const graph_t *graph, int input);

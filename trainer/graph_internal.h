@@ -51,6 +51,7 @@ typedef struct parameter {
     int64_t sizes[PARAMETER_AXES_MAX], taps;
     init_t init;
     parameter_role_t role;
+    bool statistic;
     double momentum;
     fold_t *fold; /* owned, with its names; NULL: none */
 } parameter_node_t;
@@ -86,6 +87,7 @@ const value_info_t *value_of(const graph_t *graph, value_t x);
 
 /* Rows a weight_t stands for, and elements in a row of a parameter. */
 int64_t weight_rows(const graph_t *graph, weight_t weight);
+bool node_learns(const graph_t *graph, const node_t *node); /* some weight of it is learned */
 int64_t parameter_width(const graph_t *graph, parameter_t parameter);
 
 #endif

@@ -255,17 +255,9 @@ static status_t check_unit(const graph_t *graph, const fold_unit_t *unit) {
     return STATUS_OK;
 }
 
-static bool learns(const graph_t *graph, const node_t *node) {
-    bool any = false;
-    for (int w = 0; w < node->weight_count; w++) {
-        any |= graph->parameters[node->weight[w].parameter].role == PARAMETER_LEARNED;
-    }
-    return any;
-}
-
 static status_t plan_units(graph_plan_t *plan) {
     for (int i = 0; i < plan->graph->node_count; i++) {
-        if (learns(plan->graph, &plan->graph->nodes[i])) {
+        if (node_learns(plan->graph, &plan->graph->nodes[i])) {
             add_to_units(plan, i);
         }
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "trainer/backbone.h"
 #include "trainer/front.h"
 #include "trainer/intra.h"
 
@@ -136,8 +137,9 @@ static status_t make_source(graph_t *graph, const config_t *config, int index, c
     for (int i = 0; i < source->part_count; i++) {
         const modality_config_t *part = source->part[i] = &config->modalities[parts[i]];
         TRY(check_name(part->name));
-        source->x[i].x = graph_input(graph, part->name, dims[i], &source->x[i].mask);
-        TRY(front_make(graph, config, part, dims[i], &source->front[i]));
+        int64_t dim = 0;
+        TRY(backbone_input(graph, part, dims[i], &source->x[i], &dim));
+        TRY(front_make(graph, config, part, dim, &source->front[i]));
     }
     if (made) {
         source->intra = intra_make(graph, config, source->modality);

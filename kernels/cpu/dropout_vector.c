@@ -118,7 +118,7 @@ static void drop_rows(const op_plan_t *plan, const op_call_t *call, matrix_t to,
     for (int64_t i = begin; i < end; i++) {
         int s = call->shard_begin + (int)(i / shape->rows);
         int64_t r = i % shape->rows, global_row = (now->shard_first + s) * shape->rows + r;
-        if (now->training && a->probability > 0.0) {
+        if (now->training && !now->drops_nothing && a->probability > 0.0) {
             drop_row(&drop, row_of(to, s, r), row_of(from, s, r), shape->cols,
                      (uint64_t)(global_row / period * shape->cols));
         } else {

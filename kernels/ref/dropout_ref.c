@@ -25,7 +25,7 @@ static void drop(const op_plan_t *plan, const op_call_t *call, matrix_t to, matr
     for (int s = call->shard_begin; s < call->shard_end; s++) {
         for (int64_t r = 0; r < shape->rows; r++) {
             int64_t global_row = (now->shard_first + s) * shape->rows + r;
-            if (now->training && a->probability > 0.0) {
+            if (now->training && !now->drops_nothing && a->probability > 0.0) {
                 drop_row(row_of(to, s, r), row_of(from, s, r), shape->cols, a->probability, key,
                          (uint64_t)(global_row / period * shape->cols));
             } else {

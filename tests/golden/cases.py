@@ -308,3 +308,59 @@ def pairs():
         cases.append(Case("pair_" + name, config.replace("targets:\n", made + "targets:\n"), [],
                           _masked_weight, _masked_batch(count, number % 2 == 0), 12))
     return cases
+
+
+# --- backbones ------------------------------------------------------------------------------------
+
+# backbone, clip, size, channels of a signal, settings
+BACKBONES = (
+    ("r2plus1d_18", 3, 20, 3, ""),
+    ("r2plus1d_18", 2, 16, 3, "batch_norm: shard, reduce: average"),
+    ("r2plus1d_18", 2, 18, 3, "frozen: true, reduce: flatten"),
+    ("r3d_18", 3, 20, 3, "reduce: average"),
+    ("r3d_18", 2, 16, 3, "batch_norm: shard"),
+    ("r3d_18", 2, 18, 3, "frozen: true"),
+    ("resnet_18", 11, 0, 1, "reduce: average"),
+    ("resnet_18", 11, 0, 1, "batch_norm: shard, reduce: flatten"),
+    ("cnn_1d", 41, 0, 1, ""),
+    ("cnn_1d", 52, 0, 3, "fc_relu: true"),
+)
+MEL_BANDS = 64
+
+
+def backbone_shape(row):
+    """Of a step, as it is laid out: channels last."""
+    name, clip, size, channels, _ = row
+    if name == "cnn_1d":
+        return (clip, channels)
+    return (MEL_BANDS, clip, 1) if name == "resnet_18" else (clip, size, size, channels)
+
+
+def backbone_name(row):
+    name, clip, _, channels, text = row
+    words = [value for _, value in _options(text)]
+    return "_".join([name, str(clip), str(channels)] + words)
+
+
+def backbones():
+    """One modality behind a backbone and a head; two samples of two steps, one of them masked."""
+    cases = []
+    for row in BACKBONES:
+        name, clip, size, _, text = row
+        dim = formulas.count_of(backbone_shape(row))
+        settings = [f"backbone: {name}", f"clip: {clip}", f"dim: {dim}"]
+        settings += [f"size: {size}"] if size else []
+        settings += [text] if text else []
+        lines = ["batch: 2", "virtual_shards: 1", "model: {name: unimodal, dim: 512}",
+                 "data: {window: 2, standardize: none}", "modalities:",
+                 f"  stream: {{{', '.join(settings)}}}", "targets:", "  valence: {loss: ccc}",
+                 "  level: {loss: mse, weight: 0.3}"]
+        values = formulas.full_size_input(0, (2, 2, dim))
+        values[3 * dim:] = array.array("d", [math.nan]) * dim
+        batch = {"input/stream": ((2, 2, dim), values),
+                 "mask/stream": ((2, 2), array.array("B", [1, 1, 1, 0]))}
+        for number, target in enumerate(("valence", "level")):
+            batch["target/" + target] = ((2, 2), formulas.full_size_target(number, (2, 2)))
+        cases.append(Case("backbone_" + backbone_name(row), "\n".join(lines) + "\n", [],
+                          formulas.backbone_weight, batch, 64))
+    return list(zip(BACKBONES, cases))

@@ -45,6 +45,17 @@ def full_size_weight(number, name, shape, scale=0.05):
     return tile(pattern, count)
 
 
+def backbone_weight(number, name, shape):
+    """Scaled so that activations neither vanish nor explode behind twenty layers: as He has it for
+    convolutions; variances, gains about 1."""
+    if len(shape) == 1:
+        centre = 1.0 if name.endswith((".weight", "running_var")) else 0.0
+        return array.array("d", [centre + v for v in full_size_weight(number, "", shape, 0.2)])
+    if name.endswith("head.3.weight"):
+        return full_size_weight(number, "", shape, 0.2)
+    return full_size_weight(number, "", shape, 2.0 / math.sqrt(count_of(shape) // shape[0]))
+
+
 def full_size_input(number, shape):
     return array.array("d", [math.sin(0.29 * ((e + 3) ** 2 % PERIOD) + 2.3 * number + 0.7)
                              for e in range(count_of(shape))])

@@ -67,16 +67,21 @@ def reference_step(spec, case):
 def write_case(jmt, case):
     with tempfile.TemporaryDirectory() as directory:
         spec = models.Spec(resolved(jmt, case, directory))
-    shapes, outputs, loss, gradients = reference_step(spec, case)
+    write_step(case, *reference_step(spec, case))
+
+
+def write_step(case, shapes, outputs, loss, gradients, statistics=None):
     rows = array.array("d")
     for x in gradients.values():
         rows.extend(formulas.sketch(flat(x), case.entries))
     tensors = {"output/" + name: (tuple(y.shape), flat(y)) for name, y in outputs.items()}
     tensors["loss"] = ((1,), array.array("d", [float(loss.detach())]))
+    for name, x in (statistics or {}).items():
+        tensors["statistics/" + name] = (tuple(x.shape), flat(x))
     tensors["gradients"] = ((len(gradients), 2 + case.entries), rows)
     metadata = {"gradients": json.dumps(list(gradients)),
                 "parameters": json.dumps([[name, list(shape)] for name, shape in shapes]),
-                "made_by": f"tests/reference/write_vectors.py, torch {torch.__version__}, float64"}
+                "made_by": f"{os.path.basename(sys.argv[0])}, torch {torch.__version__}, float64"}
     safetensors.write(case.vectors(), tensors, metadata)
     print(f"{case.name}: loss {float(loss.detach()):.12f}, "
           f"{sum(formulas.count_of(shape) for _, shape in shapes)} parameters")

@@ -1,0 +1,55 @@
+"""Backbones against torchvision's own modules with the same weights: outputs, loss, the gradient of
+every tensor and of the input, and what running statistics average; their parameters and
+multiply-accumulates against the method's tables (jmt.md 7.1)."""
+import golden
+import cases
+
+# backend, precision, outputs, gradients
+RUNS = (("ref", "f64", 1e-10, 1e-9), ("cpu", "f32", 1e-5, 5e-3))
+HEADS = 512 * 128 + 2 * 128
+COUNTS = (("r2plus1d_18", 8, 31300125, 20259438080), ("r3d_18", 5, 33166272, 14700564480),
+          ("resnet_18", 107, 11170240, 253669376), ("resnet_18", 104, 11170240, 246915072),
+          ("cnn_1d", 2816, 11447040, 18818752))
+CONFIG = """model: {{name: unimodal, dim: 512}}
+data: {{window: 1}}
+modalities:
+  stream: {{backbone: {}, clip: {}{}}}
+targets:
+  valence: {{loss: ccc}}
+  arousal: {{loss: ccc}}
+"""
+
+
+def check_statistics(report, step, result, label, limit):
+    for name, (_, values) in step.want.items():
+        if name.startswith("statistics/"):
+            report.check(f"{step.case.name} {label} {name}", "statistics, relative " + label,
+                         golden.relative(result[name][1], values), limit)
+
+
+def check_counts(report, directory):
+    path = directory + "/backbone.yaml"
+    for name, clip, parameters, macs in COUNTS:
+        with open(path, "w") as file:
+            file.write(CONFIG.format(name, clip, f", dim: {clip}" if name == "cnn_1d" else ""))
+        plan = golden.plan([path])
+        report.equal(f"{name}: parameters", plan["parameters"] - HEADS - 130, parameters)
+        report.equal(f"{name}: multiply-accumulates", plan["macs"] - HEADS, macs)
+
+
+def main():
+    report = golden.Report()
+    with golden.tempfile.TemporaryDirectory() as directory:
+        check_counts(report, directory)
+    for step in golden.steps([case for _, case in cases.backbones()], report):
+        for backend, precision, output, gradient in RUNS:
+            label = f"{backend}/{precision}"
+            result = step.run(backend, precision)
+            step.check_outputs(report, result, label, output)
+            step.check_gradients(report, result, label, gradient)
+            check_statistics(report, step, result, label, output)
+    report.exit()
+
+
+if __name__ == "__main__":
+    main()

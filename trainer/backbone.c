@@ -1,0 +1,102 @@
+#include "trainer/backbone.h"
+
+#include <string.h>
+
+#include "kernels/base/bytes.h"
+
+/* What a step is: a clip of pictures, one picture of mel bands over time, a signal. */
+typedef enum { STEP_CLIP, STEP_MEL, STEP_SIGNAL } step_kind_t;
+enum { MEL_BANDS = 64, COLOURS = 3 };
+
+static const struct backbone_row {
+    const char *name;
+    step_kind_t step;
+    double epsilon, momentum; /* of its batch norms, as PyTorch counts */
+    value_t (*build)(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
+} rows[] = {
+    {"r2plus1d_18", STEP_CLIP, 1e-5, 0.1, backbone_r2plus1d_18},
+    {"r3d_18", STEP_CLIP, 1e-5, 0.1, backbone_r3d_18},
+    {"resnet_18", STEP_MEL, 1e-5, 0.1, backbone_resnet_18},
+    {"cnn_1d", STEP_SIGNAL, 0.0, 0.0, backbone_cnn_1d},
+};
+
+static const struct backbone_row *row_of(const modality_config_t *modality) {
+    for (int i = 0; i < ARRAY_LEN(rows); i++) {
+        if (strcmp(rows[i].name, modality->backbone) == 0) {
+            return &rows[i];
+        }
+    }
+    return NULL; /* "none" */
+}
+
+int64_t backbone_dim(const modality_config_t *modality) {
+    const struct backbone_row *row = row_of(modality);
+    if (row == NULL || row->step == STEP_SIGNAL) {
+        return 0;
+    }
+    return modality->clip *
+           (row->step == STEP_MEL ? MEL_BANDS : modality->size * modality->size * COLOURS);
+}
+
+static status_t check_dim(const struct backbone_row *row, const modality_config_t *modality,
+                          int64_t dim) {
+    int64_t wanted = backbone_dim(modality);
+    if (row->step == STEP_SIGNAL && dim % modality->clip != 0) {
+        return status_fail(STATUS_INPUT,
+                           "modalities.%s has %lld numbers a step, which do not divide into a "
+                           "signal of %lld samples; set modalities.%s.clip",
+                           modality->name, (long long)dim, (long long)modality->clip,
+                           modality->name);
+    }
+    if (wanted != 0 && dim != wanted) {
+        return status_fail(
+            STATUS_INPUT,
+            "modalities.%s has %lld numbers a step, but backbone %s with clip %lld and "
+            "size %lld takes %lld; set these as the data was made",
+            modality->name, (long long)dim, row->name, (long long)modality->clip,
+            (long long)modality->size, (long long)wanted);
+    }
+    return STATUS_OK;
+}
+
+/* The cells of a step. */
+static grid_t grid_of(const struct backbone_row *row, const modality_config_t *modality) {
+    int64_t clip = modality->clip, size = modality->size;
+    switch (row->step) {
+    case STEP_CLIP:
+        return (grid_t){.axes = 3, .extent = {clip, size, size}};
+    case STEP_MEL:
+        return (grid_t){.axes = 2, .extent = {1, MEL_BANDS, clip}};
+    default:
+        return (grid_t){.axes = 1, .extent = {1, 1, clip}};
+    }
+}
+
+static norm_rule_t rule_of(const modality_config_t *modality) {
+    bool shard = !modality->frozen && strcmp(modality->batch_norm, "shard") == 0;
+    return shard ? NORM_SHARD : NORM_FROZEN;
+}
+
+status_t backbone_input(graph_t *graph, const modality_config_t *modality, int64_t dim,
+                        stream_t *x_out, int64_t *dim_out) {
+    const struct backbone_row *row = row_of(modality);
+    if (row == NULL) {
+        x_out->x = graph_input(graph, modality->name, dim, &x_out->mask);
+        *dim_out = dim;
+        return STATUS_OK;
+    }
+    TRY(check_dim(row, modality, dim));
+    name_t name = name_of("%s.backbone", modality->name);
+    trunk_t trunk = {.graph = graph,
+                     .name = name.text,
+                     .frozen = modality->frozen,
+                     .norm = rule_of(modality),
+                     .epsilon = row->epsilon,
+                     .momentum = row->momentum};
+    grid_t x = grid_of(row, modality);
+    int64_t cells = x.extent[0] * x.extent[1] * x.extent[2];
+    x.x = graph_input_cells(graph, modality->name, cells, dim / cells, &x.steps);
+    *x_out = (stream_t){row->build(&trunk, modality, x), x.steps};
+    *dim_out = graph_columns_of(graph, x_out->x);
+    return STATUS_OK;
+}

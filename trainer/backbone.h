@@ -1,0 +1,24 @@
+/* backbone.h - what makes one row of features of a clip, picture or signal (jmt.md 1.2-1.4). Each
+ * architecture is a file backbone_*.c with a row in backbone.c; its parameters are called
+ * MODALITY.backbone.NAME, NAME as in the public PyTorch weights. */
+#ifndef JMT_BACKBONE_H
+#define JMT_BACKBONE_H
+
+#include "configs/config.h"
+#include "trainer/layers_grid.h"
+
+/* The modality's input in `graph` and, where it has a backbone, that: one row for each step. dim:
+ * the numbers of a step; *dim_out: of the row. STATUS_INPUT where the backbone takes another. */
+status_t backbone_input(graph_t *graph, const modality_config_t *modality, int64_t dim,
+                        stream_t *x_out, int64_t *dim_out) MUST_CHECK;
+
+/* Numbers that a step has by the configuration; 0: there is no backbone, or it takes what comes. */
+int64_t backbone_dim(const modality_config_t *modality);
+
+/* The architectures: [length, columns] of x. */
+value_t backbone_r2plus1d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
+value_t backbone_r3d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
+value_t backbone_resnet_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
+value_t backbone_cnn_1d(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
+
+#endif
