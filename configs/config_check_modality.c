@@ -38,7 +38,9 @@ static status_t refuse_unread(const checked_t *checked, const char *key, const c
 static status_t check_width(const checked_t *checked) {
     const modality_config_t *modality = checked->modality;
     int64_t dim = checked->config->model.dim;
-    if (strcmp(modality->front, "none") != 0 || modality->dim == 0 || modality->dim == dim) {
+    bool backbone = strcmp(modality->backbone, "none") != 0; /* it has a width of its own */
+    if (strcmp(modality->front, "none") != 0 || modality->dim == 0 || modality->dim == dim ||
+        backbone) {
         return STATUS_OK;
     }
     return refuse(
@@ -69,6 +71,35 @@ static status_t check_tcn(const checked_t *checked) {
                                   modality->name));
     }
     return STATUS_OK;
+}
+
+/* What each setting of a backbone is for: names with spaces around them. */
+static status_t check_backbone(const checked_t *checked) {
+    static const struct {
+        const char *key, *backbones;
+    } reads[] = {{"size", " r2plus1d_18 r3d_18 "},
+                 {"reduce", " r2plus1d_18 r3d_18 resnet_18 "},
+                 {"batch_norm", " r2plus1d_18 r3d_18 resnet_18 "},
+                 {"frozen", " r2plus1d_18 r3d_18 resnet_18 cnn_1d "},
+                 {"fc_relu", " cnn_1d "}};
+    const modality_config_t *modality = checked->modality;
+    char *name = text_format(" %s ", modality->backbone);
+    char *without = text_format("with backbone %s", modality->backbone);
+    status_t status = STATUS_OK;
+    for (int i = 0; i < ARRAY_LEN(reads) && status == STATUS_OK; i++) {
+        if (strstr(reads[i].backbones, name) == NULL) {
+            status = refuse_unread(checked, reads[i].key, without, "choose another backbone");
+        }
+    }
+    free(name);
+    free(without);
+    if (status == STATUS_OK && modality->frozen && strcmp(modality->batch_norm, "shard") == 0) {
+        return refuse(checked, "batch_norm", "frozen",
+                      text_format("modalities.%s.batch_norm shard would change a frozen backbone; "
+                                  "leave its default frozen",
+                                  modality->name));
+    }
+    return status;
 }
 
 /* --- a modality made of two others ----------------------------------------------------------- */
@@ -132,8 +163,8 @@ static status_t check_parts(const checked_t *checked) {
 }
 
 static status_t check_intra(const checked_t *checked) {
-    static const char *const own[] = {"dim",        "front",      "tcn_blocks",
-                                      "tcn_kernel", "tcn_causal", "tcn_dropout"};
+    static const char *const own[] = {"dim",        "front",       "tcn_blocks", "tcn_kernel",
+                                      "tcn_causal", "tcn_dropout", "backbone",   "clip"};
     const modality_config_t *modality = checked->modality;
     if (modality->of[0] == '\0') {
         char *remedy = text_format("set modalities.%s.of", modality->name);
@@ -152,6 +183,7 @@ status_t config_check_modalities(const config_t *config, const config_origins_t 
     for (int m = 0; m < config->modality_count; m++) {
         const checked_t checked = {config, origins, name, &config->modalities[m]};
         TRY(check_intra(&checked));
+        TRY(check_backbone(&checked));
         TRY(check_width(&checked));
         TRY(check_tcn(&checked));
     }

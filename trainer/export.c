@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "trainer/backbone.h"
 #include "trainer/model_data.h"
 #include "trainer/models.h"
 
@@ -70,6 +71,10 @@ static const tensor_t *first_weight(const config_t *config, const tensor_set_t *
             name_of("%s%s.%s.weight", weights_prefix, config->targets[0].name, config->model.name);
         return tensor_set_find(tensors, name.text);
     }
+    name_t signal = name_of("%s%s.backbone.conv1.weight", weights_prefix, modality);
+    if (tensor_set_find(tensors, signal.text) != NULL) {
+        return tensor_set_find(tensors, signal.text);
+    }
     name_t linear = name_of("%s%s.front.weight", weights_prefix, modality);
     name_t tcn = name_of("%s%s.front.0.downsample.weight", weights_prefix, modality);
     const tensor_t *tensor = tensor_set_find(tensors, linear.text);
@@ -82,8 +87,12 @@ static void dims_of_weights(const config_t *config, const tensor_set_t *tensors,
     int indices[CONFIG_MODALITIES_MAX];
     int count = model_modalities(config, indices);
     for (int m = 0; m < count; m++) {
-        const tensor_t *tensor = first_weight(config, tensors, config->modalities[indices[m]].name);
-        dims[m] = tensor != NULL ? tensor->dims[1] : config->model.dim;
+        const modality_config_t *modality = &config->modalities[indices[m]];
+        const tensor_t *tensor = first_weight(config, tensors, modality->name);
+        dims[m] = backbone_dim(modality);
+        if (dims[m] == 0) {
+            dims[m] = tensor != NULL ? tensor->dims[1] * modality->clip : config->model.dim;
+        }
     }
 }
 

@@ -66,7 +66,7 @@ static void complain(graph_t *graph, const char *node, const char *what) {
     }
 }
 
-bool graph_expect(graph_t *graph, const char *node, bool condition, const char *what) {
+bool graph_require(graph_t *graph, const char *node, bool condition, const char *what) {
     if (!condition) {
         complain(graph, node, what);
     }
@@ -83,8 +83,8 @@ bool graph_predicts(const graph_t *graph) { return graph->predicts; }
 parameter_t graph_parameter(graph_t *graph, const char *name, int64_t rows, int64_t columns,
                             init_t init) {
     for (int i = 0; i < graph->parameter_count; i++) {
-        graph_expect(graph, name, strcmp(graph->parameters[i].name, name) != 0,
-                     "parameter made twice");
+        graph_require(graph, name, strcmp(graph->parameters[i].name, name) != 0,
+                      "parameter made twice");
     }
     graph->parameters =
         array_grow(graph->parameters, graph->parameter_count, sizeof *graph->parameters);
@@ -239,10 +239,10 @@ static void add_weights(graph_t *graph, node_t *node, weight_t first, weight_t s
 value_t graph_linear(graph_t *graph, const char *name, value_t x, weight_t weight, weight_t bias,
                      activation_t activation) {
     const parameter_node_t *w = &graph->parameters[weight.parameter];
-    graph_expect(graph, name, w->columns == value_of(graph, x)->columns,
-                 "weight and input differ in width");
-    graph_expect(graph, name, weight_rows(graph, weight) == weight_rows(graph, bias),
-                 "weight and bias differ in length");
+    graph_require(graph, name, w->columns == value_of(graph, x)->columns,
+                  "weight and input differ in width");
+    graph_require(graph, name, weight_rows(graph, weight) == weight_rows(graph, bias),
+                  "weight and bias differ in length");
     node_t *node = graph_add_node(graph, OP_linear, name, &x, 1, value_of(graph, x)->rows,
                                   weight_rows(graph, weight));
     node->attributes.activation = activation;
@@ -254,16 +254,16 @@ value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, 
                         row_mask_t keys, int64_t groups, int64_t heads, bool causal) {
     const value_info_t *query = value_of(graph, q), *key = value_of(graph, k),
                        *value = value_of(graph, v);
-    graph_expect(graph, name, query->columns == key->columns && key->columns == value->columns,
-                 "q, k and v differ in width");
-    graph_expect(graph, name, key->rows == value->rows, "k and v differ in length");
-    graph_expect(graph, name, query->rows % groups == 0 && key->rows % groups == 0,
-                 "rows do not divide into groups");
-    graph_expect(graph, name, query->columns % heads == 0, "heads do not divide the width");
-    graph_expect(graph, name, keys == NO_MASK || graph->masks[keys].rows == key->rows,
-                 "mask and keys differ in length");
-    graph_expect(graph, name, !causal || query->rows == key->rows,
-                 "causal attention needs a key per row");
+    graph_require(graph, name, query->columns == key->columns && key->columns == value->columns,
+                  "q, k and v differ in width");
+    graph_require(graph, name, key->rows == value->rows, "k and v differ in length");
+    graph_require(graph, name, query->rows % groups == 0 && key->rows % groups == 0,
+                  "rows do not divide into groups");
+    graph_require(graph, name, query->columns % heads == 0, "heads do not divide the width");
+    graph_require(graph, name, keys == NO_MASK || graph->masks[keys].rows == key->rows,
+                  "mask and keys differ in length");
+    graph_require(graph, name, !causal || query->rows == key->rows,
+                  "causal attention needs a key per row");
     int64_t query_len = query->rows / groups, key_len = key->rows / groups;
     value_t in[] = {q, k, v};
     node_t *node = graph_add_node(graph, OP_attention, name, in, 3, query->rows, query->columns);
@@ -279,8 +279,8 @@ value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, 
 value_t graph_add_layernorm(graph_t *graph, const char *name, value_t x, value_t y, weight_t gain,
                             weight_t bias) {
     const value_info_t *a = value_of(graph, x), *b = value_of(graph, y);
-    graph_expect(graph, name, a->rows == b->rows && a->columns == b->columns,
-                 "terms differ in shape");
+    graph_require(graph, name, a->rows == b->rows && a->columns == b->columns,
+                  "terms differ in shape");
     value_t in[] = {x, y};
     node_t *node = graph_add_node(graph, OP_add_layernorm, name, in, 2, a->rows, a->columns);
     add_weights(graph, node, gain, bias);
@@ -296,9 +296,9 @@ value_t graph_layernorm(graph_t *graph, const char *name, value_t x, weight_t ga
 
 value_t graph_add_unary(graph_t *graph, op_kind_t kind, const char *name, value_t x,
                         row_mask_t mask) {
-    graph_expect(graph, name,
-                 mask == NO_MASK || graph->masks[mask].rows == value_of(graph, x)->rows,
-                 "mask and rows differ in length");
+    graph_require(graph, name,
+                  mask == NO_MASK || graph->masks[mask].rows == value_of(graph, x)->rows,
+                  "mask and rows differ in length");
     node_t *node = graph_add_node(graph, kind, name, &x, 1, value_of(graph, x)->rows,
                                   value_of(graph, x)->columns);
     node->mask = mask;
@@ -325,7 +325,7 @@ value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probab
 }
 
 value_t graph_dropout_channels(graph_t *graph, const char *name, value_t x, double probability) {
-    graph_expect(graph, name, value_of(graph, x)->rows == graph->length, "rows are not steps");
+    graph_require(graph, name, value_of(graph, x)->rows == graph->length, "rows are not steps");
     value_t out = graph_dropout(graph, name, x, probability);
     if (out != x) {
         graph->nodes[graph->values[out].producer].attributes.period = graph->length;
@@ -335,8 +335,8 @@ value_t graph_dropout_channels(graph_t *graph, const char *name, value_t x, doub
 
 value_t graph_leaky_relu(graph_t *graph, const char *name, value_t x, value_t y) {
     const value_info_t *a = value_of(graph, x), *b = value_of(graph, y < 0 ? x : y);
-    graph_expect(graph, name, a->rows == b->rows && a->columns == b->columns,
-                 "terms differ in shape");
+    graph_require(graph, name, a->rows == b->rows && a->columns == b->columns,
+                  "terms differ in shape");
     value_t in[] = {x, y};
     return graph_add_node(graph, OP_leaky_relu, name, in, y < 0 ? 1 : 2, a->rows, a->columns)->out;
 }
@@ -345,11 +345,11 @@ value_t graph_temporal_conv(graph_t *graph, const char *name, value_t x, row_mas
                             const temporal_t *temporal) {
     const parameter_node_t *v = &graph->parameters[temporal->v];
     const value_info_t *in = value_of(graph, x);
-    graph_expect(graph, name, v->columns == in->columns * temporal->taps,
-                 "weight and input differ in width");
-    graph_expect(graph, name, v->rows == graph->parameters[temporal->g].rows,
-                 "v and g differ in length");
-    graph_expect(graph, name, in->rows == graph->length, "rows are not steps");
+    graph_require(graph, name, v->columns == in->columns * temporal->taps,
+                  "weight and input differ in width");
+    graph_require(graph, name, v->rows == graph->parameters[temporal->g].rows,
+                  "v and g differ in length");
+    graph_require(graph, name, in->rows == graph->length, "rows are not steps");
     node_t *node = graph_add_node(graph, OP_temporal_conv, name, &x, 1, in->rows, v->rows);
     node->mask = mask;
     node->attributes.period = graph->length;
@@ -367,8 +367,8 @@ value_t graph_tanh(graph_t *graph, const char *name, value_t x) {
 
 value_t graph_softmax_gate(graph_t *graph, const char *name, value_t x, value_t scores) {
     const value_info_t *a = value_of(graph, x), *b = value_of(graph, scores);
-    graph_expect(graph, name, a->rows == b->rows && a->columns == b->columns,
-                 "gate and input differ");
+    graph_require(graph, name, a->rows == b->rows && a->columns == b->columns,
+                  "gate and input differ");
     value_t in[] = {x, scores};
     return graph_add_node(graph, OP_softmax_gate, name, in, 2, a->rows, a->columns)->out;
 }
@@ -382,10 +382,10 @@ static node_t *add_table(graph_t *graph, value_t out, parameter_t table) {
 
 value_t graph_add_rows(graph_t *graph, const char *name, value_t x, parameter_t table) {
     const parameter_node_t *rows = &graph->parameters[table];
-    graph_expect(graph, name, rows->columns == value_of(graph, x)->columns,
-                 "table and rows differ in width");
-    graph_expect(graph, name, value_of(graph, x)->rows % rows->rows == 0,
-                 "rows do not divide into tables");
+    graph_require(graph, name, rows->columns == value_of(graph, x)->columns,
+                  "table and rows differ in width");
+    graph_require(graph, name, value_of(graph, x)->rows % rows->rows == 0,
+                  "rows do not divide into tables");
     value_t out = graph_add_unary(graph, OP_add_rows, name, x, NO_MASK);
     add_table(graph, out, table)->attributes.period = rows->rows;
     return out;
@@ -393,16 +393,16 @@ value_t graph_add_rows(graph_t *graph, const char *name, value_t x, parameter_t 
 
 value_t graph_fill_rows(graph_t *graph, const char *name, value_t x, row_mask_t mask,
                         parameter_t vector) {
-    graph_expect(graph, name, graph->parameters[vector].count == value_of(graph, x)->columns,
-                 "vector and rows differ in width");
+    graph_require(graph, name, graph->parameters[vector].count == value_of(graph, x)->columns,
+                  "vector and rows differ in width");
     value_t out = graph_add_unary(graph, OP_fill_rows, name, x, mask);
     add_table(graph, out, vector);
     return out;
 }
 
 value_t graph_add_waves(graph_t *graph, const char *name, value_t x, int64_t period) {
-    graph_expect(graph, name, value_of(graph, x)->rows % period == 0,
-                 "rows do not divide into periods");
+    graph_require(graph, name, value_of(graph, x)->rows % period == 0,
+                  "rows do not divide into periods");
     value_t out = graph_add_unary(graph, OP_add_waves, name, x, NO_MASK);
     graph->nodes[graph->values[out].producer].attributes.period = period;
     return out;
@@ -411,10 +411,10 @@ value_t graph_add_waves(graph_t *graph, const char *name, value_t x, int64_t per
 value_t graph_sum(graph_t *graph, const char *name, const value_t *terms, int count) {
     const value_info_t *first = value_of(graph, terms[0]);
     for (int i = 0; i < count; i++) {
-        graph_expect(graph, name,
-                     value_of(graph, terms[i])->rows == first->rows &&
-                         value_of(graph, terms[i])->columns == first->columns,
-                     "terms differ in shape");
+        graph_require(graph, name,
+                      value_of(graph, terms[i])->rows == first->rows &&
+                          value_of(graph, terms[i])->columns == first->columns,
+                      "terms differ in shape");
     }
     return graph_add_node(graph, OP_sum, name, terms, count, first->rows, first->columns)->out;
 }
@@ -423,9 +423,9 @@ value_t graph_concat(graph_t *graph, const char *name, const value_t *parts, int
     int64_t columns = 0;
     for (int i = 0; i < count; i++) {
         columns += value_of(graph, parts[i])->columns;
-        graph_expect(graph, name,
-                     value_of(graph, parts[i])->rows == value_of(graph, parts[0])->rows,
-                     "parts differ in rows");
+        graph_require(graph, name,
+                      value_of(graph, parts[i])->rows == value_of(graph, parts[0])->rows,
+                      "parts differ in rows");
     }
     return graph_add_node(graph, OP_concat, name, parts, count, value_of(graph, parts[0])->rows,
                           columns)
@@ -435,10 +435,10 @@ value_t graph_concat(graph_t *graph, const char *name, const value_t *parts, int
 value_t graph_tokens(graph_t *graph, const char *name, const value_t *parts, int count) {
     const value_info_t *first = value_of(graph, parts[0]);
     for (int i = 0; i < count; i++) {
-        graph_expect(graph, name,
-                     value_of(graph, parts[i])->rows == first->rows &&
-                         value_of(graph, parts[i])->columns == first->columns,
-                     "tokens differ in shape");
+        graph_require(graph, name,
+                      value_of(graph, parts[i])->rows == first->rows &&
+                          value_of(graph, parts[i])->columns == first->columns,
+                      "tokens differ in shape");
     }
     node_t *node =
         graph_add_node(graph, OP_concat, name, parts, count, first->rows * count, first->columns);
@@ -449,9 +449,9 @@ value_t graph_tokens(graph_t *graph, const char *name, const value_t *parts, int
 value_t graph_select_token(graph_t *graph, const char *name, value_t tokens, int count,
                            row_mask_t mask, token_rule_t rule) {
     const value_info_t *x = value_of(graph, tokens);
-    graph_expect(graph, name, x->rows % count == 0, "rows do not divide into tokens");
-    graph_expect(graph, name, mask == NO_MASK || graph->masks[mask].rows == x->rows,
-                 "mask and tokens differ in length");
+    graph_require(graph, name, x->rows % count == 0, "rows do not divide into tokens");
+    graph_require(graph, name, mask == NO_MASK || graph->masks[mask].rows == x->rows,
+                  "mask and tokens differ in length");
     int64_t columns = rule == TOKEN_CONCAT ? count * x->columns : x->columns;
     node_t *node =
         graph_add_node(graph, OP_select_token, name, &tokens, 1, x->rows / count, columns);
@@ -516,8 +516,8 @@ row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const ro
 }
 
 void graph_output(graph_t *graph, const char *name, value_t x) {
-    graph_expect(graph, name, value_of(graph, x)->output < 0, "a value can be one output only");
-    graph_expect(graph, name, graph->values[x].learned, "an output depends on no parameter");
+    graph_require(graph, name, value_of(graph, x)->output < 0, "a value can be one output only");
+    graph_require(graph, name, graph->values[x].learned, "an output depends on no parameter");
     graph->values[x].output = graph->output_count;
     new_named(&graph->outputs, &graph->output_count, name)->value = x;
 }

@@ -22,6 +22,8 @@ enum { NO_MASK = -1 };
 graph_t *graph_open(int64_t length); /* time steps per sample */
 void graph_close(graph_t *graph);    /* NULL allowed */
 status_t graph_check(const graph_t *graph) MUST_CHECK;
+/* A mistake of whoever builds, if `condition` does not hold: "model: NODE: WHAT". */
+bool graph_require(graph_t *graph, const char *node, bool condition, const char *what);
 int64_t graph_length(const graph_t *graph);
 /* What is built from here on is for prediction alone (predictor.h): dropout is left out, and layers
  * may compute the same from folded weights. */

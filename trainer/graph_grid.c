@@ -13,7 +13,7 @@ static int64_t cells_out(const op_axis_t axis[OP_AXES]) {
 static node_t *add_windowed(graph_t *graph, op_kind_t kind, const char *name, value_t x,
                             const op_axis_t axis[OP_AXES], int64_t columns) {
     int64_t rows = value_of(graph, x)->rows, cells = cells_in(axis);
-    graph_expect(graph, name, rows % cells == 0, "rows do not divide into grids");
+    graph_require(graph, name, rows % cells == 0, "rows do not divide into grids");
     node_t *node =
         graph_add_node(graph, kind, name, &x, 1, rows / cells * cells_out(axis), columns);
     for (int a = 0; a < OP_AXES; a++) {
@@ -26,11 +26,11 @@ value_t graph_conv(graph_t *graph, const char *name, value_t x, parameter_t weig
                    parameter_t bias, const op_axis_t axis[OP_AXES], int64_t groups,
                    activation_t activation) {
     const parameter_node_t *w = &graph->parameters[weight];
-    graph_expect(graph, name,
-                 w->columns * groups == value_of(graph, x)->columns * window_taps(axis),
-                 "weight and input differ in width");
-    graph_expect(graph, name, bias < 0 || graph->parameters[bias].rows == w->rows,
-                 "weight and bias differ in length");
+    graph_require(graph, name,
+                  w->columns * groups == value_of(graph, x)->columns * window_taps(axis),
+                  "weight and input differ in width");
+    graph_require(graph, name, bias < 0 || graph->parameters[bias].rows == w->rows,
+                  "weight and bias differ in length");
     node_t *node = add_windowed(graph, OP_conv, name, x, axis, w->rows);
     node->attributes.groups = groups;
     node->attributes.activation = activation;
@@ -51,8 +51,8 @@ value_t graph_pool(graph_t *graph, const char *name, value_t x, const op_axis_t 
 
 value_t graph_batch_norm(graph_t *graph, const char *name, value_t x, row_mask_t mask,
                          const batch_norm_t *norm) {
-    graph_expect(graph, name, graph->parameters[norm->gain].rows == value_of(graph, x)->columns,
-                 "gain and input differ in width");
+    graph_require(graph, name, graph->parameters[norm->gain].rows == value_of(graph, x)->columns,
+                  "gain and input differ in width");
     value_t out = graph_add_unary(graph, OP_batch_norm, name, x, mask);
     node_t *node = &graph->nodes[graph->values[out].producer];
     node->attributes.norm_rule = norm->rule;

@@ -75,9 +75,8 @@ struct graph {
     int output_count;
 };
 
-/* Building: the first mistake is kept, and whether there was none here; a node with its output value
- * [rows, columns]; one of the shape of its only input; one more weight of a node. */
-bool graph_expect(graph_t *graph, const char *node, bool condition, const char *what);
+/* Building: a node with its output value [rows, columns]; one of the shape of its only input; one
+ * more weight of a node. */
 node_t *graph_add_node(graph_t *graph, op_kind_t kind, const char *name, const value_t *in,
                        int input_count, int64_t rows, int64_t columns);
 value_t graph_add_unary(graph_t *graph, op_kind_t kind, const char *name, value_t x,

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "kernels/base/bytes.h"
+
 window_t window_3d(const int64_t size[OP_AXES], const int64_t stride[OP_AXES],
                    const int64_t padding[OP_AXES]) {
     window_t window;
@@ -32,12 +34,15 @@ static int64_t channels_of(const trunk_t *trunk, grid_t x) {
 }
 
 /* The grid behind a window, and what the operation is told of it. */
-static grid_t through(grid_t x, const window_t *window, op_axis_t axis_out[OP_AXES]) {
+static grid_t through(const trunk_t *trunk, const char *name, grid_t x, const window_t *window,
+                      op_axis_t axis_out[OP_AXES]) {
     grid_t out = {.x = -1, .axes = x.axes, .steps = x.steps};
     for (int a = 0; a < OP_AXES; a++) {
-        int64_t padded = x.extent[a] + window->before[a] + window->after[a];
-        out.extent[a] =
-            padded < window->size[a] ? 0 : (padded - window->size[a]) / window->stride[a] + 1;
+        int64_t places = x.extent[a] + window->before[a] + window->after[a] - window->size[a];
+        graph_require(trunk->graph, in_trunk(trunk, name).text, places >= 0,
+                      "its window is larger than what is left of the clip or picture; take longer "
+                      "clips or larger pictures");
+        out.extent[a] = max_i64(places, 0) / window->stride[a] + 1;
         axis_out[a] = (op_axis_t){.in = x.extent[a],
                                   .out = out.extent[a],
                                   .size = window->size[a],
@@ -73,7 +78,7 @@ static int64_t taps_of(const window_t *window) {
 grid_t trunk_conv(const trunk_t *trunk, const char *name, grid_t x, int64_t channels,
                   const window_t *window, activation_t activation) {
     op_axis_t axis[OP_AXES];
-    grid_t out = through(x, window, axis);
+    grid_t out = through(trunk, name, x, window, axis);
     int64_t width = channels_of(trunk, x) * taps_of(window);
     init_t uniform = {.bound = 1.0 / sqrt((double)width)};
     parameter_t weight = make(trunk, name, "weight", channels, width, uniform);
@@ -127,7 +132,7 @@ grid_t trunk_conv_norm(const trunk_t *trunk, const char *conv, const char *norm,
                        int64_t channels, const window_t *window, activation_t activation) {
     graph_t *graph = trunk->graph;
     op_axis_t axis[OP_AXES];
-    grid_t out = through(x, window, axis);
+    grid_t out = through(trunk, conv, x, window, axis);
     if (!graph_predicts(graph)) {
         parameter_t weight =
             make(trunk, conv, "weight", channels, channels_of(trunk, x) * taps_of(window),
@@ -154,7 +159,7 @@ grid_t trunk_conv_norm(const trunk_t *trunk, const char *conv, const char *norm,
 grid_t trunk_pool(const trunk_t *trunk, const char *name, grid_t x, pool_rule_t rule,
                   const window_t *window) {
     op_axis_t axis[OP_AXES];
-    grid_t out = through(x, window, axis);
+    grid_t out = through(trunk, name, x, window, axis);
     out.x = graph_pool(trunk->graph, in_trunk(trunk, name).text, x.x, axis, rule);
     return out;
 }

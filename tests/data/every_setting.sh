@@ -123,6 +123,10 @@ changes hash modalities.NAME.tcn_blocks 2 "${tcn[@]}"
 changes hash modalities.NAME.tcn_kernel 3 "${tcn[@]}"
 changes hash modalities.NAME.tcn_causal false "${tcn[@]}"
 changes hash modalities.NAME.tcn_dropout 0.5 "${tcn[@]}"
+signal=(modalities.video.backbone=cnn_1d modalities.video.clip=32)
+changes hash modalities.NAME.backbone cnn_1d modalities.video.clip=32
+changes hash modalities.NAME.frozen true "${signal[@]}"
+changes hash modalities.NAME.fc_relu true "${signal[@]}"
 named=both
 both=('modalities.both.of=[video, audio]' 'model.modalities=[both, noise]')
 changes hash modalities.NAME.of '[audio, video]' "${both[@]}"
@@ -139,6 +143,10 @@ elsewhere evaluation.fold_attention golden/test_prediction.py
 elsewhere comm.timeout_s mpi/test_comm.c
 elsewhere early_stopping.patience faults/early_stopping.sh
 elsewhere modalities.NAME.dim faults/error_lines.sh
+elsewhere modalities.NAME.clip mpi/backbones.sh
+elsewhere modalities.NAME.batch_norm mpi/backbones.sh
+elsewhere modalities.NAME.size golden/test_refusals.py
+elsewhere modalities.NAME.reduce golden/test_refusals.py
 elsewhere targets.NAME.classes mpi/losses.sh
 elsewhere targets.NAME.class_weights golden/test_training.py
 elsewhere targets.NAME.label_smoothing golden/test_training.py

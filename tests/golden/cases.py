@@ -315,10 +315,10 @@ def pairs():
 # backbone, clip, size, channels of a signal, settings
 BACKBONES = (
     ("r2plus1d_18", 3, 20, 3, ""),
-    ("r2plus1d_18", 2, 16, 3, "batch_norm: shard, reduce: average"),
+    ("r2plus1d_18", 3, 33, 3, "batch_norm: shard, reduce: average"),
     ("r2plus1d_18", 2, 18, 3, "frozen: true, reduce: flatten"),
     ("r3d_18", 3, 20, 3, "reduce: average"),
-    ("r3d_18", 2, 16, 3, "batch_norm: shard"),
+    ("r3d_18", 2, 33, 3, "batch_norm: shard"),
     ("r3d_18", 2, 18, 3, "frozen: true"),
     ("resnet_18", 11, 0, 1, "reduce: average"),
     ("resnet_18", 11, 0, 1, "batch_norm: shard, reduce: flatten"),

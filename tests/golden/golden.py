@@ -89,7 +89,7 @@ class Step:
         self.case, self.directory = case, directory
         self.arguments = case.arguments(directory)
         self.want, metadata = safetensors.read(case.vectors())
-        self.names = json.loads(metadata["gradients"])
+        self.names, self.metadata = json.loads(metadata["gradients"]), metadata
         parameters = parameter_list(self.arguments, directory)
         mine = [[name, list(shape)] for name, shape in parameters]
         want = json.loads(metadata["parameters"])

@@ -1,8 +1,12 @@
 """Backbones against torchvision's own modules with the same weights: outputs, loss, the gradient of
 every tensor and of the input, and what running statistics average; their parameters and
-multiply-accumulates against the method's tables (jmt.md 7.1)."""
+multiply-accumulates against the method's tables (jmt.md 7.1).
+
+In float the limits are those of any step, or three times what PyTorch's own float32 is away from
+float64, where that is more: statistics of few places behind forty layers are ill-conditioned."""
 import golden
 import cases
+import json
 
 # backend, precision, outputs, gradients
 RUNS = (("ref", "f64", 1e-10, 1e-9), ("cpu", "f32", 1e-5, 5e-3))
@@ -44,6 +48,10 @@ def main():
     for step in golden.steps([case for _, case in cases.backbones()], report):
         for backend, precision, output, gradient in RUNS:
             label = f"{backend}/{precision}"
+            if precision == "f32":
+                far = json.loads(step.metadata["float32"])
+                output = max(output, 3 * max(far["output"], far["statistics"]))
+                gradient = max(gradient, 3 * far["gradient"])
             result = step.run(backend, precision)
             step.check_outputs(report, result, label, output)
             step.check_gradients(report, result, label, gradient)

@@ -5,7 +5,9 @@ signal network by torch.nn), in float64.
     venv/bin/python tests/reference/write_backbones.py [NAME...]
 
 Steps that are masked are left out before the backbone, so that no statistic can see them, and are
-rows of zeros behind it."""
+rows of zeros behind it. Statistics of a batch behind forty layers make a step ill-conditioned in
+float32: how far PyTorch's own float32 is from its float64 is stored beside."""
+import json
 import os
 import sys
 
@@ -56,7 +58,7 @@ def trunk_of(row, options):
         trunk = torchvision.models.resnet18(weights=None)
         trunk.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
     else:
-        trunk = {"r2plus1d_18": video.r2plus1d_18, "r3d_18": video.r3d_18}[name](weights=None)
+        trunk = getattr(video, name)(weights=None)
     del trunk.avgpool
     trunk.fc = None
     return trunk
@@ -80,7 +82,7 @@ def build(row, options):
     heads = nn.ModuleDict({"head": nn.Sequential(nn.Linear(512, 128)),
                            "valence": nn.ModuleDict({"head": nn.ModuleDict({"3": nn.Linear(128, 1)})}),
                            "level": nn.ModuleDict({"head": nn.ModuleDict({"3": nn.Linear(128, 1)})})})
-    return trunk.double(), heads.double()
+    return trunk, heads
 
 
 def named(trunk, heads):
@@ -97,45 +99,60 @@ def ccc_loss(x, y):
                                  + 1e-8)
 
 
-def step(row, case):
+def step(row, case, dtype):
     options = dict(cases._options(row[4]))
     trunk, heads = build(row, options)
+    trunk.to(dtype), heads.to(dtype)
+
+    def given(entry):
+        return write_vectors.tensor(entry).to(dtype)
+
     tensors = named(trunk, heads)
     order = [(name, tuple(x.shape)) for name, x in tensors.items()]
     for number, (name, shape) in enumerate(order):
         with torch.no_grad():
-            tensors[name].copy_(write_vectors.tensor((shape, case.weight(number, name, shape))))
+            tensors[name].copy_(given((shape, case.weight(number, name, shape))))
     trunk.train(options.get("batch_norm") == "shard")
     for parameter in trunk.parameters():
         parameter.requires_grad_(options.get("frozen") != "true")
 
     steps, valid = cases.backbone_shape(row), torch.tensor([True, True, True, False])
-    x = write_vectors.tensor(case.batch["input/stream"]).requires_grad_()
+    x = given(case.batch["input/stream"]).requires_grad_()
     clips = x.reshape(4, *steps)[valid].movedim(-1, 1)
-    rows = torch.zeros(4, 512, dtype=torch.float64)
+    rows = torch.zeros(4, 512, dtype=dtype)
     made = trunk(clips) if row[0] == "cnn_1d" else \
         reduced(trunk, places_of(trunk, clips), options.get("reduce", "max"))
     rows = rows.index_put((valid.nonzero()[:, 0],), made)
     hidden = torch.relu(heads["head"][0](rows))
     outputs = {name: heads[name]["head"]["3"](hidden).reshape(2, 2) for name in ("valence", "level")}
-    targets = {name: write_vectors.tensor(case.batch["target/" + name]) for name in outputs}
+    targets = {name: given(case.batch["target/" + name]) for name in outputs}
     loss = ccc_loss(outputs["valence"].flatten(), targets["valence"].flatten()) \
         + 0.3 * ((outputs["level"] - targets["level"]) ** 2).mean()
     loss.backward()
     gradients = {name: tensors[name].grad for name, _ in order
                  if isinstance(tensors[name], nn.Parameter) and tensors[name].requires_grad}
     gradients["input/stream"] = x.grad.nan_to_num()
-    statistics = {name: (tensors[name].detach() - 0.9 * write_vectors.tensor(
+    statistics = {name: (tensors[name].detach() - 0.9 * given(
         (shape, case.weight(number, name, shape)))) / 0.1
                   for number, (name, shape) in enumerate(order)
                   if name.endswith(("running_mean", "running_var")) and trunk.training}
     return order, outputs, loss, gradients, statistics
 
 
+def furthest(exact, single):
+    """The largest relative difference of a tensor."""
+    return max((float(((single[name].double() - x).norm() / x.norm()).detach())
+                for name, x in exact.items() if float(x.detach().norm()) > 0), default=0.0)
+
+
 def main():
     for row, case in cases.backbones():
         if len(sys.argv) == 1 or case.name in sys.argv[1:]:
-            write_vectors.write_step(case, *step(row, case))
+            order, *exact = step(row, case, torch.float64)
+            single = step(row, case, torch.float32)[1:]
+            far = {kind: furthest(exact[i], single[i])
+                   for kind, i in (("output", 0), ("gradient", 2), ("statistics", 3))}
+            write_vectors.write_step(case, order, *exact, extra={"float32": json.dumps(far)})
 
 
 if __name__ == "__main__":

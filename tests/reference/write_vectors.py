@@ -70,7 +70,7 @@ def write_case(jmt, case):
     write_step(case, *reference_step(spec, case))
 
 
-def write_step(case, shapes, outputs, loss, gradients, statistics=None):
+def write_step(case, shapes, outputs, loss, gradients, statistics=None, extra=None):
     rows = array.array("d")
     for x in gradients.values():
         rows.extend(formulas.sketch(flat(x), case.entries))
@@ -82,6 +82,7 @@ def write_step(case, shapes, outputs, loss, gradients, statistics=None):
     metadata = {"gradients": json.dumps(list(gradients)),
                 "parameters": json.dumps([[name, list(shape)] for name, shape in shapes]),
                 "made_by": f"{os.path.basename(sys.argv[0])}, torch {torch.__version__}, float64"}
+    metadata.update(extra or {})
     safetensors.write(case.vectors(), tensors, metadata)
     print(f"{case.name}: loss {float(loss.detach()):.12f}, "
           f"{sum(formulas.count_of(shape) for _, shape in shapes)} parameters")

@@ -40,7 +40,7 @@ static void keys(void **state) {
         {"name: x\n",
          ":1:1: unknown key 'name'; did you mean model.name, optimizer.name or schedule.name?"},
         {"dim: 3\n", ":1:1: unknown key 'dim'; did you mean model.dim or modalities.NAME.dim?"},
-        {"batch_size: 3\n", ":1:1: unknown key 'batch_size'; did you mean batch?"},
+        {"batch_size: 3\n", ":1:1: unknown key 'batch_size'; did you mean batch or modalities.NAME.size?"},
         {"lr: 3\n", ":1:1: unknown key 'lr'; did you mean optimizer.learning_rate?"},
         {"modalites:\n  a: {}\n", ":1:1: unknown key 'modalites'; did you mean modalities?"},
         {"modalities: {a: {dmi: 3}}\n",
@@ -338,6 +338,15 @@ static void rules_of_modalities(void **state) {
         {DATA "modalities.a.front: linear\nmodalities.a.tcn_dropout: 0\n",
          ":4:27: modalities.a.tcn_dropout has no effect with front linear; set "
          "modalities.a.front: tcn, or leave its default 0.1"},
+        {DATA "modalities.a.frozen: true\n",
+         ":3:22: modalities.a.frozen has no effect with backbone none; choose another backbone, or "
+         "leave its default false"},
+        {DATA "modalities.a.backbone: cnn_1d\nmodalities.a.size: 48\n",
+         ":4:20: modalities.a.size has no effect with backbone cnn_1d; choose another backbone, or "
+         "leave its default 112"},
+        {DATA "modalities.a: {backbone: r3d_18, frozen: true, batch_norm: shard}\n",
+         ":3:60: modalities.a.batch_norm shard would change a frozen backbone; leave its default "
+         "frozen"},
         {DATA "modalities.a.intra: concat_fc\n",
          ":3:21: modalities.a.intra has no effect on features of its own; set modalities.a.of, or "
          "leave its default encoder_plus_self_attention"},

@@ -1,0 +1,105 @@
+#!/bin/bash
+# backbones.sh - backbones in training: the same bits on every number of ranks and through a resume, with batch norm
+# by running statistics and by shard; what is frozen stays, what is running moves.
+. "$(dirname "$0")/../system.sh"
+
+# Two modalities as small as their backbones allow, and a label that each knows something of.
+python3 - "$work/raw" <<'PYTHON'
+import math, os, sys
+directory, rows = sys.argv[1], ["recording,subject,group,modality,rate_hz,path"]
+os.makedirs(directory)
+def table(modality, recording, lines):
+    path = f"{recording}-{modality.replace(':', '-')}.csv"
+    rows.append(f"{recording},p{recording[0]},,{modality},1,{path}")
+    with open(os.path.join(directory, path), "w") as file:
+        file.write("".join(",".join(f"{v:.5f}" for v in line) + "\n" for line in lines))
+for number in range(16):
+    recording = "abcdefgh"[number // 2] + str(number % 2)
+    label = [math.sin(1.7 * number + 0.9 * t) for t in range(8)]
+    table("voice", recording, [[math.sin(0.2 * k * (1 + y)) + 0.2 * math.cos(k + t) for k in range(64 * 3)]
+                               for t, y in enumerate(label)])
+    table("signal", recording, [[math.sin(0.3 * k + y) for k in range(40)] for y in label])
+    table("label:valence", recording, [[y] for y in label])
+with open(os.path.join(directory, "manifest.csv"), "w") as file:
+    file.write("\n".join(rows) + "\n")
+PYTHON
+"$jmt" shard features --source "$work/raw" --out "$work/steps" --set header=0 >"$work/stdout" 2>"$work/stderr"
+report $? "data of log-mel and signals as features"
+
+cat >"$work/model.yaml" <<YAML
+seed: 1
+batch: 8
+virtual_shards: 4
+model: {name: jmt, dim: 16, ff: 16, head_hidden: 8}
+data: {path: $work/steps, window: 2}
+split: {valid_fraction: 0.2, test_fraction: 0.25}
+optimizer: {name: adamw, learning_rate: 1e-3}
+modalities:
+  voice: {backbone: resnet_18, clip: 3, batch_norm: shard, reduce: average}
+  signal: {backbone: cnn_1d, clip: 40}
+targets:
+  valence: {loss: ccc}
+YAML
+train() { # train NAME RANKS STEPS ARGUMENTS...
+    local name=$1 ranks=$2 steps=$3
+    shift 3
+    run "$ranks" train "$work/model.yaml" --run "$work/$name" --steps "$steps" "$@"
+}
+tensor() { # tensor RUN NAME: a digest of it
+    "$jmt" export "$work/$1" --out "$work/export.safetensors" >"$work/stdout" 2>"$work/stderr" &&
+        python3 -c '
+import hashlib, json, struct, sys
+with open(sys.argv[1], "rb") as file:
+    size = struct.unpack("<Q", file.read(8))[0]
+    at = json.loads(file.read(size))[sys.argv[2]]["data_offsets"]
+    file.seek(8 + size + at[0])
+    print(hashlib.sha256(file.read(at[1] - at[0])).hexdigest())' "$work/export.safetensors" "$2"
+    rm -f "$work/export.safetensors"
+}
+
+for ranks in 1 2 3 4; do
+    train "r$ranks" "$ranks" 3
+    report $? "three steps on $ranks"
+done
+reference=$(hash_of "$work/r1")
+for ranks in 2 3 4; do
+    check "R=1 and R=$ranks: one hash" same "$reference" "$(hash_of "$work/r$ranks")"
+done
+train resumed 3 2
+train resumed 2 3 --resume auto
+check "two steps on 3 ranks, one on 2" same "$reference" "$(hash_of "$work/resumed")"
+rm -rf "$work"/r[2-4] "$work/resumed"
+
+train first 1 1
+[ "$(tensor first voice.backbone.bn1.running_mean)" != "$(tensor r1 voice.backbone.bn1.running_mean)" ]
+report $? "running statistics by shard move"
+[ "$(tensor first voice.backbone.conv1.weight)" != "$(tensor r1 voice.backbone.conv1.weight)" ]
+report $? "a backbone that is not frozen learns"
+train given 2 2 --set modalities.voice.batch_norm=frozen
+check "those by which a norm goes do not" same "$(tensor given voice.backbone.layer1.0.bn1.running_var)" \
+    "$(tensor given voice.backbone.bn1.running_var)" # both 1, as they begin
+[ "$(tensor given voice.backbone.bn1.weight)" != "$(tensor given voice.backbone.layer1.0.bn1.weight)" ]
+report $? "while its gains learn"
+
+frozen=(--set modalities.voice.frozen=true --set modalities.voice.batch_norm=frozen)
+train frozen-first 1 1 "${frozen[@]}"
+train frozen 3 3 "${frozen[@]}"
+for name in conv1.weight bn1.weight bn1.running_mean layer4.1.bn2.running_var; do
+    check "frozen: $name stays" same "$(tensor frozen-first voice.backbone.$name)" \
+        "$(tensor frozen voice.backbone.$name)"
+done
+train frozen-resumed 2 2 "${frozen[@]}"
+train frozen-resumed 1 3 "${frozen[@]}" --resume auto
+check "frozen: 3 ranks, and 2 then 1, have one hash" same "$(hash_of "$work/frozen")" \
+    "$(hash_of "$work/frozen-resumed")"
+for name in r1 frozen; do
+    run 1 evaluate "$work/$name/checkpoints/last" --predictions "$work/$name-1.csv" &&
+        run 3 evaluate "$work/$name/checkpoints/last" --predictions "$work/$name-3.csv" &&
+        cmp "$work/$name-1.csv" "$work/$name-3.csv"
+    report $? "$name: evaluated alike on 1 and 3 ranks"
+done
+fails "a clip that is not the data's" 2 'voice.*clip' 1 train "$work/model.yaml" \
+    --run "$work/bad" --set modalities.voice.clip=4
+fails "a clip too short for its backbone" 2 'conv2.*longer clips' 1 train "$work/model.yaml" \
+    --run "$work/bad" --set modalities.signal.clip=20
+finish
