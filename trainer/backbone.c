@@ -29,8 +29,8 @@ static const struct backbone_row *row_of(const modality_config_t *modality) {
     return NULL; /* "none" */
 }
 
-int64_t backbone_dim(const modality_config_t *modality) {
-    const struct backbone_row *row = row_of(modality);
+/* 0: it takes what comes. */
+static int64_t taken_dim(const struct backbone_row *row, const modality_config_t *modality) {
     if (row == NULL || row->step == STEP_SIGNAL) {
         return 0;
     }
@@ -38,9 +38,13 @@ int64_t backbone_dim(const modality_config_t *modality) {
            (row->step == STEP_MEL ? MEL_BANDS : modality->size * modality->size * COLOURS);
 }
 
+int64_t modality_dim(const modality_config_t *modality) {
+    return modality->dim != 0 ? modality->dim : taken_dim(row_of(modality), modality);
+}
+
 static status_t check_dim(const struct backbone_row *row, const modality_config_t *modality,
                           int64_t dim) {
-    int64_t wanted = backbone_dim(modality);
+    int64_t wanted = taken_dim(row, modality);
     if (row->step == STEP_SIGNAL && dim % modality->clip != 0) {
         return status_fail(STATUS_INPUT,
                            "modalities.%s has %lld numbers a step, which do not divide into a "

@@ -12,8 +12,9 @@
 status_t backbone_input(graph_t *graph, const modality_config_t *modality, int64_t dim,
                         stream_t *x_out, int64_t *dim_out) MUST_CHECK;
 
-/* Numbers that a step has by the configuration; 0: there is no backbone, or it takes what comes. */
-int64_t backbone_dim(const modality_config_t *modality);
+/* Numbers that a step has by the configuration, its `dim` or what its backbone takes; 0: it does not
+ * say. */
+int64_t modality_dim(const modality_config_t *modality);
 
 /* The architectures: [length, columns] of x. */
 value_t backbone_r2plus1d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);

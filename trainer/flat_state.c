@@ -107,13 +107,6 @@ bool flat_state_is_constant(const flat_state_t *flat, parameter_t parameter) {
     return flat->offsets[parameter] >= flat->elements;
 }
 
-/* Box and Muller's, of two uniform numbers each. */
-static float normal(rng_key_t key, int64_t i) {
-    double first = 1.0 - (double)rng_uniform(key, 2 * (uint64_t)i);
-    double second = (double)rng_uniform(key, 2 * (uint64_t)i + 1);
-    return (float)(sqrt(-2.0 * log(first)) * cos(6.283185307179586 * second));
-}
-
 void flat_state_init(const flat_state_t *flat, const graph_t *graph, uint64_t seed,
                      float *weights) {
     for (int p = 0; p < graph_parameter_count(graph); p++) {
@@ -129,8 +122,9 @@ void flat_state_init(const flat_state_t *flat, const graph_t *graph, uint64_t se
                 w[i] =
                     (float)(info.init.bound * (2.0 * (double)rng_uniform(key, (uint64_t)i) - 1.0));
             } else {
-                w[i] = info.init.deviation > 0.0 ? (float)info.init.deviation * normal(key, i)
-                                                 : (float)info.init.constant;
+                w[i] = info.init.deviation > 0.0
+                           ? (float)(info.init.deviation * rng_normal(key, (uint64_t)i))
+                           : (float)info.init.constant;
             }
         }
     }

@@ -20,11 +20,6 @@ static status_t check_positions(const config_t *config, const dataset_t *dataset
     return STATUS_OK;
 }
 
-/* What the configuration says; 0: nothing. */
-static int64_t stated_dim(const modality_config_t *modality) {
-    return modality->dim != 0 ? modality->dim : backbone_dim(modality);
-}
-
 status_t model_data_open(const config_t *config, const char *path, const standardize_t *fitted,
                          dataset_t **dataset_out) {
     if (path[0] == '\0') {
@@ -37,7 +32,7 @@ status_t model_data_open(const config_t *config, const char *path, const standar
     int modality_count = model_modalities(config, indices);
     for (int m = 0; m < modality_count; m++) {
         modalities[m] = config->modalities[indices[m]].name;
-        dims[m] = stated_dim(&config->modalities[indices[m]]);
+        dims[m] = modality_dim(&config->modalities[indices[m]]);
         if (dims[m] == 0 && fitted != NULL && m < fitted->count) {
             dims[m] = fitted->dims[m];
         }
@@ -84,7 +79,7 @@ status_t model_data_dims(const config_t *config, const dataset_t *dataset,
     int count = model_modalities(config, indices);
     for (int m = 0; m < count; m++) {
         const modality_config_t *modality = &config->modalities[indices[m]];
-        int64_t there = dataset != NULL ? dataset_modality_dim(dataset, m) : stated_dim(modality);
+        int64_t there = dataset != NULL ? dataset_modality_dim(dataset, m) : modality_dim(modality);
         if (there == 0) {
             return status_fail(STATUS_INPUT,
                                "modalities.%s.dim is not set and there is no data to take it from; "
@@ -106,7 +101,7 @@ status_t model_dims(const config_t *config, int64_t dims_out[CONFIG_MODALITIES_M
     int count = model_modalities(config, indices);
     bool open = false;
     for (int m = 0; m < count; m++) {
-        open |= stated_dim(&config->modalities[indices[m]]) == 0;
+        open |= modality_dim(&config->modalities[indices[m]]) == 0;
     }
     dataset_t *dataset = NULL;
     if (open && config->data.path[0] != '\0') {

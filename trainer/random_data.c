@@ -7,6 +7,7 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
 #include "trainer/model_data.h"
+#include "trainer/backbone.h"
 #include "trainer/models.h"
 
 enum { TRACKS_MAX = CONFIG_MODALITIES_MAX + CONFIG_TARGETS_MAX };
@@ -24,8 +25,9 @@ static bool is_built_in(const char *name) {
 }
 
 static int64_t dim_of(const config_t *config, int modality) {
-    int64_t dim = config->modalities[modality].dim;
-    return dim != 0 ? dim : config->model.dim;
+    const modality_config_t *row = &config->modalities[modality];
+    int64_t dim = modality_dim(row);
+    return dim != 0 ? dim : config->model.dim * row->clip;
 }
 
 static void open_source(const config_t *config, source_t *source) {

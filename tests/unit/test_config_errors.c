@@ -344,8 +344,9 @@ static void rules_of_modalities(void **state) {
         {DATA "modalities.a.backbone: cnn_1d\nmodalities.a.size: 48\n",
          ":4:20: modalities.a.size has no effect with backbone cnn_1d; choose another backbone, or "
          "leave its default 112"},
-        {DATA "modalities.a: {backbone: r3d_18, frozen: true, batch_norm: shard}\n",
-         ":3:60: modalities.a.batch_norm shard would change a frozen backbone; leave its default "
+        {DATA "modalities.a.backbone: r3d_18\nmodalities.a.frozen: true\n"
+              "modalities.a.batch_norm: shard\n",
+         ":5:26: modalities.a.batch_norm shard would change a frozen backbone; leave its default "
          "frozen"},
         {DATA "modalities.a.intra: concat_fc\n",
          ":3:21: modalities.a.intra has no effect on features of its own; set modalities.a.of, or "
