@@ -12,7 +12,8 @@ enum { CONFIG_MODALITIES_MAX = 16, CONFIG_TARGETS_MAX = 16 };
 
 typedef struct modality_config { /* modalities.NAME */
     char *name;
-    int64_t dim; /* features per step; 0: from the data */
+    int64_t dim;            /* features per step; 0: from the data */
+    int64_t clip, dilation; /* steps per token, and from one to the next (dataset.h) */
     /* auto | linear | none | tcn: what maps dim to model.dim; auto: linear where they differ. */
     char *front;
     int64_t tcn_blocks, tcn_kernel; /* front tcn only, as the two below */

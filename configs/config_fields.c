@@ -168,6 +168,10 @@ static const config_field_t main_rows[] = {
 static const config_field_t modality_rows[] = {
     {"dim", FIELD_INT, MODALITY_AT(dim), "0", 0, 1048576, NULL, NULL, "features",
      "per step; 0: from the data"},
+    {"clip", FIELD_INT, MODALITY_AT(clip), "1", 1, 65536, NULL, NULL, "steps",
+     "of the modality's own that a step of the window shows, the last of them its own"},
+    {"dilation", FIELD_INT, MODALITY_AT(dilation), "1", 1, 65536, NULL, NULL, "steps",
+     "clip only: from one step of it to the next"},
     {"front", FIELD_CHOICE, MODALITY_AT(front), "auto", 0, 0, "auto linear none tcn", "", "",
      "what maps dim to model.dim; auto: linear where they differ; tcn: convolutions over time"},
     {"tcn_blocks", FIELD_INT, MODALITY_AT(tcn_blocks), "4", 1, 16, NULL, NULL, "blocks",

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "data-sharding/h5_file.h"
+#include "data-sharding/log_mel.h"
 #include "data-sharding/shard.h"
 #include "data-sharding/shard_trailer.h"
 #include "kernels/base/bytes.h"
@@ -102,7 +103,9 @@ static bool fits(const shard_track_t *track, const h5_extent_t *values, const h5
                  (shape[0] > 0 && shape[1] > 0 && shape[2] > 0 && shape[0] <= dim &&
                   shape[1] <= dim / shape[0] && shape[2] == dim / shape[0] / shape[1] &&
                   dim % (shape[0] * shape[1]) == 0);
-    bool plain = !track->is_target || (dim == 1 && track->kind == TRACK_FEATURES);
+    bool plain = track->is_target               ? dim == 1 && track->kind == TRACK_FEATURES
+                 : track->kind == TRACK_LOG_MEL ? dim == LOG_MEL_BANDS
+                                                : true;
     return dim > 0 && values->rows == valid->rows && whole && plain;
 }
 

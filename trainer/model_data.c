@@ -19,6 +19,29 @@ static status_t check_positions(const config_t *config, const dataset_t *dataset
     return STATUS_OK;
 }
 
+/* What a step of a window shows must be a row of numbers: no model has a backbone. */
+static status_t check_clips(const config_t *config, const dataset_t *dataset) {
+    int indices[CONFIG_MODALITIES_MAX];
+    int count = model_modalities(config, indices);
+    for (int m = 0; m < count; m++) {
+        modality_info_t info = dataset_modality(dataset, m);
+        const char *name = config->modalities[indices[m]].name;
+        if (info.kind == TRACK_PIXELS) {
+            return status_fail(STATUS_INPUT,
+                               "modality %s holds pictures, which no model takes yet; name others "
+                               "in model.modalities",
+                               name);
+        }
+        if (info.clip > 1) {
+            return status_fail(STATUS_INPUT,
+                               "modalities.%s.clip is %lld, but no model takes clips yet; set it "
+                               "to 1",
+                               name, (long long)info.clip);
+        }
+    }
+    return STATUS_OK;
+}
+
 status_t model_data_open(const config_t *config, const char *path, const standardize_t *fitted,
                          dataset_t **dataset_out) {
     if (path[0] == '\0') {
@@ -27,10 +50,13 @@ status_t model_data_open(const config_t *config, const char *path, const standar
     }
     int indices[CONFIG_MODALITIES_MAX];
     int64_t dims[CONFIG_MODALITIES_MAX];
+    clip_config_t clips[CONFIG_MODALITIES_MAX];
     const char *modalities[CONFIG_MODALITIES_MAX], *targets[CONFIG_TARGETS_MAX];
     int modality_count = model_modalities(config, indices);
     for (int m = 0; m < modality_count; m++) {
-        modalities[m] = config->modalities[indices[m]].name;
+        const modality_config_t *modality = &config->modalities[indices[m]];
+        modalities[m] = modality->name;
+        clips[m] = (clip_config_t){modality->clip, modality->dilation};
         dims[m] = config->modalities[indices[m]].dim;
         if (dims[m] == 0 && fitted != NULL && m < fitted->count) {
             dims[m] = fitted->dims[m];
@@ -58,13 +84,17 @@ status_t model_data_open(const config_t *config, const char *path, const standar
         .allow_subject_overlap = config->split.allow_subject_overlap,
         .modalities = modalities,
         .modality_count = modality_count,
+        .clips = clips,
         .mask_missing = strcmp(config->data.missing, "mask") == 0,
         .dims = dims,
         .targets = targets,
         .target_count = config->target_count,
     };
     TRY(dataset_open(&data, dataset_out));
-    status_t status = check_positions(config, *dataset_out);
+    status_t status = check_clips(config, *dataset_out);
+    if (status == STATUS_OK) {
+        status = check_positions(config, *dataset_out);
+    }
     if (status != STATUS_OK) {
         dataset_close(*dataset_out);
         *dataset_out = NULL;

@@ -139,6 +139,8 @@ elsewhere evaluation.fold_attention golden/test_prediction.py
 elsewhere comm.timeout_s mpi/test_comm.c
 elsewhere early_stopping.patience faults/early_stopping.sh
 elsewhere modalities.NAME.dim faults/error_lines.sh
+elsewhere modalities.NAME.clip unit/test_clips.c
+elsewhere modalities.NAME.dilation unit/test_clips.c
 elsewhere targets.NAME.classes mpi/losses.sh
 elsewhere targets.NAME.class_weights golden/test_training.py
 elsewhere targets.NAME.label_smoothing golden/test_training.py
