@@ -36,8 +36,7 @@ static status_t take_info(video_t *video) {
     const video_file_t *file = &video->file;
     int width = file->codec->width, height = file->codec->height;
     AVRational rate = file->stream->avg_frame_rate;
-    if (width < 1 || height < 1 || width > IMAGE_SIDE_MAX || height > IMAGE_SIDE_MAX ||
-        (int64_t)width * height > IMAGE_PIXELS_MAX) {
+    if (!image_fits(width, height)) {
         return video_file_refuse(file, "the size of its pictures is absurd");
     }
     bool sound = av_find_best_stream(file->format, AVMEDIA_TYPE_AUDIO, -1, -1, NULL, 0) >= 0;
