@@ -188,18 +188,31 @@ static status_t list_folder(archive_t *archive, const char *inside, int depth) {
     return status;
 }
 
+static status_t list_zip_member(archive_t *archive, const zip_member_t *m, int64_t place) {
+    bool file = S_ISREG(m->mode) || (m->mode & S_IFMT) == 0; /* 0: not stated */
+    const char *wrong = NULL;
+    if (m->plain > INT64_MAX) {
+        wrong = "a length that is damaged";
+    } else if (S_ISLNK(m->mode)) {
+        wrong = "a link (without -y, zip follows them)";
+    } else if (!file && m->plain > 0) {
+        wrong = "a member of an unknown kind";
+    }
+    if (wrong != NULL) {
+        return status_fail(STATUS_INPUT, "%s: %s as member %lld; write the archive again",
+                           archive->path, wrong, (long long)place + 1);
+    }
+    return file ? archive_add(&archive->list, archive->path, m->name, m->name_bytes,
+                              (int64_t)m->plain, place)
+                : STATUS_OK;
+}
+
 static status_t list_zip(archive_t *archive) {
     TRY(zip_open(archive->path, &archive->zip));
     int64_t count = 0;
     const zip_member_t *members = zip_members(archive->zip, &count);
     for (int64_t i = 0; i < count; i++) {
-        const zip_member_t *m = &members[i];
-        if (m->plain > INT64_MAX) {
-            return status_fail(STATUS_INPUT, "%s: the directory is damaged; write it again",
-                               archive->path);
-        }
-        TRY(archive_add(&archive->list, archive->path, m->name, m->name_bytes, (int64_t)m->plain,
-                        i));
+        TRY(list_zip_member(archive, &members[i], i));
     }
     return STATUS_OK;
 }

@@ -3,8 +3,8 @@
  * Names are paths from the folder or archive on ("batch1/v/00001.jpg", never "./..." or "../..."),
  * valid UTF-8, in the order of their bytes; folders themselves, pipes and devices are left out.
  * Refused, by one line of STATUS_INPUT, is what is damaged, cut off, or could be understood in two
- * ways: two members of one name, links and sparse files in a .tar, a .tar that is compressed as a
- * whole. Reading is thread-safe. */
+ * ways: two members of one name, links in a .zip or .tar, sparse files, a .tar that is compressed
+ * as a whole. Reading is thread-safe. */
 #ifndef JMT_ARCHIVE_H
 #define JMT_ARCHIVE_H
 

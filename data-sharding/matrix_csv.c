@@ -17,6 +17,18 @@ static bool is_number(const char *text) {
     return end != text && *end == '\0';
 }
 
+/* As pandas, R and others write what is not there. */
+static bool is_missing(const char *text) {
+    static const char *const words[] = {"",     "nan",  "-nan", "na",  "n/a",
+                                        "#n/a", "<na>", "null", "none"};
+    for (int i = 0; i < ARRAY_LEN(words); i++) {
+        if (strcasecmp(text, words[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_frame(const char *name) { return strcasecmp(name, "frame") == 0; }
 
 static status_t refuse(const csv_t *csv, const char *why) {
@@ -32,7 +44,7 @@ static void trim(char **field) {
     }
 }
 
-/* What the fields of the first row are. */
+/* What the fields of the first row are; a word for a missing value stands for a number. */
 typedef struct first_row {
     int words, numbers;
     bool unnamed; /* nothing stands first, but something behind it */
@@ -46,7 +58,7 @@ static first_row_t look_at(const csv_row_t *row) {
         const char *text = row->fields[c];
         char index[16];
         snprintf(index, sizeof index, "%d", c - first.unnamed);
-        if (is_number(text)) {
+        if (text[0] != '\0' && (is_number(text) || is_missing(text))) {
             first.numbers++;
             first.counts = first.counts && strcmp(text, index) == 0;
         } else {
@@ -148,8 +160,9 @@ static status_t fill_row(const csv_t *csv, int64_t r, bool frames, int64_t step,
     m->valid[step] = 1;
     for (int d = 0; d < (int)m->columns; d++) {
         double value = 0.0;
-        const char *text = csv->rows[r].fields[d + frames];
-        bool gap = text[0] == '\0' || strcmp(text, "nan") == 0 || strcmp(text, "NaN") == 0;
+        char **field = &csv->rows[r].fields[d + frames];
+        trim(field);
+        bool gap = is_missing(*field);
         if (!gap) {
             TRY(csv_number(csv, r, d + frames, &value));
         }

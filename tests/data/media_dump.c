@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "data-sharding/archive.h"
 #include "data-sharding/image.h"
@@ -12,15 +13,7 @@
 #include "kernels/base/file.h"
 
 static unsigned crc32_of(const void *data, size_t bytes) {
-    const unsigned char *at = data;
-    unsigned crc = ~0U;
-    for (size_t i = 0; i < bytes; i++) {
-        crc ^= at[i];
-        for (int b = 0; b < 8; b++) {
-            crc = crc >> 1 ^ (0xedb88320U & (0U - (crc & 1)));
-        }
-    }
-    return ~crc;
+    return (unsigned)crc32_z(0, data, bytes);
 }
 
 static status_t dump_archive(const char *path) {

@@ -1,6 +1,7 @@
 #include "unit/media_case.h"
 
 #include <libavcodec/avcodec.h>
+#include <libavcodec/bsf.h>
 #include <libavformat/avformat.h>
 #include <math.h>
 #include <string.h>
@@ -10,11 +11,21 @@
 typedef struct track {
     AVStream *stream;
     AVCodecContext *codec;
+    AVBSFContext *filter;
+    int64_t swapped;
 } track_t;
 
 int media_level(int frame) { return 40 + frame * 37 % 160; }
 
 float media_tone(int i, int rate) { return (float)(0.5 * sin(2.0 * M_PI * 500.0 * i / rate)); }
+
+static void open_filter(const char *name, track_t *track) {
+    REQUIRE(av_bsf_list_parse_str(name, &track->filter) == 0);
+    track->filter->time_base_in = track->codec->time_base;
+    REQUIRE(avcodec_parameters_copy(track->filter->par_in, track->stream->codecpar) >= 0);
+    REQUIRE(av_bsf_init(track->filter) == 0);
+    REQUIRE(avcodec_parameters_copy(track->stream->codecpar, track->filter->par_out) >= 0);
+}
 
 static int open_track(AVFormatContext *format, const char *name, const media_video_t *what,
                       track_t *track) {
@@ -48,13 +59,32 @@ static int open_track(AVFormatContext *format, const char *name, const media_vid
     track->stream->time_base = c->time_base;
     track->stream->avg_frame_rate = c->framerate;
     REQUIRE(avcodec_parameters_from_context(track->stream->codecpar, c) >= 0);
+    if (codec->type == AVMEDIA_TYPE_VIDEO) {
+        track->swapped = what->swapped;
+        open_filter(what->filter != NULL ? what->filter : "null", track);
+    } else {
+        open_filter("null", track);
+    }
     return 0;
+}
+
+/* The earlier of two pictures that change their times may not be decoded after it is shown. */
+static void swap(const track_t *track, AVPacket *packet) {
+    if (track->swapped > 0) {
+        packet->dts = packet->pts - 1;
+        packet->pts += packet->pts == track->swapped       ? 1
+                       : packet->pts == track->swapped + 1 ? -1
+                                                           : 0;
+    }
 }
 
 static void encode(AVFormatContext *format, track_t *track, AVFrame *frame) {
     AVPacket *packet = av_packet_alloc();
     REQUIRE(avcodec_send_frame(track->codec, frame) == 0);
     while (avcodec_receive_packet(track->codec, packet) == 0) {
+        swap(track, packet);
+        REQUIRE(av_bsf_send_packet(track->filter, packet) == 0);
+        REQUIRE(av_bsf_receive_packet(track->filter, packet) == 0);
         av_packet_rescale_ts(packet, track->codec->time_base, track->stream->time_base);
         packet->stream_index = track->stream->index;
         REQUIRE(av_interleaved_write_frame(format, packet) == 0);
@@ -120,6 +150,7 @@ static void write_sound(AVFormatContext *format, track_t *track, const media_vid
 
 int media_write(const char *path, const media_video_t *what) {
     AVFormatContext *format = NULL;
+    AVDictionary *options = NULL;
     track_t pictures = {0}, sound = {0};
     av_log_set_level(AV_LOG_QUIET);
     REQUIRE(avformat_alloc_output_context2(&format, NULL, NULL, path) >= 0);
@@ -129,15 +160,21 @@ int media_write(const char *path, const media_video_t *what) {
     }
     if (absent == 0) {
         REQUIRE(avio_open(&format->pb, path, AVIO_FLAG_WRITE) >= 0);
-        REQUIRE(avformat_write_header(format, NULL) >= 0);
+        if (what->option != NULL) {
+            REQUIRE(av_dict_parse_string(&options, what->option, "=", ":", 0) == 0);
+        }
+        REQUIRE(avformat_write_header(format, &options) >= 0 && av_dict_count(options) == 0);
         if (what->frames > 0) {
             write_pictures(format, &pictures, what);
         }
         if (what->rate_hz > 0) {
             write_sound(format, &sound, what);
         }
-        REQUIRE(av_write_trailer(format) == 0 && avio_closep(&format->pb) == 0);
+        REQUIRE(av_write_trailer(format) >= 0 && avio_closep(&format->pb) == 0);
     }
+    av_dict_free(&options);
+    av_bsf_free(&pictures.filter);
+    av_bsf_free(&sound.filter);
     avcodec_free_context(&pictures.codec);
     avcodec_free_context(&sound.codec);
     avformat_free_context(format);

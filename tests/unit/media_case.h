@@ -8,6 +8,9 @@ typedef struct media_video {
     int rate_hz;                                 /* of a tone of 500 Hz; 0: no sound */
     const char *audio_codec;                     /* "aac", "pcm_s16le" */
     int samples;
+    int swapped;        /* pictures I and I + 1 change their times; 0: none */
+    const char *filter; /* a bitstream filter on the pictures; NULL: none */
+    const char *option; /* of the container: "movflags=+frag_keyframe"; NULL: none */
 } media_video_t;
 
 enum { MEDIA_CODEC_ABSENT = 1 };
