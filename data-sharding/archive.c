@@ -30,8 +30,9 @@ struct archive {
 
 struct archive_member {
     const archive_entry_t *entry;
-    char *path, *data; /* data: NULL where it is read in place */
-    int fd;            /* -1: none of its own */
+    archive_entry_t own; /* entry of a file that is in no archive */
+    char *path, *data;   /* data: NULL where it is read in place */
+    int fd;              /* -1: none of its own */
     int read_fd;
     int64_t offset;
 };
@@ -369,6 +370,25 @@ status_t archive_member_open(const archive_t *archive, int64_t index,
         archive_member_close(member);
         return status;
     }
+    *member_out = member;
+    return STATUS_OK;
+}
+
+status_t archive_member_of_file(const char *path, archive_member_t **member_out) {
+    struct stat info = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would wait */
+    if (fd < 0) {
+        return status_fail_errno(errno == ENOENT ? STATUS_INPUT : STATUS_FAILED, "cannot open %s",
+                                 path);
+    }
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        close(fd);
+        return status_fail(STATUS_INPUT, "%s: no file; give the path of one", path);
+    }
+    archive_member_t *member = alloc_zero(1, sizeof *member);
+    *member = (archive_member_t){
+        .own = {.bytes = (int64_t)info.st_size}, .path = text_copy(path), .fd = fd, .read_fd = fd};
+    member->entry = &member->own;
     *member_out = member;
     return STATUS_OK;
 }

@@ -44,6 +44,8 @@ status_t archive_read(const archive_t *archive, int64_t index, char **data_out,
 typedef struct archive_member archive_member_t;
 status_t archive_member_open(const archive_t *archive, int64_t index,
                              archive_member_t **member_out) MUST_CHECK;
+/* A file that lies in no archive, as such an entry. */
+status_t archive_member_of_file(const char *path, archive_member_t **member_out) MUST_CHECK;
 status_t archive_member_read(const archive_member_t *member, int64_t offset, int64_t bytes,
                              void *out) MUST_CHECK; /* within the entry's bytes */
 int64_t archive_member_bytes(const archive_member_t *member);
