@@ -141,8 +141,8 @@ static void every_container_is_read(void **state) {
     place_remove(place);
 }
 
-/* Rounding Y, Cb and Cr puts a colour off by 0.58 + 1.06 at most (limited range: 0.5 by 255/219, and
- * by 255/224 * 1.856), the conversion and its rounding by 1 more; a lossy coding by its step besides. */
+/* Rounding Y, Cb and Cr puts a colour off by 0.58 + 1.06 at most (limited range: 0.5 by 255/219 and
+ * by 255/224 * 1.856), the conversion and its rounding by 1 more; a lossy coding by its step. */
 static void colours_are_those_of_the_file(void **state) {
     (void)state;
     static const struct {
