@@ -7,7 +7,6 @@
 #include "data-sharding/dataset_internal.h"
 #include "data-sharding/manifest.h"
 #include "kernels/base/bytes.h"
-#include "kernels/base/log.h"
 
 static status_t check_config(const dataset_config_t *config) {
     if (config->window < 1 || config->stride < 0 || config->stride > config->window) {
@@ -98,51 +97,20 @@ static status_t no_such_track(const dataset_config_t *config, const shard_conten
             names = longer;
         }
     }
+    bool maskable = !is_target && !config->mask_missing;
     status_t status =
-        status_fail(STATUS_INPUT, "%s: no %s \"%s\"; it has:%s; take one of these%s", config->path,
+        status_fail(STATUS_INPUT, "%s: no %s \"%s\", only:%s; take one of these%s", config->path,
                     is_target ? "target" : "modality", name, names,
-                    is_target ? "" : ", or set data.missing=mask to go on without it");
+                    maskable ? ", or set data.missing=mask to have it masked everywhere" : "");
     free(names);
     return status;
-}
-
-/* Whether to go on without it, masked everywhere; its width is then the caller's. */
-static status_t mask_missing(const dataset_config_t *config, dataset_t *dataset, int modality,
-                             bool *masked_out) {
-    const char *name = config->modalities[modality];
-    for (int s = 0; s < dataset->shard_count; s++) {
-        if (!config->mask_missing || shard_track(dataset->shards[s], name, false) != NULL) {
-            *masked_out = false;
-            return STATUS_OK;
-        }
-    }
-    if (config->dims[modality] == 0) {
-        return status_fail(STATUS_INPUT,
-                           "%s: no modality \"%s\" to take its width from; set modalities.%s.dim",
-                           config->path, name, name);
-    }
-    log_info("%s: no modality \"%s\"; it is masked everywhere, as data.missing says", config->path,
-             name);
-    dataset->built_in[modality] = BUILT_IN_MASKED;
-    dataset->dims[modality] = config->dims[modality];
-    *masked_out = true;
-    return STATUS_OK;
 }
 
 static status_t find_tracks(const dataset_config_t *config, dataset_t *dataset,
                             const char *const *names, int count, bool is_target,
                             const shard_track_t **tracks) {
-    int masked_count = 0;
     for (int i = 0; i < count; i++) {
         if (!is_target && dataset->built_in[i] != BUILT_IN_NONE) {
-            continue;
-        }
-        bool masked = false;
-        if (!is_target) {
-            TRY(mask_missing(config, dataset, i, &masked));
-        }
-        masked_count += masked;
-        if (masked && masked_count < count) {
             continue;
         }
         for (int s = 0; s < dataset->shard_count; s++) {

@@ -342,6 +342,7 @@ static status_t import_all(const import_job_t *job, affwild2_t *a) {
 }
 
 static status_t import_affwild2(const import_job_t *job) {
+    TRY(media_available());
     affwild2_t a = {.source = job->source, .fps_else = job->values[OPTION_FPS]};
     status_t status = look_around(&a);
     if (status == STATUS_OK) {

@@ -326,6 +326,7 @@ static status_t import_all(const import_job_t *job, biovid_t *b) {
 }
 
 static status_t import_biovid(const import_job_t *job) {
+    TRY(media_available());
     biovid_t b = {.job = job};
     status_t status = import_all(job, &b);
     free(b.samples);

@@ -13,6 +13,7 @@ static const import_option_t options[OPTIONS] = {
 };
 
 static status_t import_media(const import_job_t *job) {
+    TRY(media_available());
     const double *values = job->values;
     manifest_rows_t rows = {.source = job->source,
                             .media = true,

@@ -4,37 +4,13 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "data-sharding/audio.h"
 #include "data-sharding/image.h"
 #include "data-sharding/video.h"
 #include "kernels/base/bytes.h"
 
-static bool ends_in(const char *name, const char *const *ends) {
-    const char *dot = strrchr(name, '.');
-    for (int i = 0; dot != NULL && ends[i] != NULL; i++) {
-        if (strcasecmp(dot, ends[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool media_is_video(const char *name) {
-    static const char *const ends[] = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", NULL};
-    return ends_in(name, ends);
-}
-
-bool media_is_sound(const char *name) {
-    static const char *const ends[] = {".wav", ".m4a", ".flac", NULL};
-    return ends_in(name, ends);
-}
-
-bool media_is_archive(const char *name) {
-    static const char *const ends[] = {".zip", ".tar", NULL};
-    return ends_in(name, ends);
-}
+status_t media_available(void) { return STATUS_OK; }
 
 /* --- pictures to steps ------------------------------------------------------------------------ */
 
@@ -199,7 +175,6 @@ static int64_t frame_of(const char *name) {
 
 static status_t list_images(const archive_t *archive, const char *prefix, notes_t *notes,
                             image_list_t *list) {
-    static const char *const ends[] = {".jpg", ".jpeg", ".png", NULL};
     int64_t count = 0, total = 0, begin = archive_range(archive, prefix, &count);
     const archive_entry_t *entries = archive_entries(archive, &total);
     for (int64_t i = begin; i < begin + count; i++) {
@@ -207,7 +182,7 @@ static status_t list_images(const archive_t *archive, const char *prefix, notes_
         if (name[0] == '.' || strchr(name, '/') != NULL) {
             continue;
         }
-        int64_t frame = ends_in(name, ends) ? frame_of(name) : -1;
+        int64_t frame = media_is_picture(name) ? frame_of(name) : -1;
         if (frame < 0) {
             notes_add(notes, "files beside pictures that are no numbered .jpg or .png, left out", 1,
                       entries[i].name);
@@ -330,11 +305,6 @@ status_t media_images(const media_rules_t *rules, const archive_t *archive, cons
 
 /* --- sound ---------------------------------------------------------------------------------- */
 
-static bool is_wav(const char *label) {
-    static const char *const ends[] = {".wav", NULL};
-    return ends_in(label, ends);
-}
-
 static status_t decode_wav(const char *label, const archive_member_t *member, audio_t *audio) {
     int64_t bytes = archive_member_bytes(member);
     char *data = alloc_zero(max_i64(bytes, 1), 1);
@@ -383,7 +353,7 @@ status_t media_sound(const log_mel_t *mel, const char *label, const archive_memb
     audio_t audio = {0};
     media_sound_t sound = {0};
     double start_s = 0.0, picture_s = 0.0;
-    if (is_wav(label)) {
+    if (media_is_wav(label)) {
         TRY(decode_wav(label, member, &audio));
     } else {
         TRY(first_picture_s(label, member, &picture_s));

@@ -57,9 +57,14 @@ status_t media_sound(const log_mel_t *mel, const char *label, const archive_memb
 status_t media_video_rate(const char *label, const archive_member_t *member,
                           double *rate_hz_out) MUST_CHECK;
 
-/* By the name's end. */
-bool media_is_video(const char *name);
-bool media_is_sound(const char *name);
-bool media_is_archive(const char *name);
+/* Whether this build reads raw media; else STATUS_UNAVAILABLE, and what is missing. */
+status_t media_available(void) MUST_CHECK;
+
+/* media_names.c: by the name's end, in any case. */
+bool media_is_video(const char *name);   /* .mp4 .mov .avi .mkv .webm .m4v */
+bool media_is_sound(const char *name);   /* .wav .m4a .flac */
+bool media_is_wav(const char *name);     /* .wav */
+bool media_is_picture(const char *name); /* .jpg .jpeg .png */
+bool media_is_archive(const char *name); /* .zip .tar */
 
 #endif

@@ -4,19 +4,12 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "data-sharding/media_tracks.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
 enum { DEPTH_MAX = 8 };
-
-static bool is_picture(const char *name) {
-    const char *dot = strrchr(name, '.');
-    return dot != NULL && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0 ||
-                           strcasecmp(dot, ".png") == 0);
-}
 
 static void add_place(tree_list_t *list, const char *name, const char *path,
                       const archive_t *archive, const char *prefix) {
@@ -34,7 +27,7 @@ static void add_archive_folders(media_tree_t *tree, const char *path, const arch
         const char *slash = strrchr(entries[i].name, '/');
         size_t bytes = slash == NULL ? 0 : (size_t)(slash + 1 - entries[i].name);
         bool known = strlen(last) == bytes && strncmp(last, entries[i].name, bytes) == 0;
-        if (bytes == 0 || known || !is_picture(entries[i].name)) {
+        if (bytes == 0 || known || !media_is_picture(entries[i].name)) {
             continue;
         }
         free(last);
@@ -65,7 +58,7 @@ static status_t has_pictures(const char *path, bool *has_out) {
     const struct dirent *entry;
     *has_out = false;
     while (!*has_out && (entry = readdir(dir)) != NULL) {
-        *has_out = entry->d_name[0] != '.' && is_picture(entry->d_name);
+        *has_out = entry->d_name[0] != '.' && media_is_picture(entry->d_name);
     }
     closedir(dir);
     return STATUS_OK;

@@ -3,10 +3,10 @@
  * By FFmpeg's libraries, from .mp4, .mov, .avi, .mkv, .webm, and for sound alone also .m4a, .flac,
  * .wav: kinds that state their lengths, so that a cut anywhere is noticed. Streams, which may end
  * anywhere (.ts, .flv, .mp3, .ogg, and live recordings of the above), are STATUS_INPUT, and so are
- * a file that is cut off or damaged, pictures that change their size, go back in time, or are stored
- * turned or mirrored: nothing is filled in or put right. Times are seconds on the file's own clock,
- * which pictures and sound share. Nothing but the member is opened, whatever it asks for. `label`
- * names it in errors and is kept. */
+ * a file that is cut off or damaged, pictures that change their size or go back in time, and those
+ * that are stored turned or mirrored: nothing is filled in or put right. Times are seconds on the
+ * file's own clock, which pictures and sound share. Nothing but the member is opened, whatever it
+ * asks for. `label` names it in errors and is kept. */
 #ifndef JMT_VIDEO_H
 #define JMT_VIDEO_H
 

@@ -1,5 +1,5 @@
 /* media_dump KIND PATH - what a reader of raw media makes of a file, for scripts to compare; exit
- * code 2 and the reader's line where it refuses.
+ * code 2 and the reader's line where it refuses; 3 where it is not built.
  *   archive: "BYTES CRC-32 NAME" of each entry, in order
  *   image: "WIDTH HEIGHT CRC-32" of the RGB */
 #include <stdio.h>
@@ -35,6 +35,7 @@ static status_t dump_archive(const char *path) {
     return status;
 }
 
+#ifdef JMT_MEDIA
 static status_t print_image(image_decoder_t *decoder, const char *path, const char *data,
                             size_t bytes) {
     int width = 0, height = 0;
@@ -59,6 +60,11 @@ static status_t dump_image(const char *path) {
     free(data);
     return status;
 }
+#else
+static status_t dump_image(const char *path) {
+    return status_fail(STATUS_UNAVAILABLE, "%s: built without the readers of raw media", path);
+}
+#endif
 
 int main(int argc, char **argv) {
     static const struct {

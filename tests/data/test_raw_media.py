@@ -149,6 +149,9 @@ def images(place):
             ("one bit", png(2, 1, 0, 1, [b"\x40"]), "2 1 %08x\n" % zlib.crc32(b"\0\0\0\xff\xff\xff"))):
         (place / "it.png").write_bytes(data)
         got = dump("image", place / "it.png")
+        if got[0] == 3:
+            skip("PNG", "built without the readers of raw media")
+            return
         report(got == (0, want, ""), "PNG, " + text)
         (place / "it.png").write_bytes(data[:-20])
         code, _, error = dump("image", place / "it.png")

@@ -15,7 +15,25 @@ typedef struct track {
     int64_t swapped;
 } track_t;
 
-int media_level(int frame) { return 40 + frame * 37 % 160; }
+void media_colour(const media_video_t *what, int frame, int quarter, uint8_t rgb_out[3]) {
+    static const uint8_t colours[][3] = {
+        {200, 40, 40}, {40, 180, 60}, {50, 60, 190}, {220, 170, 140}, {0, 0, 0}};
+    if (what->matrix == 0) {
+        memset(rgb_out, 40 + frame * 37 % 160, 3);
+    } else {
+        memcpy(rgb_out, colours[(frame + quarter) % 5], 3);
+    }
+}
+
+/* Y, Cb, Cr by the definition of ITU-R BT.601 or BT.709. */
+static void to_yuv(const media_video_t *what, bool full, const uint8_t rgb[3], uint8_t yuv_out[3]) {
+    double kr = what->matrix == 709 ? 0.2126 : 0.299, kb = what->matrix == 709 ? 0.0722 : 0.114;
+    double y = kr * rgb[0] + (1.0 - kr - kb) * rgb[1] + kb * rgb[2];
+    double cb = (rgb[2] - y) / (2.0 * (1.0 - kb)), cr = (rgb[0] - y) / (2.0 * (1.0 - kr));
+    yuv_out[0] = (uint8_t)lround(full ? y : 16.0 + y * 219.0 / 255.0);
+    yuv_out[1] = (uint8_t)lround(128.0 + cb * (full ? 1.0 : 224.0 / 255.0));
+    yuv_out[2] = (uint8_t)lround(128.0 + cr * (full ? 1.0 : 224.0 / 255.0));
+}
 
 float media_tone(int i, int rate) { return (float)(0.5 * sin(2.0 * M_PI * 500.0 * i / rate)); }
 
@@ -40,7 +58,9 @@ static int open_track(AVFormatContext *format, const char *name, const media_vid
         c->time_base = (AVRational){what->fps_den, what->fps_num};
         c->framerate = (AVRational){what->fps_num, what->fps_den};
         c->pix_fmt = codec->id == AV_CODEC_ID_MJPEG ? AV_PIX_FMT_YUVJ420P : AV_PIX_FMT_YUV420P;
-        c->color_range = codec->id == AV_CODEC_ID_MJPEG ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+        bool full = codec->id == AV_CODEC_ID_MJPEG || what->full_range;
+        c->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+        c->colorspace = what->matrix == 709 ? AVCOL_SPC_BT709 : AVCOL_SPC_UNSPECIFIED;
         c->bit_rate = 400000;
         c->gop_size = 5;
     } else {
@@ -92,28 +112,37 @@ static void encode(AVFormatContext *format, track_t *track, AVFrame *frame) {
     av_packet_free(&packet);
 }
 
+static void draw(AVFrame *frame, const media_video_t *what, int i) {
+    for (int quarter = 0; quarter < 4; quarter++) {
+        uint8_t rgb[3], yuv[3];
+        media_colour(what, i, quarter, rgb);
+        to_yuv(what, frame->color_range == AVCOL_RANGE_JPEG, rgb, yuv);
+        for (int p = 0; p < 3; p++) {
+            int width = p == 0 ? what->width : (what->width + 1) / 2;
+            int height = p == 0 ? what->height : (what->height + 1) / 2;
+            int left = quarter % 2 == 0 ? 0 : width / 2, top = quarter / 2 == 0 ? 0 : height / 2;
+            int right = quarter % 2 == 0 ? width / 2 : width;
+            int bottom = quarter / 2 == 0 ? height / 2 : height;
+            for (int y = top; y < bottom; y++) {
+                memset(frame->data[p] + y * frame->linesize[p] + left, yuv[p],
+                       (size_t)(right - left));
+            }
+        }
+    }
+}
+
 static void write_pictures(AVFormatContext *format, track_t *track, const media_video_t *what) {
     AVFrame *frame = av_frame_alloc();
-    frame->format = track->codec->pix_fmt;
-    frame->width = what->width;
-    frame->height = what->height;
-    frame->color_range = track->codec->color_range;
     for (int i = 0; i < what->frames; i++) {
-        REQUIRE(av_frame_get_buffer(frame, 0) == 0);
-        double level = media_level(i);
-        level = frame->color_range == AVCOL_RANGE_JPEG ? level : 16.0 + level * 219.0 / 255.0;
-        for (int p = 0; p < 3; p++) {
-            int rows = p == 0 ? what->height : (what->height + 1) / 2;
-            memset(frame->data[p], p == 0 ? (int)lround(level) : 128,
-                   (size_t)frame->linesize[p] * (size_t)rows);
-        }
-        frame->pts = i;
-        encode(format, track, frame);
-        av_frame_unref(frame);
         frame->format = track->codec->pix_fmt;
         frame->width = what->width;
         frame->height = what->height;
         frame->color_range = track->codec->color_range;
+        REQUIRE(av_frame_get_buffer(frame, 0) == 0);
+        draw(frame, what, i);
+        frame->pts = i;
+        encode(format, track, frame);
+        av_frame_unref(frame);
     }
     av_frame_free(&frame);
     encode(format, track, NULL);

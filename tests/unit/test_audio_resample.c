@@ -1,4 +1,4 @@
-/* Sound at other rates: a tone stays the tone, up to the last sample; what is not finite is refused. */
+/* Sound at other rates: a tone stays the tone, the end is there, what is not finite is refused. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
