@@ -12,14 +12,14 @@ enum { CONFIG_MODALITIES_MAX = 16, CONFIG_TARGETS_MAX = 16 };
 
 typedef struct modality_config { /* modalities.NAME */
     char *name;
-    int64_t dim; /* features per step; 0: from the data */
+    int64_t dim;            /* features per step; 0: from the data */
+    int64_t clip, dilation; /* steps per token, and from one to the next (dataset.h) */
     /* auto | linear | none | tcn: what maps dim to model.dim; auto: linear where they differ. */
     char *front;
     int64_t tcn_blocks, tcn_kernel; /* front tcn only, as the two below */
     bool tcn_causal;
     double tcn_dropout;
     char *backbone;       /* none | r2plus1d_18 | r3d_18 | resnet_18 | cnn_1d */
-    int64_t clip;         /* steps of the data that make one step of the model */
     int64_t size;         /* of a picture's sides */
     char *reduce;         /* max | average | flatten: places of a backbone to one */
     char *batch_norm;     /* frozen | shard */

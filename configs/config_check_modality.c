@@ -163,8 +163,9 @@ static status_t check_parts(const checked_t *checked) {
 }
 
 static status_t check_intra(const checked_t *checked) {
-    static const char *const own[] = {"dim",        "front",       "tcn_blocks", "tcn_kernel",
-                                      "tcn_causal", "tcn_dropout", "backbone",   "clip"};
+    static const char *const own[] = {"dim",        "clip",        "dilation",
+                                      "front",      "tcn_blocks",  "tcn_kernel",
+                                      "tcn_causal", "tcn_dropout", "backbone"};
     const modality_config_t *modality = checked->modality;
     if (modality->of[0] == '\0') {
         char *remedy = text_format("set modalities.%s.of", modality->name);
@@ -178,6 +179,17 @@ static status_t check_intra(const checked_t *checked) {
     return check_parts(checked);
 }
 
+static status_t check_clip(const checked_t *checked) {
+    const modality_config_t *modality = checked->modality;
+    if (modality->clip > 1) {
+        return STATUS_OK;
+    }
+    char *remedy = text_format("set modalities.%s.clip above 1", modality->name);
+    status_t status = refuse_unread(checked, "dilation", "on single steps", remedy);
+    free(remedy);
+    return status;
+}
+
 status_t config_check_modalities(const config_t *config, const config_origins_t *origins,
                                  const char *name) {
     for (int m = 0; m < config->modality_count; m++) {
@@ -186,6 +198,7 @@ status_t config_check_modalities(const config_t *config, const config_origins_t 
         TRY(check_backbone(&checked));
         TRY(check_width(&checked));
         TRY(check_tcn(&checked));
+        TRY(check_clip(&checked));
     }
     return STATUS_OK;
 }

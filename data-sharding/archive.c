@@ -30,8 +30,9 @@ struct archive {
 
 struct archive_member {
     const archive_entry_t *entry;
-    char *path, *data; /* data: NULL where it is read in place */
-    int fd;            /* -1: none of its own */
+    archive_entry_t own; /* entry of a file that is in no archive */
+    char *path, *data;   /* data: NULL where it is read in place */
+    int fd;              /* -1: none of its own */
     int read_fd;
     int64_t offset;
 };
@@ -188,18 +189,31 @@ static status_t list_folder(archive_t *archive, const char *inside, int depth) {
     return status;
 }
 
+static status_t list_zip_member(archive_t *archive, const zip_member_t *m, int64_t place) {
+    bool file = S_ISREG(m->mode) || (m->mode & S_IFMT) == 0; /* 0: not stated */
+    const char *wrong = NULL;
+    if (m->plain > INT64_MAX) {
+        wrong = "a length that is damaged";
+    } else if (S_ISLNK(m->mode)) {
+        wrong = "a link (without -y, zip follows them)";
+    } else if (!file && m->plain > 0) {
+        wrong = "a member of an unknown kind";
+    }
+    if (wrong != NULL) {
+        return status_fail(STATUS_INPUT, "%s: %s as member %lld; write the archive again",
+                           archive->path, wrong, (long long)place + 1);
+    }
+    return file ? archive_add(&archive->list, archive->path, m->name, m->name_bytes,
+                              (int64_t)m->plain, place)
+                : STATUS_OK;
+}
+
 static status_t list_zip(archive_t *archive) {
     TRY(zip_open(archive->path, &archive->zip));
     int64_t count = 0;
     const zip_member_t *members = zip_members(archive->zip, &count);
     for (int64_t i = 0; i < count; i++) {
-        const zip_member_t *m = &members[i];
-        if (m->plain > INT64_MAX) {
-            return status_fail(STATUS_INPUT, "%s: the directory is damaged; write it again",
-                               archive->path);
-        }
-        TRY(archive_add(&archive->list, archive->path, m->name, m->name_bytes, (int64_t)m->plain,
-                        i));
+        TRY(list_zip_member(archive, &members[i], i));
     }
     return STATUS_OK;
 }
@@ -356,6 +370,25 @@ status_t archive_member_open(const archive_t *archive, int64_t index,
         archive_member_close(member);
         return status;
     }
+    *member_out = member;
+    return STATUS_OK;
+}
+
+status_t archive_member_of_file(const char *path, archive_member_t **member_out) {
+    struct stat info = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would wait */
+    if (fd < 0) {
+        return status_fail_errno(errno == ENOENT ? STATUS_INPUT : STATUS_FAILED, "cannot open %s",
+                                 path);
+    }
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        close(fd);
+        return status_fail(STATUS_INPUT, "%s: no file; give the path of one", path);
+    }
+    archive_member_t *member = alloc_zero(1, sizeof *member);
+    *member = (archive_member_t){
+        .own = {.bytes = (int64_t)info.st_size}, .path = text_copy(path), .fd = fd, .read_fd = fd};
+    member->entry = &member->own;
     *member_out = member;
     return STATUS_OK;
 }

@@ -3,8 +3,8 @@
  * Names are paths from the folder or archive on ("batch1/v/00001.jpg", never "./..." or "../..."),
  * valid UTF-8, in the order of their bytes; folders themselves, pipes and devices are left out.
  * Refused, by one line of STATUS_INPUT, is what is damaged, cut off, or could be understood in two
- * ways: two members of one name, links and sparse files in a .tar, a .tar that is compressed as a
- * whole. Reading is thread-safe. */
+ * ways: two members of one name, links in a .zip or .tar, sparse files, a .tar that is compressed
+ * as a whole. Reading is thread-safe. */
 #ifndef JMT_ARCHIVE_H
 #define JMT_ARCHIVE_H
 
@@ -44,6 +44,8 @@ status_t archive_read(const archive_t *archive, int64_t index, char **data_out,
 typedef struct archive_member archive_member_t;
 status_t archive_member_open(const archive_t *archive, int64_t index,
                              archive_member_t **member_out) MUST_CHECK;
+/* A file that lies in no archive, as such an entry. */
+status_t archive_member_of_file(const char *path, archive_member_t **member_out) MUST_CHECK;
 status_t archive_member_read(const archive_member_t *member, int64_t offset, int64_t bytes,
                              void *out) MUST_CHECK; /* within the entry's bytes */
 int64_t archive_member_bytes(const archive_member_t *member);

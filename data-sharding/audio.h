@@ -23,8 +23,9 @@ void audio_free(audio_t *audio);
 status_t wav_decode(const char *label, const void *data, size_t bytes,
                     audio_t *audio_out) MUST_CHECK;
 
-/* Brings it to another rate, keeping time 0 where it is: count * rate / old rate samples, rounded.
- * The same bits on every processor. STATUS_INPUT where the rates are more than 256 times apart. */
+/* Brings it to another rate, keeping time 0 where it is: count * rate / old rate samples, rounded,
+ * as if silence followed. The same bits on every processor. STATUS_INPUT where the rates are more
+ * than 256 times apart, and where a sample is not finite or would not stay so. */
 status_t audio_resample(const char *label, audio_t *audio, int rate_hz) MUST_CHECK;
 
 #endif

@@ -16,9 +16,10 @@ typedef struct cursor {
 
 /* Unquotes a field in place; the cursor is left on the separator. */
 static status_t take_field(const csv_t *csv, cursor_t *at, char **field_out, char **end_out) {
+    const char ends[] = {csv->separator, '\r', '\n', '\0'};
     if (*at->next != '"') {
         *field_out = at->next;
-        at->next += strcspn(at->next, ",\r\n");
+        at->next += strcspn(at->next, ends);
         *end_out = at->next;
         return STATUS_OK;
     }
@@ -37,7 +38,7 @@ static status_t take_field(const csv_t *csv, cursor_t *at, char **field_out, cha
         *out++ = *at->next;
     }
     *end_out = out;
-    if (strchr(",\r\n", *at->next) == NULL) { /* which finds the text's end, too */
+    if (strchr(ends, *at->next) == NULL) { /* which finds the text's end, too */
         return status_fail(STATUS_INPUT,
                            "%s:%lld: text after a closing quote; quote the whole field", csv->path,
                            (long long)at->line);
@@ -56,7 +57,7 @@ static status_t take_row(csv_t *csv, cursor_t *at) {
         if (status == STATUS_OK) {
             row.fields = array_grow(row.fields, row.count, sizeof *row.fields);
             row.fields[row.count++] = field;
-            more = *at->next == ',';
+            more = *at->next == csv->separator;
             at->next += more;
             if (!more) {
                 at->next += *at->next == '\r';
@@ -76,11 +77,19 @@ static status_t take_row(csv_t *csv, cursor_t *at) {
     return STATUS_OK;
 }
 
-status_t csv_open(const char *path, csv_t *csv_out) {
+static status_t parse(const char *path, char *text, size_t bytes, char separator, csv_t *csv_out);
+
+static status_t open_separated(const char *path, char separator, csv_t *csv_out) {
     char *text;
     size_t bytes;
     TRY(file_read(path, &text, &bytes));
-    return csv_parse(path, text, bytes, csv_out);
+    return parse(path, text, bytes, separator, csv_out);
+}
+
+status_t csv_open(const char *path, csv_t *csv_out) { return open_separated(path, ',', csv_out); }
+
+status_t csv_open_tabs(const char *path, csv_t *csv_out) {
+    return open_separated(path, '\t', csv_out);
 }
 
 /* Whole lines until so many are not empty; a quoted field may run over several. */
@@ -115,7 +124,11 @@ status_t csv_open_head(const char *path, int64_t rows, csv_t *csv_out) {
 }
 
 status_t csv_parse(const char *path, char *text, size_t bytes, csv_t *csv_out) {
-    csv_t csv = {.path = text_copy(path), .text = text};
+    return parse(path, text, bytes, ',', csv_out);
+}
+
+static status_t parse(const char *path, char *text, size_t bytes, char separator, csv_t *csv_out) {
+    csv_t csv = {.path = text_copy(path), .text = text, .separator = separator};
     status_t status = STATUS_OK;
     if (strlen(csv.text) != bytes) {
         status = status_fail(STATUS_INPUT, "%s: holds NUL bytes; it is no CSV file", path);

@@ -17,6 +17,7 @@ typedef struct csv_row {
 
 typedef struct csv {
     char *path, *text;
+    char separator;
     csv_row_t *rows;
     int64_t row_count;
 } csv_t;
@@ -24,6 +25,8 @@ typedef struct csv {
 /* Empty lines are skipped, but for those between the rows of a table of one column: there each is
  * a row whose field is empty. */
 status_t csv_open(const char *path, csv_t *csv_out) MUST_CHECK;
+/* The same of values separated by tabs. */
+status_t csv_open_tabs(const char *path, csv_t *csv_out) MUST_CHECK;
 /* Its first rows alone: at least so many, unless the file has fewer. */
 status_t csv_open_head(const char *path, int64_t rows, csv_t *csv_out) MUST_CHECK;
 /* The same from text in memory, which the table owns from now on, also where this fails. */

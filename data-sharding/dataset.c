@@ -7,7 +7,6 @@
 #include "data-sharding/dataset_internal.h"
 #include "data-sharding/manifest.h"
 #include "kernels/base/bytes.h"
-#include "kernels/base/log.h"
 
 static status_t check_config(const dataset_config_t *config) {
     if (config->window < 1 || config->stride < 0 || config->stride > config->window) {
@@ -98,51 +97,20 @@ static status_t no_such_track(const dataset_config_t *config, const shard_conten
             names = longer;
         }
     }
+    bool maskable = !is_target && !config->mask_missing;
     status_t status =
-        status_fail(STATUS_INPUT, "%s: no %s \"%s\"; it has:%s; take one of these%s", config->path,
+        status_fail(STATUS_INPUT, "%s: no %s \"%s\", only:%s; take one of these%s", config->path,
                     is_target ? "target" : "modality", name, names,
-                    is_target ? "" : ", or set data.missing=mask to go on without it");
+                    maskable ? ", or set data.missing=mask to have it masked everywhere" : "");
     free(names);
     return status;
-}
-
-/* Whether to go on without it, masked everywhere; its width is then the caller's. */
-static status_t mask_missing(const dataset_config_t *config, dataset_t *dataset, int modality,
-                             bool *masked_out) {
-    const char *name = config->modalities[modality];
-    for (int s = 0; s < dataset->shard_count; s++) {
-        if (!config->mask_missing || shard_track(dataset->shards[s], name, false) != NULL) {
-            *masked_out = false;
-            return STATUS_OK;
-        }
-    }
-    if (config->dims[modality] == 0) {
-        return status_fail(STATUS_INPUT,
-                           "%s: no modality \"%s\" to take its width from; set modalities.%s.dim",
-                           config->path, name, name);
-    }
-    log_info("%s: no modality \"%s\"; it is masked everywhere, as data.missing says", config->path,
-             name);
-    dataset->built_in[modality] = BUILT_IN_MASKED;
-    dataset->dims[modality] = config->dims[modality];
-    *masked_out = true;
-    return STATUS_OK;
 }
 
 static status_t find_tracks(const dataset_config_t *config, dataset_t *dataset,
                             const char *const *names, int count, bool is_target,
                             const shard_track_t **tracks) {
-    int masked_count = 0;
     for (int i = 0; i < count; i++) {
         if (!is_target && dataset->built_in[i] != BUILT_IN_NONE) {
-            continue;
-        }
-        bool masked = false;
-        if (!is_target) {
-            TRY(mask_missing(config, dataset, i, &masked));
-        }
-        masked_count += masked;
-        if (masked && masked_count < count) {
             continue;
         }
         for (int s = 0; s < dataset->shard_count; s++) {
@@ -153,11 +121,19 @@ static status_t find_tracks(const dataset_config_t *config, dataset_t *dataset,
             }
             int64_t at = (int64_t)i * dataset->shard_count + s;
             tracks[at] = track;
-            if (track->dim != tracks[at - s]->dim) {
+            const shard_track_t *like = tracks[at - s];
+            if (track->kind != like->kind ||
+                memcmp(track->shape, like->shape, sizeof like->shape) != 0) {
+                return status_fail(STATUS_INPUT,
+                                   "%s: %s is of one kind or shape in one shard and of another in "
+                                   "another; import again",
+                                   config->path, names[i]);
+            }
+            if (track->dim != like->dim) {
                 return status_fail(STATUS_INPUT,
                                    "%s: %s has %lld features in one shard and %lld in another; "
                                    "import again",
-                                   config->path, names[i], (long long)tracks[at - s]->dim,
+                                   config->path, names[i], (long long)like->dim,
                                    (long long)track->dim);
             }
         }
@@ -202,6 +178,31 @@ static status_t load_labels(const char *path, const shard_t *shard, const shard_
     return status;
 }
 
+/* What a step of each modality's windows is; widths of built-in ones come later. */
+static status_t describe_modalities(const dataset_config_t *config, dataset_t *dataset) {
+    for (int m = 0; m < config->modality_count; m++) {
+        const shard_track_t *track = dataset->modalities[(int64_t)m * dataset->shard_count];
+        const clip_config_t *clip = config->clips != NULL ? &config->clips[m] : NULL;
+        modality_info_t *info = &dataset->infos[m];
+        info->clip = clip != NULL ? max_i64(clip->steps, 1) : 1;
+        info->dilation = clip != NULL ? max_i64(clip->dilation, 1) : 1;
+        if (track == NULL && info->clip > 1) {
+            return status_fail(STATUS_INPUT,
+                               "%s: %s is not stored in it, so it has no clips; set "
+                               "modalities.%s.clip to 1",
+                               config->path, config->modalities[m], config->modalities[m]);
+        }
+        if (track != NULL) {
+            dataset->dims[m] = info->dim = track->dim;
+            info->kind = track->kind;
+            memcpy(info->shape, track->shape, sizeof info->shape);
+            info->scaled =
+                info->kind != TRACK_PIXELS && !(info->kind == TRACK_LOG_MEL && info->clip > 1);
+        }
+    }
+    return STATUS_OK;
+}
+
 /* Validity and labels are small and asked for often: they are read and verified once. */
 static status_t load_small(const dataset_config_t *config, dataset_t *dataset) {
     int shards = dataset->shard_count;
@@ -237,20 +238,21 @@ static status_t open_all(const dataset_config_t *config, dataset_t *dataset) {
     dataset->targets = alloc_zero(target_slots, sizeof *dataset->targets);
     dataset->labels = alloc_zero(target_slots, sizeof *dataset->labels);
     dataset->dims = alloc_zero(max_i64(config->modality_count, 1), sizeof *dataset->dims);
+    dataset->infos = alloc_zero(max_i64(config->modality_count, 1), sizeof *dataset->infos);
     TRY(dataset_find_built_in(config, dataset));
     TRY(find_tracks(config, dataset, config->modalities, config->modality_count, false,
                     dataset->modalities));
     TRY(find_tracks(config, dataset, config->targets, config->target_count, true,
                     dataset->targets));
-    for (int i = 0; i < config->modality_count; i++) {
-        const shard_track_t *track = dataset->modalities[(int64_t)i * dataset->shard_count];
-        dataset->dims[i] = track != NULL ? track->dim : dataset->dims[i];
-    }
+    TRY(describe_modalities(config, dataset));
     TRY(load_small(config, dataset));
     TRY(dataset_set_clocks(config, dataset));
     dataset_number_groups(dataset);
     TRY(dataset_deal(config, dataset));
     TRY(dataset_open_built_in(config, dataset));
+    for (int i = 0; i < config->modality_count; i++) {
+        dataset->infos[i].dim = dataset->dims[i];
+    }
     dataset_cut(dataset);
     dataset->baseline_s = config->baseline_s;
     bool scale = config->standardize_person || config->baseline_s > 0.0;
@@ -299,6 +301,7 @@ void dataset_close(dataset_t *dataset) {
     free(dataset->modalities);
     free(dataset->targets);
     free(dataset->dims);
+    free(dataset->infos);
     free(dataset->shards);
     free(dataset->recordings);
     free(dataset->subjects);

@@ -7,17 +7,30 @@
  * floor((t - start) * rate), the last one known, and none before its first, after its last or in
  * a gap. Windows in which nothing is scored are left out and counted, if targets are wanted. Knows
  * no ranks: who reads which sample is the caller's affair (sample_order.h). Every read checks the
- * block's checksum. */
+ * block's checksum.
+ *
+ * A modality with a clip of T > 1 steps has T of its own steps at each step of a window, in order of
+ * time, ending with the one shown there: every `dilation`-th. Of pixels and features, where not all
+ * of these are valid, the last T of every e-th of those valid in the same stretch of time, counted
+ * from its end, e = valid / T at least 1; fewer than T: all, and the last one repeated. A signal
+ * keeps its time: a step missing shows the one before (before the first, the first). Of sound
+ * (log_mel) a step missing is silence, and each clip is normalised by itself. Where none is valid
+ * the step of the window is masked. */
 #ifndef JMT_DATASET_H
 #define JMT_DATASET_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "data-sharding/track_kind.h"
 #include "kernels/base/status.h"
 
 typedef enum { SPLIT_TRAIN, SPLIT_VALID, SPLIT_TEST, SPLIT_COUNT } split_t;
 const char *split_name(split_t split); /* "train" | "valid" | "test" */
+
+typedef struct clip_config {
+    int64_t steps, dilation; /* 0 counts as 1 */
+} clip_config_t;
 
 typedef struct dataset_config {
     const char *path;
@@ -54,6 +67,7 @@ typedef struct dataset_config {
     bool allow_subject_overlap; /* else a subject in two splits is STATUS_INPUT, naming the alias */
     const char *const *modalities; /* wanted, in this order; a missing one is STATUS_INPUT */
     int modality_count;
+    const clip_config_t *clips; /* by modality; NULL: single steps */
     /* Or a missing one counts as there, as wide as `dims` says (by modality) and masked everywhere.
      * Not where it misses in some shards only, and one at least must be there. */
     bool mask_missing;
@@ -68,7 +82,19 @@ status_t dataset_open(const dataset_config_t *config, dataset_t **dataset_out) M
 void dataset_close(dataset_t *dataset);
 
 int64_t dataset_window(const dataset_t *dataset);
-int64_t dataset_modality_dim(const dataset_t *dataset, int modality);
+int64_t dataset_modality_dim(const dataset_t *dataset, int modality); /* of one step */
+
+typedef struct modality_info {
+    track_kind_t kind; /* pixels are bytes, all others floats */
+    int64_t dim;       /* elements of a step */
+    int64_t shape[3];  /* of pixels: height, width, channels, whose product is dim */
+    int64_t clip,
+        dilation; /* a step of a window is [clip, dim] elements, of every dilation-th step */
+    /* Whether statistics of features mean something: not of pixels, of clips of sound, which are
+     * normalised by themselves, and of built-in modalities. */
+    bool scaled;
+} modality_info_t;
+modality_info_t dataset_modality(const dataset_t *dataset, int modality);
 bool dataset_is_built_in(const dataset_t *dataset, int modality);
 int64_t dataset_sample_count(const dataset_t *dataset, split_t split);
 /* Windows left out because no wanted target has a label in them. */
@@ -91,15 +117,21 @@ typedef struct sample_info {
 } sample_info_t;
 sample_info_t dataset_sample(const dataset_t *dataset, split_t split, int64_t sample);
 
-/* Fills one sample. features[m]: [window, dim] floats, zero where mask[m][t] is 0; mask[m]:
- * [window] bytes; target[t]: [window] floats, NaN where there is no valid label (padding, and steps
- * that an earlier window already scores). A value that is not finite where the mask says valid is
- * STATUS_INPUT, naming recording, modality and step. Thread-safe for different outputs. */
+/* Fills one sample. tokens[m]: [window, clip, dim] bytes or floats, as dataset_modality says, zero
+ * where mask[m][t] is 0; mask[m]: [window] bytes; target[t]: [window] floats, NaN where there is no
+ * valid label (padding, and steps that an earlier window already scores). A value that is not finite
+ * where the mask says valid is STATUS_INPUT, naming recording, modality and step. Thread-safe for
+ * different outputs. */
+status_t dataset_read_tokens(const dataset_t *dataset, split_t split, int64_t sample,
+                             void *const *tokens, uint8_t *const *mask,
+                             float *const *target) MUST_CHECK;
+
+/* The same where all modalities are single steps of floats. */
 status_t dataset_read(const dataset_t *dataset, split_t split, int64_t sample,
                       float *const *features, uint8_t *const *mask,
                       float *const *target) MUST_CHECK;
 
-/* Per-feature sums over the valid steps of one training recording, for standardisation: count, and
+/* Of a modality that is `scaled`: per-feature sums over the valid steps of one training recording, for standardisation: count, and
  * sum and sum of squares [dim] in double. Recordings are numbered 0..dataset_recordings(split)-1.
  */
 int64_t dataset_recording_count(const dataset_t *dataset, split_t split);

@@ -1,11 +1,13 @@
 /* dataset_built_in.c - modalities that no file holds: one feature for each stretch of time. `clock`
- * counts from the start of the recording, `stimulus` within each group. */
+ * counts from the start of the recording, `stimulus` within each group. And those that are masked
+ * everywhere, because the data lacks them. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "data-sharding/dataset_internal.h"
 #include "kernels/base/bytes.h"
+#include "kernels/base/log.h"
 
 static const double slack = 1e-6; /* of a stretch, as rates such as 1 / 0.2 are not exact */
 
@@ -20,22 +22,71 @@ bool dataset_is_built_in(const dataset_t *dataset, int modality) {
     return dataset->built_in[modality] != BUILT_IN_NONE;
 }
 
+static bool is_there(const dataset_t *dataset, const char *modality) {
+    for (int s = 0; s < dataset->shard_count; s++) {
+        if (shard_track(dataset->shards[s], modality, false) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Masking what is missing must leave something to read. */
+static status_t check_not_all_masked(const dataset_config_t *config, const dataset_t *dataset) {
+    for (int i = 0; i < config->modality_count; i++) {
+        if (dataset->built_in[i] != BUILT_IN_NONE || is_there(dataset, config->modalities[i])) {
+            return STATUS_OK;
+        }
+    }
+    return status_fail(STATUS_INPUT,
+                       "%s: none of the modalities is there; name at least one that jmt inspect "
+                       "lists",
+                       config->path);
+}
+
+/* It is masked everywhere; its width is then the caller's. */
+static status_t mask_modality(const dataset_config_t *config, dataset_t *dataset, int modality) {
+    const char *name = config->modalities[modality];
+    if (config->dims[modality] == 0) {
+        return status_fail(STATUS_INPUT,
+                           "%s: no modality \"%s\" to take its width from; set modalities.%s.dim",
+                           config->path, name, name);
+    }
+    log_info("%s: no modality \"%s\"; it is masked everywhere, as data.missing says", config->path,
+             name);
+    dataset->built_in[modality] = BUILT_IN_MASKED;
+    dataset->dims[modality] = config->dims[modality];
+    return STATUS_OK;
+}
+
+/* Those that are in no shard, if that is wanted. */
+static status_t mask_missing(const dataset_config_t *config, dataset_t *dataset) {
+    if (!config->mask_missing || config->modality_count == 0) {
+        return STATUS_OK;
+    }
+    TRY(check_not_all_masked(config, dataset));
+    for (int i = 0; i < config->modality_count; i++) {
+        if (dataset->built_in[i] == BUILT_IN_NONE && !is_there(dataset, config->modalities[i])) {
+            TRY(mask_modality(config, dataset, i));
+        }
+    }
+    return STATUS_OK;
+}
+
 status_t dataset_find_built_in(const dataset_config_t *config, dataset_t *dataset) {
     dataset->built_in = alloc_zero(max_i64(config->modality_count, 1), sizeof *dataset->built_in);
     dataset->clock_step_s = config->clock_step_s;
     for (int m = 0; m < config->modality_count; m++) {
         const char *name = config->modalities[m];
         dataset->built_in[m] = built_in_of(name);
-        for (int s = 0; s < dataset->shard_count && dataset->built_in[m] != BUILT_IN_NONE; s++) {
-            if (shard_track(dataset->shards[s], name, false) != NULL) {
-                return status_fail(STATUS_INPUT,
-                                   "%s: it has a modality called %s, which is the name of a "
-                                   "built-in one; import it under another name",
-                                   config->path, name);
-            }
+        if (dataset->built_in[m] != BUILT_IN_NONE && is_there(dataset, name)) {
+            return status_fail(STATUS_INPUT,
+                               "%s: it has a modality called %s, which is the name of a "
+                               "built-in one; import it under another name",
+                               config->path, name);
         }
     }
-    return STATUS_OK;
+    return mask_missing(config, dataset);
 }
 
 static int64_t stretch_of(const dataset_t *dataset, const dataset_recording_t *r, int64_t step) {

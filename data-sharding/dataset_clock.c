@@ -14,9 +14,15 @@ signal_line_t signal_line(const dataset_recording_t *recording, const shard_span
                            span->rate_hz / recording->rate_hz, span->length};
 }
 
-int64_t signal_sample(const signal_line_t *line, int64_t step) {
+int64_t signal_place(const signal_line_t *line, int64_t step) {
+    const double most = (double)(INT64_MAX / 4);
     double sample = floor(line->offset + (double)step * line->ratio + slack);
-    return sample >= 0.0 && sample < (double)line->samples ? (int64_t)sample : -1;
+    return (int64_t)fmax(fmin(sample, most), -most);
+}
+
+int64_t signal_sample(const signal_line_t *line, int64_t step) {
+    int64_t sample = signal_place(line, step);
+    return sample >= 0 && sample < line->samples ? sample : -1;
 }
 
 float dataset_label(const dataset_t *dataset, const dataset_recording_t *recording, int target,

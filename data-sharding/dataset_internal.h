@@ -34,6 +34,7 @@ struct dataset {
     int64_t window, stride;
     int modality_count, target_count;
     int64_t *dims;                               /* by modality */
+    modality_info_t *infos;                      /* likewise */
     const shard_track_t **modalities, **targets; /* [count * shard_count + shard] */
     built_in_t *built_in;                        /* by modality: others have no tracks, no masks */
     double clock_step_s;
@@ -72,7 +73,25 @@ typedef struct signal_line {
     int64_t samples;
 } signal_line_t;
 signal_line_t signal_line(const dataset_recording_t *recording, const shard_span_t *span);
+int64_t signal_place(const signal_line_t *line, int64_t step);  /* also where there is none */
 int64_t signal_sample(const signal_line_t *line, int64_t step); /* -1: none there */
+
+/* What reading one signal for some steps of a recording's clock needs to know. */
+typedef struct signal_reader {
+    const shard_t *shard;
+    const shard_track_t *track;
+    const shard_span_t *span;
+    const uint8_t *valid; /* of the span's samples */
+    signal_line_t line;
+    const char *recording; /* its name */
+    int64_t first, steps;
+} signal_reader_t;
+
+/* Zero where the mask is 0. tokens: [steps, clip, dim]. */
+status_t dataset_read_clips(const signal_reader_t *reader, const modality_info_t *info,
+                            void *tokens, uint8_t *mask) MUST_CHECK;
+/* A row that is marked valid and has to be finite; sample: of the recording, for the error. */
+status_t signal_check(const signal_reader_t *reader, int64_t sample, const float *row) MUST_CHECK;
 
 /* The label at a step of the recording's clock; NaN where there is no valid one. */
 float dataset_label(const dataset_t *dataset, const dataset_recording_t *recording, int target,

@@ -150,7 +150,7 @@ status_t dataset_fit_people(dataset_t *dataset) {
     dataset->person_scales =
         alloc_zero(max_i64(dataset->modality_count, 1), sizeof *dataset->person_scales);
     for (int m = 0; m < dataset->modality_count; m++) {
-        if (dataset->built_in[m] != BUILT_IN_NONE) {
+        if (!dataset->infos[m].scaled) {
             continue;
         }
         TRY(fit_modality(dataset, m));
@@ -159,6 +159,9 @@ status_t dataset_fit_people(dataset_t *dataset) {
 }
 
 void dataset_scale_person(const dataset_t *dataset, int64_t subject, int modality, float *row) {
+    if (dataset->person_scales == NULL || dataset->person_scales[modality] == NULL) {
+        return;
+    }
     const person_scale_t *scales = scales_of(dataset, subject, modality);
     for (int64_t d = 0; d < dataset->dims[modality]; d++) {
         row[d] = (float)((row[d] - scales[d].mean) * scales[d].factor);

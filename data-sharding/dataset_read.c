@@ -12,6 +12,11 @@ int64_t dataset_modality_dim(const dataset_t *dataset, int modality) {
     return dataset->dims[modality];
 }
 
+modality_info_t dataset_modality(const dataset_t *dataset, int modality) {
+    REQUIRE(modality >= 0 && modality < dataset->modality_count);
+    return dataset->infos[modality];
+}
+
 int64_t dataset_sample_count(const dataset_t *dataset, split_t split) {
     return dataset->sample_count[split];
 }
@@ -53,15 +58,6 @@ sample_info_t dataset_sample(const dataset_t *dataset, split_t split, int64_t sa
     return (sample_info_t){origin->name, origin->subject, s->first, s->steps,
                            dataset->recordings[s->recording].shard};
 }
-
-/* What reading one signal for some steps needs to know. */
-typedef struct signal_reader {
-    const shard_t *shard;
-    const shard_track_t *track;
-    const shard_span_t *span;
-    signal_line_t line;
-    int64_t first, steps;
-} signal_reader_t;
 
 /* Samples of the track's own rate from the block in `buffer`, which is filled as steps need it.
  * Nothing is allocated: what does not fit is read sample by sample. */
@@ -107,41 +103,71 @@ static status_t read_run(const signal_reader_t *reader, float *features) {
                              features + t * reader->track->dim);
 }
 
-/* Steps first..first+steps-1 of a recording's clock; features are zero where the mask is. */
-static status_t read_modality(const dataset_t *dataset, int64_t recording, int modality,
-                              int64_t first, int64_t steps, float *features, uint8_t *mask) {
-    if (dataset->built_in[modality] != BUILT_IN_NONE) {
-        dataset_read_built_in(dataset, recording, modality, first, steps, features, mask);
-        return STATUS_OK;
+status_t signal_check(const signal_reader_t *reader, int64_t sample, const float *row) {
+    for (int64_t d = 0; d < reader->track->dim; d++) {
+        if (!isfinite(row[d])) {
+            return status_fail(STATUS_INPUT,
+                               "recording %s, modality %s, step %lld: feature %lld is not finite "
+                               "though the step is marked valid; mark it invalid in the source",
+                               reader->recording, reader->track->name, (long long)sample,
+                               (long long)d);
+        }
     }
+    return STATUS_OK;
+}
+
+static signal_reader_t reader_of(const dataset_t *dataset, int64_t recording, int modality,
+                                 int64_t first, int64_t steps) {
     const dataset_recording_t *r = &dataset->recordings[recording];
     int64_t at = (int64_t)modality * dataset->shard_count + r->shard;
     const shard_track_t *track = dataset->modalities[at];
     const shard_span_t *span = &track->spans[r->row];
-    signal_reader_t reader = {dataset->shards[r->shard], track, span,
-                              signal_line(r, span),      first, steps};
-    int64_t dim = track->dim;
-    TRY(reader.line.ratio == 1.0 ? read_run(&reader, features) : resample(&reader, features));
-    for (int64_t t = 0; t < steps; t++) {
+    return (signal_reader_t){.shard = dataset->shards[r->shard],
+                             .track = track,
+                             .span = span,
+                             .valid = dataset->masks[at] + span->offset,
+                             .line = signal_line(r, span),
+                             .recording = dataset_origin(dataset, recording)->name,
+                             .first = first,
+                             .steps = steps};
+}
+
+/* A single step of floats at each step of the clock, not scaled. */
+static status_t read_steps(const signal_reader_t *reader, float *features, uint8_t *mask) {
+    int64_t dim = reader->track->dim;
+    TRY(reader->line.ratio == 1.0 ? read_run(reader, features) : resample(reader, features));
+    for (int64_t t = 0; t < reader->steps; t++) {
         float *row = features + t * dim;
-        int64_t sample = signal_sample(&reader.line, first + t);
-        mask[t] = sample >= 0 && dataset->masks[at][span->offset + sample] != 0;
+        int64_t sample = signal_sample(&reader->line, reader->first + t);
+        mask[t] = sample >= 0 && reader->valid[sample] != 0;
         if (mask[t] == 0) {
             memset(row, 0, (size_t)dim * sizeof(float));
             continue;
         }
-        for (int64_t d = 0; d < dim; d++) {
-            if (!isfinite(row[d])) {
-                return status_fail(STATUS_INPUT,
-                                   "recording %s, modality %s, step %lld: feature %lld is not "
-                                   "finite though the step is marked valid; mark it invalid in the "
-                                   "source",
-                                   dataset_origin(dataset, recording)->name, track->name,
-                                   (long long)sample, (long long)d);
-            }
-        }
-        if (dataset->person_scales != NULL) {
-            dataset_scale_person(dataset, r->subject, modality, row);
+        TRY(signal_check(reader, sample, row));
+    }
+    return STATUS_OK;
+}
+
+/* Steps first..first+steps-1 of a recording's clock, zero where the mask is; with clips or not. */
+static status_t read_modality(const dataset_t *dataset, int64_t recording, int modality,
+                              int64_t first, int64_t steps, int64_t clip, void *tokens,
+                              uint8_t *mask) {
+    if (dataset->built_in[modality] != BUILT_IN_NONE) {
+        dataset_read_built_in(dataset, recording, modality, first, steps, tokens, mask);
+        return STATUS_OK;
+    }
+    const modality_info_t *info = &dataset->infos[modality];
+    signal_reader_t reader = reader_of(dataset, recording, modality, first, steps);
+    if (clip == 1 && info->kind != TRACK_PIXELS) {
+        TRY(read_steps(&reader, tokens, mask));
+    } else {
+        TRY(dataset_read_clips(&reader, info, tokens, mask));
+    }
+    for (int64_t t = 0; info->scaled && t < steps * clip; t++) {
+        if (mask[t / clip] != 0) {
+            dataset_scale_person(dataset, dataset->recordings[recording].subject, modality,
+                                 (float *)tokens + t * info->dim);
         }
     }
     return STATUS_OK;
@@ -157,16 +183,38 @@ static void read_target(const dataset_t *dataset, const dataset_sample_t *s, int
     }
 }
 
+static status_t read_one(const dataset_t *dataset, const dataset_sample_t *s, int modality,
+                         void *tokens, uint8_t *mask) {
+    const modality_info_t *info = &dataset->infos[modality];
+    size_t token = (size_t)(info->clip * info->dim) * track_element_bytes(info->kind);
+    size_t padding = (size_t)(dataset->window - s->steps);
+    TRY(read_modality(dataset, s->recording, modality, s->first, s->steps, info->clip, tokens,
+                      mask));
+    memset((char *)tokens + (size_t)s->steps * token, 0, padding * token);
+    memset(mask + s->steps, 0, padding);
+    return STATUS_OK;
+}
+
+status_t dataset_read_tokens(const dataset_t *dataset, split_t split, int64_t sample,
+                             void *const *tokens, uint8_t *const *mask, float *const *target) {
+    REQUIRE(sample >= 0 && sample < dataset->sample_count[split]);
+    const dataset_sample_t *s = &dataset->samples[split][sample];
+    for (int m = 0; m < dataset->modality_count; m++) {
+        TRY(read_one(dataset, s, m, tokens[m], mask[m]));
+    }
+    for (int t = 0; t < dataset->target_count; t++) {
+        read_target(dataset, s, t, target[t]);
+    }
+    return STATUS_OK;
+}
+
 status_t dataset_read(const dataset_t *dataset, split_t split, int64_t sample,
                       float *const *features, uint8_t *const *mask, float *const *target) {
     REQUIRE(sample >= 0 && sample < dataset->sample_count[split]);
     const dataset_sample_t *s = &dataset->samples[split][sample];
-    int64_t padding = dataset->window - s->steps;
     for (int m = 0; m < dataset->modality_count; m++) {
-        int64_t dim = dataset->dims[m];
-        TRY(read_modality(dataset, s->recording, m, s->first, s->steps, features[m], mask[m]));
-        memset(features[m] + s->steps * dim, 0, (size_t)(padding * dim) * sizeof(float));
-        memset(mask[m] + s->steps, 0, (size_t)padding);
+        REQUIRE(dataset->infos[m].kind != TRACK_PIXELS && dataset->infos[m].clip == 1);
+        TRY(read_one(dataset, s, m, features[m], mask[m]));
     }
     for (int t = 0; t < dataset->target_count; t++) {
         read_target(dataset, s, t, target[t]);
@@ -179,11 +227,12 @@ status_t dataset_recording_sums(const dataset_t *dataset, split_t split, int64_t
                                 double *sum_squares) {
     REQUIRE(recording >= 0 && recording < dataset->split_recording_count[split]);
     REQUIRE(modality >= 0 && modality < dataset->modality_count);
+    REQUIRE(dataset->infos[modality].scaled);
     int64_t index = dataset->split_recordings[split][recording];
     int64_t steps = dataset->recordings[index].length, dim = dataset->dims[modality], count = 0;
     float *features = alloc_zero(max_i64(steps * dim, 1), sizeof(float));
     uint8_t *mask = alloc_zero(max_i64(steps, 1), 1);
-    status_t status = read_modality(dataset, index, modality, 0, steps, features, mask);
+    status_t status = read_modality(dataset, index, modality, 0, steps, 1, features, mask);
     if (status == STATUS_OK) {
         memset(sum, 0, (size_t)dim * sizeof(double));
         memset(sum_squares, 0, (size_t)dim * sizeof(double));

@@ -20,6 +20,7 @@ struct dataset_writer {
     char **aliases;
     bool *subject_used;
     shard_content_t pending;
+    steps_file_t **pictures; /* of the pending recordings: [recording][track] */
     int64_t pending_bytes;
     int64_t added;
     work_t work;
@@ -38,6 +39,8 @@ static bool plain_name(const char *name) {
 static status_t check_config(const writer_config_t *config, const char *out) {
     for (int i = 0; i < config->track_count; i++) {
         const writer_track_t *track = &config->tracks[i];
+        const int64_t *shape = track->shape;
+        REQUIRE(track->kind != TRACK_PIXELS || shape[0] * shape[1] * shape[2] == track->dim);
         if (!plain_name(track->name) || track->dim < 1 || (track->is_target && track->dim != 1)) {
             return status_fail(STATUS_INPUT,
                                "%s \"%s\" with %lld features cannot be stored; use letters, digits "
@@ -77,6 +80,8 @@ static void start_shard(dataset_writer_t *writer) {
         content->tracks[i].name = text_copy(config->tracks[i].name);
         content->tracks[i].is_target = config->tracks[i].is_target;
         content->tracks[i].dim = config->tracks[i].dim;
+        content->tracks[i].kind = config->tracks[i].kind;
+        memcpy(content->tracks[i].shape, config->tracks[i].shape, sizeof config->tracks[i].shape);
     }
     writer->pending_bytes = 0;
 }
@@ -111,52 +116,98 @@ status_t dataset_writer_open(const writer_config_t *config, dataset_writer_t **w
     return STATUS_OK;
 }
 
+static void drop_pictures(dataset_writer_t *writer) {
+    int64_t count = writer->pending.recording_count * writer->config.track_count;
+    for (int64_t i = 0; writer->pictures != NULL && i < count; i++) {
+        steps_file_close(writer->pictures[i]);
+    }
+    free(writer->pictures);
+    writer->pictures = NULL;
+}
+
+/* Steps of a track of pictures, out of the files of the pending recordings. */
+static status_t read_pictures(void *context, int track, int64_t first, int64_t steps, void *out) {
+    const dataset_writer_t *writer = context;
+    const shard_track_t *t = &writer->pending.tracks[track];
+    char *to = out;
+    for (int64_t r = 0; r < writer->pending.recording_count && steps > 0; r++) {
+        const shard_span_t *span = &t->spans[r];
+        int64_t count = min_i64(steps, span->offset + span->length - first);
+        if (count > 0) {
+            const steps_file_t *file = writer->pictures[r * writer->config.track_count + track];
+            TRY(steps_file_read(file, first - span->offset, count, to));
+            first += count;
+            steps -= count;
+            to += count * shard_step_bytes(t);
+        }
+    }
+    return STATUS_OK;
+}
+
 static status_t flush(dataset_writer_t *writer) {
     if (writer->pending.recording_count == 0) {
         return STATUS_OK;
     }
     char *name = text_format("shard-%05d.h5", writer->manifest.file_count);
     char *path = text_format("%s/%s", writer->aside, name);
-    status_t status = shard_write(path, &writer->pending);
+    const shard_source_t source = {read_pictures, writer};
+    status_t status = shard_write(path, &writer->pending, &source);
     if (status == STATUS_OK) {
         status = manifest_add_shard(&writer->manifest, writer->aside, name);
     }
     free(path);
     free(name);
+    drop_pictures(writer);
     shard_content_free(&writer->pending);
     start_shard(writer);
     return status;
 }
 
-static void append_signal(shard_track_t *track, int64_t recording, const writer_signal_t *signal) {
-    int64_t steps = track->steps + signal->steps;
-    track->spans = array_grow(track->spans, recording, sizeof *track->spans);
-    track->spans[recording] =
-        (shard_span_t){track->steps, signal->steps, signal->rate_hz, signal->start_s};
-    size_t row = (size_t)track->dim * sizeof(float);
-    track->values = realloc(track->values, (size_t)max_i64(steps, 1) * row);
-    track->valid = realloc(track->valid, (size_t)max_i64(steps, 1));
-    REQUIRE(track->values != NULL && track->valid != NULL);
+static void append_values(shard_track_t *track, const writer_signal_t *signal) {
+    size_t row = (size_t)shard_step_bytes(track);
+    track->values = realloc(track->values, (size_t)max_i64(track->steps + signal->steps, 1) * row);
+    REQUIRE(track->values != NULL);
     if (signal->steps > 0) {
         memcpy(track->values + track->steps * track->dim, signal->values,
                (size_t)signal->steps * row);
-        if (signal->valid != NULL) {
-            memcpy(track->valid + track->steps, signal->valid, (size_t)signal->steps);
-        } else {
-            memset(track->valid + track->steps, 1, (size_t)signal->steps);
-        }
     }
-    track->steps = steps;
+}
+
+static int64_t steps_of(const writer_signal_t *signal) {
+    return signal->pictures != NULL ? steps_file_count(signal->pictures) : signal->steps;
+}
+
+static void append_signal(shard_track_t *track, int64_t recording, const writer_signal_t *signal) {
+    int64_t added = steps_of(signal);
+    const uint8_t *valid =
+        signal->pictures != NULL ? steps_file_valid(signal->pictures) : signal->valid;
+    track->spans = array_grow(track->spans, recording, sizeof *track->spans);
+    track->spans[recording] = (shard_span_t){track->steps, added, signal->rate_hz, signal->start_s};
+    if (track->kind != TRACK_PIXELS) {
+        append_values(track, signal);
+    }
+    track->valid = realloc(track->valid, (size_t)max_i64(track->steps + added, 1));
+    REQUIRE(track->valid != NULL);
+    if (added > 0 && valid != NULL) {
+        memcpy(track->valid + track->steps, valid, (size_t)added);
+    } else {
+        memset(track->valid + track->steps, 1, (size_t)added);
+    }
+    track->steps += added;
 }
 
 static char *hash_signals(const dataset_writer_t *writer, const writer_recording_t *recording) {
     sha256_t *hash = sha256_open();
     for (int i = 0; i < writer->config.track_count; i++) {
         const writer_signal_t *signal = &recording->signals[i];
-        int64_t dim = writer->config.tracks[i].dim;
-        sha256_add(hash, &signal->steps, sizeof signal->steps);
-        if (signal->steps > 0) {
-            sha256_add(hash, signal->values, (size_t)(signal->steps * dim) * sizeof(float));
+        int64_t dim = writer->config.tracks[i].dim, steps = steps_of(signal);
+        sha256_add(hash, &steps, sizeof steps);
+        if (signal->pictures != NULL) {
+            char digest[SHA256_TEXT_BYTES];
+            steps_file_hash(signal->pictures, digest);
+            sha256_add(hash, digest, sizeof digest - 1);
+        } else if (steps > 0) {
+            sha256_add(hash, signal->values, (size_t)(steps * dim) * sizeof(float));
         }
     }
     char text[SHA256_TEXT_BYTES];
@@ -164,17 +215,38 @@ static char *hash_signals(const dataset_writer_t *writer, const writer_recording
     return text_copy(text);
 }
 
-status_t dataset_writer_add(dataset_writer_t *writer, const writer_recording_t *recording) {
-    REQUIRE(recording->subject >= 0 && recording->subject < writer->config.subject_count);
-    int64_t steps = 0;
-    for (int i = 0; i < writer->config.track_count; i++) {
-        steps = max_i64(steps, recording->signals[i].steps);
+/* From here on the steps files are the writer's, whatever comes. */
+static status_t take_over(dataset_writer_t *writer, const writer_recording_t *recording) {
+    int64_t steps = 0, index = writer->pending.recording_count;
+    int tracks = writer->config.track_count;
+    for (int i = 0; i < tracks; i++) {
+        const writer_signal_t *signal = &recording->signals[i];
+        bool pixels = writer->config.tracks[i].kind == TRACK_PIXELS;
+        REQUIRE(pixels ? signal->values == NULL && signal->steps == 0 : signal->pictures == NULL);
+        REQUIRE(signal->pictures == NULL ||
+                steps_file_step_bytes(signal->pictures) == writer->config.tracks[i].dim);
+        steps = max_i64(steps, steps_of(signal));
     }
     if (steps == 0) {
+        for (int i = 0; i < tracks; i++) {
+            steps_file_close(recording->signals[i].pictures);
+        }
         return status_fail(STATUS_INPUT,
                            "recording \"%s\" has no steps; leave it out of the source",
                            recording->name);
     }
+    size_t bytes = (size_t)((index + 1) * tracks) * sizeof *writer->pictures;
+    writer->pictures = realloc(writer->pictures, bytes);
+    REQUIRE(writer->pictures != NULL);
+    for (int i = 0; i < tracks; i++) {
+        writer->pictures[index * tracks + i] = recording->signals[i].pictures;
+    }
+    return STATUS_OK;
+}
+
+status_t dataset_writer_add(dataset_writer_t *writer, const writer_recording_t *recording) {
+    REQUIRE(recording->subject >= 0 && recording->subject < writer->config.subject_count);
+    TRY(take_over(writer, recording));
     const char *alias = writer->aliases[recording->subject];
     const char *subject = writer->config.subjects[recording->subject];
     shard_content_t *content = &writer->pending;
@@ -191,7 +263,7 @@ status_t dataset_writer_add(dataset_writer_t *writer, const writer_recording_t *
     for (int i = 0; i < content->track_count; i++) {
         append_signal(&content->tracks[i], index, &recording->signals[i]);
         writer->pending_bytes +=
-            recording->signals[i].steps * (content->tracks[i].dim * (int64_t)sizeof(float) + 1);
+            steps_of(&recording->signals[i]) * (shard_step_bytes(&content->tracks[i]) + 1);
     }
     content->recording_count++;
     writer->manifest.recordings++;
@@ -208,6 +280,8 @@ status_t dataset_writer_add(dataset_writer_t *writer, const writer_recording_t *
     work_done(&writer->work, writer->added);
     return STATUS_OK;
 }
+
+const char *dataset_writer_place(const dataset_writer_t *writer) { return writer->aside; }
 
 static status_t publish_key(dataset_writer_t *writer) {
     char *path = text_format("%s.key", writer->out);
@@ -258,6 +332,7 @@ void dataset_writer_close(dataset_writer_t *writer) {
     }
     free(writer->aliases);
     free(writer->subject_used);
+    drop_pictures(writer);
     shard_content_free(&writer->pending);
     manifest_free(&writer->manifest);
     free(writer->aside);

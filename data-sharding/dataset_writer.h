@@ -7,12 +7,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "data-sharding/steps_file.h"
+#include "data-sharding/track_kind.h"
 #include "kernels/base/status.h"
 
 typedef struct writer_track {
     const char *name;
     bool is_target;
     int64_t dim;
+    track_kind_t kind;
+    int64_t shape[3]; /* of pixels: height, width, channels, whose product is dim */
 } writer_track_t;
 
 typedef struct writer_config {
@@ -32,6 +36,9 @@ typedef struct writer_signal {
     int64_t steps;
     double rate_hz;
     double start_s; /* of step 0, on a clock that all signals of the recording share */
+    /* Pixels, instead of the first three: their steps piece by piece. dataset_writer_add takes it
+     * over, also where it fails. NULL: the recording has none. */
+    steps_file_t *pictures;
 } writer_signal_t;
 
 typedef struct writer_recording {
@@ -46,6 +53,9 @@ status_t dataset_writer_open(const writer_config_t *config,
                              dataset_writer_t **writer_out) MUST_CHECK;
 status_t dataset_writer_add(dataset_writer_t *writer,
                             const writer_recording_t *recording) MUST_CHECK;
+
+/* Where steps files of the recordings to come belong: the disk that the data will lie on. */
+const char *dataset_writer_place(const dataset_writer_t *writer);
 
 /* facts: a JSON object for dataset.json, or NULL. Publishes; the writer is still to be closed. */
 status_t dataset_writer_publish(dataset_writer_t *writer, const char *facts) MUST_CHECK;

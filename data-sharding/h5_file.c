@@ -89,10 +89,11 @@ static hid_t text_type(size_t bytes) {
     return type;
 }
 
-static status_t put_attribute(h5_file_t *file, const char *name, hid_t disk, hid_t memory,
-                              const void *data) {
-    hid_t space = H5Screate(H5S_SCALAR);
-    hid_t id = H5Acreate2(file->id, name, disk, space, H5P_DEFAULT, H5P_DEFAULT);
+static status_t put_attribute(h5_file_t *file, const char *group, const char *name, hid_t disk,
+                              hid_t memory, hsize_t count, const void *data) {
+    hid_t space = count > 0 ? H5Screate_simple(1, &count, NULL) : H5Screate(H5S_SCALAR);
+    hid_t id = H5Acreate_by_name(file->id, group, name, disk, space, H5P_DEFAULT, H5P_DEFAULT,
+                                 H5P_DEFAULT);
     herr_t result = id < 0 ? -1 : H5Awrite(id, memory, data);
     if (id >= 0) {
         H5Aclose(id);
@@ -101,16 +102,21 @@ static status_t put_attribute(h5_file_t *file, const char *name, hid_t disk, hid
     return result < 0 ? h5_trouble(file, "write", name) : STATUS_OK;
 }
 
-status_t h5_put_text(h5_file_t *file, const char *name, const char *text) {
+status_t h5_put_text(h5_file_t *file, const char *group, const char *name, const char *text) {
     REQUIRE(strlen(text) < TEXT_BYTES_MAX);
     hid_t type = text_type(strlen(text) + 1);
-    status_t status = put_attribute(file, name, type, type, text);
+    status_t status = put_attribute(file, group, name, type, type, 0, text);
     H5Tclose(type);
     return status;
 }
 
 status_t h5_put_integer(h5_file_t *file, const char *name, int64_t value) {
-    return put_attribute(file, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
+    return put_attribute(file, "/", name, H5T_STD_I64LE, H5T_NATIVE_INT64, 0, &value);
+}
+
+status_t h5_put_shape(h5_file_t *file, const char *group, const char *name,
+                      const int64_t shape[3]) {
+    return put_attribute(file, group, name, H5T_STD_I64LE, H5T_NATIVE_INT64, 3, shape);
 }
 
 /* One layout for all: contiguous, so that a reader can pread; allocated at once and never
@@ -125,7 +131,7 @@ static status_t put_dataset(h5_file_t *file, const char *name, hid_t disk, hid_t
     H5Pset_obj_track_times(layout, false);
     hid_t id = H5Dcreate2(file->id, name, disk, space, H5P_DEFAULT, layout, H5P_DEFAULT);
     herr_t result = id < 0 ? -1 : 0;
-    if (id >= 0 && dims[0] > 0) {
+    if (id >= 0 && dims[0] > 0 && data != NULL) {
         result = H5Dwrite(id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
     }
     if (id >= 0) {
@@ -191,8 +197,27 @@ status_t h5_put_array(h5_file_t *file, const char *name, array_type_t type, int6
     return status;
 }
 
-status_t h5_get_text(h5_file_t *file, const char *name, char **text_out) {
-    hid_t id = H5Aopen(file->id, name, H5P_DEFAULT);
+bool h5_has_attribute(h5_file_t *file, const char *group, const char *name) {
+    return H5Aexists_by_name(file->id, group, name, H5P_DEFAULT) > 0;
+}
+
+status_t h5_get_shape(h5_file_t *file, const char *group, const char *name, int64_t shape_out[3]) {
+    hid_t id = H5Aopen_by_name(file->id, group, name, H5P_DEFAULT, H5P_DEFAULT);
+    if (id < 0) {
+        return status_fail(STATUS_INPUT, "shard %s: no attribute %s of %s; import it again",
+                           file->path, name, group);
+    }
+    hid_t space = H5Aget_space(id), type = H5Aget_type(id);
+    bool plain = H5Sget_simple_extent_npoints(space) == 3 && H5Tget_class(type) == H5T_INTEGER;
+    herr_t result = plain ? H5Aread(id, H5T_NATIVE_INT64, shape_out) : -1;
+    H5Tclose(type);
+    H5Sclose(space);
+    H5Aclose(id);
+    return result < 0 ? h5_trouble(file, "read", name) : STATUS_OK;
+}
+
+status_t h5_get_text(h5_file_t *file, const char *group, const char *name, char **text_out) {
+    hid_t id = H5Aopen_by_name(file->id, group, name, H5P_DEFAULT, H5P_DEFAULT);
     if (id < 0) {
         return status_fail(STATUS_INPUT, "shard %s: no attribute %s; import it again", file->path,
                            name);

@@ -2,6 +2,7 @@
 #ifndef JMT_H5_FILE_H
 #define JMT_H5_FILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernels/base/status.h"
@@ -16,16 +17,24 @@ status_t h5_open(const char *path, h5_file_t **file_out) MUST_CHECK; /* to read 
 status_t h5_close(h5_file_t *file) MUST_CHECK;
 
 status_t h5_put_group(h5_file_t *file, const char *name) MUST_CHECK;
-status_t h5_put_text(h5_file_t *file, const char *name, const char *text) MUST_CHECK;
-status_t h5_put_integer(h5_file_t *file, const char *name, int64_t value) MUST_CHECK;
+/* Attributes of a group; "/" is the file's own. A shape is three numbers. */
+status_t h5_put_text(h5_file_t *file, const char *group, const char *name,
+                     const char *text) MUST_CHECK;
+status_t h5_put_integer(h5_file_t *file, const char *name, int64_t value) MUST_CHECK; /* of "/" */
+status_t h5_put_shape(h5_file_t *file, const char *group, const char *name,
+                      const int64_t shape[3]) MUST_CHECK;
 status_t h5_put_strings(h5_file_t *file, const char *name, char *const *texts,
                         int64_t count) MUST_CHECK;
-/* columns 0: one-dimensional. */
+/* columns 0: one-dimensional. data NULL: has its place in the file, to be written later. */
 status_t h5_put_array(h5_file_t *file, const char *name, array_type_t type, int64_t rows,
                       int64_t columns, const void *data) MUST_CHECK;
 
 /* What is read is allocated; the caller frees. */
-status_t h5_get_text(h5_file_t *file, const char *name, char **text_out) MUST_CHECK;
+bool h5_has_attribute(h5_file_t *file, const char *group, const char *name);
+status_t h5_get_text(h5_file_t *file, const char *group, const char *name,
+                     char **text_out) MUST_CHECK;
+status_t h5_get_shape(h5_file_t *file, const char *group, const char *name,
+                      int64_t shape_out[3]) MUST_CHECK;
 status_t h5_get_strings(h5_file_t *file, const char *name, char ***texts_out,
                         int64_t *count_out) MUST_CHECK;
 status_t h5_get_spans(h5_file_t *file, const char *name, int64_t rows, void **data_out) MUST_CHECK;

@@ -1,7 +1,6 @@
 #include "data-sharding/image.h"
 
 #include <png.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <turbojpeg.h>
@@ -102,6 +101,11 @@ static status_t png_decode(const char *label, const void *data, size_t bytes, ui
 
 /* --- either ------------------------------------------------------------------------------------*/
 
+bool image_fits(int64_t width, int64_t height) {
+    return width >= 1 && height >= 1 && width <= IMAGE_SIDE_MAX && height <= IMAGE_SIDE_MAX &&
+           width * height <= IMAGE_PIXELS_MAX;
+}
+
 status_t image_size(image_decoder_t *decoder, const char *label, const void *data, size_t bytes,
                     int *width_out, int *height_out) {
     int width = 0, height = 0;
@@ -113,8 +117,7 @@ status_t image_size(image_decoder_t *decoder, const char *label, const void *dat
         return status_fail(STATUS_INPUT, "%s: neither a JPEG nor a PNG%s; convert it to one", label,
                            bytes == 0 ? ", but empty" : "");
     }
-    if (width < 1 || height < 1 || width > IMAGE_SIDE_MAX || height > IMAGE_SIDE_MAX ||
-        (int64_t)width * height > IMAGE_PIXELS_MAX) {
+    if (!image_fits(width, height)) {
         return status_fail(STATUS_INPUT, "%s: an image of %d x %d is too large; shrink it", label,
                            width, height);
     }

@@ -7,20 +7,22 @@
 #ifndef JMT_IMAGE_H
 #define JMT_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "kernels/base/status.h"
 
+/* What pictures may measure, those of a video too. */
 enum { IMAGE_SIDE_MAX = 16384, IMAGE_PIXELS_MAX = 1 << 26 };
+bool image_fits(int64_t width, int64_t height);
 
 /* What decoding keeps between images; one for each thread. */
 typedef struct image_decoder image_decoder_t;
 image_decoder_t *image_decoder_open(void);
 void image_decoder_close(image_decoder_t *decoder); /* NULL allowed */
 
-/* From the header alone, nothing is decoded. Both are from 1 to IMAGE_SIDE_MAX, their product at
- * most IMAGE_PIXELS_MAX. */
+/* From the header alone, nothing is decoded; what it gives fits. */
 status_t image_size(image_decoder_t *decoder, const char *label, const void *data, size_t bytes,
                     int *width_out, int *height_out) MUST_CHECK;
 

@@ -58,6 +58,12 @@ static status_t describe_track(const dataset_t *dataset, const shard_track_t *li
                            (json_int_t)valid);
     if (!like->is_target) {
         json_object_set_new(*track_out, "dim", json_integer((json_int_t)like->dim));
+        json_object_set_new(*track_out, "kind", json_string(track_kind_name(like->kind)));
+    }
+    if (like->kind == TRACK_PIXELS) {
+        json_object_set_new(*track_out, "shape",
+                            json_pack("[I, I, I]", (json_int_t)like->shape[0],
+                                      (json_int_t)like->shape[1], (json_int_t)like->shape[2]));
     }
     return STATUS_OK;
 }

@@ -147,11 +147,13 @@ static status_t read_root(const json_t *root, const char *dir, manifest_t *manif
                            MANIFEST_NAME);
     }
     manifest->format_version = json_integer_value(json_object_get(root, "format_version"));
-    if (manifest->format_version != SHARD_VERSION) {
+    if (manifest->format_version < SHARD_VERSION_OLDEST ||
+        manifest->format_version > SHARD_VERSION) {
         return status_fail(STATUS_INPUT,
-                           "%s/%s: format version %lld, this program reads %d; use the jmt that "
-                           "wrote it or import again",
-                           dir, MANIFEST_NAME, (long long)manifest->format_version, SHARD_VERSION);
+                           "%s/%s: format version %lld, this program reads %d to %d; use the jmt "
+                           "that wrote it or import again",
+                           dir, MANIFEST_NAME, (long long)manifest->format_version,
+                           SHARD_VERSION_OLDEST, SHARD_VERSION);
     }
     TRY(read_text(root, dir, "importer", &manifest->importer));
     TRY(read_text(root, dir, "source", &manifest->source));

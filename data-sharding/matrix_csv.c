@@ -17,6 +17,18 @@ static bool is_number(const char *text) {
     return end != text && *end == '\0';
 }
 
+/* As pandas, R and others write what is not there. */
+static bool is_missing(const char *text) {
+    static const char *const words[] = {"",     "nan",  "-nan", "na",  "n/a",
+                                        "#n/a", "<na>", "null", "none"};
+    for (int i = 0; i < ARRAY_LEN(words); i++) {
+        if (strcasecmp(text, words[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_frame(const char *name) { return strcasecmp(name, "frame") == 0; }
 
 static status_t refuse(const csv_t *csv, const char *why) {
@@ -32,7 +44,7 @@ static void trim(char **field) {
     }
 }
 
-/* What the fields of the first row are. */
+/* What the fields of the first row are; a word for a missing value stands for a number. */
 typedef struct first_row {
     int words, numbers;
     bool unnamed; /* nothing stands first, but something behind it */
@@ -46,7 +58,7 @@ static first_row_t look_at(const csv_row_t *row) {
         const char *text = row->fields[c];
         char index[16];
         snprintf(index, sizeof index, "%d", c - first.unnamed);
-        if (is_number(text)) {
+        if (text[0] != '\0' && (is_number(text) || is_missing(text))) {
             first.numbers++;
             first.counts = first.counts && strcmp(text, index) == 0;
         } else {
@@ -101,9 +113,28 @@ static status_t check_names(const csv_row_t *row, const csv_t *csv) {
 
 /* What is known once the first row is understood. */
 typedef struct table {
-    bool header, frames;
-    int64_t columns;
+    bool header, frames, times;
+    double unit_s;   /* of the times */
+    int64_t columns; /* of numbers */
 } table_t;
+
+/* The columns before the numbers. */
+static int index_columns(const table_t *table) { return table->frames || table->times; }
+
+/* Of a column of times in seconds; 0: not called so. */
+static double unit_of(const char *name) {
+    static const struct {
+        const char *name;
+        double unit_s;
+    } units[] = {{"time", 1.0},   {"timestamp", 1.0}, {"t", 1.0},       {"seconds", 1.0},
+                 {"time_s", 1.0}, {"time_ms", 1e-3},  {"time_us", 1e-6}};
+    for (int i = 0; i < ARRAY_LEN(units); i++) {
+        if (strcasecmp(name, units[i].name) == 0) {
+            return units[i].unit_s;
+        }
+    }
+    return 0.0;
+}
 
 static status_t understand(const csv_t *csv, const matrix_rules_t *rules, table_t *table_out) {
     if (csv->row_count == 0) {
@@ -121,9 +152,16 @@ static status_t understand(const csv_t *csv, const matrix_rules_t *rules, table_
         TRY(check_names(row, csv));
     }
     table.frames = table.header && is_frame(row->fields[0]);
-    table.columns = row->count - table.frames;
+    table.unit_s = table.header && rules->timed ? unit_of(row->fields[0]) : 0.0;
+    table.times = table.unit_s > 0.0;
+    if (rules->timed && !table.times) {
+        return refuse(csv, "no rate_hz, and the first column is not called time (seconds), time_ms "
+                           "or time_us; give one of the two");
+    }
+    table.columns = row->count - index_columns(&table);
     if (table.columns == 0) {
-        return refuse(csv, "no column but frame; add one of numbers");
+        return refuse(csv, table.times ? "no column but the time; add one of numbers"
+                                       : "no column but frame; add one of numbers");
     }
     *table_out = table;
     return STATUS_OK;
@@ -144,14 +182,15 @@ static status_t read_frame(const csv_t *csv, int64_t row, const matrix_rules_t *
     return STATUS_OK;
 }
 
-static status_t fill_row(const csv_t *csv, int64_t r, bool frames, int64_t step, matrix_t *m) {
+static status_t fill_row(const csv_t *csv, int64_t r, int before, int64_t step, matrix_t *m) {
     m->valid[step] = 1;
     for (int d = 0; d < (int)m->columns; d++) {
         double value = 0.0;
-        const char *text = csv->rows[r].fields[d + frames];
-        bool gap = text[0] == '\0' || strcmp(text, "nan") == 0 || strcmp(text, "NaN") == 0;
+        char **field = &csv->rows[r].fields[d + before];
+        trim(field);
+        bool gap = is_missing(*field);
         if (!gap) {
-            TRY(csv_number(csv, r, d + frames, &value));
+            TRY(csv_number(csv, r, d + before, &value));
         }
         m->values[step * m->columns + d] = (float)value;
         m->valid[step] = m->valid[step] && !gap && isfinite((float)value);
@@ -164,10 +203,10 @@ static status_t fill(const csv_t *csv, const matrix_rules_t *rules, const table_
     int64_t frame = -1;
     for (int64_t r = table->header; r < csv->row_count; r++) {
         const csv_row_t *row = &csv->rows[r];
-        if (row->count != m->columns + table->frames) {
+        if (row->count != m->columns + index_columns(table)) {
             return status_fail(STATUS_INPUT, "%s:%lld: %d fields, expected %lld; repair the row",
                                csv->path, (long long)row->line, row->count,
-                               (long long)m->columns + table->frames);
+                               (long long)m->columns + index_columns(table));
         }
         int64_t before = frame++;
         if (table->frames) {
@@ -179,7 +218,7 @@ static status_t fill(const csv_t *csv, const matrix_rules_t *rules, const table_
                                (long long)(frame + rules->first_frame),
                                (long long)(before + rules->first_frame));
         }
-        TRY(fill_row(csv, r, table->frames, frame, m));
+        TRY(fill_row(csv, r, index_columns(table), frame, m));
     }
     return STATUS_OK;
 }
@@ -201,6 +240,31 @@ static status_t count_frames(const csv_t *csv, const matrix_rules_t *rules, int6
     return STATUS_OK;
 }
 
+/* Times must be even, but for jitter that moves no row into another's place. */
+static status_t take_times(const csv_t *csv, const table_t *table, matrix_t *m) {
+    int64_t first = table->header, rows = csv->row_count - first;
+    double begin = 0.0, end = 0.0, time = 0.0;
+    if (rows < 2) {
+        return status_fail(STATUS_INPUT, "%s: one row tells no rate; give rate_hz", csv->path);
+    }
+    TRY(csv_number(csv, first, 0, &begin));
+    TRY(csv_number(csv, csv->row_count - 1, 0, &end));
+    double period = (end - begin) / (double)(rows - 1);
+    for (int64_t i = 0; i < rows; i++) {
+        TRY(csv_number(csv, first + i, 0, &time));
+        if (!(period > 0.0 && fabs(time - begin - period * (double)i) <= 0.5 * period)) {
+            return status_fail(
+                STATUS_INPUT,
+                "%s:%lld: time %g does not follow evenly (%g from row to row); "
+                "bring the rows to one rate, with empty cells where nothing is known",
+                csv->path, (long long)csv->rows[first + i].line, time, period);
+        }
+    }
+    m->rate_hz = 1.0 / (period * table->unit_s);
+    m->start_s = begin * table->unit_s;
+    return STATUS_OK;
+}
+
 static status_t read_rows(const csv_t *csv, const matrix_rules_t *rules, matrix_t *m) {
     table_t table;
     TRY(understand(csv, rules, &table));
@@ -209,6 +273,9 @@ static status_t read_rows(const csv_t *csv, const matrix_rules_t *rules, matrix_
         TRY(count_frames(csv, rules, table.columns, &rows));
     }
     TRY(matrix_make(csv->path, rows, table.columns, m));
+    if (table.times && rows > 0) {
+        TRY(take_times(csv, &table, m));
+    }
     return fill(csv, rules, &table, m);
 }
 
@@ -247,7 +314,7 @@ status_t matrix_csv_head(const char *path, const matrix_rules_t *rules, matrix_h
     }
     if (status == STATUS_OK) {
         head.columns = table.columns;
-        head.names = table.header ? join_names(&csv.rows[0], table.frames) : NULL;
+        head.names = table.header ? join_names(&csv.rows[0], index_columns(&table)) : NULL;
         *head_out = head;
     }
     csv_close(&csv);

@@ -2,8 +2,12 @@
  *
  * A first row of words is a header; one of numbers is a row, unless it reads 0,1,...,n-1 (as pandas
  * names columns without a name) or is part words: then matrix_rules.header decides, and where it
- * does not, the file is refused. Every column of a header has a name. A first column called "frame"
- * (any case, blanks around it) holds ascending indexes; frames left out are not valid. */
+ * does not, the file is refused. Words for a missing value (NA, N/A, NaN, null, None in any case)
+ * stand for numbers, in every row. Every column of a header has a name. A first column called
+ * "frame" (any case, blanks around it) holds ascending indexes; frames left out are not valid.
+ *
+ * Where matrix_rules.timed, the first column is called time, timestamp, t, seconds or time_s (seconds),
+ * time_ms or time_us instead: its times must be even, and tell the rate. */
 #ifndef JMT_MATRIX_CSV_H
 #define JMT_MATRIX_CSV_H
 

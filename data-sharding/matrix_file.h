@@ -2,20 +2,23 @@
 #ifndef JMT_MATRIX_FILE_H
 #define JMT_MATRIX_FILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernels/base/status.h"
 
 typedef struct matrix {
-    int64_t rows, columns; /* rows 0: a table that names its columns and holds nothing */
-    float *values;         /* [rows, columns] */
-    uint8_t *valid;        /* [rows]: 0 where a number is missing or not finite */
+    int64_t rows, columns;   /* rows 0: a table that names its columns and holds nothing */
+    float *values;           /* [rows, columns] */
+    uint8_t *valid;          /* [rows]: 0 where a number is missing or not finite */
+    double rate_hz, start_s; /* by the column of times; 0: there is none */
 } matrix_t;
 
 /* What a CSV file does not tell by itself. */
 typedef struct matrix_rules {
     int header;          /* first row 0,1,...,n-1 or part words: 1 names, 0 numbers, -1 refused */
     int64_t first_frame; /* of the recording, as the column "frame" counts */
+    bool timed;          /* a .csv whose first column has the time of each row */
 } matrix_rules_t;
 
 /* .csv: numbers, with or without a header (matrix_csv.h). .npy: bool, float16, float32, float64 or

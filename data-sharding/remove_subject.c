@@ -13,51 +13,94 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
-static void free_recording(shard_recording_t *r) {
-    free(r->name);
-    free(r->subject);
-    free(r->session);
-    free(r->group);
-    free(r->split);
-    free(r->source_hash);
-}
+/* A shard without a person: what it holds, and which recordings of the old one these are. */
+typedef struct kept {
+    const shard_t *old;
+    shard_content_t content;
+    int64_t *rows; /* of the old shard */
+} kept_t;
 
-/* Packs the steps of the kept recordings to the front. */
-static void keep_track(shard_track_t *track, const bool *keep, int64_t recordings) {
-    int64_t steps = 0, kept = 0;
-    for (int64_t i = 0; i < recordings; i++) {
-        if (!keep[i]) {
-            continue;
-        }
-        shard_span_t span = track->spans[i];
-        memmove(track->values + steps * track->dim, track->values + span.offset * track->dim,
-                (size_t)(span.length * track->dim) * sizeof(float));
-        memmove(track->valid + steps, track->valid + span.offset, (size_t)span.length);
-        span.offset = steps;
-        track->spans[kept++] = span;
-        steps += span.length;
-    }
-    track->steps = steps;
-}
-
-static void drop_subject(shard_content_t *content, const char *alias) {
-    bool *keep = alloc_zero(max_i64(content->recording_count, 1), sizeof *keep);
-    for (int64_t i = 0; i < content->recording_count; i++) {
-        keep[i] = strcmp(content->recordings[i].subject, alias) != 0;
-    }
-    for (int i = 0; i < content->track_count; i++) {
-        keep_track(&content->tracks[i], keep, content->recording_count);
-    }
-    int64_t kept = 0;
-    for (int64_t i = 0; i < content->recording_count; i++) {
-        if (keep[i]) {
-            content->recordings[kept++] = content->recordings[i];
-        } else {
-            free_recording(&content->recordings[i]);
+static void keep_recordings(kept_t *kept, const char *alias) {
+    const shard_content_t *old = shard_content(kept->old);
+    shard_content_t *content = &kept->content;
+    content->recordings = alloc_zero(max_i64(old->recording_count, 1), sizeof(shard_recording_t));
+    kept->rows = alloc_zero(max_i64(old->recording_count, 1), sizeof *kept->rows);
+    for (int64_t i = 0; i < old->recording_count; i++) {
+        const shard_recording_t *r = &old->recordings[i];
+        if (strcmp(r->subject, alias) != 0) {
+            kept->rows[content->recording_count] = i;
+            content->recordings[content->recording_count++] = (shard_recording_t){
+                .name = text_copy(r->name),
+                .subject = text_copy(r->subject),
+                .session = text_copy(r->session),
+                .group = text_copy(r->group),
+                .split = text_copy(r->split),
+                .source_hash = text_copy(r->source_hash),
+            };
         }
     }
-    content->recording_count = kept;
-    free(keep);
+}
+
+/* Packs the steps of the kept recordings to the front; their values stay where they are. */
+static status_t keep_track(const kept_t *kept, const shard_track_t *old, shard_track_t *track) {
+    *track = *old;
+    track->name = text_copy(old->name);
+    track->spans = alloc_zero(max_i64(kept->content.recording_count, 1), sizeof *track->spans);
+    track->valid = alloc_zero(max_i64(old->steps, 1), 1);
+    track->steps = 0;
+    for (int64_t i = 0; i < kept->content.recording_count; i++) {
+        shard_span_t span = old->spans[kept->rows[i]];
+        TRY(shard_read_valid(kept->old, old, span.offset, span.length,
+                             track->valid + track->steps));
+        span.offset = track->steps;
+        track->spans[i] = span;
+        track->steps += span.length;
+    }
+    return STATUS_OK;
+}
+
+/* As shard_source_t wants it. */
+static status_t read_kept(void *context, int number, int64_t first, int64_t steps, void *out) {
+    const kept_t *kept = context;
+    const shard_track_t *old = &shard_content(kept->old)->tracks[number];
+    const shard_track_t *track = &kept->content.tracks[number];
+    char *to = out;
+    for (int64_t i = 0; i < kept->content.recording_count && steps > 0; i++) {
+        const shard_span_t *span = &track->spans[i];
+        int64_t count = min_i64(steps, span->offset + span->length - first);
+        if (count > 0) {
+            int64_t begin = old->spans[kept->rows[i]].offset + (first - span->offset);
+            TRY(shard_read_values(kept->old, old, begin, count, to));
+            first += count;
+            steps -= count;
+            to += count * shard_step_bytes(track);
+        }
+    }
+    return STATUS_OK;
+}
+
+static status_t write_without(const shard_t *shard, const char *to, const char *alias) {
+    const shard_content_t *old = shard_content(shard);
+    kept_t kept = {
+        .old = shard,
+        .content = {.importer = text_copy(old->importer),
+                    .source = text_copy(old->source),
+                    .licence = text_copy(old->licence),
+                    .terms = text_copy(old->terms),
+                    .track_count = old->track_count,
+                    .tracks = alloc_zero(max_i64(old->track_count, 1), sizeof(shard_track_t))}};
+    keep_recordings(&kept, alias);
+    status_t status = STATUS_OK;
+    for (int i = 0; i < old->track_count && status == STATUS_OK; i++) {
+        status = keep_track(&kept, &old->tracks[i], &kept.content.tracks[i]);
+    }
+    if (status == STATUS_OK) {
+        const shard_source_t source = {read_kept, &kept};
+        status = shard_write(to, &kept.content, &source);
+    }
+    shard_content_free(&kept.content);
+    free(kept.rows);
+    return status;
 }
 
 static int64_t recordings_of(const shard_content_t *content, const char *alias) {
@@ -80,13 +123,7 @@ static status_t copy_shard(const char *from, const char *to, const char *alias, 
     status_t status = STATUS_OK;
     bool linked = count == 0 && link(from, to) == 0;
     if (*kept_out && !linked) {
-        shard_content_t content = {0};
-        status = shard_load(shard, &content);
-        if (status == STATUS_OK) {
-            drop_subject(&content, alias);
-            status = shard_write(to, &content);
-        }
-        shard_content_free(&content);
+        status = write_without(shard, to, alias);
     }
     shard_close(shard);
     return status;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "data-sharding/h5_file.h"
+#include "data-sharding/log_mel.h"
 #include "data-sharding/shard.h"
 #include "data-sharding/shard_trailer.h"
 #include "kernels/base/bytes.h"
@@ -68,21 +69,61 @@ static status_t check_spans(const shard_t *shard, const shard_track_t *track) {
     return STATUS_OK;
 }
 
+static status_t unfitting(const shard_t *shard, const char *group, const shard_track_t *track) {
+    return status_fail(STATUS_INPUT, "shard %s: %s/%s has unfitting shapes; import it again",
+                       shard->path, group, track->name);
+}
+
+/* Before version 3 all tracks were features. */
+static status_t get_kind(h5_file_t *file, const shard_t *shard, const char *group,
+                         shard_track_t *track) {
+    char *path = text_format("%s/%s", group, track->name), *kind = NULL;
+    status_t status = STATUS_OK;
+    if (h5_has_attribute(file, path, "kind")) {
+        status = h5_get_text(file, path, "kind", &kind);
+    }
+    if (status == STATUS_OK && kind != NULL && !track_kind_find(kind, &track->kind)) {
+        status = status_fail(STATUS_INPUT,
+                             "shard %s: %s is of a kind \"%s\" that this program does not know; "
+                             "use the jmt that wrote it",
+                             shard->path, path, kind);
+    }
+    if (status == STATUS_OK && track->kind == TRACK_PIXELS) {
+        status = h5_get_shape(file, path, "shape", track->shape);
+    }
+    free(kind);
+    free(path);
+    return status;
+}
+
+static bool fits(const shard_track_t *track, const h5_extent_t *values, const h5_extent_t *valid) {
+    int64_t dim = values->columns;
+    const int64_t *shape = track->shape;
+    bool whole = track->kind != TRACK_PIXELS ||
+                 (shape[0] > 0 && shape[1] > 0 && shape[2] > 0 && shape[0] <= dim &&
+                  shape[1] <= dim / shape[0] && shape[2] == dim / shape[0] / shape[1] &&
+                  dim % (shape[0] * shape[1]) == 0);
+    bool plain = track->is_target               ? dim == 1 && track->kind == TRACK_FEATURES
+                 : track->kind == TRACK_LOG_MEL ? dim == LOG_MEL_BANDS
+                                                : true;
+    return dim > 0 && values->rows == valid->rows && whole && plain;
+}
+
 static status_t get_track(h5_file_t *file, shard_t *shard, const char *group,
                           shard_track_t *track) {
     h5_extent_t values, valid;
+    TRY(get_kind(file, shard, group, track));
     char *path = text_format("%s/%s/values", group, track->name);
-    status_t status = h5_get_extent(file, path, ARRAY_FLOAT32, &values);
+    array_type_t type = track->kind == TRACK_PIXELS ? ARRAY_BYTE : ARRAY_FLOAT32;
+    status_t status = h5_get_extent(file, path, type, &values);
     free(path);
     TRY(status);
     path = text_format("%s/%s/valid", group, track->name);
     status = h5_get_extent(file, path, ARRAY_BYTE, &valid);
     free(path);
     TRY(status);
-    if (values.columns < 1 || values.rows != valid.rows ||
-        (track->is_target && values.columns != 1)) {
-        return status_fail(STATUS_INPUT, "shard %s: %s/%s has unfitting shapes; import it again",
-                           shard->path, group, track->name);
+    if (!fits(track, &values, &valid)) {
+        return unfitting(shard, group, track);
     }
     track->dim = values.columns;
     track->steps = values.rows;
@@ -115,10 +156,10 @@ static status_t get_tracks(h5_file_t *file, shard_t *shard, const char *group, b
 
 static status_t get_content(h5_file_t *file, shard_t *shard) {
     shard_content_t *content = &shard->content;
-    TRY(h5_get_text(file, "importer", &content->importer));
-    TRY(h5_get_text(file, "source", &content->source));
-    TRY(h5_get_text(file, "licence", &content->licence));
-    TRY(h5_get_text(file, "terms", &content->terms));
+    TRY(h5_get_text(file, "/", "importer", &content->importer));
+    TRY(h5_get_text(file, "/", "source", &content->source));
+    TRY(h5_get_text(file, "/", "licence", &content->licence));
+    TRY(h5_get_text(file, "/", "terms", &content->terms));
     TRY(get_recordings(file, content));
     TRY(get_tracks(file, shard, "modalities", false));
     return get_tracks(file, shard, "targets", true);
@@ -197,9 +238,9 @@ const void *shard_trailer(const shard_t *shard, int64_t *bytes_out) {
 }
 
 status_t shard_read_values(const shard_t *shard, const shard_track_t *track, int64_t first,
-                           int64_t steps, float *values_out) {
+                           int64_t steps, void *values_out) {
     REQUIRE(first >= 0 && steps >= 0 && first + steps <= track->steps);
-    int64_t step_bytes = track->dim * (int64_t)sizeof(float);
+    int64_t step_bytes = shard_step_bytes(track);
     return trailer_pread(&shard->trailer, shard->fd, shard->path,
                          track->values_at + first * step_bytes, steps * step_bytes, values_out);
 }
@@ -209,17 +250,4 @@ status_t shard_read_valid(const shard_t *shard, const shard_track_t *track, int6
     REQUIRE(first >= 0 && steps >= 0 && first + steps <= track->steps);
     return trailer_pread(&shard->trailer, shard->fd, shard->path, track->valid_at + first, steps,
                          valid_out);
-}
-
-status_t shard_load(shard_t *shard, shard_content_t *content_out) {
-    for (int i = 0; i < shard->content.track_count; i++) {
-        shard_track_t *track = &shard->content.tracks[i];
-        track->values = alloc_zero(max_i64(track->steps * track->dim, 1), sizeof(float));
-        track->valid = alloc_zero(max_i64(track->steps, 1), 1);
-        TRY(shard_read_values(shard, track, 0, track->steps, track->values));
-        TRY(shard_read_valid(shard, track, 0, track->steps, track->valid));
-    }
-    *content_out = shard->content;
-    shard->content = (shard_content_t){0};
-    return STATUS_OK;
 }

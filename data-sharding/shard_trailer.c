@@ -1,6 +1,5 @@
 #include "data-sharding/shard_trailer.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,24 +24,6 @@ typedef struct trailer_foot {
     uint64_t trailer_bytes;
     char magic[8];
 } trailer_foot_t;
-
-static status_t write_exactly(int fd, const char *path, int64_t offset, int64_t bytes,
-                              const void *data) {
-    const char *next = data;
-    while (bytes > 0) {
-        ssize_t put = pwrite(fd, next, (size_t)bytes, (off_t)offset);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        if (put <= 0) {
-            return status_fail_errno(STATUS_FAILED, "shard %s: cannot write", path);
-        }
-        next += put;
-        offset += put;
-        bytes -= put;
-    }
-    return STATUS_OK;
-}
 
 static int64_t add_range(trailer_range_t **ranges, int64_t count, uint64_t offset, uint64_t bytes,
                          range_kind_t kind) {
@@ -93,7 +74,7 @@ status_t trailer_append(int fd, const char *path, const trailer_range_t *bulk, i
     memcpy(foot.magic, FOOT_MAGIC, sizeof foot.magic);
     memcpy(data + sizeof head + range_bytes, &foot, sizeof foot);
     if (status == STATUS_OK) {
-        status = write_exactly(fd, path, (int64_t)end, (int64_t)bytes, data);
+        status = file_pwrite(fd, path, (int64_t)end, (int64_t)bytes, data);
     }
     free(data);
     free(ranges);
@@ -148,11 +129,12 @@ static status_t check_trailer(const char *path, int64_t file_bytes, trailer_t *t
                            "import again",
                            path, (long long)(file_bytes - trailer->bytes));
     }
-    if (head.version != SHARD_VERSION) {
+    if (head.version < SHARD_VERSION_OLDEST || head.version > SHARD_VERSION) {
         return status_fail(STATUS_INPUT,
-                           "shard %s: format version %llu, this program reads %d; use the jmt that "
-                           "wrote it or import again",
-                           path, (unsigned long long)head.version, SHARD_VERSION);
+                           "shard %s: format version %llu, this program reads %d to %d; use the "
+                           "jmt that wrote it or import again",
+                           path, (unsigned long long)head.version, SHARD_VERSION_OLDEST,
+                           SHARD_VERSION);
     }
     uint64_t expected = sizeof head + head.range_count * sizeof(trailer_range_t) + sizeof foot;
     if (head.range_count > (uint64_t)trailer->bytes || expected != (uint64_t)trailer->bytes ||

@@ -63,6 +63,16 @@ static void bulk_blocks(bulk_list_t *list, const shard_track_t *track, int64_t r
     bulk_add(list, file_offset + begin * step_bytes, (end - begin) * step_bytes);
 }
 
+/* Pictures are read one by one: each begins a block, or as many as fit into one share it. */
+static void bulk_pictures(bulk_list_t *list, const shard_track_t *track, int64_t file_offset,
+                          int64_t step_bytes) {
+    int64_t together = max_i64(RANGE_BYTES_MAX / step_bytes, 1);
+    for (int64_t step = 0; step < track->steps; step += together) {
+        int64_t steps = min_i64(together, track->steps - step);
+        bulk_add(list, file_offset + step * step_bytes, steps * step_bytes);
+    }
+}
+
 static char *track_path(const shard_track_t *track, const char *leaf) {
     return text_format("%s/%s%s%s", track->is_target ? "targets" : "modalities", track->name,
                        leaf[0] != '\0' ? "/" : "", leaf);
@@ -80,11 +90,17 @@ static status_t put_track_array(h5_file_t *file, const shard_track_t *track, con
 static status_t put_track(h5_file_t *file, const shard_track_t *track, int64_t recordings) {
     char *path = track_path(track, "");
     status_t status = h5_put_group(file, path);
+    if (status == STATUS_OK) {
+        status = h5_put_text(file, path, "kind", track_kind_name(track->kind));
+    }
+    if (status == STATUS_OK && track->kind == TRACK_PIXELS) {
+        status = h5_put_shape(file, path, "shape", track->shape);
+    }
     free(path);
     TRY(status);
     TRY(put_track_array(file, track, "index", ARRAY_SPAN, recordings, 0, track->spans));
-    TRY(put_track_array(file, track, "values", ARRAY_FLOAT32, track->steps, track->dim,
-                        track->values));
+    array_type_t type = track->kind == TRACK_PIXELS ? ARRAY_BYTE : ARRAY_FLOAT32;
+    TRY(put_track_array(file, track, "values", type, track->steps, track->dim, track->values));
     return put_track_array(file, track, "valid", ARRAY_BYTE, track->steps, 0, track->valid);
 }
 
@@ -101,12 +117,12 @@ static status_t put_column(h5_file_t *file, const shard_content_t *content, cons
 }
 
 static status_t put_content(h5_file_t *file, const shard_content_t *content) {
-    TRY(h5_put_text(file, "format", "jmt-shard"));
+    TRY(h5_put_text(file, "/", "format", "jmt-shard"));
     TRY(h5_put_integer(file, "format_version", SHARD_VERSION));
-    TRY(h5_put_text(file, "importer", content->importer));
-    TRY(h5_put_text(file, "source", content->source));
-    TRY(h5_put_text(file, "licence", content->licence));
-    TRY(h5_put_text(file, "terms", content->terms));
+    TRY(h5_put_text(file, "/", "importer", content->importer));
+    TRY(h5_put_text(file, "/", "source", content->source));
+    TRY(h5_put_text(file, "/", "licence", content->licence));
+    TRY(h5_put_text(file, "/", "terms", content->terms));
     TRY(h5_put_group(file, "recordings"));
     TRY(put_column(file, content, "recordings/name", offsetof(shard_recording_t, name)));
     TRY(put_column(file, content, "recordings/subject", offsetof(shard_recording_t, subject)));
@@ -123,17 +139,31 @@ static status_t put_content(h5_file_t *file, const shard_content_t *content) {
     return STATUS_OK;
 }
 
-static status_t add_bulk(h5_file_t *file, const shard_content_t *content,
-                         const shard_track_t *track, const char *leaf, bulk_list_t *list) {
-    bool values = strcmp(leaf, "values") == 0;
+/* at_out: where the array lies; -1: it has no bytes. */
+static status_t find_bulk(h5_file_t *file, const shard_track_t *track, const char *leaf,
+                          array_type_t type, int64_t *at_out) {
     char *path = track_path(track, leaf);
     h5_extent_t extent;
-    status_t status = h5_get_extent(file, path, values ? ARRAY_FLOAT32 : ARRAY_BYTE, &extent);
+    status_t status = h5_get_extent(file, path, type, &extent);
     free(path);
     TRY(status);
-    if (extent.offset >= 0) {
-        int64_t step_bytes = values ? track->dim * (int64_t)sizeof(float) : 1;
-        bulk_blocks(list, track, content->recording_count, extent.offset, step_bytes);
+    *at_out = extent.offset;
+    return STATUS_OK;
+}
+
+static status_t add_bulk(h5_file_t *file, const shard_content_t *content,
+                         const shard_track_t *track, bulk_list_t *list, int64_t *values_at) {
+    bool pictures = track->kind == TRACK_PIXELS;
+    int64_t valid_at = -1;
+    TRY(find_bulk(file, track, "values", pictures ? ARRAY_BYTE : ARRAY_FLOAT32, values_at));
+    TRY(find_bulk(file, track, "valid", ARRAY_BYTE, &valid_at));
+    if (*values_at >= 0 && pictures) {
+        bulk_pictures(list, track, *values_at, shard_step_bytes(track));
+    } else if (*values_at >= 0) {
+        bulk_blocks(list, track, content->recording_count, *values_at, shard_step_bytes(track));
+    }
+    if (valid_at >= 0) {
+        bulk_blocks(list, track, content->recording_count, valid_at, 1);
     }
     return STATUS_OK;
 }
@@ -143,15 +173,13 @@ static int by_offset(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static status_t list_bulk(const char *path, const shard_content_t *content, bulk_list_t *list) {
+static status_t list_bulk(const char *path, const shard_content_t *content, bulk_list_t *list,
+                          int64_t *values_at) {
     h5_file_t *file;
     TRY(h5_open(path, &file));
     status_t status = STATUS_OK;
     for (int i = 0; i < content->track_count && status == STATUS_OK; i++) {
-        status = add_bulk(file, content, &content->tracks[i], "values", list);
-        if (status == STATUS_OK) {
-            status = add_bulk(file, content, &content->tracks[i], "valid", list);
-        }
+        status = add_bulk(file, content, &content->tracks[i], list, &values_at[i]);
     }
     status_t closed = h5_close(file);
     if (list->count > 0) {
@@ -160,12 +188,43 @@ static status_t list_bulk(const char *path, const shard_content_t *content, bulk
     return status != STATUS_OK ? status : closed;
 }
 
-static status_t seal(const char *path, const bulk_list_t *bulk) {
+/* Values that are not in memory go to their place in the file piece by piece. */
+static status_t pour(int fd, const char *path, const shard_content_t *content,
+                     const shard_source_t *source, const int64_t *values_at) {
+    enum { PIECE_BYTES = 1 << 20 };
+    for (int i = 0; i < content->track_count; i++) {
+        const shard_track_t *track = &content->tracks[i];
+        if (track->values != NULL || track->steps == 0) {
+            continue;
+        }
+        REQUIRE(source != NULL);
+        int64_t step_bytes = shard_step_bytes(track), room = max_i64(PIECE_BYTES / step_bytes, 1);
+        void *piece = alloc_aligned((size_t)(room * step_bytes));
+        status_t status = STATUS_OK;
+        for (int64_t step = 0; step < track->steps && status == STATUS_OK; step += room) {
+            int64_t steps = min_i64(room, track->steps - step);
+            status = source->read(source->context, i, step, steps, piece);
+            if (status == STATUS_OK) {
+                status = file_pwrite(fd, path, values_at[i] + step * step_bytes, steps * step_bytes,
+                                     piece);
+            }
+        }
+        free(piece);
+        TRY(status);
+    }
+    return STATUS_OK;
+}
+
+static status_t seal(const char *path, const shard_content_t *content, const shard_source_t *source,
+                     const bulk_list_t *bulk, const int64_t *values_at) {
     int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0) {
         return status_fail_errno(STATUS_FAILED, "shard %s: cannot open", path);
     }
-    status_t status = trailer_append(fd, path, bulk->ranges, bulk->count);
+    status_t status = pour(fd, path, content, source, values_at);
+    if (status == STATUS_OK) {
+        status = trailer_append(fd, path, bulk->ranges, bulk->count);
+    }
     if (status == STATUS_OK && fsync(fd) != 0) {
         status = status_fail_errno(STATUS_FAILED, "shard %s: cannot write", path);
     }
@@ -175,7 +234,8 @@ static status_t seal(const char *path, const bulk_list_t *bulk) {
     return status;
 }
 
-static status_t write_aside(const char *path, const shard_content_t *content) {
+static status_t write_aside(const char *path, const shard_content_t *content,
+                            const shard_source_t *source) {
     h5_file_t *file;
     TRY(h5_create(path, &file));
     status_t status = put_content(file, content);
@@ -183,17 +243,20 @@ static status_t write_aside(const char *path, const shard_content_t *content) {
     TRY(status);
     TRY(closed);
     bulk_list_t bulk = {0};
-    status = list_bulk(path, content, &bulk);
+    int64_t *values_at = alloc_zero(max_i64(content->track_count, 1), sizeof *values_at);
+    status = list_bulk(path, content, &bulk, values_at);
     if (status == STATUS_OK) {
-        status = seal(path, &bulk);
+        status = seal(path, content, source, &bulk, values_at);
     }
+    free(values_at);
     free(bulk.ranges);
     return status;
 }
 
-status_t shard_write(const char *path, const shard_content_t *content) {
+status_t shard_write(const char *path, const shard_content_t *content,
+                     const shard_source_t *source) {
     char *aside = text_format("%s.tmp", path);
-    status_t status = write_aside(aside, content);
+    status_t status = write_aside(aside, content, source);
     if (status == STATUS_OK && rename(aside, path) != 0) {
         status = status_fail_errno(STATUS_FAILED, "shard %s: cannot rename into place", path);
     }

@@ -1,6 +1,5 @@
 #include "data-sharding/video.h"
 
-#include <libavutil/display.h>
 #include <libswscale/swscale.h>
 #include <math.h>
 #include <stdlib.h>
@@ -19,15 +18,16 @@ struct video {
     video_info_t info;
     struct SwsContext *scale;
     AVFrame *rgb; /* padded, as the library wants to write it */
+    double last_s;
 };
 
 /* --- pictures ------------------------------------------------------------------------------- */
 
-static status_t check_turned(const video_file_t *file) {
-    const uint8_t *matrix = av_stream_get_side_data(file->stream, AV_PKT_DATA_DISPLAYMATRIX, NULL);
-    double degrees = matrix == NULL ? 0.0 : av_display_rotation_get((const int32_t *)matrix);
-    if (isnan(degrees) || fabs(degrees) > 0.5) {
-        return video_file_refuse(file, "its pictures are stored turned");
+/* By a display matrix, [3, 3]: anything but a scale. */
+static status_t check_turned(const video_file_t *file, const void *matrix) {
+    const int32_t *m = matrix;
+    if (m != NULL && (m[0] <= 0 || m[1] != 0 || m[3] != 0 || m[4] <= 0)) {
+        return video_file_refuse(file, "its pictures are stored turned or mirrored");
     }
     return STATUS_OK;
 }
@@ -36,14 +36,14 @@ static status_t take_info(video_t *video) {
     const video_file_t *file = &video->file;
     int width = file->codec->width, height = file->codec->height;
     AVRational rate = file->stream->avg_frame_rate;
-    if (width < 1 || height < 1 || width > IMAGE_SIDE_MAX || height > IMAGE_SIDE_MAX ||
-        (int64_t)width * height > IMAGE_PIXELS_MAX) {
+    if (!image_fits(width, height)) {
         return video_file_refuse(file, "the size of its pictures is absurd");
     }
     bool sound = av_find_best_stream(file->format, AVMEDIA_TYPE_AUDIO, -1, -1, NULL, 0) >= 0;
     double fps = rate.num > 0 && rate.den > 0 ? av_q2d(rate) : 0.0;
     video->info = (video_info_t){width, height, fps, sound};
-    return check_turned(file);
+    return check_turned(file,
+                        av_stream_get_side_data(file->stream, AV_PKT_DATA_DISPLAYMATRIX, NULL));
 }
 
 status_t video_open(const char *label, const archive_member_t *member, video_t **video_out) {
@@ -62,6 +62,7 @@ status_t video_open(const char *label, const archive_member_t *member, video_t *
     video->rgb->height = video->info.height;
     video->rgb->format = AV_PIX_FMT_RGB24;
     REQUIRE(av_frame_get_buffer(video->rgb, 0) == 0);
+    video->last_s = -INFINITY;
     *video_out = video;
     return STATUS_OK;
 }
@@ -105,6 +106,12 @@ status_t video_next(video_t *video, uint8_t *rgb_out, double *time_s_out, bool *
     if (frame->width != video->info.width || frame->height != video->info.height) {
         return video_file_refuse(&video->file, "its pictures change their size");
     }
+    if (*time_s_out < video->last_s) {
+        return video_file_refuse(&video->file, "its pictures go back in time");
+    }
+    const AVFrameSideData *side = av_frame_get_side_data(frame, AV_FRAME_DATA_DISPLAYMATRIX);
+    TRY(check_turned(&video->file, side != NULL ? side->data : NULL));
+    video->last_s = *time_s_out;
     TRY(convert(video));
     size_t row = 3 * (size_t)video->info.width;
     for (int y = 0; y < video->info.height; y++) {

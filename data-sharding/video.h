@@ -1,10 +1,12 @@
 /* video.h - pictures with their times, and sound, out of a video file.
  *
- * By FFmpeg's libraries, from .mp4, .mov, .avi, .mkv, .webm, .mpg, .ts, .wmv, .flv, and for sound
- * alone also .mp3, .m4a, .flac, .ogg, .wav. Times are seconds on the file's own clock, which
- * pictures and sound share. A file that is cut off or damaged, pictures that change their size, and
- * pictures that are stored turned are STATUS_INPUT: nothing is filled in. Nothing but the member
- * is opened, whatever it asks for. `label` names it in errors and is kept. */
+ * By FFmpeg's libraries, from .mp4, .mov, .avi, .mkv, .webm, and for sound alone also .m4a, .flac,
+ * .wav: kinds that state their lengths, so that a cut anywhere is noticed. Streams, which may end
+ * anywhere (.ts, .flv, .mp3, .ogg, and live recordings of the above), are STATUS_INPUT, and so are
+ * a file that is cut off or damaged, pictures that change their size or go back in time, and those
+ * that are stored turned or mirrored: nothing is filled in or put right. Times are seconds on the
+ * file's own clock, which pictures and sound share. Nothing but the member is opened, whatever it
+ * asks for. `label` names it in errors and is kept. */
 #ifndef JMT_VIDEO_H
 #define JMT_VIDEO_H
 
@@ -29,7 +31,7 @@ status_t video_open(const char *label, const archive_member_t *member,
 void video_close(video_t *video); /* NULL allowed */
 const video_info_t *video_info(const video_t *video);
 
-/* The next picture in order of time, rgb_out: [height, width, 3]; or *end_out. */
+/* The next picture, none earlier than the one before; rgb_out: [height, width, 3]; or *end_out. */
 status_t video_next(video_t *video, uint8_t *rgb_out, double *time_s_out, bool *end_out) MUST_CHECK;
 
 /* All sound of the file, channels averaged, at its own rate; the first sample lies at start_s.

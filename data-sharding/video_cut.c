@@ -1,5 +1,6 @@
 /* The library reads a file that is cut off as far as it goes and often calls that its end, so the
- * lengths that the outermost parts of the containers state are looked at first. */
+ * lengths that the outermost parts of the containers state are looked at first. A .flac has none,
+ * but counts its samples. */
 #include <string.h>
 
 #include "data-sharding/video_file.h"
@@ -15,7 +16,7 @@ static uint64_t big_endian(const uint8_t *at, int bytes) {
     return value;
 }
 
-/* What follows the part at `at`; 0: it goes to the end. */
+/* How long the part that begins here is; 0: it does not say. */
 static uint64_t mov_part(const uint8_t *head) {
     uint64_t bytes = big_endian(head, 4);
     return bytes == 1 ? big_endian(head + 8, 8) : bytes;
@@ -24,7 +25,7 @@ static uint64_t mov_part(const uint8_t *head) {
 static uint64_t riff_part(const uint8_t *head) {
     uint64_t bytes =
         head[4] | (uint64_t)head[5] << 8 | (uint64_t)head[6] << 16 | (uint64_t)head[7] << 24;
-    return 8 + bytes + bytes % 2;
+    return bytes == 0 ? 0 : 8 + bytes;
 }
 
 /* An identifier of four bytes and a length whose leading zeros say how long it is itself. */
@@ -57,26 +58,55 @@ static bool is_box(const uint8_t *head) {
     return true;
 }
 
-status_t video_file_check_length(const video_file_t *file) {
-    bool mov = strncmp(file->format->iformat->name, "mov,", 4) == 0;
+enum kind { OTHER, MOV, RIFF, MATROSKA };
+
+static enum kind kind_of(const uint8_t *head, bool mov) {
+    return mov && is_box(head) ? MOV : is_riff(head) ? RIFF : is_matroska(head) ? MATROSKA : OTHER;
+}
+
+static uint64_t part_bytes(const uint8_t *head, enum kind kind) {
+    return kind == MOV ? mov_part(head) : kind == RIFF ? riff_part(head) : matroska_part(head);
+}
+
+static bool is_called(const uint8_t *box, const char *name) {
+    return memcmp(box + 4, name, 4) == 0;
+}
+
+/* Parts up to the end of the file, or to something of another kind behind them. A .mp4 in fragments
+ * says by an index behind them that no more follow. */
+static status_t check_parts(const video_file_t *file, bool mov) {
+    bool stated = false;
     for (int64_t at = 0; at < file->bytes;) {
         uint8_t head[HEAD_BYTES] = {0};
         TRY(archive_member_read(file->member, at, min_i64(HEAD_BYTES, file->bytes - at), head));
-        uint64_t part = mov && is_box(head) ? mov_part(head)
-                        : is_riff(head)     ? riff_part(head)
-                        : is_matroska(head) ? matroska_part(head)
-                                            : 0;
+        enum kind kind = kind_of(head, mov);
+        if (kind == OTHER) {
+            break;
+        }
+        uint64_t part = part_bytes(head, kind);
+        if (part == 0 || (kind == MOV && is_called(head, "moof"))) {
+            stated = false;
+        } else if (at == 0 || (kind == MOV && is_called(head, "mfra"))) {
+            stated = true;
+        }
         if (part == 0) {
             break;
         }
-        /* The padding of the last part of a RIFF is often left out. */
-        if (part > (uint64_t)(file->bytes - at) + (is_riff(head) ? 1 : 0)) {
+        if (part > (uint64_t)(file->bytes - at)) {
             return video_file_refuse(file, "cut off");
         }
         if (part < 8 && mov) {
             return video_file_refuse(file, "damaged");
         }
         at += (int64_t)part;
+        at += kind == RIFF && part % 2 != 0; /* padded, but often not at the end */
     }
-    return STATUS_OK;
+    return stated ? STATUS_OK
+                  : video_file_refuse(file, "a live recording, not of a kind that states its "
+                                            "length");
+}
+
+status_t video_file_check_length(const video_file_t *file) {
+    const char *name = file->format->iformat->name;
+    return strcmp(name, "flac") == 0 ? STATUS_OK : check_parts(file, strncmp(name, "mov,", 4) == 0);
 }

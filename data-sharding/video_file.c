@@ -8,9 +8,8 @@
 
 enum { IO_BYTES = 1 << 16 };
 
-/* Formats that are one file in themselves: no lists of other files. */
-static const char formats[] = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts,mpeg,asf,flv,wav,"
-                              "mp3,flac,ogg,aac";
+/* Formats that are one file in themselves, no lists of others, and state their lengths. */
+static const char formats[] = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,wav,flac";
 
 status_t video_file_refuse(const video_file_t *file, const char *why) {
     return status_fail(STATUS_INPUT, "%s: %s; get it again, or convert it (ffmpeg -i IN OUT.mp4)",
@@ -74,7 +73,10 @@ static status_t open_format(video_file_t *file) {
     int error = avformat_open_input(&file->format, NULL, NULL, &options);
     av_dict_free(&options);
     if (error < 0) {
-        return library_failed(file, "no video or sound file that can be read, or cut off", error);
+        return library_failed(file,
+                              "no video or sound of a kind that states its length (.mp4, .mov, "
+                              ".m4a, .avi, .mkv, .webm, .wav, .flac), or cut off",
+                              error);
     }
     TRY(video_file_check_length(file));
     error = avformat_find_stream_info(file->format, NULL);
@@ -145,6 +147,12 @@ static int64_t packets_stated(const video_file_t *file) {
     return indexed ? avformat_index_get_entries_count(file->stream) : file->stream->nb_frames;
 }
 
+/* Whether packets up to the end that a .flac states are there. */
+static bool sound_is_whole(const video_file_t *file) {
+    bool flac = strcmp(file->format->iformat->name, "flac") == 0;
+    return !flac || (file->stream->duration > 0 && file->packets_end >= file->stream->duration);
+}
+
 static double seconds(const video_file_t *file, int64_t stamp) {
     return (double)stamp * av_q2d(file->stream->time_base);
 }
@@ -159,6 +167,9 @@ static status_t at_end(video_file_t *file) {
         status_t status = video_file_refuse(file, why);
         free(why);
         return status;
+    }
+    if (!sound_is_whole(file)) {
+        return video_file_refuse(file, "cut off, or it does not state its length");
     }
     int error = avcodec_send_packet(file->codec, NULL);
     file->drained = true;
@@ -177,6 +188,7 @@ static status_t feed(video_file_t *file) {
     status_t status = STATUS_OK;
     if (file->packet->stream_index == file->stream->index) {
         file->packets++;
+        file->packets_end = file->packet->pts + file->packet->duration;
         if ((file->packet->flags & AV_PKT_FLAG_CORRUPT) != 0) {
             status = video_file_refuse(file, "cut off or damaged");
         } else {

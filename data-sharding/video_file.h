@@ -18,8 +18,8 @@ typedef struct video_file {
     AVCodecContext *codec;
     AVStream *stream;
     AVPacket *packet;
-    AVFrame *frame; /* what video_file_next gave last */
-    int64_t packets;
+    AVFrame *frame;               /* what video_file_next gave last */
+    int64_t packets, packets_end; /* how many were read; where the last one ends, in time */
     bool drained;
 } video_file_t;
 
@@ -32,7 +32,7 @@ void video_file_close(video_file_t *file);
 /* The next decoded frame, in file->frame, and its time; or *end_out. */
 status_t video_file_next(video_file_t *file, double *time_s_out, bool *end_out) MUST_CHECK;
 
-/* Refuses a file that ends before its own lengths say. */
+/* Refuses a file that ends before its own lengths say, or does not state them. */
 status_t video_file_check_length(const video_file_t *file) MUST_CHECK;
 
 /* A line that names the file and where it is. */

@@ -163,6 +163,7 @@ static status_t take_entry(const zip_t *zip, uint64_t *at, zip_member_t *member_
                            .flags = (uint16_t)u16(e + 8),
                            .method = (uint16_t)u16(e + 10),
                            .disk = (uint16_t)u16(e + 34),
+                           .mode = (uint16_t)u16(e + 40),
                            .crc = u32(e + 16),
                            .packed = u32(e + 20),
                            .plain = u32(e + 24),

@@ -9,6 +9,7 @@
 typedef struct zip_member {
     const char *name; /* the zip's, not ended by NUL */
     uint16_t name_bytes, flags, method, disk;
+    uint16_t mode; /* as stat has it; 0 where the writer had none */
     uint32_t crc;
     uint64_t packed, plain, header_at; /* bytes as stored, bytes as they are, place */
 } zip_member_t;

@@ -1,5 +1,6 @@
 #include "trainer/backbone.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/base/bytes.h"
@@ -29,36 +30,29 @@ static const struct backbone_row *row_of(const modality_config_t *modality) {
     return NULL; /* "none" */
 }
 
-/* 0: it takes what comes. */
+/* Of a step of the data; 0: it takes what comes. */
 static int64_t taken_dim(const struct backbone_row *row, const modality_config_t *modality) {
     if (row == NULL || row->step == STEP_SIGNAL) {
         return 0;
     }
-    return modality->clip *
-           (row->step == STEP_MEL ? MEL_BANDS : modality->size * modality->size * COLOURS);
+    return row->step == STEP_MEL ? MEL_BANDS : modality->size * modality->size * COLOURS;
 }
 
-int64_t modality_dim(const modality_config_t *modality) {
+int64_t modality_step_dim(const modality_config_t *modality) {
     return modality->dim != 0 ? modality->dim : taken_dim(row_of(modality), modality);
 }
 
+/* dim: of a step of the model. */
 static status_t check_dim(const struct backbone_row *row, const modality_config_t *modality,
                           int64_t dim) {
-    int64_t wanted = taken_dim(row, modality);
-    if (row->step == STEP_SIGNAL && dim % modality->clip != 0) {
+    int64_t wanted = taken_dim(row, modality), there = dim / modality->clip;
+    if (wanted != 0 && there != wanted) {
         return status_fail(STATUS_INPUT,
-                           "modalities.%s has %lld numbers a step, which do not divide into a "
-                           "signal of %lld samples; set modalities.%s.clip",
-                           modality->name, (long long)dim, (long long)modality->clip,
-                           modality->name);
-    }
-    if (wanted != 0 && dim != wanted) {
-        return status_fail(
-            STATUS_INPUT,
-            "modalities.%s has %lld numbers a step, but backbone %s with clip %lld and "
-            "size %lld takes %lld; set these as the data was made",
-            modality->name, (long long)dim, row->name, (long long)modality->clip,
-            (long long)modality->size, (long long)wanted);
+                           "modalities.%s has %lld numbers a step, but backbone %s%s takes %lld; "
+                           "set backbone%s as the data was made",
+                           modality->name, (long long)there, row->name,
+                           row->step == STEP_CLIP ? " of this size" : "", (long long)wanted,
+                           row->step == STEP_CLIP ? " and size" : "");
     }
     return STATUS_OK;
 }
@@ -103,4 +97,50 @@ status_t backbone_input(graph_t *graph, const modality_config_t *modality, int64
     *x_out = (stream_t){row->build(&trunk, modality, x), x.steps};
     *dim_out = graph_columns_of(graph, x_out->x);
     return STATUS_OK;
+}
+
+/* --- what is fed to them --------------------------------------------------------------------- */
+
+/* Kinetics' (jmt.md 1.2): of colours between 0 and 1. */
+static const float colour_mean[COLOURS] = {0.43216f, 0.394666f, 0.37645f};
+static const float colour_deviation[COLOURS] = {0.22803f, 0.22145f, 0.216989f};
+
+/* From its first byte on, so that no byte is overwritten before it was read. */
+static void widen_pixels(float *x, int64_t count) {
+    const uint8_t *bytes = (const uint8_t *)x + 3 * count;
+    for (int64_t i = 0; i < count; i++) {
+        int c = (int)(i % COLOURS);
+        x[i] = ((float)bytes[i] / 255.0f - colour_mean[c]) / colour_deviation[c];
+    }
+}
+
+/* [frames, bands] to the picture [bands, frames]. */
+static void turn(float *x, int64_t frames, float *scratch) {
+    memcpy(scratch, x, (size_t)(frames * MEL_BANDS) * sizeof *x);
+    for (int64_t f = 0; f < frames; f++) {
+        for (int64_t b = 0; b < MEL_BANDS; b++) {
+            x[b * frames + f] = scratch[f * MEL_BANDS + b];
+        }
+    }
+}
+
+void backbone_prepare(const modality_config_t *modality, bool bytes, int64_t steps, int64_t dim,
+                      const uint8_t *mask, float *x) {
+    const struct backbone_row *row = row_of(modality);
+    int64_t step = modality->clip * dim;
+    if (bytes) {
+        widen_pixels(x, steps * step);
+        for (int64_t t = 0; t < steps; t++) {
+            if (mask[t] == 0) {
+                memset(x + t * step, 0, (size_t)step * sizeof *x);
+            }
+        }
+    }
+    if (row != NULL && row->step == STEP_MEL && modality->clip > 1) {
+        float *scratch = alloc_aligned((size_t)step * sizeof *scratch);
+        for (int64_t t = 0; t < steps; t++) {
+            turn(x + t * step, modality->clip, scratch);
+        }
+        free(scratch);
+    }
 }

@@ -6,6 +6,7 @@
 
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
+#include "trainer/backbone.h"
 #include "trainer/models.h"
 
 /* --- places ---------------------------------------------------------------------------------- */
@@ -72,7 +73,12 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
                      .target_count = graph_output_count(graph),
                      .dims = dims,
                      .ahead = (int)config->data.prefetch};
-    int ahead = batch.ahead;
+    int indices[CONFIG_MODALITIES_MAX], ahead = batch.ahead;
+    model_modalities(config, indices);
+    for (int m = 0; m < batch.modality_count; m++) {
+        batch.modality[m] = &config->modalities[indices[m]];
+        batch.info[m] = dataset_modality(dataset, m);
+    }
     batch.staged = executor_dtype(executor) != DTYPE_F32;
     batch.stream_count = model_streams_of(config, batch.stream_of);
     TRY(prefetch_open(ahead, make, batch_out, &batch.prefetch));
@@ -121,9 +127,14 @@ status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t sp
                     int64_t sample) {
     float *features[STREAMS_MAX], *targets[STREAMS_MAX];
     uint8_t *masks[STREAMS_MAX];
+    void *tokens[STREAMS_MAX];
     for (int m = 0; m < batch->modality_count; m++) {
-        features[m] = place->features[m] + slot * batch->length * batch->dims[m];
+        int64_t elements = batch->length * batch->dims[m];
+        tokens[m] = features[m] = place->features[m] + slot * elements;
         masks[m] = place->masks[m] + slot * batch->length;
+        if (batch->info[m].kind == TRACK_PIXELS) {
+            tokens[m] = (uint8_t *)features[m] + 3 * elements; /* backbone_prepare */
+        }
     }
     for (int t = 0; t < batch->target_count; t++) {
         targets[t] = place->target[t] + slot * batch->length;
@@ -132,13 +143,19 @@ status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t sp
         fill_empty(batch, features, masks, targets);
         return STATUS_OK;
     }
-    TRY(dataset_read(batch->dataset, split, sample, features, masks, targets));
+    TRY(dataset_read_tokens(batch->dataset, split, sample, tokens, masks, targets));
     for (int t = 0; batch->labels[split] != NULL && t < batch->target_count; t++) {
         memcpy(targets[t], batch->labels[split][t] + sample * batch->length,
                (size_t)batch->length * sizeof(float));
     }
     for (int m = 0; m < batch->modality_count; m++) {
-        standardize_apply(batch->standardize, m, features[m], masks[m], batch->length);
+        const modality_info_t *info = &batch->info[m];
+        if (info->scaled) {
+            standardize_apply(batch->standardize, m, features[m], masks[m], batch->length,
+                              info->clip);
+        }
+        backbone_prepare(batch->modality[m], info->kind == TRACK_PIXELS, batch->length, info->dim,
+                         masks[m], features[m]);
     }
     return STATUS_OK;
 }

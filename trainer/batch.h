@@ -35,10 +35,12 @@ typedef struct batch {
     int modality_count, target_count;
     int stream_count;
     int stream_of[CONFIG_MODALITIES_MAX]; /* by modality: what modality dropout hides as one */
-    const int64_t *dims;                  /* by modality */
-    batch_place_t direct;                 /* the executor's inputs if these are float, and labels */
-    bool staged;                          /* they are not: direct has memory of its own */
-    float **target;                       /* of direct */
+    const int64_t *dims;                  /* by modality: of a step of the model, clip * dim */
+    const modality_config_t *modality[CONFIG_MODALITIES_MAX];
+    modality_info_t info[CONFIG_MODALITIES_MAX];
+    batch_place_t direct; /* the executor's inputs if these are float, and labels */
+    bool staged;          /* they are not: direct has memory of its own */
+    float **target;       /* of direct */
     /* Control row: labels instead of the data's own, [samples, length] by target; NULL: none. */
     float **labels[SPLIT_COUNT];
     int ahead;             /* batches */

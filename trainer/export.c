@@ -89,9 +89,11 @@ static void dims_of_weights(const config_t *config, const tensor_set_t *tensors,
     for (int m = 0; m < count; m++) {
         const modality_config_t *modality = &config->modalities[indices[m]];
         const tensor_t *tensor = first_weight(config, tensors, modality->name);
-        dims[m] = modality_dim(modality);
+        dims[m] = modality_step_dim(modality) * modality->clip;
         if (dims[m] == 0) {
-            dims[m] = tensor != NULL ? tensor->dims[1] * modality->clip : config->model.dim;
+            bool signal = strcmp(modality->backbone, "none") != 0; /* a row is a sample of it */
+            dims[m] = tensor != NULL ? tensor->dims[1] * (signal ? modality->clip : 1)
+                                     : config->model.dim;
         }
     }
 }

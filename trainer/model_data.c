@@ -20,6 +20,23 @@ static status_t check_positions(const config_t *config, const dataset_t *dataset
     return STATUS_OK;
 }
 
+/* Pictures are for backbones. */
+static status_t check_pictures(const config_t *config, const dataset_t *dataset) {
+    int indices[CONFIG_MODALITIES_MAX];
+    int count = model_modalities(config, indices);
+    for (int m = 0; m < count; m++) {
+        const modality_config_t *modality = &config->modalities[indices[m]];
+        if (dataset_modality(dataset, m).kind == TRACK_PIXELS &&
+            strcmp(modality->backbone, "none") == 0) {
+            return status_fail(STATUS_INPUT,
+                               "modality %s holds pictures; set modalities.%s.backbone, or name "
+                               "others in model.modalities",
+                               modality->name, modality->name);
+        }
+    }
+    return STATUS_OK;
+}
+
 status_t model_data_open(const config_t *config, const char *path, const standardize_t *fitted,
                          dataset_t **dataset_out) {
     if (path[0] == '\0') {
@@ -28,11 +45,14 @@ status_t model_data_open(const config_t *config, const char *path, const standar
     }
     int indices[CONFIG_MODALITIES_MAX];
     int64_t dims[CONFIG_MODALITIES_MAX];
+    clip_config_t clips[CONFIG_MODALITIES_MAX];
     const char *modalities[CONFIG_MODALITIES_MAX], *targets[CONFIG_TARGETS_MAX];
     int modality_count = model_modalities(config, indices);
     for (int m = 0; m < modality_count; m++) {
-        modalities[m] = config->modalities[indices[m]].name;
-        dims[m] = modality_dim(&config->modalities[indices[m]]);
+        const modality_config_t *modality = &config->modalities[indices[m]];
+        modalities[m] = modality->name;
+        clips[m] = (clip_config_t){modality->clip, modality->dilation};
+        dims[m] = modality_step_dim(modality);
         if (dims[m] == 0 && fitted != NULL && m < fitted->count) {
             dims[m] = fitted->dims[m];
         }
@@ -59,13 +79,17 @@ status_t model_data_open(const config_t *config, const char *path, const standar
         .allow_subject_overlap = config->split.allow_subject_overlap,
         .modalities = modalities,
         .modality_count = modality_count,
+        .clips = clips,
         .mask_missing = strcmp(config->data.missing, "mask") == 0,
         .dims = dims,
         .targets = targets,
         .target_count = config->target_count,
     };
     TRY(dataset_open(&data, dataset_out));
-    status_t status = check_positions(config, *dataset_out);
+    status_t status = check_pictures(config, *dataset_out);
+    if (status == STATUS_OK) {
+        status = check_positions(config, *dataset_out);
+    }
     if (status != STATUS_OK) {
         dataset_close(*dataset_out);
         *dataset_out = NULL;
@@ -79,7 +103,8 @@ status_t model_data_dims(const config_t *config, const dataset_t *dataset,
     int count = model_modalities(config, indices);
     for (int m = 0; m < count; m++) {
         const modality_config_t *modality = &config->modalities[indices[m]];
-        int64_t there = dataset != NULL ? dataset_modality_dim(dataset, m) : modality_dim(modality);
+        int64_t there =
+            dataset != NULL ? dataset_modality_dim(dataset, m) : modality_step_dim(modality);
         if (there == 0) {
             return status_fail(STATUS_INPUT,
                                "modalities.%s.dim is not set and there is no data to take it from; "
@@ -91,7 +116,7 @@ status_t model_data_dims(const config_t *config, const dataset_t *dataset,
                                "modalities.%s.dim is %d, but the data has %d; leave it out",
                                modality->name, (int)modality->dim, (int)there);
         }
-        dims_out[m] = there;
+        dims_out[m] = there * modality->clip;
     }
     return STATUS_OK;
 }
@@ -101,7 +126,7 @@ status_t model_dims(const config_t *config, int64_t dims_out[CONFIG_MODALITIES_M
     int count = model_modalities(config, indices);
     bool open = false;
     for (int m = 0; m < count; m++) {
-        open |= modality_dim(&config->modalities[indices[m]]) == 0;
+        open |= modality_step_dim(&config->modalities[indices[m]]) == 0;
     }
     dataset_t *dataset = NULL;
     if (open && config->data.path[0] != '\0') {

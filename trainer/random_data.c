@@ -25,9 +25,8 @@ static bool is_built_in(const char *name) {
 }
 
 static int64_t dim_of(const config_t *config, int modality) {
-    const modality_config_t *row = &config->modalities[modality];
-    int64_t dim = modality_dim(row);
-    return dim != 0 ? dim : config->model.dim * row->clip;
+    int64_t dim = modality_step_dim(&config->modalities[modality]);
+    return dim != 0 ? dim : config->model.dim;
 }
 
 static void open_source(const config_t *config, source_t *source) {
@@ -134,7 +133,7 @@ status_t random_dims(const config_t *config, int64_t dims_out[CONFIG_MODALITIES_
     }
     int count = model_modalities(config, indices);
     for (int m = 0; m < count; m++) {
-        dims_out[m] = dim_of(config, indices[m]);
+        dims_out[m] = dim_of(config, indices[m]) * config->modalities[indices[m]].clip;
     }
     return STATUS_OK;
 }

@@ -93,7 +93,7 @@ static status_t fit_modality(comm_t *comm, const dataset_t *dataset, int modalit
     return status;
 }
 
-/* Built-in modalities are indicators, not measurements: they stay 0 and 1. */
+/* Indicators stay 0 and 1; pictures and clips of sound have norms of their own. */
 static status_t pass(standardize_t *s, int modality) {
     for (int64_t k = 0; k < s->dims[modality]; k++) {
         s->scale[modality][k] = 1.0f;
@@ -112,7 +112,7 @@ status_t standardize_fit(comm_t *comm, const dataset_t *dataset, int modality_co
     allocate(&s, modality_count, dims);
     for (int m = 0; m < modality_count; m++) {
         status_t status =
-            dataset_is_built_in(dataset, m) ? pass(&s, m) : fit_modality(comm, dataset, m, &s);
+            dataset_modality(dataset, m).scaled ? fit_modality(comm, dataset, m, &s) : pass(&s, m);
         if (status != STATUS_OK) {
             standardize_free(&s);
             return status;
@@ -123,13 +123,13 @@ status_t standardize_fit(comm_t *comm, const dataset_t *dataset, int modality_co
 }
 
 void standardize_apply(const standardize_t *s, int modality, float *x, const uint8_t *mask,
-                       int64_t steps) {
+                       int64_t steps, int64_t clip) {
     if (s->count == 0) {
         return;
     }
     int64_t dim = s->dims[modality];
-    for (int64_t t = 0; t < steps; t++) {
-        for (int64_t k = 0; mask[t] && k < dim; k++) {
+    for (int64_t t = 0; t < steps * clip; t++) {
+        for (int64_t k = 0; mask[t / clip] && k < dim; k++) {
             x[t * dim + k] = (x[t * dim + k] - s->mean[modality][k]) * s->scale[modality][k];
         }
     }

@@ -15,12 +15,12 @@ typedef struct standardize {
 
 /* Collective: each rank reads its share of the training recordings; sums are added in the order of
  * recordings, so the result does not depend on the number of ranks. Population variance; a feature
- * that never varies gets scale 1. Built-in
- * modalities stay as they are. */
+ * that never varies gets scale 1. What is not `scaled` (dataset.h) stays as it is. */
 status_t standardize_fit(comm_t *comm, const dataset_t *dataset, int modality_count,
                          standardize_t *out) MUST_CHECK;
+/* x: [steps, clip, dim]; steps that are masked stay as they are. */
 void standardize_apply(const standardize_t *standardize, int modality, float *x,
-                       const uint8_t *mask, int64_t steps);
+                       const uint8_t *mask, int64_t steps, int64_t clip);
 void standardize_free(standardize_t *standardize);
 
 /* As tensors "NAME.mean", "NAME.scale". */

@@ -70,6 +70,23 @@ status_t file_pread(int fd, const char *path, int64_t offset, int64_t bytes, voi
     return STATUS_OK;
 }
 
+status_t file_pwrite(int fd, const char *path, int64_t offset, int64_t bytes, const void *data) {
+    const char *next = data;
+    while (bytes > 0) {
+        ssize_t put = pwrite(fd, next, (size_t)bytes, (off_t)offset);
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put <= 0) {
+            return status_fail_errno(STATUS_FAILED, "cannot write %s", path);
+        }
+        next += put;
+        offset += put;
+        bytes -= put;
+    }
+    return STATUS_OK;
+}
+
 static status_t write_piece(int fd, const char *path, const file_piece_t *piece) {
     const char *next = piece->data;
     size_t bytes = piece->bytes;

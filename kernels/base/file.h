@@ -19,6 +19,9 @@ status_t file_read(const char *path, char **data_out, size_t *bytes_out) MUST_CH
 
 /* Bytes of an open file, all of them; a file that ends before is STATUS_FAILED. Thread-safe. */
 status_t file_pread(int fd, const char *path, int64_t offset, int64_t bytes, void *out) MUST_CHECK;
+/* All of them, or STATUS_FAILED. */
+status_t file_pwrite(int fd, const char *path, int64_t offset, int64_t bytes,
+                     const void *data) MUST_CHECK;
 
 /* Writes beside, syncs, renames over `path`, syncs the directory: old or new, never half. A link
  * stays and its target is written; a pipe or a device is written into. */

@@ -123,6 +123,8 @@ changes hash modalities.NAME.tcn_blocks 2 "${tcn[@]}"
 changes hash modalities.NAME.tcn_kernel 3 "${tcn[@]}"
 changes hash modalities.NAME.tcn_causal false "${tcn[@]}"
 changes hash modalities.NAME.tcn_dropout 0.5 "${tcn[@]}"
+changes hash modalities.NAME.clip 2
+changes hash modalities.NAME.dilation 2 modalities.video.clip=2
 signal=(modalities.video.backbone=cnn_1d modalities.video.clip=32)
 changes hash modalities.NAME.backbone cnn_1d modalities.video.clip=32
 changes hash modalities.NAME.frozen true "${signal[@]}"
@@ -143,7 +145,6 @@ elsewhere evaluation.fold_attention golden/test_prediction.py
 elsewhere comm.timeout_s mpi/test_comm.c
 elsewhere early_stopping.patience faults/early_stopping.sh
 elsewhere modalities.NAME.dim faults/error_lines.sh
-elsewhere modalities.NAME.clip mpi/backbones.sh
 elsewhere modalities.NAME.batch_norm mpi/backbones.sh
 elsewhere modalities.NAME.size golden/test_refusals.py
 elsewhere modalities.NAME.reduce golden/test_refusals.py

@@ -1,10 +1,11 @@
 /* media_dump KIND PATH - what a reader of raw media makes of a file, for scripts to compare; exit
- * code 2 and the reader's line where it refuses.
+ * code 2 and the reader's line where it refuses; 3 where it is not built.
  *   archive: "BYTES CRC-32 NAME" of each entry, in order
  *   image: "WIDTH HEIGHT CRC-32" of the RGB */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "data-sharding/archive.h"
 #include "data-sharding/image.h"
@@ -12,15 +13,7 @@
 #include "kernels/base/file.h"
 
 static unsigned crc32_of(const void *data, size_t bytes) {
-    const unsigned char *at = data;
-    unsigned crc = ~0U;
-    for (size_t i = 0; i < bytes; i++) {
-        crc ^= at[i];
-        for (int b = 0; b < 8; b++) {
-            crc = crc >> 1 ^ (0xedb88320U & (0U - (crc & 1)));
-        }
-    }
-    return ~crc;
+    return (unsigned)crc32_z(0, data, bytes);
 }
 
 static status_t dump_archive(const char *path) {
@@ -42,6 +35,7 @@ static status_t dump_archive(const char *path) {
     return status;
 }
 
+#ifdef JMT_MEDIA
 static status_t print_image(image_decoder_t *decoder, const char *path, const char *data,
                             size_t bytes) {
     int width = 0, height = 0;
@@ -66,6 +60,11 @@ static status_t dump_image(const char *path) {
     free(data);
     return status;
 }
+#else
+static status_t dump_image(const char *path) {
+    return status_fail(STATUS_UNAVAILABLE, "%s: built without the readers of raw media", path);
+}
+#endif
 
 int main(int argc, char **argv) {
     static const struct {

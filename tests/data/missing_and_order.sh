@@ -103,7 +103,7 @@ cp "$work/listed-raw"/*.csv "$work/face-raw"
 grep -v ',voice,' "$work/listed-raw/manifest.csv" >"$work/face-raw/manifest.csv"
 "$jmt" shard features --source "$work/face-raw" --out "$work/face" >"$work/stdout" 2>"$work/stderr"
 report $? "features without a voice"
-fails "jmt without any voice is refused" 2 'no modality "voice"; it has: face; .*data.missing=mask' 1 \
+fails "jmt without any voice is refused" 2 'no modality "voice", only: face; .*data.missing=mask' 1 \
     evaluate "$work/jmt" --data "$work/face" --split train --set split.valid_fraction=0
 for name in jmt concat decision; do
     evaluate $name face $name-f 1 --set backend=ref --set data.missing=mask

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 
 jmt = sys.argv[1]
 number = failures = 0
@@ -52,7 +53,7 @@ def read_trailer(data):
     assert magic == b"JMTSHARD"
     trailer = data[-length:]
     head_magic, version, hdf5_bytes, count = struct.unpack("<8sQQQ", trailer[:32])
-    assert (head_magic, version) == (b"JMTRANGE", 2)
+    assert (head_magic, version) == (b"JMTRANGE", 3)
     assert length == 32 + 32 * count + 24 and hdf5_bytes + length == len(data)
     ranges = [struct.unpack("<QQQQ", trailer[32 + 32 * i:64 + 32 * i]) for i in range(count)]
     at = 0
@@ -139,7 +140,7 @@ def check_directory(directory, trailers):
     with open(os.path.join(directory, "dataset.sha256"), "rb") as file:
         assert file.read() == hashlib.sha256(text).hexdigest().encode()
     manifest = json.loads(text)
-    assert manifest["format"] == "jmt-dataset" and manifest["format_version"] == 2
+    assert manifest["format"] == "jmt-dataset" and manifest["format_version"] == 3
     names = sorted(n for n in os.listdir(directory) if n.startswith("shard-"))
     assert [f["name"] for f in manifest["files"]] == names
     for f in manifest["files"]:
@@ -180,16 +181,30 @@ def check_versions(directory):
         data = file.read()
         length = struct.unpack("<Q", data[-16:-8])[0]
         trailer = data[-length:-24]
-        trailer = trailer[:8] + struct.pack("<Q", 3) + trailer[16:]
+        trailer = trailer[:8] + struct.pack("<Q", 4) + trailer[16:]
         file.seek(-length, os.SEEK_END)
         file.write(trailer + struct.pack("<Q", xxh3(trailer, length)))
-    refused(directory, "format version 3, this program reads 2")
+    refused(directory, "format version 4, this program reads 2 to 3")
     with open(manifest) as file:
-        text = file.read().replace('"format_version": 2', '"format_version": 1').encode()
+        text = file.read().replace('"format_version": 3', '"format_version": 1').encode()
     for name, content in (("json", text), ("sha256", hashlib.sha256(text).hexdigest().encode())):
         with open(os.path.join(directory, "dataset." + name), "wb") as file:
             file.write(content)
-    refused(directory, "format version 1, this program reads 2")
+    refused(directory, "format version 1, this program reads 2 to 3")
+
+
+def check_version_2(work):
+    """A directory that the program wrote before version 3 is read as it always was."""
+    with zipfile.ZipFile(os.path.join(os.path.dirname(__file__), "version_2.zip")) as stored:
+        stored.extractall(work)
+    directory = os.path.join(work, "version_2")
+    done = subprocess.run([jmt, "inspect", directory, "--json"], check=True, capture_output=True)
+    inspected = json.loads(done.stdout)
+    audio = inspected["modalities"]["audio"]
+    assert (inspected["format_version"], inspected["recordings"]) == (2, 3)
+    assert (audio["dim"], audio["kind"], audio["steps"], audio["valid"]) == (24, "features", 48, 47)
+    done = subprocess.run([jmt, "shard", "--verify", directory, "--json"], capture_output=True)
+    assert done.returncode == 0 and json.loads(done.stdout)["bad"] == []
 
 
 work = tempfile.mkdtemp()
@@ -223,6 +238,7 @@ try:
                 trailers)
     if xxh3 is not None:
         attempt("other versions are refused", check_versions, again)
+    attempt("version 2 is read", check_version_2, work)
 finally:
     shutil.rmtree(work)
 print("1..%d" % number)

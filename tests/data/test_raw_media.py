@@ -3,6 +3,7 @@ tarfile and zipfile, a folder of a hundred thousand files, PNGs."""
 import io
 import os
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -20,6 +21,12 @@ def report(good, text):
     number += 1
     failures += not good
     print("%sok %d - %s" % ("" if good else "not ", number, text))
+
+
+def skip(text, reason):
+    global number
+    number += 1
+    print("ok %d - %s # SKIP %s" % (number, text, reason))
 
 
 def dump(kind, path):
@@ -81,15 +88,22 @@ def archives(place):
         made.add(folder, "folder")
     code, _, error = dump("archive", place / "it.tar.gz")
     report(code == 2 and "compressed as a whole" in error, "a .tar.gz is refused")
-    if subprocess.run(["tar", "--version"], capture_output=True).returncode == 0:
-        os.link(folder / "v1/00001.jpg", folder / "v1/again.jpg")
-        subprocess.run(["tar", "-C", folder, "-cf", place / "it.tar", "."], check=True)
-        code, _, error = dump("archive", place / "it.tar")
-        report(code == 2 and "a link" in error, "GNU tar's hard link is refused")
-        subprocess.run(["tar", "--hard-dereference", "-C", folder, "-cf", place / "it.tar", "."],
-                       check=True)
-        both = dict(FILES, **{"v1/again.jpg": FILES["v1/00001.jpg"]})
-        report(dump("archive", place / "it.tar") == (0, listing(both), ""), "GNU tar's own")
+    gnu_tar(place, folder)
+
+
+def gnu_tar(place, folder):
+    if shutil.which("tar") is None or "GNU tar" not in subprocess.run(
+            ["tar", "--version"], capture_output=True, text=True).stdout:
+        skip("GNU tar's archives", "there is no GNU tar")
+        return
+    os.link(folder / "v1/00001.jpg", folder / "v1/again.jpg")
+    subprocess.run(["tar", "-C", folder, "-cf", place / "it.tar", "."], check=True)
+    code, _, error = dump("archive", place / "it.tar")
+    report(code == 2 and "a link" in error, "GNU tar's hard link is refused")
+    subprocess.run(["tar", "--hard-dereference", "-C", folder, "-cf", place / "it.tar", "."],
+                   check=True)
+    both = dict(FILES, **{"v1/again.jpg": FILES["v1/00001.jpg"]})
+    report(dump("archive", place / "it.tar") == (0, listing(both), ""), "GNU tar's own")
 
 
 def many_files():
@@ -135,6 +149,9 @@ def images(place):
             ("one bit", png(2, 1, 0, 1, [b"\x40"]), "2 1 %08x\n" % zlib.crc32(b"\0\0\0\xff\xff\xff"))):
         (place / "it.png").write_bytes(data)
         got = dump("image", place / "it.png")
+        if got[0] == 3:
+            skip("PNG", "built without the readers of raw media")
+            return
         report(got == (0, want, ""), "PNG, " + text)
         (place / "it.png").write_bytes(data[:-20])
         code, _, error = dump("image", place / "it.png")

@@ -15,20 +15,24 @@ typedef bool fuzz_target_t(const uint8_t *data, size_t bytes);
 
 #define FUZZ_TARGETS(X)                                                                            \
     X(archive)                                                                                     \
-    X(audio)                                                                                       \
     X(config)                                                                                      \
     X(safetensors)                                                                                 \
     X(shard)                                                                                       \
     X(matrix)                                                                                      \
-    X(image)                                                                                       \
     X(features)                                                                                    \
     X(dataset_json)                                                                                \
     X(checkpoint)                                                                                  \
-    X(key)                                                                                         \
+    X(key)
+
+/* There with jmt_media alone. */
+#define FUZZ_MEDIA_TARGETS(X)                                                                      \
+    X(audio)                                                                                       \
+    X(image)                                                                                       \
     X(video)
 
 #define FUZZ_DECLARE_(name) fuzz_target_t fuzz_##name;
 FUZZ_TARGETS(FUZZ_DECLARE_)
+FUZZ_MEDIA_TARGETS(FUZZ_DECLARE_)
 
 /* The target, and what holds of all of them: the error, if any, is one line of plain text. */
 bool fuzz_run(fuzz_target_t *target, const uint8_t *data, size_t bytes);

@@ -348,7 +348,7 @@ def backbones():
     for row in BACKBONES:
         name, clip, size, _, text = row
         dim = formulas.count_of(backbone_shape(row))
-        settings = [f"backbone: {name}", f"clip: {clip}", f"dim: {dim}"]
+        settings = [f"backbone: {name}", f"clip: {clip}", f"dim: {dim // clip}"]
         settings += [f"size: {size}"] if size else []
         settings += [text] if text else []
         lines = ["batch: 2", "virtual_shards: 1", "model: {name: unimodal, dim: 512}",

@@ -74,7 +74,9 @@ static void tar_file(bytes_t *tar, const char *name, const char *data) {
     tar_add(tar, name, '0', data, size);
 }
 
-static void zip_file(bytes_t *zip, bytes_t *directory, const char *name, const char *data) {
+/* mode: as stat has it; 0: not stated. */
+static void zip_add(bytes_t *zip, bytes_t *directory, const char *name, const char *data,
+                    unsigned long mode) {
     unsigned long at = zip->count;
     unsigned crc = (unsigned)crc32(0, (const unsigned char *)data, (unsigned)strlen(data));
     for (int where = 0; where < 2; where++) {
@@ -86,13 +88,18 @@ static void zip_file(bytes_t *zip, bytes_t *directory, const char *name, const c
         add_number(to, strlen(data), 4);
         add_number(to, strlen(data), 4);
         add_number(to, strlen(name), 2);
-        add_zeros(to, where == 0 ? 2 : 12);
+        add_zeros(to, where == 0 ? 2 : 8);
         if (where == 1) {
+            add_number(to, mode << 16, 4);
             add_number(to, at, 4);
         }
         add(to, name, strlen(name));
     }
     add(zip, data, strlen(data));
+}
+
+static void zip_file(bytes_t *zip, bytes_t *directory, const char *name, const char *data) {
+    zip_add(zip, directory, name, data, 0);
 }
 
 /* With a 64-bit end, as it must be for more than 65,535 members. */
@@ -281,6 +288,42 @@ static void bad_tars_are_refused(void **state) {
     place_remove(place);
 }
 
+/* A link's bytes are the path it leads to: read as a file, that would be features. */
+static void kinds_of_zip_members(void **state) {
+    (void)state;
+    static const struct {
+        unsigned long mode;
+        const char *name, *data, *part; /* NULL: read */
+    } cases[] = {
+        {0120777, "a", "b", "a link (without -y, zip follows them)"},
+        {0100644, "a", "b", NULL},
+        {0644, "a", "b", NULL},
+        {040755, "d/", "", NULL},
+        {010644, "pipe", "", NULL},
+        {020644, "device", "", NULL},
+        {010644, "pipe", "b", "a member of an unknown kind"},
+        {040755, "d", "b", "a member of an unknown kind"},
+    };
+    char *place = place_make();
+    for (int i = 0; i < ARRAY_LEN(cases); i++) {
+        bytes_t zip = {0}, directory = {0};
+        archive_t *archive = NULL;
+        zip_add(&zip, &directory, cases[i].name, cases[i].data, cases[i].mode);
+        zip_end(&zip, &directory, 1);
+        if (cases[i].part != NULL) {
+            check_refused(place, &zip, cases[i].part);
+        } else {
+            CHECK_OK(open_bytes(place, &zip, &archive));
+            int64_t count = -1;
+            archive_entries(archive, &count);
+            assert_int_equal(count, cases[i].data[0] != '\0');
+            archive_close(archive);
+        }
+        free(zip.data);
+    }
+    place_remove(place);
+}
+
 static void bad_files_are_refused(void **state) {
     (void)state;
     char *place = place_make();
@@ -419,6 +462,7 @@ int main(void) {
         cmocka_unit_test(kinds_are_alike),
         cmocka_unit_test(extended_headers_are_read),
         cmocka_unit_test(bad_tars_are_refused),
+        cmocka_unit_test(kinds_of_zip_members),
         cmocka_unit_test(bad_files_are_refused),
         cmocka_unit_test(every_cut_is_refused),
         cmocka_unit_test(a_hundred_thousand_files),

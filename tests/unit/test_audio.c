@@ -1,5 +1,4 @@
-/* WAV of every width, and rates: a tone stays the tone. Every cut and absurd header is refused. */
-#include <math.h>
+/* WAV of every width; every cut and absurd header is refused. */
 #include <string.h>
 
 #include "check.h"
@@ -142,55 +141,11 @@ static void absurd_files_are_refused(void **state) {
     CHECK_FAILS(decode((const uint8_t *)"", 0, &audio), STATUS_INPUT, "empty");
 }
 
-static audio_t tone(int rate_hz, double hz, int64_t count) {
-    audio_t audio = {rate_hz, count, alloc_zero(count, sizeof(float))};
-    for (int64_t i = 0; i < count; i++) {
-        audio.samples[i] = (float)(0.5 * sin(2.0 * M_PI * hz * (double)i / rate_hz));
-    }
-    return audio;
-}
-
-static void a_tone_keeps_its_time(void **state) {
-    (void)state;
-    static const int rates[][2] = {{48000, 44100}, {44100, 48000}, {8000, 44100}, {11127, 44100},
-                                   {96000, 16000}, {44099, 44100}, {22050, 44100}};
-    for (int r = 0; r < ARRAY_LEN(rates); r++) {
-        audio_t audio = tone(rates[r][0], 1000.0, rates[r][0]);
-        CHECK_OK(audio_resample("it", &audio, rates[r][1]));
-        assert_int_equal(audio.rate_hz, rates[r][1]);
-        assert_int_equal(audio.count, rates[r][1]);
-        double most = 0.0;
-        for (int64_t i = audio.count / 10; i < audio.count * 9 / 10; i++) {
-            double wanted = 0.5 * sin(2.0 * M_PI * 1000.0 * (double)i / audio.rate_hz);
-            most = fmax(most, fabs(audio.samples[i] - wanted));
-        }
-        assert_true(most < 1e-4); /* 74 dB below; the filter has 121 dB in its stop band */
-        audio_free(&audio);
-    }
-}
-
-static void short_and_far_rates(void **state) {
-    (void)state;
-    for (int64_t count = 1; count < 40; count++) {
-        audio_t audio = tone(8000, 1000.0, count);
-        CHECK_OK(audio_resample("it", &audio, 44100));
-        assert_int_equal(audio.count, llround((double)count * 44100 / 8000));
-        CHECK_OK(audio_resample("it", &audio, 200));
-        assert_true(audio.count >= 1);
-        audio_free(&audio);
-    }
-    audio_t audio = tone(768000, 1000.0, 100);
-    CHECK_FAILS(audio_resample("it", &audio, 100), STATUS_INPUT, "cannot be brought to 100 Hz");
-    assert_int_equal(audio.count, 100);
-    CHECK_OK(audio_resample("it", &audio, 768000));
-    audio_free(&audio);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_width_is_read),      cmocka_unit_test(other_chunks_are_passed),
-        cmocka_unit_test(absurd_files_are_refused), cmocka_unit_test(a_tone_keeps_its_time),
-        cmocka_unit_test(short_and_far_rates),
+        cmocka_unit_test(every_width_is_read),
+        cmocka_unit_test(other_chunks_are_passed),
+        cmocka_unit_test(absurd_files_are_refused),
     };
     return RUN_TESTS(tests);
 }

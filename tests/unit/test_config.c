@@ -218,6 +218,7 @@ static const struct {
     {"data.permute_within", "data.permute_labels=true"},
     {"schedule.min_learning_rate", "optimizer.learning_rate=1"},
     {"targets.x.classes", "targets.x.loss=cross_entropy"},
+    {"modalities.a.dilation", "modalities.a.clip=2"},
     {"modalities.a.tcn_blocks", "modalities.a.front=tcn"},
     {"modalities.a.tcn_kernel", "modalities.a.front=tcn"},
     {"modalities.a.tcn_causal", "modalities.a.front=tcn"},

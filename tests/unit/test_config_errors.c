@@ -367,6 +367,9 @@ static void rules_of_modalities(void **state) {
          ":3:18: 'a' is in modalities.d.of and in modalities.c.of; remove it from one"},
         {DATA "modalities.c.of: [a, b]\nmodel.modalities: [c, b]\n",
          ":4:19: model.modalities has both c and its part 'b'; remove one"},
+        {DATA "modalities.a.dilation: 4\n", ":3:24: modalities.a.dilation has no effect on single "
+                                            "steps; set modalities.a.clip above "
+                                            "1, or leave its default 1"},
         {DATA "modalities.c.of: [a, b]\nmodalities.c.dim: 4\n",
          ":4:19: modalities.c.dim has no effect beside of; set it for the parts, or leave its "
          "default 0"},

@@ -30,9 +30,20 @@ static void replay(const char *corpus, fuzz_target_t *target) {
         replay(#name, fuzz_##name);                                                                \
     }
 FUZZ_TARGETS(TEST_)
+#ifdef JMT_MEDIA
+FUZZ_MEDIA_TARGETS(TEST_)
+#else
+#define SKIP_(name)                                                                                \
+    static void corpus_of_##name(void **state) {                                                   \
+        (void)state;                                                                               \
+        print_message("# skipped: built without the readers of raw media\n");                      \
+        skip();                                                                                    \
+    }
+FUZZ_MEDIA_TARGETS(SKIP_)
+#endif
 
 #define ROW_(name) cmocka_unit_test(corpus_of_##name),
 int main(void) {
-    const struct CMUnitTest tests[] = {FUZZ_TARGETS(ROW_)};
+    const struct CMUnitTest tests[] = {FUZZ_TARGETS(ROW_) FUZZ_MEDIA_TARGETS(ROW_)};
     return RUN_TESTS(tests);
 }

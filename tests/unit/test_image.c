@@ -184,12 +184,19 @@ static void what_does_not_fit_is_refused(void **state) {
     free(p.rgb);
 }
 
+/* 16384 a side, and 2^26 pixels. */
+static void what_fits_is_said_once(void **state) {
+    (void)state;
+    assert_true(image_fits(1, 1) && image_fits(16384, 4096) && image_fits(4096, 16384));
+    assert_false(image_fits(16384, 4097) || image_fits(16385, 1) || image_fits(1, 16385));
+    assert_false(image_fits(0, 1) || image_fits(1, 0) || image_fits(-1, -1));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(colours_are_kept),
-        cmocka_unit_test(other_formats_become_rgb),
-        cmocka_unit_test(cuts_are_refused),
-        cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(colours_are_kept),       cmocka_unit_test(other_formats_become_rgb),
+        cmocka_unit_test(cuts_are_refused),       cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(what_fits_is_said_once),
     };
     return RUN_TESTS(tests);
 }

@@ -294,7 +294,7 @@ static void facts_are_those_of_the_data(void **state) {
         const char *path;
         int64_t of_one, of_all;
     } want[] = {
-        {"format_version", 2, 2},
+        {"format_version", 3, 3},
         {"recordings", 1, 5},
         {"subjects", 1, 4},
         {"windows", 3, 10},

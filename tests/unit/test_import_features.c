@@ -154,9 +154,19 @@ static void first_rows_are_names_or_numbers(void **state) {
         {"x,,y\n0,5,6\n",
          {"it.csv:1: column 2 has no name; name", "no name", "no name"},
          {0, 0, 0}},
-        {"NA,1\n2,3\n",
-         {"it.csv:1: the first row has names and numbers", "column 1 is \"NA\""},
+        {"na1,1\n2,3\n",
+         {"it.csv:1: the first row has names and numbers", "column 1 is \"na1\""},
          {0, 0, 1}},
+        {"NA,1\n2,3\n", {0}, {2, 2, 2}}, /* a missing value is no name */
+        {"NA,NA\n2,3\n", {0}, {2, 2, 2}},
+        {"null\n2\n3\n", {0}, {3, 3, 3}},
+        {" None ,N/A\n2,3\n", {0}, {2, 2, 2}},
+        {"nan,<NA>\n2,3\n", {0}, {2, 2, 2}},
+        {"-nan,NULL\n2,3\n", {0}, {2, 2, 2}},
+        {"x,Na\n2,3\n",
+         {"it.csv:1: the first row has names and numbers", "column 1 is \"x\""},
+         {0, 0, 1}},
+        {"frame,NA\n0,3\n", {0}, {1, 1, 1}},
         {"x,frame\n5,0\n6,1\n",
          {"it.csv:1: column 2 is called frame", "put it first", "put it first"},
          {0, 0, 0}},
@@ -247,6 +257,25 @@ static void frames_count_from_0_or_as_said(void **state) {
     import_two("frame,x\n1,1\n2,2\n", "frame,x\n1,1\n2,2\n", "first_frame=0", NULL, 6);
     /* frame 0 is there, so it is the first, whatever is said */
     import_two("frame,x\n0,1\n2,2\n", "frame,x\n1,1\n2,2\n", "first_frame=1", NULL, 6);
+}
+
+static void words_for_a_missing_value_are_gaps(void **state) {
+    (void)state;
+    static const char *const words[] = {"",     "NA",   "n/a",  "#N/A", "<NA>", "nan",
+                                        "-NaN", "null", "NULL", "None", " NA "};
+    char *place = place_make(), *path = place_path(place, "x.csv");
+    for (int w = 0; w < ARRAY_LEN(words); w++) {
+        char *text = text_format("%s,1\n2,3\n4,%s\n", words[w], words[w]);
+        write_text(place, "x.csv", text);
+        matrix_t m;
+        CHECK_OK(matrix_read(path, "", &rules, &m));
+        assert_true(m.rows == 3 && m.valid[0] == 0 && m.valid[1] == 1 && m.valid[2] == 0);
+        assert_true(m.values[0] == 0.0f && m.values[1] == 1.0f && m.values[5] == 0.0f);
+        matrix_free(&m);
+        free(text);
+    }
+    free(path);
+    place_remove(place);
 }
 
 static void what_float_cannot_hold_is_a_gap(void **state) {
@@ -346,6 +375,7 @@ int main(void) {
         cmocka_unit_test(first_rows_are_names_or_numbers),
         cmocka_unit_test(files_of_a_modality_agree),
         cmocka_unit_test(frames_count_from_0_or_as_said),
+        cmocka_unit_test(words_for_a_missing_value_are_gaps),
         cmocka_unit_test(what_float_cannot_hold_is_a_gap),
         cmocka_unit_test(broken_manifests_and_files_are_named),
     };

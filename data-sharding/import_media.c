@@ -1,0 +1,44 @@
+#include "data-sharding/import_rows.h"
+#include "data-sharding/importers.h"
+
+enum { OPTION_HEADER = MEDIA_OPTIONS, OPTION_FIRST_FRAME, OPTIONS };
+static const import_option_t options[OPTIONS] = {
+    MEDIA_OPTION_ROWS,
+    [OPTION_HEADER] = {"header", -1, -1, 1, true,
+                       "a first row of a .csv that reads 0,1,...,n-1 or has words and numbers: 1 "
+                       "names, 0 numbers, -1 refused"},
+    [OPTION_FIRST_FRAME] = {"first_frame", -1, -1, 1, true,
+                            "of pictures, boxes and columns called frame that have no frame 0: "
+                            "they count from 0 or 1, -1 refused"},
+};
+
+static status_t import_media(const import_job_t *job) {
+    TRY(media_available());
+    const double *values = job->values;
+    manifest_rows_t rows = {.source = job->source,
+                            .media = true,
+                            .side = (int64_t)values[MEDIA_SIZE],
+                            .rules = {.header = (int)values[OPTION_HEADER],
+                                      .first_frame = (int64_t)values[OPTION_FIRST_FRAME]}};
+    media_import_t import = {
+        .config = {.importer = "media", .source = "media listed in a manifest"}};
+    media_take_options(values, &import);
+    import.rules.first_frame = (int64_t)values[OPTION_FIRST_FRAME];
+    status_t status = manifest_rows_open(&rows);
+    if (status == STATUS_OK) {
+        status = import_rows(job, &rows, &import);
+    }
+    manifest_rows_close(&rows);
+    return status;
+}
+
+static bool recognises(const char *dir) { return manifest_rows_here(dir, true); }
+
+const importer_t importer_media = {
+    .name = "media",
+    .summary = "any videos, pictures, sound, signals and labels: manifest.csv lists the files",
+    .options = options,
+    .option_count = OPTIONS,
+    .recognises = recognises,
+    .run = import_media,
+};

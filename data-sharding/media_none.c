@@ -1,0 +1,37 @@
+/* media_none.c - in place of media_tracks.c, where the build does not read raw media. */
+#include "data-sharding/media_tracks.h"
+
+status_t media_available(void) {
+    const char *missing = MEDIA_MISSING;
+    return status_fail(STATUS_UNAVAILABLE,
+                       "this build reads no raw media%s%s; install what it takes by launch/setup "
+                       "--tests, and configure again without -DMEDIA=OFF",
+                       missing[0] != '\0' ? ": there was no " : "", missing);
+}
+
+status_t media_video(const media_rules_t *rules, const char *label, const archive_member_t *member,
+                     double rate_hz, const face_boxes_t *boxes, notes_t *notes,
+                     media_pictures_t *pictures_out) {
+    (void)rules, (void)label, (void)member, (void)rate_hz, (void)boxes, (void)notes;
+    (void)pictures_out;
+    return media_available();
+}
+
+status_t media_images(const media_rules_t *rules, const archive_t *archive, const char *prefix,
+                      const face_boxes_t *boxes, int64_t least, notes_t *notes,
+                      media_pictures_t *pictures_out) {
+    (void)rules, (void)archive, (void)prefix, (void)boxes, (void)least, (void)notes;
+    (void)pictures_out;
+    return media_available();
+}
+
+status_t media_sound(const log_mel_t *mel, const char *label, const archive_member_t *member,
+                     media_sound_t *sound_out) {
+    (void)mel, (void)label, (void)member, (void)sound_out;
+    return media_available();
+}
+
+status_t media_video_rate(const char *label, const archive_member_t *member, double *rate_hz_out) {
+    (void)label, (void)member, (void)rate_hz_out;
+    return media_available();
+}

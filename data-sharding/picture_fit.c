@@ -1,0 +1,122 @@
+#include "data-sharding/picture_fit.h"
+
+#include <libswscale/swscale.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data-sharding/image.h"
+#include "kernels/base/bytes.h"
+
+enum { COLOURS = 3, ALIGN = 64 };
+
+struct picture_fit {
+    int side;
+    double margin;
+    struct SwsContext *scale;
+    uint8_t *from, *to; /* one colour of the part, and of what it becomes; rows padded */
+    size_t room;        /* of from */
+};
+
+typedef struct square {
+    int64_t x, y, side;
+} square_t;
+
+static int padded(int64_t side) { return (int)align_up(side, ALIGN); }
+
+picture_fit_t *picture_fit_open(int side, double margin) {
+    picture_fit_t *fit = alloc_zero(1, sizeof *fit);
+    fit->side = side;
+    fit->margin = margin;
+    fit->to = alloc_aligned((size_t)padded(side) * (size_t)side + ALIGN);
+    return fit;
+}
+
+void picture_fit_close(picture_fit_t *fit) {
+    if (fit != NULL) {
+        sws_freeContext(fit->scale);
+        free(fit->from);
+        free(fit->to);
+        free(fit);
+    }
+}
+
+static status_t square_of(const picture_fit_t *fit, int width, int height, const picture_box_t *box,
+                          square_t *out) {
+    if (box == NULL) {
+        int64_t side = min_i64(width, height);
+        *out = (square_t){(width - side) / 2, (height - side) / 2, side};
+        return STATUS_OK;
+    }
+    double side = fmax(round(fmax(box->width, box->height) * (1.0 + fit->margin)), 1.0);
+    double x = floor(box->x + box->width / 2.0 - side / 2.0 + 0.5);
+    double y = floor(box->y + box->height / 2.0 - side / 2.0 + 0.5);
+    if (!(box->width > 0.0 && box->height > 0.0 && side <= IMAGE_SIDE_MAX && x < width &&
+          y < height && x + side > 0.0 && y + side > 0.0)) {
+        return status_fail(STATUS_INPUT,
+                           "a box of %g x %g at %g, %g does not lie in a picture of %d x %d",
+                           box->width, box->height, box->x, box->y, width, height);
+    }
+    *out = (square_t){(int64_t)x, (int64_t)y, (int64_t)side};
+    return STATUS_OK;
+}
+
+/* One colour of the square, black where the picture does not reach. */
+static void take_colour(const square_t *s, const uint8_t *rgb, int width, int height, int colour,
+                        int stride, uint8_t *out) {
+    int64_t begin = max_i64(-s->x, 0), end = min_i64(width - s->x, s->side);
+    for (int64_t row = 0; row < s->side; row++) {
+        uint8_t *to = out + row * stride;
+        int64_t y = s->y + row;
+        memset(to, 0, (size_t)s->side);
+        for (int64_t i = begin; i < end && y >= 0 && y < height; i++) {
+            to[i] = rgb[((y * width) + s->x + i) * COLOURS + colour];
+        }
+    }
+}
+
+static void put_colour(int side, int stride, const uint8_t *from, int colour, uint8_t *out) {
+    for (int row = 0; row < side; row++) {
+        for (int i = 0; i < side; i++) {
+            out[((int64_t)row * side + i) * COLOURS + colour] = from[(int64_t)row * stride + i];
+        }
+    }
+}
+
+static status_t scale_colour(picture_fit_t *fit, int side) {
+    fit->scale = sws_getCachedContext(
+        fit->scale, side, side, AV_PIX_FMT_GRAY8, fit->side, fit->side, AV_PIX_FMT_GRAY8,
+        SWS_BICUBIC | SWS_ACCURATE_RND | SWS_BITEXACT, NULL, NULL, NULL);
+    const uint8_t *from[4] = {fit->from};
+    uint8_t *to[4] = {fit->to};
+    const int strides[4] = {padded(side)}, out_strides[4] = {padded(fit->side)};
+    if (fit->scale == NULL ||
+        sws_scale(fit->scale, from, strides, 0, side, to, out_strides) != fit->side) {
+        return status_fail(STATUS_INPUT, "a part of %d x %d cannot be brought to %d x %d", side,
+                           side, fit->side, fit->side);
+    }
+    return STATUS_OK;
+}
+
+status_t picture_fit(picture_fit_t *fit, const uint8_t *rgb, int width, int height,
+                     const picture_box_t *box, uint8_t *out) {
+    square_t s = {0};
+    TRY(square_of(fit, width, height, box, &s));
+    int stride = padded(s.side);
+    size_t bytes = (size_t)stride * (size_t)s.side;
+    if (bytes > fit->room) {
+        free(fit->from);
+        fit->from = alloc_aligned(bytes + ALIGN);
+        fit->room = bytes;
+    }
+    for (int colour = 0; colour < COLOURS; colour++) {
+        take_colour(&s, rgb, width, height, colour, stride, fit->from);
+        if (s.side != fit->side) {
+            TRY(scale_colour(fit, (int)s.side));
+        }
+        const uint8_t *made = s.side == fit->side ? fit->from : fit->to;
+        put_colour(fit->side, padded(fit->side), made, colour, out);
+    }
+    return STATUS_OK;
+}
