@@ -77,10 +77,10 @@ static status_t check_tcn(const checked_t *checked) {
 static status_t check_backbone(const checked_t *checked) {
     static const struct {
         const char *key, *backbones;
-    } reads[] = {{"size", " r2plus1d_18 r3d_18 "},
+    } reads[] = {{"size", " r2plus1d_18 r3d_18 i3d "},
                  {"reduce", " r2plus1d_18 r3d_18 resnet_18 "},
-                 {"batch_norm", " r2plus1d_18 r3d_18 resnet_18 "},
-                 {"frozen", " r2plus1d_18 r3d_18 resnet_18 cnn_1d "},
+                 {"batch_norm", " r2plus1d_18 r3d_18 i3d resnet_18 "},
+                 {"frozen", " r2plus1d_18 r3d_18 i3d resnet_18 vggish cnn_1d "},
                  {"fc_relu", " cnn_1d "}};
     const modality_config_t *modality = checked->modality;
     char *name = text_format(" %s ", modality->backbone);

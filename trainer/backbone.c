@@ -5,20 +5,28 @@
 
 #include "kernels/base/bytes.h"
 
-/* What a step is: a clip of pictures, one picture of mel bands over time, a signal. */
-typedef enum { STEP_CLIP, STEP_MEL, STEP_SIGNAL } step_kind_t;
+/* What a step is: a clip of pictures; mel bands over time, [bands, frames] or [frames, bands]; a
+ * signal. */
+typedef enum { STEP_CLIP, STEP_MEL, STEP_PATCH, STEP_SIGNAL } step_kind_t;
 enum { MEL_BANDS = 64, COLOURS = 3 };
+
+/* Of colours between 0 and 1 (jmt.md 1.2): as the weights of Kinetics-400 want them; to -1 .. 1. */
+static const float kinetics[] = {0.43216f, 0.394666f, 0.37645f, 0.22803f, 0.22145f, 0.216989f};
+static const float halves[] = {0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f};
 
 static const struct backbone_row {
     const char *name;
     step_kind_t step;
     double epsilon, momentum; /* of its batch norms, as PyTorch counts */
+    const float *colours;     /* the mean of each, then the deviation */
     value_t (*build)(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 } rows[] = {
-    {"r2plus1d_18", STEP_CLIP, 1e-5, 0.1, backbone_r2plus1d_18},
-    {"r3d_18", STEP_CLIP, 1e-5, 0.1, backbone_r3d_18},
-    {"resnet_18", STEP_MEL, 1e-5, 0.1, backbone_resnet_18},
-    {"cnn_1d", STEP_SIGNAL, 0.0, 0.0, backbone_cnn_1d},
+    {"r2plus1d_18", STEP_CLIP, 1e-5, 0.1, kinetics, backbone_r2plus1d_18},
+    {"r3d_18", STEP_CLIP, 1e-5, 0.1, kinetics, backbone_r3d_18},
+    {"i3d", STEP_CLIP, 1e-3, 0.01, halves, backbone_i3d},
+    {"resnet_18", STEP_MEL, 1e-5, 0.1, NULL, backbone_resnet_18},
+    {"vggish", STEP_PATCH, 0.0, 0.0, NULL, backbone_vggish},
+    {"cnn_1d", STEP_SIGNAL, 0.0, 0.0, NULL, backbone_cnn_1d},
 };
 
 static const struct backbone_row *row_of(const modality_config_t *modality) {
@@ -35,11 +43,16 @@ static int64_t taken_dim(const struct backbone_row *row, const modality_config_t
     if (row == NULL || row->step == STEP_SIGNAL) {
         return 0;
     }
-    return row->step == STEP_MEL ? MEL_BANDS : modality->size * modality->size * COLOURS;
+    return row->step == STEP_CLIP ? modality->size * modality->size * COLOURS : MEL_BANDS;
 }
 
 int64_t modality_step_dim(const modality_config_t *modality) {
     return modality->dim != 0 ? modality->dim : taken_dim(row_of(modality), modality);
+}
+
+bool modality_takes_pixels(const modality_config_t *modality) {
+    const struct backbone_row *row = row_of(modality);
+    return row != NULL && row->step == STEP_CLIP;
 }
 
 /* dim: of a step of the model. */
@@ -65,6 +78,8 @@ static grid_t grid_of(const struct backbone_row *row, const modality_config_t *m
         return (grid_t){.axes = 3, .extent = {clip, size, size}};
     case STEP_MEL:
         return (grid_t){.axes = 2, .extent = {1, MEL_BANDS, clip}};
+    case STEP_PATCH:
+        return (grid_t){.axes = 2, .extent = {1, clip, MEL_BANDS}};
     default:
         return (grid_t){.axes = 1, .extent = {1, 1, clip}};
     }
@@ -101,16 +116,12 @@ status_t backbone_input(graph_t *graph, const modality_config_t *modality, int64
 
 /* --- what is fed to them --------------------------------------------------------------------- */
 
-/* Kinetics' (jmt.md 1.2): of colours between 0 and 1. */
-static const float colour_mean[COLOURS] = {0.43216f, 0.394666f, 0.37645f};
-static const float colour_deviation[COLOURS] = {0.22803f, 0.22145f, 0.216989f};
-
 /* From its first byte on, so that no byte is overwritten before it was read. */
-static void widen_pixels(float *x, int64_t count) {
+static void widen_pixels(const float *colours, float *x, int64_t count) {
     const uint8_t *bytes = (const uint8_t *)x + 3 * count;
     for (int64_t i = 0; i < count; i++) {
         int c = (int)(i % COLOURS);
-        x[i] = ((float)bytes[i] / 255.0f - colour_mean[c]) / colour_deviation[c];
+        x[i] = ((float)bytes[i] / 255.0f - colours[c]) / colours[COLOURS + c];
     }
 }
 
@@ -129,7 +140,7 @@ void backbone_prepare(const modality_config_t *modality, bool bytes, int64_t ste
     const struct backbone_row *row = row_of(modality);
     int64_t step = modality->clip * dim;
     if (bytes) {
-        widen_pixels(x, steps * step);
+        widen_pixels(row->colours, x, steps * step);
         for (int64_t t = 0; t < steps; t++) {
             if (mask[t] == 0) {
                 memset(x + t * step, 0, (size_t)step * sizeof *x);

@@ -16,6 +16,8 @@ status_t backbone_input(graph_t *graph, const modality_config_t *modality, int64
  * it does not say. A step of the model has `clip` times as many. */
 int64_t modality_step_dim(const modality_config_t *modality);
 
+bool modality_takes_pixels(const modality_config_t *modality);
+
 /* What a modality's backbone does to what dataset_read_tokens gives for one sample, before the graph:
  * x: [steps, clip, dim] of floats, in place; bytes: pixels instead, which lie in the last quarter of
  * x's memory. Rows of steps that are masked stay zeros. */
@@ -26,6 +28,8 @@ void backbone_prepare(const modality_config_t *modality, bool bytes, int64_t ste
 value_t backbone_r2plus1d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_r3d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_resnet_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
+value_t backbone_i3d(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
+value_t backbone_vggish(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_cnn_1d(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 
 #endif

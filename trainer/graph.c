@@ -324,11 +324,14 @@ value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probab
     return out;
 }
 
-value_t graph_dropout_channels(graph_t *graph, const char *name, value_t x, double probability) {
-    graph_require(graph, name, value_of(graph, x)->rows == graph->length, "rows are not steps");
+value_t graph_dropout_channels(graph_t *graph, const char *name, value_t x, int64_t period,
+                               double probability) {
+    period = period > 0 ? period : graph->length;
+    graph_require(graph, name, value_of(graph, x)->rows % period == 0,
+                  "rows do not divide into sequences");
     value_t out = graph_dropout(graph, name, x, probability);
     if (out != x) {
-        graph->nodes[graph->values[out].producer].attributes.period = graph->length;
+        graph->nodes[graph->values[out].producer].attributes.period = period;
     }
     return out;
 }
@@ -349,10 +352,11 @@ value_t graph_temporal_conv(graph_t *graph, const char *name, value_t x, row_mas
                   "weight and input differ in width");
     graph_require(graph, name, v->rows == graph->parameters[temporal->g].rows,
                   "v and g differ in length");
-    graph_require(graph, name, in->rows == graph->length, "rows are not steps");
+    int64_t period = temporal->period > 0 ? temporal->period : graph->length;
+    graph_require(graph, name, in->rows % period == 0, "rows do not divide into sequences");
     node_t *node = graph_add_node(graph, OP_temporal_conv, name, &x, 1, in->rows, v->rows);
     node->mask = mask;
-    node->attributes.period = graph->length;
+    node->attributes.period = period;
     node->attributes.taps = temporal->taps;
     node->attributes.dilation = temporal->dilation;
     node->attributes.before = temporal->before;

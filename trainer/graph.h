@@ -103,13 +103,15 @@ value_t graph_l2_normalize(graph_t *graph, const char *name, value_t x, row_mask
 value_t graph_mask_rows(graph_t *graph, const char *name, value_t x, row_mask_t mask);
 value_t graph_dropout(graph_t *graph, const char *name, value_t x, double probability);
 
-/* Drops whole columns of a sample, over all its steps. */
-value_t graph_dropout_channels(graph_t *graph, const char *name, value_t x, double probability);
+/* Drops whole columns of a sequence of `period` rows; 0: of a sample, over all its steps. */
+value_t graph_dropout_channels(graph_t *graph, const char *name, value_t x, int64_t period,
+                               double probability);
 /* Leaky ReLU of x + y; y -1: of x. */
 value_t graph_leaky_relu(graph_t *graph, const char *name, value_t x, value_t y);
 
-/* Convolution over a sample's steps, steps outside it or masked out counting as 0. */
+/* Convolution over a sequence, steps outside it or masked out counting as 0. */
 typedef struct temporal {
+    int64_t period; /* rows that are one sequence; 0: a sample's steps */
     int64_t taps, dilation;
     int64_t before;         /* steps from the first that is read to the one that is written */
     parameter_t v, g, bias; /* weight-normed: [out, in * taps], [out], [out] */

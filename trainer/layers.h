@@ -34,7 +34,9 @@ value_t linear_apply(graph_t *graph, const char *name, linear_t linear, value_t 
  * count as zeros to each convolution. */
 typedef struct tcn_spec {
     int64_t blocks, kernel;
-    bool causal; /* sees no later step; else as many before as after (one less before if even) */
+    int64_t period; /* rows of a sequence; 0: the steps of a sample */
+    bool causal;    /* sees no later step; else as many before as after (one less before if even) */
+    bool fixed;     /* no parameter is learned */
     double dropout;
 } tcn_spec_t;
 typedef struct tcn_block {
@@ -48,6 +50,7 @@ typedef struct tcn {
     tcn_block_t block[TCN_BLOCKS_MAX];
 } tcn_t;
 tcn_t tcn_make(graph_t *graph, const char *name, const tcn_spec_t *spec, int64_t in, int64_t out);
+/* Over sequences of `spec.period` rows; x.mask of as many rows as x.x, or NO_MASK. */
 value_t tcn_apply(graph_t *graph, const char *name, const tcn_t *tcn, stream_t x);
 
 /* What the blocks of a model have in common. */

@@ -25,6 +25,17 @@ window_t window_1d(int64_t size, int64_t stride, int64_t padding) {
                      (int64_t[]){0, 0, padding});
 }
 
+window_t window_same(grid_t x, const int64_t size[OP_AXES], const int64_t stride[OP_AXES]) {
+    window_t window = window_3d(size, stride, (int64_t[]){0, 0, 0});
+    for (int a = 0; a < OP_AXES; a++) {
+        int64_t rest = x.extent[a] % stride[a];
+        int64_t total = max_i64(size[a] - (rest == 0 ? stride[a] : rest), 0);
+        window.before[a] = total / 2;
+        window.after[a] = total - total / 2;
+    }
+    return window;
+}
+
 static name_t in_trunk(const trunk_t *trunk, const char *name) {
     return name_of("%s.%s", trunk->name, name);
 }
@@ -171,6 +182,16 @@ grid_t trunk_add_relu(const trunk_t *trunk, const char *name, grid_t x, grid_t y
     return x;
 }
 
+grid_t trunk_concat(const trunk_t *trunk, const char *name, const grid_t *parts, int count) {
+    grid_t out = parts[0];
+    value_t x[OP_INPUTS_MAX];
+    for (int i = 0; i < count; i++) {
+        x[i] = parts[i].x;
+    }
+    out.x = graph_concat(trunk->graph, in_trunk(trunk, name).text, x, count);
+    return out;
+}
+
 static window_t whole(grid_t x) {
     return window_3d(x.extent, (int64_t[]){1, 1, 1}, (int64_t[]){0, 0, 0});
 }
@@ -184,4 +205,14 @@ value_t trunk_flatten(const trunk_t *trunk, const char *name, grid_t x, int64_t 
     window_t window = whole(x);
     x.axes = 0; /* outside it is a matrix */
     return trunk_conv(trunk, name, x, columns, &window, ACTIVATION_NONE).x;
+}
+
+value_t trunk_linear(const trunk_t *trunk, const char *name, value_t x, int64_t columns,
+                     activation_t activation) {
+    int64_t width = graph_columns_of(trunk->graph, x);
+    init_t uniform = {.bound = 1.0 / sqrt((double)width)};
+    parameter_t weight = make(trunk, name, "weight", columns, width, uniform);
+    parameter_t bias = make(trunk, name, "bias", columns, 0, uniform);
+    return graph_linear(trunk->graph, in_trunk(trunk, name).text, x, weight_of(weight),
+                        weight_of(bias), activation);
 }

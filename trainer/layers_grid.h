@@ -32,6 +32,9 @@ window_t window_3d(const int64_t size[OP_AXES], const int64_t stride[OP_AXES],
 window_t window_2d(int64_t size, int64_t stride, int64_t padding);
 window_t window_1d(int64_t size, int64_t stride, int64_t padding);
 
+/* As TensorFlow pads ("SAME"): as many places as strides, what is odd behind. */
+window_t window_same(grid_t x, const int64_t size[OP_AXES], const int64_t stride[OP_AXES]);
+
 /* act(W * x + b); W and b as PyTorch begins them. */
 grid_t trunk_conv(const trunk_t *trunk, const char *name, grid_t x, int64_t channels,
                   const window_t *window, activation_t activation);
@@ -43,6 +46,8 @@ grid_t trunk_conv_norm(const trunk_t *trunk, const char *conv, const char *norm,
 
 grid_t trunk_pool(const trunk_t *trunk, const char *name, grid_t x, pool_rule_t rule,
                   const window_t *window);
+/* Channels side by side, of grids of one extent. */
+grid_t trunk_concat(const trunk_t *trunk, const char *name, const grid_t *parts, int count);
 /* max(0, x + y) */
 grid_t trunk_add_relu(const trunk_t *trunk, const char *name, grid_t x, grid_t y);
 
@@ -50,5 +55,8 @@ grid_t trunk_add_relu(const trunk_t *trunk, const char *name, grid_t x, grid_t y
  * numbers (the weight as PyTorch has it behind Flatten). */
 value_t trunk_pool_all(const trunk_t *trunk, const char *name, grid_t x, pool_rule_t rule);
 value_t trunk_flatten(const trunk_t *trunk, const char *name, grid_t x, int64_t columns);
+/* act(W x + b) of rows. */
+value_t trunk_linear(const trunk_t *trunk, const char *name, value_t x, int64_t columns,
+                     activation_t activation);
 
 #endif

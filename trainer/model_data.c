@@ -26,11 +26,10 @@ static status_t check_pictures(const config_t *config, const dataset_t *dataset)
     int count = model_modalities(config, indices);
     for (int m = 0; m < count; m++) {
         const modality_config_t *modality = &config->modalities[indices[m]];
-        if (dataset_modality(dataset, m).kind == TRACK_PIXELS &&
-            strcmp(modality->backbone, "none") == 0) {
+        if (dataset_modality(dataset, m).kind == TRACK_PIXELS && !modality_takes_pixels(modality)) {
             return status_fail(STATUS_INPUT,
-                               "modality %s holds pictures; set modalities.%s.backbone, or name "
-                               "others in model.modalities",
+                               "modality %s holds pictures; set modalities.%s.backbone to one of "
+                               "clips, or name others in model.modalities",
                                modality->name, modality->name);
         }
     }

@@ -320,6 +320,10 @@ BACKBONES = (
     ("r3d_18", 3, 20, 3, "reduce: average"),
     ("r3d_18", 2, 33, 3, "batch_norm: shard"),
     ("r3d_18", 2, 18, 3, "frozen: true"),
+    ("i3d", 3, 20, 3, ""),
+    ("i3d", 2, 33, 3, "batch_norm: shard"),
+    ("i3d", 4, 17, 3, "frozen: true"),
+    ("vggish", 32, 0, 1, ""),
     ("resnet_18", 11, 0, 1, "reduce: average"),
     ("resnet_18", 11, 0, 1, "batch_norm: shard, reduce: flatten"),
     ("cnn_1d", 41, 0, 1, ""),
@@ -333,6 +337,8 @@ def backbone_shape(row):
     name, clip, size, channels, _ = row
     if name == "cnn_1d":
         return (clip, channels)
+    if name == "vggish":
+        return (clip, MEL_BANDS, 1)
     return (MEL_BANDS, clip, 1) if name == "resnet_18" else (clip, size, size, channels)
 
 

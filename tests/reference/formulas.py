@@ -48,8 +48,8 @@ def full_size_weight(number, name, shape, scale=0.05):
 def backbone_weight(number, name, shape):
     """Scaled so that activations neither vanish nor explode behind twenty layers: as He has it for
     convolutions; variances, gains about 1."""
-    if len(shape) == 1:
-        centre = 1.0 if name.endswith((".weight", "running_var")) else 0.0
+    if count_of(shape) == shape[0]:
+        centre = 1.0 if name.endswith((".weight", "weight_g", "running_var")) else 0.0
         return array.array("d", [centre + v for v in full_size_weight(number, "", shape, 0.2)])
     if name.endswith("head.3.weight"):
         return full_size_weight(number, "", shape, 0.2)

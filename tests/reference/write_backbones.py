@@ -42,6 +42,129 @@ class Signal(nn.Module):
         return torch.relu(x) if self.relu else x
 
 
+class Unit(nn.Module):
+    """Convolution, batch norm, ReLU, padded as TensorFlow does."""
+
+    def __init__(self, channels_in, channels, size, stride):
+        super().__init__()
+        self.size, self.stride = (size,) * 3, (1, stride, stride)
+        self.conv3d = nn.Conv3d(channels_in, channels, self.size, self.stride, bias=False)
+        self.bn = nn.BatchNorm3d(channels, eps=1e-3, momentum=0.01)
+
+    def forward(self, x):
+        return torch.relu(self.bn(self.conv3d(same(x, self.size, self.stride))))
+
+
+def same(x, size, stride):
+    padding = []
+    for extent, k, s in reversed(list(zip(x.shape[2:], size, stride))):
+        total = max(k - s, 0) if extent % s == 0 else max(k - extent % s, 0)
+        padding += [total // 2, total - total // 2]
+    return nn.functional.pad(x, padding)
+
+
+def pooled(x, size, stride):
+    stride = (1, stride, stride)
+    return nn.functional.max_pool3d(same(x, size, stride), size, stride)
+
+
+class Mixed(nn.Module):
+    def __init__(self, channels_in, n):
+        super().__init__()
+        self.b0 = Unit(channels_in, n[0], 1, 1)
+        self.b1a, self.b1b = Unit(channels_in, n[1], 1, 1), Unit(n[1], n[2], 3, 1)
+        self.b2a, self.b2b = Unit(channels_in, n[3], 1, 1), Unit(n[3], n[4], 3, 1)
+        self.b3b = Unit(channels_in, n[5], 1, 1)
+
+    def forward(self, x):
+        return torch.cat([self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)),
+                          self.b3b(pooled(x, (3, 3, 3), 1))], dim=1)
+
+
+class WeightNormed(nn.Module):
+    def __init__(self, channels_in, channels, dilation):
+        super().__init__()
+        self.weight_v = nn.Parameter(torch.zeros(channels, channels_in, 5))
+        self.weight_g = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.dilation = dilation
+
+    def forward(self, x):
+        weight = self.weight_g * self.weight_v / self.weight_v.norm(dim=(1, 2), keepdim=True)
+        x = nn.functional.pad(x, (4 * self.dilation, 0))
+        return nn.functional.conv1d(x, weight, self.bias, dilation=self.dilation)
+
+
+class Tcn(nn.ModuleDict):
+    """jmt.md 1.2 (b)."""
+
+    def __init__(self):
+        super().__init__()
+        for b in range(4):
+            width = 1024 if b == 0 else 512
+            block = nn.ModuleDict({"conv1": WeightNormed(width, 512, 2 ** b),
+                                   "conv2": WeightNormed(512, 512, 2 ** b)})
+            if b == 0:
+                block["downsample"] = nn.Conv1d(1024, 512, 1)
+            self[str(b)] = block
+
+    def forward(self, x):
+        leaky = nn.functional.leaky_relu
+        for block in self.values():
+            y = leaky(block["conv2"](leaky(block["conv1"](x))))
+            x = leaky(y + (block["downsample"](x) if "downsample" in block else x))
+        return x
+
+
+class I3d(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.Conv3d_1a_7x7 = Unit(3, 64, 7, 2)
+        self.Conv3d_2b_1x1, self.Conv3d_2c_3x3 = Unit(64, 64, 1, 1), Unit(64, 192, 3, 1)
+        self.Mixed_3b = Mixed(192, (64, 96, 128, 16, 32, 32))
+        self.Mixed_3c = Mixed(256, (128, 128, 192, 32, 96, 64))
+        self.Mixed_4b = Mixed(480, (192, 96, 208, 16, 48, 64))
+        self.Mixed_4c = Mixed(512, (160, 112, 224, 24, 64, 64))
+        self.Mixed_4d = Mixed(512, (128, 128, 256, 24, 64, 64))
+        self.Mixed_4e = Mixed(512, (112, 144, 288, 32, 64, 64))
+        self.Mixed_4f = Mixed(528, (256, 160, 320, 32, 128, 128))
+        self.Mixed_5b = Mixed(832, (256, 160, 320, 32, 128, 128))
+        self.Mixed_5c = Mixed(832, (384, 192, 384, 48, 128, 128))
+        self.tcn = Tcn()
+
+    def forward(self, x):
+        x = pooled(self.Conv3d_1a_7x7(x), (1, 3, 3), 2)
+        x = pooled(self.Conv3d_2c_3x3(self.Conv3d_2b_1x1(x)), (1, 3, 3), 2)
+        x = pooled(self.Mixed_3c(self.Mixed_3b(x)), (3, 3, 3), 2)
+        for block in (self.Mixed_4b, self.Mixed_4c, self.Mixed_4d, self.Mixed_4e, self.Mixed_4f):
+            x = block(x)
+        x = self.Mixed_5c(self.Mixed_5b(pooled(x, (2, 2, 2), 2)))
+        x = nn.functional.avg_pool3d(x, (2,) + tuple(x.shape[3:]), 1)
+        return self.tcn(x.flatten(2)).max(2).values
+
+
+class Vggish(nn.Module):
+    def __init__(self, frames):
+        super().__init__()
+        layers, width = [], 1
+        for channels in (64, "M", 128, "M", 256, 256, "M", 512, 512, "M"):
+            if channels == "M":
+                layers.append(nn.MaxPool2d(2))
+            else:
+                layers += [nn.Conv2d(width, channels, 3, padding=1), nn.ReLU()]
+                width = channels
+        self.features = nn.Sequential(*layers)
+        self.embeddings = nn.Sequential(nn.Linear(512 * (frames // 16) * 4, 4096), nn.ReLU(),
+                                        nn.Linear(4096, 4096), nn.ReLU(),
+                                        nn.Linear(4096, 128), nn.ReLU())
+
+    def forward(self, x):
+        return self.embeddings(self.features(x).permute(0, 2, 3, 1).flatten(1))
+
+
+WHOLE = ("cnn_1d", "i3d", "vggish")
+
+
 def places_of(trunk, x):
     """Everything in front of the published pooling: [N, 512, ...]."""
     stages = ("stem",) if hasattr(trunk, "stem") else ("conv1", "bn1", "relu", "maxpool")
@@ -54,6 +177,8 @@ def trunk_of(row, options):
     name, clip, _, channels, _ = row
     if name == "cnn_1d":
         return Signal(channels, clip, options.get("fc_relu") == "true")
+    if name in WHOLE:
+        return I3d() if name == "i3d" else Vggish(clip)
     if name == "resnet_18":
         trunk = torchvision.models.resnet18(weights=None)
         trunk.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
@@ -79,7 +204,8 @@ def build(row, options):
         with torch.no_grad():
             probe = places_of(trunk.eval(), torch.zeros(1, shape[-1], *shape[:-1]))
         trunk.fc = nn.Linear(probe.numel(), 512)
-    heads = nn.ModuleDict({"head": nn.Sequential(nn.Linear(512, 128)),
+    front = {} if row[0] != "vggish" else {"stream": nn.ModuleDict({"front": nn.Linear(128, 512)})}
+    heads = nn.ModuleDict({**front, "head": nn.Sequential(nn.Linear(512, 128)),
                            "valence": nn.ModuleDict({"head": nn.ModuleDict({"3": nn.Linear(128, 1)})}),
                            "level": nn.ModuleDict({"head": nn.ModuleDict({"3": nn.Linear(128, 1)})})})
     return trunk, heads
@@ -120,8 +246,9 @@ def step(row, case, dtype):
     x = given(case.batch["input/stream"]).requires_grad_()
     clips = x.reshape(4, *steps)[valid].movedim(-1, 1)
     rows = torch.zeros(4, 512, dtype=dtype)
-    made = trunk(clips) if row[0] == "cnn_1d" else \
+    made = trunk(clips) if row[0] in WHOLE else \
         reduced(trunk, places_of(trunk, clips), options.get("reduce", "max"))
+    made = heads["stream"]["front"](made) if "stream" in heads else made
     rows = rows.index_put((valid.nonzero()[:, 0],), made)
     hidden = torch.relu(heads["head"][0](rows))
     outputs = {name: heads[name]["head"]["3"](hidden).reshape(2, 2) for name in ("valence", "level")}
@@ -132,8 +259,9 @@ def step(row, case, dtype):
     gradients = {name: tensors[name].grad for name, _ in order
                  if isinstance(tensors[name], nn.Parameter) and tensors[name].requires_grad}
     gradients["input/stream"] = x.grad.nan_to_num()
-    statistics = {name: (tensors[name].detach() - 0.9 * given(
-        (shape, case.weight(number, name, shape)))) / 0.1
+    momentum = 0.01 if row[0] == "i3d" else 0.1
+    statistics = {name: (tensors[name].detach() - (1 - momentum) * given(
+        (shape, case.weight(number, name, shape)))) / momentum
                   for number, (name, shape) in enumerate(order)
                   if name.endswith(("running_mean", "running_var")) and trunk.training}
     return order, outputs, loss, gradients, statistics
