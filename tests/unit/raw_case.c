@@ -58,7 +58,7 @@ static double voice(int number, double time_s) {
 }
 
 /* The transform of a tone of amplitude a in the middle of a window whose weights add to 441 has the
- * size 441 a / 2; the band's weights and the bins beside are a constant, which the tests allow for. */
+ * size 441 a / 2; the band's weights and the bins beside are a constant, which tests allow for. */
 double raw_hear(const float *decibels) {
     double top = -INFINITY;
     for (int i = 0; i < 64; i++) {
@@ -82,6 +82,16 @@ void raw_write_text(const char *dir, const char *name, const char *text) {
     char *path = text_format("%s/%s", dir, name);
     write_file(path, text, strlen(text));
     free(path);
+}
+
+/* For fprintf, with its folder. */
+static FILE *begin_text(const char *dir, const char *name) {
+    char *path = text_format("%s/%s", dir, name);
+    write_file(path, "", 0);
+    FILE *file = fopen(path, "w");
+    REQUIRE(file != NULL);
+    free(path);
+    return file;
 }
 
 static unsigned char *encode_face(double seen, int side, unsigned long *bytes_out) {
@@ -193,20 +203,18 @@ const raw_video_t raw_videos[] = {
 _Static_assert(sizeof raw_videos / sizeof raw_videos[0] == RAW_VIDEOS, "as many as are listed");
 
 static void write_annotation(const char *dir, const raw_video_t *v) {
-    char *path = text_format("%s/6th ABAW Annotations/VA_Estimation_Challenge/%s/%s.txt", dir,
-                             v->set, v->name);
-    char *text = alloc_zero(32 * (int64_t)(v->lines + 2), 1);
-    size_t used = (size_t)sprintf(text, "valence,arousal\n");
+    char *name =
+        text_format("6th ABAW Annotations/VA_Estimation_Challenge/%s/%s.txt", v->set, v->name);
+    FILE *file = begin_text(dir, name);
+    fprintf(file, "valence,arousal\n");
     for (int i = 0; i < v->lines; i++) {
         double time = (double)i / v->fps;
-        used += (size_t)(i < v->ignored
-                             ? sprintf(text + used, "-5,-5\n")
-                             : sprintf(text + used, "%.4f,%.4f\n", raw_valence(v->number, time),
-                                       raw_arousal(v->number, time)));
+        bool ignored = i < v->ignored;
+        fprintf(file, "%.4f,%.4f\n", ignored ? -5.0 : raw_valence(v->number, time),
+                ignored ? -5.0 : raw_arousal(v->number, time));
     }
-    write_file(path, text, used);
-    free(text);
-    free(path);
+    REQUIRE(fclose(file) == 0);
+    free(name);
 }
 
 static void tar_add(FILE *tar, const char *name, const void *data, size_t bytes) {
@@ -293,16 +301,14 @@ double raw_gsr(int person, int class_index, int n, int row) {
 
 static void write_signals(const char *dir, int person, int c, int n) {
     char *name = raw_sample(person, c, n);
-    char *path = text_format("%s/biosignals_filtered/%s/%s_bio.csv", dir, raw_people[person], name);
-    char *text = alloc_zero(64 * (RAW_ROWS + 2), 1);
-    size_t used = (size_t)sprintf(text, "time\tgsr\tecg\temg_trapezius\n");
+    char *path = text_format("biosignals_filtered/%s/%s_bio.csv", raw_people[person], name);
+    FILE *file = begin_text(dir, path);
+    fprintf(file, "time\tgsr\tecg\temg_trapezius\n");
     for (int row = 0; row < RAW_ROWS; row++) {
-        used += (size_t)sprintf(text + used, "%d\t%.6f\t%.3f\t%.3f\n",
-                                (int)(row * INT64_C(1000000) / 512), raw_gsr(person, c, n, row),
-                                sin(row * 0.08), cos(row * 0.9));
+        fprintf(file, "%d\t%.6f\t%.3f\t%.3f\n", (int)(row * INT64_C(1000000) / 512),
+                raw_gsr(person, c, n, row), sin(row * 0.08), cos(row * 0.9));
     }
-    write_file(path, text, used);
-    free(text);
+    REQUIRE(fclose(file) == 0);
     free(path);
     free(name);
 }
@@ -317,23 +323,21 @@ static void write_pain(const char *dir, int person, int c, int n) {
 }
 
 void raw_biovid(const char *dir) {
-    char *table = alloc_zero(128 * (RAW_PEOPLE * RAW_CLASSES * RAW_PER_CLASS + 1), 1);
-    size_t used = (size_t)sprintf(
-        table, "subject_id\tsubject_name\tclass_id\tclass_name\tsample_id\tsample_name\n");
+    FILE *file = begin_text(dir, "starting_point/samples.csv");
+    fprintf(file, "subject_id\tsubject_name\tclass_id\tclass_name\tsample_id\tsample_name\n");
     for (int p = 0; p < RAW_PEOPLE; p++) {
         for (int c = 0; c < RAW_CLASSES; c++) {
             for (int n = 0; n < RAW_PER_CLASS; n++) {
                 char *name = raw_sample(p, c, n);
-                used += (size_t)sprintf(table + used, "%d\t%s\t%d\t%s\t%d\t%s\n", p + 1,
-                                        raw_people[p], c, raw_class_names[c], n + 1, name);
+                fprintf(file, "%d\t%s\t%d\t%s\t%d\t%s\n", p + 1, raw_people[p], c,
+                        raw_class_names[c], n + 1, name);
                 free(name);
                 write_signals(dir, p, c, n);
                 write_pain(dir, p, c, n);
             }
         }
     }
-    raw_write_text(dir, "starting_point/samples.csv", table);
-    free(table);
+    REQUIRE(fclose(file) == 0);
 }
 
 /* --- a manifest ----------------------------------------------------------------------------- */
@@ -343,33 +347,29 @@ const raw_place_t raw_media_place = {150, 60, 100};
 /* As OpenFace writes them: from 1, a blank before each name, success 0 where there is no face. */
 static void write_boxes(const char *dir, const char *name) {
     const raw_place_t *p = &raw_media_place;
-    char *text = alloc_zero(128 * (RAW_MEDIA_FRAMES + 1), 1);
-    size_t used = (size_t)sprintf(
-        text, "frame, face_id, timestamp, confidence, success, x_0, x_1, y_0, y_1\n");
+    FILE *file = begin_text(dir, name);
+    fprintf(file, "frame, face_id, timestamp, confidence, success, x_0, x_1, y_0, y_1\n");
     for (int i = 0; i < RAW_MEDIA_FRAMES; i++) {
         bool lost = i >= 30 && i < 34;
-        used += (size_t)sprintf(text + used, "%d, 0, %.3f, %.2f, %d, %d, %d, %d, %d\n", i + 1,
-                                (double)i / RAW_MEDIA_FPS, lost ? 0.0 : 0.95, !lost, p->x,
-                                p->x + p->side, p->y, p->y + p->side);
+        fprintf(file, "%d, 0, %.3f, %.2f, %d, %d, %d, %d, %d\n", i + 1, (double)i / RAW_MEDIA_FPS,
+                lost ? 0.0 : 0.95, !lost, p->x, p->x + p->side, p->y, p->y + p->side);
     }
-    raw_write_text(dir, name, text);
-    free(text);
+    REQUIRE(fclose(file) == 0);
 }
 
+/* unit_s: of a column of times, which begin at half a second; 0: there is none. */
 static void write_table(const char *dir, const char *name, const char *header, double unit_s,
                         double rate_hz, int rows, double (*value)(int, double), int number) {
-    char *text = alloc_zero(64 * (int64_t)(rows + 2), 1);
-    size_t used = (size_t)sprintf(text, "%s\n", header);
+    FILE *file = begin_text(dir, name);
+    fprintf(file, "%s\n", header);
     for (int i = 0; i < rows; i++) {
-        double time = i / rate_hz;
+        double time = i / rate_hz + (unit_s > 0.0 ? 0.5 : 0.0);
         if (unit_s > 0.0) {
-            used += (size_t)sprintf(text + used, "%.6f,", (time + 0.5) / unit_s);
+            fprintf(file, "%.6f,", time / unit_s);
         }
-        used += (size_t)sprintf(text + used, "%.6f\n",
-                                value(number, time + (unit_s > 0.0 ? 0.5 : 0.0)));
+        fprintf(file, "%.6f\n", value(number, time));
     }
-    raw_write_text(dir, name, text);
-    free(text);
+    REQUIRE(fclose(file) == 0);
 }
 
 void raw_media(const char *dir) {

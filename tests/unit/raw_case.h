@@ -1,7 +1,7 @@
 /* raw_case.h - raw media for tests, in the layouts that the importers read, of which everything is
  * known: faces whose brightness is what is seen, voices whose loudness is what is heard, signals.
- * Valence is half the sum of the two and arousal half the difference, so that each can be told in part
- * from one sense and wholly from both. */
+ * Valence is half the sum of the two and arousal half the difference, so that each can be told in
+ * part from one sense and wholly from both. */
 #ifndef JMT_RAW_CASE_H
 #define JMT_RAW_CASE_H
 

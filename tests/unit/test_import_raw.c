@@ -86,7 +86,7 @@ static void check_voice(const taken_t *t, int number, double slack) {
     }
 }
 
-/* --- Aff-Wild2 ---------------------------------------------------------------------------------- */
+/* --- Aff-Wild2 ------------------------------------------------------------------------------ */
 
 static void check_faces(const dataset_t *dataset, int64_t recording, const raw_video_t *v) {
     taken_t faces = take(dataset, recording, "video", false);
