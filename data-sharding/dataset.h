@@ -3,19 +3,19 @@
  * A sample is a window of `window` steps of one recording: shorter is padded and masked, longer is
  * cut every `stride` steps (the last window is moved back so that it ends with the recording; a
  * step that two windows cover is scored once, in the earlier one). Steps are those of a clock of
- * `rate_hz` that runs while there are targets; at time t every signal shows its sample
- * floor((t - start) * rate), the last one known, and none before its first, after its last or in
- * a gap. Windows in which nothing is scored are left out and counted, if targets are wanted. Knows
- * no ranks: who reads which sample is the caller's affair (sample_order.h). Every read checks the
+ * `rate_hz` that runs while there are targets; at time t every signal shows its sample floor((t -
+ * start) * rate), the last one known, and none before its first, after its last or in a gap.
+ * Windows in which nothing is scored are left out and counted, if targets are wanted. Knows no
+ * ranks: who reads which sample is the caller's affair (sample_order.h). Every read checks the
  * block's checksum.
  *
- * A modality with a clip of T > 1 steps has T of its own steps at each step of a window, in order of
- * time, ending with the one shown there: every `dilation`-th. Of pixels and features, where not all
- * of these are valid, the last T of every e-th of those valid in the same stretch of time, counted
- * from its end, e = valid / T at least 1; fewer than T: all, and the last one repeated. A signal
- * keeps its time: a step missing shows the one before (before the first, the first). Of sound
- * (log_mel) a step missing is silence, and each clip is normalised by itself. Where none is valid
- * the step of the window is masked. */
+ * A modality with a clip of T > 1 steps has T of its own steps at each step of a window, in order
+ * of time, ending with the one shown there: every `dilation`-th. Of pixels and features, where not
+ * all of these are valid, the last T of every e-th of those valid in the same stretch of time,
+ * counted from its end, e = valid / T at least 1; fewer than T: all, and the last one repeated. A
+ * signal keeps its time: a step missing shows the one before (before the first, the first). Of
+ * sound (log_mel) a step missing is silence, and each clip is normalised by itself. Where none is
+ * valid the step of the window is masked. */
 #ifndef JMT_DATASET_H
 #define JMT_DATASET_H
 
@@ -119,9 +119,9 @@ sample_info_t dataset_sample(const dataset_t *dataset, split_t split, int64_t sa
 
 /* Fills one sample. tokens[m]: [window, clip, dim] bytes or floats, as dataset_modality says, zero
  * where mask[m][t] is 0; mask[m]: [window] bytes; target[t]: [window] floats, NaN where there is no
- * valid label (padding, and steps that an earlier window already scores). A value that is not finite
- * where the mask says valid is STATUS_INPUT, naming recording, modality and step. Thread-safe for
- * different outputs. */
+ * valid label (padding, and steps that an earlier window already scores). A value that is not
+ * finite where the mask says valid is STATUS_INPUT, naming recording, modality and step.
+ * Thread-safe for different outputs. */
 status_t dataset_read_tokens(const dataset_t *dataset, split_t split, int64_t sample,
                              void *const *tokens, uint8_t *const *mask,
                              float *const *target) MUST_CHECK;
@@ -131,9 +131,9 @@ status_t dataset_read(const dataset_t *dataset, split_t split, int64_t sample,
                       float *const *features, uint8_t *const *mask,
                       float *const *target) MUST_CHECK;
 
-/* Of a modality that is `scaled`: per-feature sums over the valid steps of one training recording, for standardisation: count, and
- * sum and sum of squares [dim] in double. Recordings are numbered 0..dataset_recordings(split)-1.
- */
+/* Of a modality that is `scaled`: per-feature sums over the valid steps of one training recording,
+ * for standardisation: count, and sum and sum of squares [dim] in double. Recordings are numbered
+ * 0..dataset_recordings(split)-1. */
 int64_t dataset_recording_count(const dataset_t *dataset, split_t split);
 status_t dataset_recording_sums(const dataset_t *dataset, split_t split, int64_t recording,
                                 int modality, int64_t *count_out, double *sum,

@@ -1,5 +1,5 @@
-/* import_affwild2.c - the valence and arousal part of Aff-Wild2 as it is distributed: annotations by
- * frame, aligned faces by frame, and the videos, whose sound and rate are taken. */
+/* import_affwild2.c - the valence and arousal part of Aff-Wild2 as it is distributed: annotations
+ * by frame, aligned faces by frame, and the videos, whose sound and rate are taken. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* import_biovid.c - the BioVid Heat Pain Database, part A, as it is distributed: samples of 5.5 s with
- * signals of 512 Hz as tables separated by tabs, and videos. */
+/* import_biovid.c - the BioVid Heat Pain Database, part A, as it is distributed: samples of 5.5 s
+ * with signals of 512 Hz as tables separated by tabs, and videos. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -66,7 +66,7 @@ typedef struct manifest_rows {
     bool has_hdf5;
 } manifest_rows_t;
 
-/* Opens SOURCE/manifest.csv; source, media, side and rules are set. Close it also where it fails. */
+/* Opens SOURCE/manifest.csv; source, media, side and rules are set. Close it also if it fails. */
 status_t manifest_rows_open(manifest_rows_t *rows) MUST_CHECK;
 void manifest_rows_close(manifest_rows_t *rows);
 bool manifest_rows_here(const char *dir, bool media); /* whether there is one, of this importer */

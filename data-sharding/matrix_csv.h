@@ -6,8 +6,8 @@
  * stand for numbers, in every row. Every column of a header has a name. A first column called
  * "frame" (any case, blanks around it) holds ascending indexes; frames left out are not valid.
  *
- * Where matrix_rules.timed, the first column is called time, timestamp, t, seconds or time_s (seconds),
- * time_ms or time_us instead: its times must be even, and tell the rate. */
+ * Where matrix_rules.timed, the first column is called time, timestamp, t, seconds or time_s
+ * (seconds), time_ms or time_us instead: its times must be even, and tell the rate. */
 #ifndef JMT_MATRIX_CSV_H
 #define JMT_MATRIX_CSV_H
 

@@ -148,7 +148,7 @@ status_t media_video_rate(const char *label, const archive_member_t *member, dou
     return STATUS_OK;
 }
 
-/* --- files of pictures ------------------------------------------------------------------------- */
+/* --- files of pictures ---------------------------------------------------------------------- */
 
 typedef struct numbered {
     int64_t frame, index; /* index: of the archive's entry */

@@ -30,9 +30,9 @@ typedef struct media_pictures {
 } media_pictures_t;
 
 /* One step per picture at the video's own rate (rate_hz 0), or at another: step i is the picture
- * nearest to i / rate_hz after the first one. A picture that is shown longer is repeated, what comes
- * closer than a step is left out. boxes NULL: whole pictures; else those without a box are not
- * valid. The first picture is time 0. */
+ * nearest to i / rate_hz after the first one. A picture that is shown longer is repeated, what
+ * comes closer than a step is left out. boxes NULL: whole pictures; else those without a box are
+ * not valid. The first picture is time 0. */
 status_t media_video(const media_rules_t *rules, const char *label, const archive_member_t *member,
                      double rate_hz, const face_boxes_t *boxes, notes_t *notes,
                      media_pictures_t *pictures_out) MUST_CHECK;

@@ -1,5 +1,5 @@
-/* media_tree.h - what lies where in a downloaded folder: videos, folders of pictures (on disk or in a
- * .zip or .tar) and text files, found by name. */
+/* media_tree.h - what lies where in a downloaded folder: videos, folders of pictures (on disk or in
+ * a .zip or .tar) and text files, found by name. */
 #ifndef JMT_MEDIA_TREE_H
 #define JMT_MEDIA_TREE_H
 

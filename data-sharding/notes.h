@@ -1,4 +1,4 @@
-/* notes.h - what an import left out or mended, counted by what it was, with the first case in full. */
+/* notes.h - what an import left out or mended, counted by what it was, with the first case. */
 #ifndef JMT_NOTES_H
 #define JMT_NOTES_H
 

@@ -1,5 +1,6 @@
 /* picture_fit.h - a square part of a picture, brought to a size: a face that a box frames, or the
- * middle of the whole. By FFmpeg's scaler (bicubic, wider where it shrinks), each colour for itself. */
+ * middle of the whole. By FFmpeg's scaler (bicubic, wider where it shrinks), each colour for
+ * itself. */
 #ifndef JMT_PICTURE_FIT_H
 #define JMT_PICTURE_FIT_H
 

@@ -12,7 +12,8 @@
 static const option_t options[] = {
     {"--source", "DIR", "what to import"},
     {"--out", "DIR", "data directory to write (the key file becomes DIR.key)"},
-    {"--set", "KEY=VALUE", "an option of the importer; may be repeated"},
+    {"--set", "KEY=VALUE", "a setting of the importer; may be repeated"},
+    {"--settings", NULL, "print the settings of an importer, their defaults and bounds"},
     {"--recognise", "DIR", "print the importer that recognises DIR"},
     {"--verify", "DIR", "check every byte of a data directory; exit 1 if any is bad"},
     {"--remove-subject", "NAME", "rewrite the data directory without this person; needs --key"},
@@ -95,6 +96,28 @@ static status_t remove_person(const arguments_t *arguments) {
                                 arguments->positional[0]);
 }
 
+static status_t print_settings(const arguments_t *arguments) {
+    int count = 0;
+    const importer_t *const *list = import_list(&count);
+    const char *name = arguments->positional_count == 1 ? arguments->positional[0] : "";
+    for (int i = 0; i < count; i++) {
+        if (strcmp(list[i]->name, name) != 0) {
+            continue;
+        }
+        for (int k = 0; k < list[i]->option_count; k++) {
+            const import_option_t *option = &list[i]->options[k];
+            printf("%-18s %g (%g to %g)\n    %s\n", option->name, option->value, option->min,
+                   option->max, option->help);
+        }
+        printf("shards             0\n    files to write; 0: of about 256 MiB each\n"
+               "salt               jmt\n    decides the order of aliases\n");
+        return STATUS_OK;
+    }
+    char names[512];
+    importer_names(names, sizeof names);
+    return status_fail(STATUS_INPUT, "usage: jmt shard IMPORTER --settings; importers: %s", names);
+}
+
 static status_t import(const arguments_t *arguments) {
     const char *out = arguments_value(arguments, "--out");
     if (arguments->positional_count == 0 || out == NULL) {
@@ -128,6 +151,9 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     if (arguments_has(arguments, "--recognise")) {
         return recognise(arguments_value(arguments, "--recognise"));
     }
+    if (arguments_has(arguments, "--settings")) {
+        return print_settings(arguments);
+    }
     if (arguments_has(arguments, "--remove-subject")) {
         return remove_person(arguments);
     }
@@ -138,6 +164,10 @@ static const example_t examples[] = {
     {"jmt shard mosi --source downloads/mosi --out data/mosi", ""},
     {"jmt shard features --source mine --out data/mine",
      "mine/manifest.csv: recording,subject,group,modality,rate_hz,path"},
+    {"jmt shard media --source mine --out data/mine --set first_frame=1",
+     "videos, pictures, sound and signals, likewise"},
+    {"jmt shard affwild2 --source downloads/affwild2 --out data/affwild2", ""},
+    {"jmt shard media --settings", ""},
     {"jmt shard --verify data/mosi", "every byte"},
     EXAMPLE_END,
 };
@@ -145,8 +175,9 @@ static const example_t examples[] = {
 const command_t command_shard = {
     .name = "shard",
     .group = GROUP_DATA,
-    .synopsis = "IMPORTER [--source DIR] --out DIR [--set KEY=VALUE]... [--json]\n--verify DIR "
-                "[--json]\n--recognise DIR\n--remove-subject NAME --key FILE DIR",
+    .synopsis =
+        "IMPORTER [--source DIR] --out DIR [--set KEY=VALUE]... [--json]\n--verify DIR "
+        "[--json]\nIMPORTER --settings\n--recognise DIR\n--remove-subject NAME --key FILE DIR",
     .summary = "make verified shards from raw data, check them, drop a person",
     .help = "Names of people become aliases; the names are in the key file DIR.key alone, which "
             "belongs elsewhere.",

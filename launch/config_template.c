@@ -12,6 +12,7 @@
 #include "data-sharding/manifest.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
+#include "kernels/base/log.h"
 
 enum { CLASSES_MAX = 20 };
 #define COMMON "_common.yaml"
@@ -192,9 +193,24 @@ static status_t write_models(const char *folder, const json_t *modalities) {
                       true);
 }
 
+/* No model takes pictures. */
+static void leave_out_pictures(json_t *modalities) {
+    const char *name;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(modalities, next, name, value) {
+        const char *kind = json_string_value(json_object_get(value, "kind"));
+        if (kind != NULL && strcmp(kind, "pixels") == 0) {
+            log_warning("%s holds pictures, which no model takes yet: it is left out", name);
+            json_object_del(modalities, name);
+        }
+    }
+}
+
 static status_t write_all(const char *data, const char *folder, const json_t *root,
                           const manifest_t *manifest) {
-    const json_t *modalities = json_object_get(root, "modalities");
+    json_t *modalities = json_object_get(root, "modalities");
+    leave_out_pictures(modalities);
     TRY(check_contents(data, modalities, json_object_get(root, "targets")));
     char *text = NULL;
     size_t bytes = 0;

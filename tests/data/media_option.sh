@@ -35,6 +35,11 @@ dumps() { # dumps CODE KIND PATH
     [ $? = "$1" ]
 }
 
+imports() { # imports CODE IMPORTER
+    "$work/off/jmt" shard "$2" --source configs --out "$work/data" >"$work/said" 2>&1
+    [ $? = "$1" ] && grep -q 'this build reads no raw media' "$work/said"
+}
+
 mkdir "$work/bin"
 printf '#!/bin/sh\necho not-installed\n' >"$work/bin/dpkg-query"
 if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
@@ -66,16 +71,17 @@ unset PKG_CONFIG
 
 check "OFF is configured" configure off -DMEDIA=OFF
 check "and asks for none of them" fails says libavutil
-programs=(test_audio_resample test_image test_video media_dump)
-if ! cmake --build "$work/off" --target jmt_data "${programs[@]}" >"$work/said" 2>&1; then
+programs=(test_audio_resample test_image test_video test_faces test_import_raw media_dump)
+if ! cmake --build "$work/off" --target jmt "${programs[@]}" >"$work/said" 2>&1; then
     tail -n 20 "$work/said"
     check "OFF is built" false
 else
-    for program in test_audio_resample test_image test_video; do
+    for program in test_audio_resample test_image test_video test_faces test_import_raw; do
         check "$program is a skip with its reason" skips $program
     done
     check "archives are read" dumps 0 archive configs
     check "images are unavailable" dumps 3 image README.md
+    check "and so are the importers of raw media" imports 3 media
 fi
 echo "1..$number"
 [ $failures = 0 ]

@@ -4,7 +4,7 @@
 # OpenMP and HDF5 are not instrumented, so the whole program is not run under it.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
-programs=(test_prefetch test_prefetch_shards test_dataset)
+programs=(test_prefetch test_prefetch_shards test_dataset test_ordered_work)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 run=()

@@ -131,6 +131,20 @@ static void draw(AVFrame *frame, const media_video_t *what, int i) {
     }
 }
 
+static void draw_grey(AVFrame *frame, const media_video_t *what, int i) {
+    bool full = frame->color_range == AVCOL_RANGE_JPEG;
+    for (int y = 0; y < what->height; y++) {
+        for (int x = 0; x < what->width; x++) {
+            double level = what->grey(what->context, i, x, y);
+            level = full ? level : 16.0 + level * 219.0 / 255.0;
+            frame->data[0][y * frame->linesize[0] + x] = (uint8_t)lround(level);
+        }
+    }
+    for (int p = 1; p < 3; p++) {
+        memset(frame->data[p], 128, (size_t)(frame->linesize[p] * ((what->height + 1) / 2)));
+    }
+}
+
 static void write_pictures(AVFormatContext *format, track_t *track, const media_video_t *what) {
     AVFrame *frame = av_frame_alloc();
     for (int i = 0; i < what->frames; i++) {
@@ -139,7 +153,7 @@ static void write_pictures(AVFormatContext *format, track_t *track, const media_
         frame->height = what->height;
         frame->color_range = track->codec->color_range;
         REQUIRE(av_frame_get_buffer(frame, 0) == 0);
-        draw(frame, what, i);
+        (what->grey != NULL ? draw_grey : draw)(frame, what, i);
         frame->pts = i;
         encode(format, track, frame);
         av_frame_unref(frame);
@@ -148,9 +162,10 @@ static void write_pictures(AVFormatContext *format, track_t *track, const media_
     encode(format, track, NULL);
 }
 
-static void fill_tone(AVFrame *frame, int first, int rate) {
+static void fill_tone(AVFrame *frame, int first, const media_video_t *what) {
     for (int i = 0; i < frame->nb_samples; i++) {
-        float tone = media_tone(first + i, rate);
+        float tone = what->sound != NULL ? (float)what->sound(what->context, first + i)
+                                         : media_tone(first + i, what->rate_hz);
         if (frame->format == AV_SAMPLE_FMT_FLTP) {
             ((float *)frame->data[0])[i] = ((float *)frame->data[1])[i] = tone;
         } else {
@@ -169,7 +184,7 @@ static void write_sound(AVFormatContext *format, track_t *track, const media_vid
         frame->sample_rate = what->rate_hz;
         REQUIRE(av_channel_layout_copy(&frame->ch_layout, &track->codec->ch_layout) == 0);
         REQUIRE(av_frame_get_buffer(frame, 0) == 0);
-        fill_tone(frame, first, what->rate_hz);
+        fill_tone(frame, first, what);
         frame->pts = first;
         encode(format, track, frame);
         av_frame_free(&frame);

@@ -16,6 +16,10 @@ typedef struct media_video {
     int swapped;        /* pictures I and I + 1 change their times; 0: none */
     const char *filter; /* a bitstream filter on the pictures; NULL: none */
     const char *option; /* of the container: "movflags=+frag_keyframe"; NULL: none */
+    /* Instead of plain quarters, and of the tone; NULL: those. */
+    double (*grey)(const void *context, int frame, int x, int y); /* 0 to 255 */
+    double (*sound)(const void *context, int sample);             /* -1 to 1 */
+    const void *context;
 } media_video_t;
 
 enum { MEDIA_CODEC_ABSENT = 1 };

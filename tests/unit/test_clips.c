@@ -1,5 +1,5 @@
-/* Clips: which steps of a modality a step of the window shows, against a slow statement of the rules,
- * for every pattern of missing steps, and for clocks that do not agree. */
+/* Clips: which steps of a modality a step of the window shows, against a slow statement of the
+ * rules, for every pattern of missing steps, and for clocks that do not agree. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -240,7 +240,7 @@ static void every_pattern_of_gaps(void **state) {
 }
 
 /* A modality of 7 Hz that begins a second early, and one of 0.5 Hz that begins late: the clip ends
- * with the step floor((t - start) * rate). Windows of 4 of the 6 labels, so the last one overlaps. */
+ * with the step floor((t - start) * rate). Windows of 4 of the 6 labels, so the last overlaps. */
 static void clocks_that_do_not_agree(void **state) {
     (void)state;
     static const timing_t timings[] = {{7.0, -1.0, 6}, {0.5, 0.75, 12}, {2.0, 20.0, 6}};

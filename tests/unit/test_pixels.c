@@ -1,5 +1,5 @@
-/* Tracks of pictures: written step by step, read back from blocks that begin with a picture, checked,
- * and cut out with their person. */
+/* Tracks of pictures: written step by step, read back from blocks that begin with a picture,
+ * checked, and cut out with their person. */
 #include <string.h>
 #include <unistd.h>
 

@@ -1,0 +1,92 @@
+#!/bin/bash
+# raw_media.sh - raw media from the source to a model, by the program: each layout is recognised, imported,
+# checked, shown, read by other programs, and a person is taken out of it; what cannot be trained on is refused.
+. "$(dirname "$0")/../system.sh"
+make=${JMT_BUILD:-$root/build}/tests/tools/raw_make
+[ -x "$make" ] || skip "built without the readers of raw media"
+command -v python3 >/dev/null || skip "python3 is not installed"
+
+# value FILE EXPRESSION: of the JSON object d in it
+value() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
+holds() { # holds EXPRESSION: of what the program printed
+    same "$(value "$work/stdout" "$1")" True
+}
+said() { grep -q -- "$1" "$work/stderr"; }
+
+# imported LAYOUT RECORDINGS SETTINGS...
+imported() {
+    local layout=$1 recordings=$2 sets=() set
+    shift 2
+    for set in "$@"; do sets+=(--set "$set"); done
+    "$make" "$layout" "$work/$layout.raw" || return
+    run 1 shard --recognise "$work/$layout.raw"
+    check "$layout: recognised" same "$(cat "$work/stdout")" "$layout"
+    run 1 shard "$layout" --source "$work/$layout.raw" --out "$work/$layout" "${sets[@]}"
+    report $? "$layout: imported"
+    run 1 shard --verify "$work/$layout"
+    report $? "$layout: every byte is right"
+    run 1 inspect "$work/$layout" --json
+    check "$layout: $recordings recordings" holds "d['recordings'] == $recordings"
+}
+imported affwild2 5 size=32
+check "affwild2: pictures of 32 x 32" holds "d['modalities']['video']['shape'] == [32, 32, 3]"
+check "affwild2: the faces that are there" holds "d['modalities']['video']['valid'] == 60 - 12 + 43 - 2 + 38 + 50"
+check "affwild2: sound is log_mel" holds "d['modalities']['audio']['kind'] == 'log_mel'"
+check "affwild2: Validation_Set is the test" holds \
+    "d['splits']['train']['recordings'] + d['splits']['valid']['recordings'] == 3 and d['splits']['test']['recordings'] == 2"
+check "affwild2: labels of -5 do not count" holds "d['targets']['valence']['valid'] == 57 + 40 + 40 + 50"
+imported media 2 size=32 first_frame=1
+check "media: frames without a face or a picture" holds "d['modalities']['face']['valid'] == 75 - 4 + 75 - 4"
+check "media: a signal at the rate of its times" holds "abs(d['modalities']['eda']['rate_hz'] - 64) < 0.01"
+run 1 shard --remove-subject Ann --key "$work/media.key" "$work/media"
+report $? "media: a person is taken out"
+run 1 shard --verify "$work/media"
+report $? "media: and every byte is right"
+run 1 inspect "$work/media" --json
+check "media: one recording is left" holds "d['recordings'] == 1 and d['modalities']['face']['steps'] == 75"
+imported biovid 30 size=32
+check "biovid: three people, 2816 steps a sample" holds \
+    "d['subjects'] == 3 and d['modalities']['gsr']['steps'] == 30 * 2816"
+check "biovid: windows of four steps a second" holds "d['window'] == 4 and d['windows'] == 30"
+
+# h5dump sees the bytes of pictures, and what they are.
+if command -v h5dump >/dev/null; then
+    shard=$work/biovid/shard-00000.h5
+    h5dump -a /modalities/video/kind -a /modalities/video/shape -H "$shard" >"$work/stdout" 2>&1
+    check "h5dump: kind and shape" grep -q 'ATTRIBUTE "shape"' "$work/stdout"
+    h5dump -d /modalities/video/values -H "$shard" >"$work/stdout" 2>&1
+    check "h5dump: bytes, 3072 a step" grep -q 'SIMPLE { ( 4140, 3072 )' "$work/stdout"
+    check "h5dump: of eight bits" grep -q H5T_STD_U8LE "$work/stdout"
+else
+    skip_one "h5dump reads pictures" "h5dump is not installed"
+fi
+
+# What models take: numbers, and no clips yet.
+run 1 config --for "$work/biovid" --out "$work/configs"
+report $? "configurations without the pictures are written"
+check "and a line says so" said 'video holds pictures, which no model takes yet'
+run 1 train "$work/configs/gsr.yaml" --set epochs=1 --set batch=8 --run "$work/gsr" --steps 2
+report $? "a model of a raw signal is trained"
+run 1 train "$work/configs/gsr.yaml" --set modalities.gsr.clip=512 --run "$work/clip"
+same $? 2 && said 'modalities.gsr.clip is 512, but no model takes clips yet'
+report $? "clips are refused"
+run 1 train "$work/configs/gsr.yaml" --set modalities.video.dim=0 --set 'model.modalities=[video]' --run "$work/video"
+same $? 2 && said 'modality video holds pictures, which no model takes yet'
+report $? "pictures are refused"
+
+# The other archive that faces come in.
+rm -rf "$work/affwild2" "$work/affwild2.key"
+python3 - "$work/affwild2.raw" <<'PY'
+import os, shutil, sys, zipfile
+folder = os.path.join(sys.argv[1], "cropped_aligned")
+with zipfile.ZipFile(folder + ".zip", "w") as made:
+    for place, _, names in sorted(os.walk(folder)):
+        for name in sorted(names):
+            made.write(os.path.join(place, name), os.path.relpath(os.path.join(place, name), sys.argv[1]))
+shutil.rmtree(folder)
+PY
+run 1 shard affwild2 --source "$work/affwild2.raw" --out "$work/affwild2" --set size=32
+report $? "affwild2: faces in a .zip"
+run 1 inspect "$work/affwild2" --json
+check "affwild2: the same faces" holds "d['modalities']['video']['valid'] == 60 - 12 + 43 - 2 + 38 + 50"
+finish
