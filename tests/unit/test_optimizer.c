@@ -22,13 +22,13 @@ typedef struct fixture {
 } fixture_t;
 
 /* In place: the optimiser keeps pointers into the fixture. */
-static void open_optimizer(fixture_t *f, const char *settings) {
+static void open_model(fixture_t *f, const char *settings, const char *a, int64_t dim) {
     *f = (fixture_t){0};
     comm_config_t comm = {.timeout_s = 10.0};
-    int64_t dims[] = {37, 41};
+    int64_t dims[] = {dim, 41};
     char *yaml = text_format("batch: 8\nmodel: {name: jmt, dim: 48, ff: 99}\noptimizer: {%s}\n"
-                             "modalities: {a: {}, b: {}}\ntargets: {v: {loss: ccc}}\n",
-                             settings);
+                             "modalities: {a: {%s}, b: {}}\ntargets: {v: {loss: ccc}}\n",
+                             settings, a);
     CHECK_OK(config_parse(yaml, "test", NULL, 0, &f->config));
     free(yaml);
     CHECK_OK(comm_open(&comm, &f->comm));
@@ -40,6 +40,10 @@ static void open_optimizer(fixture_t *f, const char *settings) {
     flat_state_init(&f->flat, f->graph, 1, reduce_weights(f->reduce));
     CHECK_OK(optimizer_open(f->config, f->kernels, f->graph, &f->flat, f->comm, f->reduce,
                             &f->optimizer));
+}
+
+static void open_optimizer(fixture_t *f, const char *settings) {
+    open_model(f, settings, "", 37);
 }
 
 static void close_optimizer(fixture_t *f) {
@@ -137,6 +141,57 @@ static void updates_are_those_of_pytorch(void **state) {
     check_updates("name: adamw, weight_decay: 0.01", 0.0, adamw);
 }
 
+/* Behind batch norms by shard: p + momentum (mean over the shards - p), and no part of the norm, of
+ * clipping or of decay. Behind a frozen backbone nothing has a gradient, and nothing changes. */
+static void running_statistics_average_the_shards(void **state) {
+    (void)state;
+    fixture_t f;
+    open_model(&f, "name: adamw, weight_decay: 0.5, clip_norm: 1e-3",
+               "backbone: resnet_18, batch_norm: shard", 64);
+    float *weights = reduce_weights(f.reduce);
+    float *before = alloc_zero(f.flat.elements, sizeof *before);
+    memcpy(before, weights, (size_t)f.flat.elements * sizeof *before);
+    double norm = update(&f, 1, 1e-2), squares = 0.0;
+    int64_t running = 0;
+    for (int64_t c = 0; c < f.flat.chunk_count; c++) {
+        const chunk_t *chunk = &f.flat.chunks[c];
+        parameter_info_t info = graph_parameter_info(f.graph, chunk->tensor);
+        for (int64_t i = chunk->offset; i < chunk->offset + chunk->count; i++) {
+            double g = (double)(float)gradient_of(1, i), p = (double)before[i];
+            bool averages = info.role == PARAMETER_RUNNING;
+            squares += averages ? 0.0 : g * g;
+            running += averages;
+            double wanted = p + 0.1 * (g / (double)f.config->virtual_shards - p);
+            assert_true(!averages || weights[i] == (float)wanted);
+        }
+    }
+    assert_true(fabs(norm - sqrt(squares)) < 1e-12 * norm);
+    assert_int_equal(running, 2 * (5 * 64 + 5 * 128 + 5 * 256 + 5 * 512)); /* of 20 batch norms */
+    free(before);
+    close_optimizer(&f);
+}
+
+static void constants_lie_behind_what_is_reduced(void **state) {
+    (void)state;
+    fixture_t f;
+    open_model(&f, "name: sgd", "backbone: resnet_18, frozen: true", 64);
+    int64_t constants = 0;
+    for (int p = 0; p < graph_parameter_count(f.graph); p++) {
+        parameter_info_t info = graph_parameter_info(f.graph, p);
+        bool backbone = strncmp(info.name, "a.backbone.", 11) == 0;
+        assert_int_equal(flat_state_is_constant(&f.flat, p), backbone);
+        constants += backbone ? align_up(info.count, FLAT_ALIGNMENT) : 0;
+    }
+    assert_int_equal(f.flat.constants, constants);
+    float *weights = reduce_weights(f.reduce) + f.flat.elements;
+    float *before = alloc_zero(constants, sizeof *before);
+    memcpy(before, weights, (size_t)constants * sizeof *before);
+    update(&f, 1, 1e-2);
+    assert_memory_equal(weights, before, (size_t)constants * sizeof *before);
+    free(before);
+    close_optimizer(&f);
+}
+
 /* Sums of 1e16, 1, -1e16, ... show in which order they were added. */
 static void loss_sums_add_in_the_order_of_the_tree(void **state) {
     (void)state;
@@ -171,6 +226,8 @@ static void loss_sums_add_in_the_order_of_the_tree(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(updates_are_those_of_pytorch),
+        cmocka_unit_test(running_statistics_average_the_shards),
+        cmocka_unit_test(constants_lie_behind_what_is_reduced),
         cmocka_unit_test(loss_sums_add_in_the_order_of_the_tree),
     };
     return RUN_TESTS(tests);
