@@ -28,6 +28,7 @@ typedef struct summary {
     pool_t pools[CONFIG_TARGETS_MAX]; /* of the seed at hand */
     int64_t n, n_invalid;
     json_t *folds, *by_seed;
+    json_t *marks, *selected_on; /* keys: what folds say, in order of appearance */
     FILE *csv;
 } summary_t;
 
@@ -42,7 +43,9 @@ static status_t read_evaluation(const char *directory, json_t **root_out) {
     status_t status = file_read(path, &text, NULL);
     if (status == STATUS_OK) {
         *root_out = json_loads(text, 0, NULL);
-        if (!json_is_object(json_object_get(*root_out, "targets"))) {
+        if (!json_is_object(json_object_get(*root_out, "targets")) ||
+            !json_is_string(json_object_get(*root_out, "marks")) ||
+            !json_is_string(json_object_get(*root_out, "selected_on"))) {
             json_decref(*root_out);
             status = status_fail(STATUS_INPUT,
                                  "%s is damaged; remove it, and the fold is evaluated again", path);
@@ -51,6 +54,30 @@ static status_t read_evaluation(const char *directory, json_t **root_out) {
     free(text);
     free(path);
     return status;
+}
+
+/* The parts of a text that are not there yet: "a; b". */
+static void add_parts(json_t *parts, const char *text) {
+    while (text[0] != '\0') {
+        const char *end = strstr(text, "; ");
+        size_t length = end != NULL ? (size_t)(end - text) : strlen(text);
+        char *part = text_format("%.*s", (int)length, text);
+        json_object_set_new(parts, part, json_null());
+        free(part);
+        text += end != NULL ? length + 2 : length;
+    }
+}
+
+static char *joined(json_t *parts) {
+    const char *part;
+    json_t *unused;
+    char *text = text_copy("");
+    json_object_foreach(parts, part, unused) {
+        char *longer = text_format("%s%s%s", text, text[0] != '\0' ? "; " : "", part);
+        free(text);
+        text = longer;
+    }
+    return text;
 }
 
 static int target_of(const config_t *config, const char *name) {
@@ -130,8 +157,10 @@ static status_t add_fold(summary_t *s, int64_t fold, int64_t seed) {
         }
         s->n += json_integer_value(json_object_get(root, "n"));
         s->n_invalid += json_integer_value(json_object_get(root, "n_invalid"));
-        json_object_del(root, "data"); /* the same for all */
-        json_object_del(root, "data_path");
+        add_parts(s->marks, json_string_value(json_object_get(root, "marks")));
+        add_parts(s->selected_on, json_string_value(json_object_get(root, "selected_on")));
+        json_object_del(root, "data"); /* the same for all; */
+        json_object_del(root, "config");
         json_object_set(root, "subjects", subjects);
         json_array_append(s->folds, root);
     }
@@ -245,9 +274,15 @@ static status_t write_text(const cv_plan_t *plan, const char *name, const char *
 }
 
 static status_t write_summary(const summary_t *s) {
-    const config_t *config = s->config;
     const cv_plan_t *plan = s->plan;
-    char *row = run_row_name(config);
+    config_t common = *s->config;
+    const config_t *config = &common;
+    common.split.fold = 0;
+    char *row = run_row_name(config), *yaml = config_yaml(config);
+    if (json_object_del(s->selected_on, "last") == 0) { /* of folds that nobody could judge */
+        json_object_set_new(s->selected_on, "last", json_null());
+    }
+    char *marks = joined(s->marks), *selected_on = joined(s->selected_on);
     json_t *seeds = json_array();
     for (int i = 0; i < plan->seed_count; i++) {
         json_array_append_new(seeds, json_integer(plan->seeds[i]));
@@ -260,9 +295,9 @@ static status_t write_summary(const summary_t *s) {
         all ? text_format("test of %d folds%s", plan->fold_count, by)
             : text_format("test of %d of %d folds%s", plan->fold_count, (int)plan->fold_total, by);
     json_t *root = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:O, s:o, s:O}", "program", "jmt",
-        "model", config->model.name, "row", row, "selected_on", run_selected_on(config), "marks",
-        plan->marks, "split", split, "data", plan->data_identity, "fold_total",
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:O, s:o, s:O}", "program", "jmt",
+        "model", config->model.name, "row", row, "selected_on", selected_on, "marks", marks,
+        "config", yaml, "split", split, "data", plan->data_identity, "fold_total",
         (json_int_t)plan->fold_total, "seeds", seeds, "pooled", pooled(s), "by_seed", s->by_seed,
         "over_folds", spreads(s->folds, NULL, NULL), "folds", s->folds);
     char *text = json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
@@ -271,6 +306,9 @@ static status_t write_summary(const summary_t *s) {
     json_decref(root);
     free(split);
     free(row);
+    free(yaml);
+    free(marks);
+    free(selected_on);
     return status;
 }
 
@@ -291,6 +329,8 @@ status_t cv_summarize(const config_t *config, const cv_plan_t *plan) {
     size_t bytes = 0;
     s.folds = json_array();
     s.by_seed = json_array();
+    s.marks = json_object();
+    s.selected_on = json_object();
     s.csv = open_memstream(&csv, &bytes);
     REQUIRE(s.csv != NULL);
     status_t status = add_all(&s);
@@ -308,6 +348,8 @@ status_t cv_summarize(const config_t *config, const cv_plan_t *plan) {
     }
     json_decref(s.folds);
     json_decref(s.by_seed);
+    json_decref(s.marks);
+    json_decref(s.selected_on);
     free(csv);
     return status;
 }
