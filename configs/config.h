@@ -132,8 +132,8 @@ bool config_has_intra_encoder(const config_t *config);
 char *config_yaml(const config_t *config);
 /* One JSON object, nested like the YAML; caller frees. */
 char *config_json(const config_t *config);
-/* The table: an array of {key, type, unit, default, min, max, choices, unavailable, may_differ, help};
- * caller frees. */
+/* The table: an array of {key, type, unit, default, min, max, choices, unavailable, may_differ,
+ * help}; caller frees. */
 char *config_table_json(void);
 
 /* The dotted keys whose values differ, in the order of the table: *count_out of them, freed
@@ -154,6 +154,7 @@ char *config_difference(const config_t *a, const config_t *b, config_occasion_t 
  * no such key. Caller frees. */
 char *config_value(const config_t *config, const char *key);
 
+bool config_is_model(const char *name); /* that model.name takes */
 /* Keys that have no NAME in them, one after the other; NULL: there are no more. */
 const char *config_key(int index);
 /* How many letters are to be added, left out, changed or swapped with the next one: to guess what

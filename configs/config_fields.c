@@ -250,3 +250,7 @@ bool config_section_exists(const char *key) {
     }
     return false;
 }
+
+bool config_is_model(const char *name) {
+    return words_have(config_field_find(TABLE_MAIN, "model.name")->choices, name);
+}

@@ -4,10 +4,10 @@
  * each seed of a directory of `jmt cv`, by its pooled scores; both in one table are refused. What
  * was scored, with which settings, how it was selected and what a reader must know is taken from
  * the evaluation alone. Runs are of one row if their marks and their configurations are the same
- * but for what a table averages (DIFFER_IN_ROW of config.h). A row is named after the model, or after
- * the modality of a unimodal one; rows that share that name add the settings in which they differ
- * ("jmt token=mean"). Runs on different data or splits (split.*), or two of one row with one seed,
- * are refused. */
+ * but for what a table averages (DIFFER_IN_ROW of config.h). A row is named after the model, or
+ * after the modality of a unimodal one; rows that share that name add the settings in which they
+ * differ ("jmt token=mean"). Runs on different data or splits (split.*), or two of one row with one
+ * seed, are refused. */
 #ifndef JMT_RUN_TABLE_H
 #define JMT_RUN_TABLE_H
 
