@@ -9,18 +9,11 @@
 #include "data-sharding/csv.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
+#include "trainer/cv_pool.h"
 #include "trainer/evaluate.h"
-#include "trainer/models.h"
 #include "trainer/run_directory.h"
 
 enum { COLUMN_RECORDING, COLUMN_SUBJECT, COLUMN_STEP, COLUMN_NAME, COLUMN_TARGET, COLUMN_VALUE };
-
-/* Predictions of one target by all folds of a seed, fold after fold, each in sample order. */
-typedef struct pool {
-    float *x, *y; /* x of classes: the predicted one */
-    int64_t *sequence;
-    int64_t count, sequences, n_invalid;
-} pool_t;
 
 typedef struct summary {
     const config_t *config;
@@ -87,16 +80,6 @@ static int target_of(const config_t *config, const char *name) {
         }
     }
     return -1;
-}
-
-static void pool_add(pool_t *pool, double target, double prediction, bool same_recording) {
-    pool->x = array_grow(pool->x, pool->count, sizeof *pool->x);
-    pool->y = array_grow(pool->y, pool->count, sizeof *pool->y);
-    pool->sequence = array_grow(pool->sequence, pool->count, sizeof *pool->sequence);
-    pool->sequences += !same_recording;
-    pool->x[pool->count] = (float)prediction;
-    pool->y[pool->count] = (float)target;
-    pool->sequence[pool->count++] = pool->sequences;
 }
 
 static void add_subject(json_t *subjects, const char *alias) {
@@ -173,31 +156,13 @@ static status_t add_fold(summary_t *s, int64_t fold, int64_t seed) {
 
 /* --- scoring --------------------------------------------------------------------------------- */
 
-static void score_pool(const pool_t *pool, const target_config_t *target, scores_t *scores) {
-    int64_t classes = target_classes(target);
-    if (classes == 0) {
-        score_values(pool->x, pool->y, pool->sequence, pool->count, scores);
-    } else {
-        float *votes = alloc_zero(max_i64(pool->count * classes, 1), sizeof *votes);
-        for (int64_t i = 0; i < pool->count; i++) {
-            votes[i * classes + (int64_t)pool->x[i]] = 1.0f;
-        }
-        score_classes(votes, pool->y, pool->count, classes, 0.0, scores);
-        free(votes);
-    }
-    scores->n_invalid = pool->n_invalid;
-}
-
 /* The folds of one seed as if they were one test part. */
 static void close_seed(summary_t *s, int64_t seed) {
     evaluation_t all = {.target_count = s->config->target_count};
     all.scores = alloc_zero(max_i64(all.target_count, 1), sizeof *all.scores);
     for (int t = 0; t < all.target_count; t++) {
-        score_pool(&s->pools[t], &s->config->targets[t], &all.scores[t]);
-        free(s->pools[t].x);
-        free(s->pools[t].y);
-        free(s->pools[t].sequence);
-        s->pools[t] = (pool_t){0};
+        pool_score(&s->pools[t], &s->config->targets[t], &all.scores[t]);
+        pool_clear(&s->pools[t]);
     }
     char *text = evaluation_json(&all, s->config, split_name(SPLIT_TEST));
     json_t *root = json_loads(text, 0, NULL);
@@ -342,9 +307,7 @@ status_t cv_summarize(const config_t *config, const cv_plan_t *plan) {
         status = write_summary(&s);
     }
     for (int t = 0; t < CONFIG_TARGETS_MAX; t++) { /* left over after an error */
-        free(s.pools[t].x);
-        free(s.pools[t].y);
-        free(s.pools[t].sequence);
+        pool_clear(&s.pools[t]);
     }
     json_decref(s.folds);
     json_decref(s.by_seed);
