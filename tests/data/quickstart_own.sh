@@ -84,7 +84,8 @@ check "classes get cross-entropy" grep -q 'up: {loss: cross_entropy, classes: 2,
 run 1 inspect "$work/own-out/features" --json
 check "no header and no frame 0 became a step" \
     python3 -c 'import json, sys; m = json.load(open(sys.argv[1]))["modalities"]
-sys.exit(not (m["voice"]["steps"] == 1600 and m["permuted_face"]["steps"] == 760 and m["permuted_face"]["dim"] == 2))' "$work/stdout"
+face = m["permuted_face"]
+sys.exit(not (m["voice"]["steps"] == 1600 and face["steps"] == 760 and face["dim"] == 2))' "$work/stdout"
 fails "configurations are not written over" 2 'is there already; give another --out' 1 \
     config --for "$work/own-out/features" --out "$work/own-out/configs"
 fails "--for alone" 2 '--for and --out go together' 1 config --for "$work/own-out/features"
