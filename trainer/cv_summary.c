@@ -40,6 +40,7 @@ static status_t read_evaluation(const char *directory, json_t **root_out) {
             !json_is_string(json_object_get(*root_out, "marks")) ||
             !json_is_string(json_object_get(*root_out, "selected_on"))) {
             json_decref(*root_out);
+            *root_out = NULL;
             status = status_fail(STATUS_INPUT,
                                  "%s is damaged; remove it, and the fold is evaluated again", path);
         }
