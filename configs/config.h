@@ -117,9 +117,13 @@ typedef struct config {
  * (or "--set K=V: ..."). */
 status_t config_load(const char *path, const char *const *sets, int set_count,
                      config_t **config_out) MUST_CHECK;
-/* The same from text in memory (a checkpoint's config); name stands for the file in messages. */
+/* The same from text in memory; name stands for the file in messages. */
 status_t config_parse(const char *text, const char *name, const char *const *sets, int set_count,
                       config_t **config_out) MUST_CHECK;
+/* Of a run that is there already: as config_parse, but a setting that has no effect is refused only
+ * if one of sets[] gives it, for an earlier version took it. */
+status_t config_parse_stored(const char *text, const char *name, const char *const *sets,
+                             int set_count, config_t **config_out) MUST_CHECK;
 void config_free(config_t *config); /* NULL allowed */
 
 /* Modalities that the model sees, as indices in order: those of model.modalities, or all but those
@@ -134,16 +138,29 @@ bool config_has_intra_encoder(const config_t *config);
 char *config_yaml(const config_t *config);
 /* One JSON object, nested like the YAML; caller frees. */
 char *config_json(const config_t *config);
-/* The table: an array of {key, type, unit, default, min, max, choices, help}; caller frees. */
+/* The table: an array of {key, type, unit, default, min, max, choices, unavailable, may_differ,
+ * help}; caller frees. */
 char *config_table_json(void);
 
 /* The dotted keys whose values differ, in the order of the table: *count_out of them, freed
  * with names_free. `modalities` or `targets` alone: other entries, or in another order. */
 char **config_differences(const config_t *a, const config_t *b, int *count_out);
+/* Between which configurations a setting may differ; config_fields.c says it of each. */
+typedef enum {
+    DIFFER_IN_RUN = 1,       /* that give the same bits: where a run lies, how often it saves */
+    DIFFER_IN_ROW = 2,       /* that a table averages: the seed, and what is the same to rounding */
+    DIFFER_AT_RESUME = 4,    /* of a run and of what goes on from it */
+    DIFFER_AT_EVALUATION = 8 /* of a trained model and of its evaluation */
+} config_occasion_t;
+/* Of a dotted key as config_differences has it. */
+bool config_may_differ(const config_t *config, const char *key, config_occasion_t occasion);
+/* The first setting that differs and may not: "KEY was A and is B"; NULL: none. Caller frees. */
+char *config_difference(const config_t *a, const config_t *b, config_occasion_t occasion);
 /* The value of a dotted key as YAML has it; of `modalities` and `targets` the names. NULL: there is
  * no such key. Caller frees. */
 char *config_value(const config_t *config, const char *key);
 
+bool config_is_model(const char *name); /* that model.name takes */
 /* Keys that have no NAME in them, one after the other; NULL: there are no more. */
 const char *config_key(int index);
 /* How many letters are to be added, left out, changed or swapped with the next one: to guess what

@@ -1,5 +1,4 @@
 /* config_check.c - rules across keys. Each says what is wrong, where, and what to write instead. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,20 +13,16 @@ typedef struct checker {
     const char *name;
 } checker_t;
 
-/* Points at whichever of the two keys was given last. */
+/* Points at whichever of the two keys was given last. text: freed here. */
 static status_t fail_at(const checker_t *checker, status_t status, const char *key,
-                        const char *other, const char *format, ...) PRINTF_LIKE(5, 6);
-static status_t fail_at(const checker_t *checker, status_t status, const char *key,
-                        const char *other, const char *format, ...) {
-    char text[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return origins_fail(checker->origins, checker->name, status, key, other, text_copy(text));
+                        const char *other, char *text) {
+    return origins_fail(checker->origins, checker->name, status, key, other, text);
 }
 
-#define REFUSE(key, other, ...) fail_at(checker, STATUS_INPUT, key, other, __VA_ARGS__)
+#define REFUSE(key, other, ...) fail_at(checker, STATUS_INPUT, key, other, text_format(__VA_ARGS__))
+/* What nothing reads. */
+#define REFUSE_UNUSED(key, other, ...)                                                             \
+    origins_unused(checker->origins, checker->name, key, other, text_format(__VA_ARGS__))
 
 static bool is(const char *value, const char *name) { return strcmp(value, name) == 0; }
 
@@ -42,8 +37,8 @@ static status_t check_available(const checker_t *checker) {
         const char *value = field_text(row, checker->config);
         if (words_have(row->later, value)) {
             return fail_at(checker, STATUS_UNAVAILABLE, row->key, NULL,
-                           "%s %s is not in this build; use %s: %s", row->key, value, row->key,
-                           row->initial);
+                           text_format("%s %s is not in this build; use %s: %s", row->key, value,
+                                       row->key, row->initial));
         }
     }
     return STATUS_OK;
@@ -151,9 +146,9 @@ static status_t check_built_in(const checker_t *checker) {
         }
     }
     if (config->data.clock_step_s > 0.0 && !any) {
-        return REFUSE("data.clock_step_s", NULL,
-                      "data.clock_step_s has no effect without the built-in modalities clock and "
-                      "stimulus; remove it, or add one to modalities");
+        TRY(REFUSE_UNUSED("data.clock_step_s", NULL,
+                          "data.clock_step_s has no effect without the built-in modalities clock "
+                          "and stimulus; remove it, or add one to modalities"));
     }
     if (!config->schedule_known && reads(config, "clock")) {
         const char *key = is(config->model.name, "clock")       ? "model.name"
@@ -191,8 +186,8 @@ static status_t check_losses(const checker_t *checker) {
         ccc = ccc || is(config->targets[t].loss, "ccc");
     }
     if (config->loss.ccc_unbiased && !ccc) {
-        return REFUSE("loss.ccc_unbiased", NULL,
-                      "loss.ccc_unbiased has no effect: no target has loss: ccc; remove it");
+        return REFUSE_UNUSED("loss.ccc_unbiased", NULL,
+                             "loss.ccc_unbiased has no effect: no target has loss: ccc; remove it");
     }
     return STATUS_OK;
 }
@@ -250,10 +245,10 @@ static status_t check_select_on(const checker_t *checker) {
 static status_t check_folds(const checker_t *checker) {
     long long folds = checker->config->split.folds, fold = checker->config->split.fold;
     if (folds == 0 && fold != 0) {
-        return REFUSE("split.fold", "split.folds",
-                      "split.fold %lld has no effect with split.folds 0; remove it, or set "
-                      "split.folds",
-                      fold);
+        return REFUSE_UNUSED("split.fold", "split.folds",
+                             "split.fold %lld has no effect with split.folds 0; remove it, or set "
+                             "split.folds",
+                             fold);
     }
     if (folds > 0 && fold >= folds) {
         return REFUSE("split.fold", "split.folds",
@@ -267,9 +262,10 @@ static status_t check_people(const checker_t *checker) {
     const config_t *config = checker->config;
     const char *by = config->split.by;
     if (!is(by, "subject") && config->split.folds == 0) {
-        return REFUSE("split.by", "split.folds",
-                      "split.by %s has no effect with split.folds 0; remove it, or set split.folds",
-                      by);
+        TRY(REFUSE_UNUSED("split.by", "split.folds",
+                          "split.by %s has no effect with split.folds 0; remove it, or set "
+                          "split.folds",
+                          by));
     }
     if (is(by, "group") && !config->split.allow_subject_overlap) {
         return REFUSE("split.by", "split.allow_subject_overlap",
@@ -307,9 +303,9 @@ static status_t check_data(const checker_t *checker) {
                       (long long)config->split.folds);
     }
     if (!config->data.permute_labels && !is(config->data.permute_within, "all")) {
-        return REFUSE("data.permute_within", "data.permute_labels",
-                      "data.permute_within has no effect without data.permute_labels: true; set "
-                      "that, or remove it");
+        TRY(REFUSE_UNUSED("data.permute_within", "data.permute_labels",
+                          "data.permute_within has no effect without data.permute_labels: true; "
+                          "set that, or remove it"));
     }
     if (config->early_stopping.patience > 0 && config->split.valid_fraction == 0.0) {
         return REFUSE("early_stopping.patience", "split.valid_fraction",
@@ -337,8 +333,9 @@ static status_t check_unused(const checker_t *checker, const char *chooser, cons
     if (is_default) {
         return STATUS_OK;
     }
-    return REFUSE(key, chooser, "%s has no effect with %s %s; remove it, or leave its default %s",
-                  key, chooser, choice, row->initial);
+    return REFUSE_UNUSED(key, chooser,
+                         "%s has no effect with %s %s; remove it, or leave its default %s", key,
+                         chooser, choice, row->initial);
 }
 
 static status_t check_optimizer(const checker_t *checker) {

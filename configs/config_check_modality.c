@@ -30,9 +30,12 @@ static status_t refuse_unread(const checked_t *checked, const char *key, const c
     if (field_is_default(row, checked->modality)) {
         return STATUS_OK;
     }
-    return refuse(checked, key, NULL,
-                  text_format("modalities.%s.%s has no effect %s; %s, or leave its default %s",
-                              checked->modality->name, key, without, remedy, row->initial));
+    char *full = text_format("modalities.%s.%s", checked->modality->name, key);
+    status_t status = origins_unused(checked->origins, checked->file, full, NULL,
+                                     text_format("%s has no effect %s; %s, or leave its default %s",
+                                                 full, without, remedy, row->initial));
+    free(full);
+    return status;
 }
 
 static status_t check_width(const checked_t *checked) {

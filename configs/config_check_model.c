@@ -42,6 +42,11 @@ static status_t refuse(const fusion_t *fusion, const char *key, const char *othe
     return origins_fail(fusion->origins, fusion->name, STATUS_INPUT, key, other, text);
 }
 
+static status_t refuse_unused(const fusion_t *fusion, const char *key, const char *other,
+                              char *text) {
+    return origins_unused(fusion->origins, fusion->name, key, other, text);
+}
+
 static status_t check_readers(const fusion_t *fusion) {
     const config_t *config = fusion->config;
     bool attends = strcmp(config->model.output, "self_attention") == 0;
@@ -55,12 +60,12 @@ static status_t check_readers(const fusion_t *fusion) {
         bool read = words_have(reader->models, config->model.name);
         if (!read || (reader->token_only && !attends)) {
             const char *chooser = read ? "model.output" : "model.name";
-            return refuse(fusion, reader->key, chooser,
-                          text_format("%s has no effect with %s %s; remove it, or leave its "
-                                      "default %s",
-                                      reader->key, chooser,
-                                      read ? config->model.output : config->model.name,
-                                      row->initial[0] == '\0' ? "[]" : row->initial));
+            TRY(refuse_unused(fusion, reader->key, chooser,
+                              text_format("%s has no effect with %s %s; remove it, or leave its "
+                                          "default %s",
+                                          reader->key, chooser,
+                                          read ? config->model.output : config->model.name,
+                                          row->initial[0] == '\0' ? "[]" : row->initial)));
         }
     }
     return STATUS_OK;
@@ -170,10 +175,10 @@ static status_t check_joint_used(const fusion_t *fusion, bool used) {
     for (int i = 0; !used && i < ARRAY_LEN(keys); i++) {
         const config_field_t *row = config_field_find(TABLE_MAIN, keys[i]);
         if (!field_is_default(row, fusion->config)) {
-            return refuse(fusion, keys[i], "model.branches",
-                          text_format("%s has no effect: model.branches leaves no branch with "
-                                      "joint; keep one, or leave the default %s",
-                                      keys[i], row->initial));
+            TRY(refuse_unused(fusion, keys[i], "model.branches",
+                              text_format("%s has no effect: model.branches leaves no branch with "
+                                          "joint; keep one, or leave the default %s",
+                                          keys[i], row->initial)));
         }
     }
     return STATUS_OK;

@@ -1,9 +1,10 @@
-/* config_differ.c - in which settings two configurations differ. */
+/* config_differ.c - in which settings two configurations differ, and which of them may. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "configs/config_fields.h"
 #include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
 
 typedef struct key_list {
     char **keys;
@@ -64,6 +65,28 @@ char **config_differences(const config_t *a, const config_t *b, int *count_out) 
     return list.keys;
 }
 
+/* The row of a dotted key, and what its offsets count from: NULL where that entry is not there.
+ * NULL: no setting is called so, or a whole table. */
+static const config_field_t *row_of(const config_t *config, const char *key,
+                                    const void **base_out) {
+    const config_field_t *row = config_field_find(TABLE_MAIN, key);
+    *base_out = config;
+    for (table_id_t id = TABLE_MODALITY; id <= TABLE_TARGET && row == NULL; id++) {
+        const char *prefix = config_table(id)->prefix, *last = strrchr(key, '.');
+        size_t length = strlen(prefix);
+        if (last == NULL || strncmp(key, prefix, length) != 0 || last <= key + length) {
+            continue;
+        }
+        char *name =
+            text_format("%.*s", (int)(last - key - (ptrdiff_t)length - 1), key + length + 1);
+        int index = config_entry_find(config, id, name);
+        row = config_field_find(id, last + 1);
+        *base_out = index >= 0 ? config_entry(config, id, index) : NULL;
+        free(name);
+    }
+    return row;
+}
+
 /* "[a, b]" */
 static char *entry_names(const config_t *config, table_id_t id) {
     char *text = text_copy("[");
@@ -79,25 +102,37 @@ static char *entry_names(const config_t *config, table_id_t id) {
 }
 
 char *config_value(const config_t *config, const char *key) {
-    const config_field_t *row = config_field_find(TABLE_MAIN, key);
-    if (row != NULL) {
-        return field_yaml(row, config);
-    }
     for (table_id_t id = TABLE_MODALITY; id <= TABLE_TARGET; id++) {
-        const char *prefix = config_table(id)->prefix, *last = strrchr(key, '.');
-        size_t length = strlen(prefix);
-        if (strcmp(key, prefix) == 0) {
+        if (strcmp(key, config_table(id)->prefix) == 0) {
             return entry_names(config, id);
         }
-        if (last == NULL || strncmp(key, prefix, length) != 0 || last <= key + length) {
-            continue;
-        }
-        char *name =
-            text_format("%.*s", (int)(last - key - (ptrdiff_t)length - 1), key + length + 1);
-        int index = config_entry_find(config, id, name);
-        row = config_field_find(id, last + 1);
-        free(name);
-        return index >= 0 && row != NULL ? field_yaml(row, config_entry(config, id, index)) : NULL;
     }
-    return NULL;
+    const void *base = NULL;
+    const config_field_t *row = row_of(config, key, &base);
+    return row != NULL && base != NULL ? field_yaml(row, base) : NULL;
+}
+
+bool config_may_differ(const config_t *config, const char *key, config_occasion_t occasion) {
+    const void *base = NULL;
+    const config_field_t *row = row_of(config, key, &base);
+    bool order = strcmp(key, "virtual_shards") == 0 && strcmp(config->shuffle, "block") == 0;
+    if (occasion == DIFFER_AT_RESUME && order) { /* with others, samples would come twice */
+        return false;
+    }
+    return row != NULL && (row->may_differ & occasion) != 0;
+}
+
+char *config_difference(const config_t *a, const config_t *b, config_occasion_t occasion) {
+    int count = 0;
+    char **keys = config_differences(a, b, &count), *text = NULL;
+    for (int i = 0; i < count && text == NULL; i++) {
+        if (!config_may_differ(a, keys[i], occasion)) {
+            char *was = config_value(a, keys[i]), *is = config_value(b, keys[i]);
+            text = text_format("%s was %s and is %s", keys[i], was, is);
+            free(was);
+            free(is);
+        }
+    }
+    names_free(keys, count);
+    return text;
 }

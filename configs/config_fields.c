@@ -12,35 +12,46 @@
 /* 2^53 - 1: the largest integer that survives every JSON reader. */
 #define INT_LIMIT 9007199254740991.0
 
-#define INT_ROW(key, member, initial, min, max, unit, help)                                        \
-    { key, FIELD_INT, AT(member), initial, min, max, NULL, NULL, unit, help }
-#define REAL_ROW(key, member, initial, min, max, unit, help)                                       \
-    { key, FIELD_REAL, AT(member), initial, min, max, NULL, NULL, unit, help }
-#define BOOL_ROW(key, member, initial, help)                                                       \
-    { key, FIELD_BOOL, AT(member), initial, 0, 0, NULL, NULL, "", help }
-#define CHOICE_ROW(key, member, initial, choices, later, help)                                     \
-    { key, FIELD_CHOICE, AT(member), initial, 0, 0, choices, later, "", help }
-#define TEXT_ROW(key, member, initial, help)                                                       \
-    { key, FIELD_TEXT, AT(member), initial, 0, 0, NULL, NULL, "", help }
+/* Behind the help stands where the setting may differ (may_differ); none: it makes the model. */
+#define INT_ROW(key, member, initial, min, max, unit, ...)                                         \
+    { key, FIELD_INT, AT(member), initial, min, max, NULL, NULL, unit, __VA_ARGS__ }
+#define REAL_ROW(key, member, initial, min, max, unit, ...)                                        \
+    { key, FIELD_REAL, AT(member), initial, min, max, NULL, NULL, unit, __VA_ARGS__ }
+#define BOOL_ROW(key, member, initial, ...)                                                        \
+    { key, FIELD_BOOL, AT(member), initial, 0, 0, NULL, NULL, "", __VA_ARGS__ }
+#define CHOICE_ROW(key, member, initial, choices, later, ...)                                      \
+    { key, FIELD_CHOICE, AT(member), initial, 0, 0, choices, later, "", __VA_ARGS__ }
+#define TEXT_ROW(key, member, initial, ...)                                                        \
+    { key, FIELD_TEXT, AT(member), initial, 0, 0, NULL, NULL, "", __VA_ARGS__ }
+
+/* Where a run lies and how often it saves; that, and what says where and how fast to compute. */
+#define SAVING (DIFFER_IN_RUN | DIFFER_IN_ROW | DIFFER_AT_RESUME)
+#define PLACE  (SAVING | DIFFER_AT_EVALUATION)
+/* By what is computed: a warning at resume. NUMERICS shows in the result, ROUNDING hardly. */
+#define NUMERICS (DIFFER_AT_RESUME | DIFFER_AT_EVALUATION)
+#define ROUNDING (NUMERICS | DIFFER_IN_ROW)
+/* How long to train; what is scored, by which yardstick. */
+#define LENGTH  DIFFER_AT_RESUME
+#define SCORING DIFFER_AT_EVALUATION
 
 /* clang-format off */
 static const config_field_t main_rows[] = {
     INT_ROW("seed", seed, "0", 0, INT_LIMIT, "",
-            "of initial weights, sample order and dropout"),
-    INT_ROW("epochs", epochs, "5", 1, 1000000, "epochs", "passes over the training split"),
+            "of initial weights, sample order and dropout", DIFFER_IN_ROW),
+    INT_ROW("epochs", epochs, "5", 1, 1000000, "epochs", "passes over the training split", LENGTH),
     INT_ROW("batch", batch, "32", 1, 65536, "samples",
-            "per optimiser step over all ranks; a multiple of virtual_shards"),
+            "per optimiser step over all ranks; a multiple of virtual_shards", SCORING),
     INT_ROW("threads", threads, "1", 1, 1024, "threads",
-            "per rank; part of what decides the bits"),
+            "per rank; part of what decides the bits", ROUNDING),
     INT_ROW("virtual_shards", virtual_shards, "8", 1, 1024, "shards",
-            "parts of a batch that ranks share out; the most ranks there can be"),
-    CHOICE_ROW("device", device, "auto", "auto cpu cuda", "", "where to compute"),
+            "parts of a batch that ranks share out; the most ranks there can be", NUMERICS),
+    CHOICE_ROW("device", device, "auto", "auto cpu cuda", "", "where to compute", ROUNDING),
     CHOICE_ROW("backend", backend, "cpu", "ref cpu cuda", "",
-               "ref: plain C, slow and obvious; cpu: fast; cuda: a GPU"),
+               "ref: plain C, slow and obvious; cpu: fast; cuda: a GPU", ROUNDING),
     CHOICE_ROW("precision", precision, "f32", "f32 bf16", "",
-               "of activations; weights, their gradients and the optimiser stay float32"),
+               "of activations; weights, their gradients and the optimiser stay float32", NUMERICS),
     CHOICE_ROW("reduce", reduce, "canonical", "canonical fast", "",
-               "canonical: same bits for any number of ranks; fast: the library's sum"),
+               "canonical: same bits for any number of ranks; fast: the library's sum", ROUNDING),
     CHOICE_ROW("shuffle", shuffle, "global", "global block", "",
                "global: all samples in one drawn order; block: few files at a time"),
     TEXT_ROW("select_on", select_on, "auto",
@@ -93,18 +104,18 @@ static const config_field_t main_rows[] = {
     {"model.modalities", FIELD_NAMES, AT(model.modalities), "", 0, 0, NULL, NULL, "",
      "which modalities the model uses, in this order; []: all"},
     TEXT_ROW("data.path", data.path, "",
-             "directory of shards; empty: default synthetic data, written first"),
+             "directory of shards; empty: default synthetic data, written first", PLACE),
     REAL_ROW("data.rate_hz", data.rate_hz, "0", 0, 1e6, "Hz",
              "of the steps of samples, which signals are resampled to; 0: that of the targets"),
     INT_ROW("data.window", data.window, "16", 1, 65536, "steps", "length of a sample"),
     INT_ROW("data.stride", data.stride, "0", 0, 65536, "steps",
-            "from one window to the next; 0: data.window"),
+            "from one window to the next; 0: data.window", SCORING),
     CHOICE_ROW("data.standardize", data.standardize, "train", "train person none", "",
                "features to mean 0 and deviation 1: of the training split, or of each person's own"
                " unlabelled data (transductive)"),
     CHOICE_ROW("data.missing", data.missing, "refuse", "refuse mask", "",
                "a modality that the data lacks altogether: refuse, or mask it everywhere (to"
-               " evaluate without it)"),
+               " evaluate without it)", SCORING),
     REAL_ROW("data.clock_step_s", data.clock_step_s, "0", 0, 1e6, "s",
              "of time that the built-in modalities clock and stimulus tell apart; 0: each step"),
     BOOL_ROW("data.permute_labels", data.permute_labels, "false",
@@ -114,19 +125,21 @@ static const config_field_t main_rows[] = {
     INT_ROW("data.shuffle_window", data.shuffle_window, "1024", 1, 1e9, "samples",
             "shuffle: block only: of one virtual shard, which are mixed with each other"),
     INT_ROW("data.prefetch", data.prefetch, "2", 0, 64, "batches",
-            "made ahead of their use by a thread of their own; 0: none, in the step itself"),
-    INT_ROW("split.seed", split.seed, "0", 0, INT_LIMIT, "", "of which subject is in which split"),
+            "made ahead of their use by a thread of their own; 0: none, in the step itself", PLACE),
+    INT_ROW("split.seed", split.seed, "0", 0, INT_LIMIT, "", "of which subject is in which split",
+            SCORING),
     INT_ROW("split.folds", split.folds, "0", -1, 100000, "folds",
-            "that all subjects are dealt to, marks aside; 0: none; -1: leave one out"),
+            "that all subjects are dealt to, marks aside; 0: none; -1: leave one out", SCORING),
     CHOICE_ROW("split.by", split.by, "subject", "subject group both", "",
                "what is dealt to folds: people, groups of recordings (stimuli), or both, where test"
-               " and training share neither"),
+               " and training share neither", SCORING),
     INT_ROW("split.fold", split.fold, "0", 0, 100000, "",
-            "which of the split.folds is tested, from 0"),
+            "which of the split.folds is tested, from 0", SCORING),
     REAL_ROW("split.valid_fraction", split.valid_fraction, "0.2", 0, 1, "",
-             "of the training subjects, for validation"),
+             "of the training subjects, for validation", SCORING),
     REAL_ROW("split.test_fraction", split.test_fraction, "0.2", 0, 1, "",
-             "of the subjects, where there are no folds and the data set marks no test part"),
+             "of the subjects, where there are no folds and the data set marks no test part",
+             SCORING),
     BOOL_ROW("split.allow_subject_overlap", split.allow_subject_overlap, "false",
              "accept a subject in two splits"),
     CHOICE_ROW("optimizer.name", optimizer.name, "sgd", "sgd adam adamw", "", "which optimiser"),
@@ -154,15 +167,15 @@ static const config_field_t main_rows[] = {
              "variances of the CCC loss over n - 1 instead of n"),
     BOOL_ROW("evaluation.fold_attention", evaluation.fold_attention, "true",
              "evaluate and cv multiply weights of one-headed attention once, beforehand: half the"
-             " work, the same to rounding"),
+             " work, the same to rounding", ROUNDING),
     REAL_ROW("comm.timeout_s", comm.timeout_s, "300", 0.1, 1e6, "s",
-             "how long a rank waits for the others"),
+             "how long a rank waits for the others", PLACE),
     INT_ROW("checkpoint.every_steps", checkpoint.every_steps, "100", 0, 1000000000, "steps",
-            "from one checkpoint to the next; 0: at the end of each epoch only"),
+            "from one checkpoint to the next; 0: at the end of each epoch only", SAVING),
     INT_ROW("checkpoint.keep", checkpoint.keep, "3", 1, 1000000, "checkpoints",
-            "newest ones kept, besides last and best"),
+            "newest ones kept, besides last and best", SAVING),
     INT_ROW("early_stopping.patience", early_stopping.patience, "0", 0, 1000000, "epochs",
-            "without a better select_on before training ends; 0: never"),
+            "without a better select_on before training ends; 0: never", LENGTH),
 };
 
 static const config_field_t modality_rows[] = {
@@ -207,18 +220,19 @@ static const config_field_t target_rows[] = {
     {"loss", FIELD_CHOICE, TARGET_AT(loss), "ccc", 0, 0,
      "ccc mse cross_entropy binary_cross_entropy", "", "", "what training minimises"},
     {"weight", FIELD_REAL, TARGET_AT(weight), "1", 0, 1e6, NULL, NULL, "",
-     "of this target in the sum"},
+     "of this target in the sum", SCORING},
     {"classes", FIELD_INT, TARGET_AT(classes), "0", 0, 64, NULL, NULL, "classes",
      "cross_entropy only, at least 2; labels are 0..classes-1"},
     {"class_weights", FIELD_NUMBERS, TARGET_AT(class_weights), "none", 1e-6, 1e6, "none balanced",
      "", "", "of labels: one per class, or of the label 1 (binary_cross_entropy); balanced: by "
-     "how often training people have them"},
+     "how often training people have them", SCORING},
     {"label_smoothing", FIELD_REAL, TARGET_AT(label_smoothing), "0", 0, 0.999, NULL, NULL, "",
-     "cross_entropy only: part of a label spread over all classes"},
+     "cross_entropy only: part of a label spread over all classes", SCORING},
     {"mse_weight", FIELD_REAL, TARGET_AT(mse_weight), "0", 0, 1e6, NULL, NULL, "",
-     "ccc only: of the mean squared error added to it"},
+     "ccc only: of the mean squared error added to it", SCORING},
     {"threshold", FIELD_NUMBERS, TARGET_AT(threshold), "0.5", 1e-6, 0.999999, "fit", "", "",
-     "two classes: probability above which it is class 1; fit: best uar on validation people"},
+     "two classes: probability above which it is class 1; fit: best uar on validation people",
+     SCORING},
 };
 
 static const config_field_t base_row =
@@ -253,4 +267,8 @@ bool config_section_exists(const char *key) {
         }
     }
     return false;
+}
+
+bool config_is_model(const char *name) {
+    return words_have(config_field_find(TABLE_MAIN, "model.name")->choices, name);
 }

@@ -28,6 +28,7 @@ typedef struct config_field {
     const char *later;   /* choices known but not in this build */
     const char *unit;
     const char *help;
+    unsigned may_differ; /* of config_occasion_t; 0: it makes the model */
 } config_field_t;
 
 typedef struct config_table {

@@ -75,6 +75,16 @@ status_t origins_fail(const config_origins_t *origins, const char *file, status_
     return failed;
 }
 
+status_t origins_unused(const config_origins_t *origins, const char *file, const char *key,
+                        const char *other, char *text) {
+    bool now = origins_by_set(origins, key) || (other != NULL && origins_by_set(origins, other));
+    if (origins->stored && !now) {
+        free(text);
+        return STATUS_OK;
+    }
+    return origins_fail(origins, file, STATUS_INPUT, key, other, text);
+}
+
 void origins_free(config_origins_t *origins) {
     while (origins->count > 0) {
         remove_at(origins, origins->count - 1);

@@ -15,6 +15,7 @@ typedef struct config_origin {
 typedef struct config_origins {
     config_origin_t *items; /* in the order in which they were given */
     int count;
+    bool stored; /* of a run that is there already: see origins_unused */
 } config_origins_t;
 
 /* A key given again moves to the end. */
@@ -30,6 +31,10 @@ const char *origins_latest(const config_origins_t *origins, const char *a, const
  * none). text: "CAUSE; REMEDY", freed here. */
 status_t origins_fail(const config_origins_t *origins, const char *file, status_t status,
                       const char *key, const char *other, char *text) MUST_CHECK;
+/* The same of a setting that nothing reads, STATUS_INPUT; but what is stored and was not given by
+ * --set now is let be: the version that trained with it took it. */
+status_t origins_unused(const config_origins_t *origins, const char *file, const char *key,
+                        const char *other, char *text) MUST_CHECK;
 void origins_free(config_origins_t *origins);
 
 /* Rules across keys (config_check.c). name: the file, for messages about what nobody gave; NULL:

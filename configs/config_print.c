@@ -271,6 +271,18 @@ static void write_bounds(writer_t *writer, const config_field_t *row) {
     fprintf(writer->stream, ", \"min\": %s, \"max\": %s", low, high);
 }
 
+/* By bits, in the order of config_occasion_t. */
+static void write_occasions(writer_t *writer, unsigned may_differ) {
+    static const char *const names[] = {"run", "row", "resume", "evaluation"};
+    fputc('[', writer->stream);
+    for (int i = 0, count = 0; i < ARRAY_LEN(names); i++) {
+        if ((may_differ >> i & 1) != 0) {
+            fprintf(writer->stream, "%s\"%s\"", count++ > 0 ? ", " : "", names[i]);
+        }
+    }
+    fputc(']', writer->stream);
+}
+
 static void write_row(writer_t *writer, const char *key, const config_field_t *row) {
     fputs("\n  {\"key\": ", writer->stream);
     write_quoted(writer, key);
@@ -291,6 +303,8 @@ static void write_row(writer_t *writer, const char *key, const config_field_t *r
     write_words(writer, row->choices != NULL ? row->choices : "");
     fputs(", \"unavailable\": ", writer->stream);
     write_words(writer, row->type == FIELD_CHOICE ? row->later : "");
+    fputs(", \"may_differ\": ", writer->stream);
+    write_occasions(writer, row->may_differ);
     fputs(", \"help\": ", writer->stream);
     write_quoted(writer, row->help);
     fputc('}', writer->stream);

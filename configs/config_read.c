@@ -381,10 +381,20 @@ status_t config_load(const char *path, const char *const *sets, int set_count,
     return finish(&reader, status, path, sets, set_count, config_out);
 }
 
-status_t config_parse(const char *text, const char *name, const char *const *sets, int set_count,
-                      config_t **config_out) {
-    reader_t reader = {.config = config_defaults()};
+static status_t parse(const char *text, const char *name, const char *const *sets, int set_count,
+                      bool stored, config_t **config_out) {
+    reader_t reader = {.config = config_defaults(), .origins = {.stored = stored}};
     document_t document = {.reader = &reader, .place = {name, false}};
     status_t status = apply_document(&document, text, strlen(text));
     return finish(&reader, status, name, sets, set_count, config_out);
+}
+
+status_t config_parse(const char *text, const char *name, const char *const *sets, int set_count,
+                      config_t **config_out) {
+    return parse(text, name, sets, set_count, false, config_out);
+}
+
+status_t config_parse_stored(const char *text, const char *name, const char *const *sets,
+                             int set_count, config_t **config_out) {
+    return parse(text, name, sets, set_count, true, config_out);
 }

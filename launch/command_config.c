@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/base/file.h"
 #include "launch/command.h"
 #include "launch/config_template.h"
 #include "launch/page.h"
+#include "trainer/resume.h"
 
 status_t command_config_of(const arguments_t *arguments, int index, config_t **config_out) {
     int count = 0;
@@ -16,6 +18,7 @@ status_t command_config_of(const arguments_t *arguments, int index, config_t **c
 
 static const option_t options[] = {
     OPTION_SET,
+    {"--against", "FILE", "refuse what differs in its results from that config.yaml of a run"},
     {"--for", "DATADIR", "write configurations to begin with, for that data"},
     {"--out", "FOLDER", "--for: the folder that gets them"},
     OPTION_JSON,
@@ -105,11 +108,22 @@ static status_t write_template(const arguments_t *arguments) {
     const char *data = arguments_value(arguments, "--for"),
                *out = arguments_value(arguments, "--out");
     if (data == NULL || out == NULL || arguments->positional_count > 0 ||
-        arguments_has(arguments, "--set") || arguments_has(arguments, "--json")) {
+        arguments_has(arguments, "--set") || arguments_has(arguments, "--json") ||
+        arguments_has(arguments, "--against")) {
         return status_fail(STATUS_INPUT, "--for and --out go together and alone; write jmt config "
                                          "--for DATADIR --out FOLDER");
     }
     return config_template_write(data, out);
+}
+
+/* Says nothing where all is well. */
+static status_t compare(const arguments_t *arguments, const config_t *config) {
+    const char *path = arguments_value(arguments, "--against");
+    char *stored = NULL;
+    TRY(file_read(path, &stored, NULL));
+    status_t status = resume_same_results(stored, path, config);
+    free(stored);
+    return status;
 }
 
 /* With a file (or --set): the resolved configuration; without: every key that there is. */
@@ -118,9 +132,10 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     if (arguments_has(arguments, "--for") || arguments_has(arguments, "--out")) {
         return write_template(arguments);
     }
-    bool json = arguments_has(arguments, "--json");
+    bool json = arguments_has(arguments, "--json"), against = arguments_has(arguments, "--against");
     char *text = NULL;
-    if (arguments->positional_count == 0 && !arguments_has(arguments, "--set")) {
+    status_t status = STATUS_OK;
+    if (arguments->positional_count == 0 && !against && !arguments_has(arguments, "--set")) {
         text = config_table_json();
         if (!json) {
             print_settings(text);
@@ -129,12 +144,16 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     } else {
         config_t *config = NULL;
         TRY(command_config_of(arguments, 0, &config));
-        text = json ? config_json(config) : config_yaml(config);
+        if (against) {
+            status = compare(arguments, config);
+        } else {
+            text = json ? config_json(config) : config_yaml(config);
+        }
         config_free(config);
     }
-    fputs(text, stdout);
+    fputs(text != NULL ? text : "", stdout);
     free(text);
-    return STATUS_OK;
+    return status;
 }
 
 static const example_t examples[] = {
@@ -147,15 +166,17 @@ static const example_t examples[] = {
 const command_t command_config = {
     .name = "config",
     .group = GROUP_BEFORE,
-    .synopsis = "[CONFIG] [--set KEY=VALUE]... [--json]\n--for DATADIR --out FOLDER",
+    .synopsis = "[CONFIG] [--set KEY=VALUE]... [--json|--against FILE]\n--for DATADIR --out FOLDER",
     .summary = "every setting there is, or those that a file makes",
     .help =
         "Without CONFIG and --set: every key with type, default, range and meaning. With them: "
         "the resolved configuration, as YAML that can be read again.\n"
+        "--against: nothing if a run with that config.yaml has the same results, else exit 2 and "
+        "the first setting that differs.\n"
         "--for: writes a configuration for each of majority, every modality alone, concat and jmt, "
         "from the modalities and targets of DATADIR. Labels that are whole numbers from 0 on count "
-        "as "
-        "classes, others as measurements.",
+        "as classes, balanced if training people have each of them; others as measurements. FOLDER "
+        "must not be there, or be empty.",
     .options = options,
     .examples = examples,
     .positional_max = 1,

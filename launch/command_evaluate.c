@@ -168,7 +168,7 @@ static status_t open_all(const arguments_t *arguments, opened_t *opened, split_t
     TRY(split_of(arguments, split_out));
     TRY(checkpoint_read(path, checkpoint));
     TRY(checkpoint_name(path, &opened->name));
-    TRY(config_parse(checkpoint->config_yaml, path, sets, count, &opened->config));
+    TRY(config_parse_stored(checkpoint->config_yaml, path, sets, count, &opened->config));
     TRY(evaluation_settings(checkpoint, path, opened->config, &opened->settings));
     return data_of(arguments, opened->config, &opened->data_path);
 }

@@ -1,4 +1,4 @@
-#include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,90 +16,71 @@ static const option_t options[] = {
 
 /* --- on a terminal --------------------------------------------------------------------------- */
 
-enum { CELL_BYTES = 48 };
+enum { CELL_BYTES = 48, DISPENSE_MARKS = 3, DISPENSE_RUNS = 5, COLUMNS_MAX = TABLE_COLUMNS + 3 };
 
-static const page_column_t columns[] = {
-    {"model", false, 0},      {"marks", false, 3}, {"runs", true, 5},
-    {"accuracy", true, 0},    {"uar", true, 2},    {"f1_macro", true, 8},
-    {"f1_weighted", true, 9}, {"mae", true, 1},    {"rmse", true, 7},
-    {"r", true, 4},           {"ccc", true, 0},    {"ccc_per_sequence", true, 6}};
-
-static bool is_used(json_t *models, const char *column) {
-    const char *name;
-    json_t *model, *value;
-    bool used = false;
-    json_object_foreach(models, name, model) {
-        value = json_object_get(model, column);
-        used |= json_is_object(value) || (json_is_string(value) && json_string_length(value) > 0);
-    }
-    return used;
-}
-
-static void cell_of(const json_t *model, const char *metric, bool utf8, char cell[CELL_BYTES]) {
-    const json_t *value = json_object_get(model, metric), *std = json_object_get(value, "std");
-    snprintf(cell, CELL_BYTES, "-");
-    if (value != NULL && json_is_number(std)) {
-        snprintf(cell, CELL_BYTES, "%.3f %s %.3f",
-                 json_number_value(json_object_get(value, "mean")), utf8 ? "\u00b1" : "+-",
-                 json_number_value(std));
-    } else if (value != NULL) {
-        snprintf(cell, CELL_BYTES, "%.3f", json_number_value(json_object_get(value, "mean")));
-    }
-}
-
-static int64_t runs_of(json_t *model) {
-    const char *metric;
-    json_t *value;
-    size_t runs = 0;
-    json_object_foreach(model, metric, value) {
-        size_t count = json_array_size(json_object_get(value, "values"));
-        runs = count > runs ? count : runs;
-    }
-    return (int64_t)runs;
-}
-
-static void add_row(page_table_t *table, const page_column_t *used, int count, const char *name,
-                    json_t *model, bool utf8) {
-    char cells[ARRAY_LEN(columns)][CELL_BYTES];
-    const char *row[ARRAY_LEN(columns)] = {name};
-    for (int c = 1; c < count; c++) {
-        row[c] = cells[c];
-        if (strcmp(used[c].title, "marks") == 0) {
-            row[c] = json_string_value(json_object_get(model, "marks"));
-        } else if (strcmp(used[c].title, "runs") == 0) {
-            snprintf(cells[c], CELL_BYTES, "%lld", (long long)runs_of(model));
-        } else {
-            cell_of(model, used[c].title, utf8, cells[c]);
+/* Its columns beside those of the metrics; marks only if some row has any, and always if they alone
+ * tell rows apart. */
+static int first_columns(const run_table_t *runs, page_column_t columns[COLUMNS_MAX]) {
+    bool marked = false, twice = false;
+    for (int r = 0; r < run_table_row_count(runs); r++) {
+        run_row_t row = run_table_row(runs, r);
+        marked |= row.marks[0] != '\0';
+        for (int other = 0; other < r; other++) {
+            twice |= strcmp(row.label, run_table_row(runs, other).label) == 0;
         }
     }
-    page_table_row(table, row);
+    columns[0] = (page_column_t){"model", false, 0};
+    columns[1] = (page_column_t){"marks", false, twice ? 0 : DISPENSE_MARKS};
+    columns[1 + marked] = (page_column_t){"runs", true, DISPENSE_RUNS};
+    return 2 + marked;
+}
+
+static void cell_of(run_spread_t spread, bool utf8, char cell[CELL_BYTES]) {
+    if (spread.count == 0) {
+        snprintf(cell, CELL_BYTES, "-");
+    } else if (spread.count == 1) {
+        snprintf(cell, CELL_BYTES, "%.3f", spread.mean);
+    } else {
+        snprintf(cell, CELL_BYTES, "%.3f %s %.3f", spread.mean, utf8 ? "\u00b1" : "+-", spread.std);
+    }
+}
+
+static void add_row(page_table_t *table, const run_table_t *runs, int index, int first, bool utf8) {
+    char cells[COLUMNS_MAX][CELL_BYTES];
+    run_row_t row = run_table_row(runs, index);
+    const char *shown[COLUMNS_MAX] = {row.label, row.marks};
+    int count = first;
+    snprintf(cells[first - 1], CELL_BYTES, "%d", row.run_count);
+    shown[first - 1] = cells[first - 1];
+    for (int c = 0; c < TABLE_COLUMNS; c++) {
+        if (run_table_has(runs, c)) {
+            cell_of(run_table_spread(runs, index, c), utf8, cells[count]);
+            shown[count] = cells[count];
+            count++;
+        }
+    }
+    page_table_row(table, shown);
 }
 
 static void print_page(const page_t *page, const run_table_t *runs) {
-    char *text = run_table_json(runs);
-    json_t *root = json_loads(text, 0, NULL), *models = json_object_get(root, "models"), *model;
-    page_column_t used[ARRAY_LEN(columns)];
-    int count = 0;
-    for (int c = 0; c < ARRAY_LEN(columns); c++) {
-        bool always = c == 0 || c == 2;
-        if (always || is_used(models, columns[c].title)) {
-            used[count++] = columns[c];
+    page_column_t columns[COLUMNS_MAX];
+    int first = first_columns(runs, columns), count = first;
+    for (int c = 0; c < TABLE_COLUMNS; c++) {
+        if (run_table_has(runs, c)) {
+            const run_column_t *column = run_table_column(c);
+            columns[count++] = (page_column_t){column->metric, true, column->dispense};
         }
     }
-    page_table_t *table = page_table_open(used, count);
-    const char *name, *chosen = json_string_value(json_object_get(root, "selected_on"));
-    json_object_foreach(models, name, model) {
-        add_row(table, used, count, name, model, page->terminal.utf8);
+    page_table_t *table = page_table_open(columns, count);
+    for (int r = 0; r < run_table_row_count(runs); r++) {
+        add_row(table, runs, r, first, page->terminal.utf8);
     }
     page_table_print(table, page);
-    page_say(page, "%s of %s; checkpoints selected on %s%s. --format md has all columns.",
-             json_string_value(json_object_get(root, "split")),
-             json_string_value(json_object_get(root, "data")),
-             strcmp(chosen, "last") == 0 || strncmp(chosen, "step ", 5) == 0 ? "" : "valid ",
-             chosen);
+    char *selected = run_table_selected(runs);
+    page_say(page, "%s of %s; checkpoints selected on %s. --format md has all columns.",
+             run_table_split(runs), run_table_data(runs), selected);
+    free(selected);
     page_table_close(table);
-    json_decref(root);
-    free(text);
 }
 
 /* --- the command ----------------------------------------------------------------------------- */

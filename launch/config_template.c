@@ -14,52 +14,7 @@
 #include "kernels/base/file.h"
 #include "kernels/base/log.h"
 
-enum { CLASSES_MAX = 20 };
 #define COMMON "_common.yaml"
-
-/* Labels that are whole numbers from 0 on are classes: how many; 0: they are measurements. */
-static int64_t classes_of(const float *labels, int64_t count) {
-    float lowest = 1.0f, highest = 0.0f;
-    for (int64_t i = 0; i < count; i++) {
-        if (!(labels[i] >= 0.0f && labels[i] < CLASSES_MAX) || labels[i] != floorf(labels[i])) {
-            return 0;
-        }
-        lowest = fminf(lowest, labels[i]);
-        highest = fmaxf(highest, labels[i]);
-    }
-    return lowest == 0.0f && highest >= 1.0f ? (int64_t)highest + 1 : 0;
-}
-
-static status_t count_classes(const char *data, const char *target, int64_t *classes_out) {
-    dataset_config_t config = inspect_defaults(data);
-    config.window = 1;
-    config.valid_fraction = config.test_fraction = 0.0;
-    config.targets = &target;
-    config.target_count = 1;
-    dataset_t *dataset = NULL;
-    float *labels = NULL;
-    int64_t count = 0;
-    TRY(dataset_open(&config, &dataset));
-    status_t status = dataset_target_values(dataset, SPLIT_TRAIN, 0, &labels, &count);
-    dataset_close(dataset);
-    if (status == STATUS_OK) {
-        *classes_out = classes_of(labels, count);
-    }
-    free(labels);
-    return status;
-}
-
-static status_t write_target(FILE *file, const char *data, const char *name) {
-    int64_t classes;
-    TRY(count_classes(data, name, &classes));
-    if (classes > 0) {
-        fprintf(file, "  %s: {loss: cross_entropy, classes: %lld, class_weights: balanced}\n", name,
-                (long long)classes);
-    } else {
-        fprintf(file, "  %s: {loss: ccc}\n", name);
-    }
-    return STATUS_OK;
-}
 
 /* That of the targets, but where they differ the highest. */
 static double step_rate(const json_t *targets) {
@@ -79,6 +34,12 @@ static double step_rate(const json_t *targets) {
     return rates > 1 ? highest : 0.0;
 }
 
+/* Modalities have files, rows and runs of their names beside those of the models and of the control
+ * of permuted labels (launch/quickstart). */
+static bool is_taken(const char *name) {
+    return config_is_model(name) || strcmp(name, "permuted") == 0;
+}
+
 static status_t check_contents(const char *data, const json_t *modalities, const json_t *targets) {
     if (json_object_size(modalities) == 0 || json_object_size(targets) == 0) {
         return status_fail(STATUS_INPUT,
@@ -86,18 +47,14 @@ static status_t check_contents(const char *data, const json_t *modalities, const
                            "import it with both",
                            data, json_object_size(modalities), json_object_size(targets));
     }
-    static const char *const taken[] = {"majority", "concat", "jmt", "_common"};
     const char *name;
     const json_t *value;
     json_object_foreach((json_t *)modalities, name, value) {
-        for (int i = 0; i < ARRAY_LEN(taken); i++) {
-            if (strcmp(name, taken[i]) == 0) {
-                return status_fail(
-                    STATUS_INPUT,
-                    "%s: a modality is called %s, as a model's file; import it under "
-                    "another name",
-                    data, name);
-            }
+        if (is_taken(name)) {
+            return status_fail(STATUS_INPUT,
+                               "%s: a modality is called %s, as a model or a control; import it "
+                               "under another name",
+                               data, name);
         }
     }
     return STATUS_OK;
@@ -127,6 +84,7 @@ static status_t write_common(FILE *file, const char *data, const json_t *root,
                              const manifest_t *manifest) {
     const json_t *modalities = json_object_get(root, "modalities"),
                  *targets = json_object_get(root, "targets"), *value;
+    json_int_t people = json_integer_value(json_object_get(root, "subjects"));
     const char *name;
     fprintf(file,
             "# What all models here share, to begin with: written by jmt config --for, and "
@@ -146,22 +104,27 @@ static status_t write_common(FILE *file, const char *data, const json_t *root,
                 (long long)json_integer_value(json_object_get(value, "dim")));
     }
     fprintf(file, "targets:\n");
-    json_object_foreach((json_t *)targets, name, value) { TRY(write_target(file, data, name)); }
+    json_object_foreach((json_t *)targets, name, value) {
+        TRY(config_template_target(file, data, name, people >= 3));
+    }
     return STATUS_OK;
 }
 
-/* A file that cannot be read as a configuration is a fault of the names in the data. */
-static status_t write_file(const char *folder, const char *name, const char *text, bool model) {
-    char *path = text_format("%s/%s%s", folder, name, model ? ".yaml" : "");
+static status_t write_file(const char *folder, const char *name, const char *text) {
+    char *path = text_format("%s/%s", folder, name);
     status_t status = file_write_durable(path, text, strlen(text));
+    free(path);
+    return status;
+}
+
+/* A file that cannot be read as a configuration is a fault of the names in the data. */
+static status_t write_model(const char *folder, const char *name, const char *text) {
+    char *file = text_format("%s.yaml", name), *path = text_format("%s/%s", folder, file);
     config_t *config = NULL;
-    if (status == STATUS_OK && model) {
-        status = config_load(path, NULL, 0, &config);
-    }
-    if (status == STATUS_OK && model) {
-        printf("%s\n", path);
-    }
+    status_t status = write_file(folder, file, text);
+    status = status == STATUS_OK ? config_load(path, NULL, 0, &config) : status;
     config_free(config);
+    free(file);
     free(path);
     return status;
 }
@@ -169,28 +132,25 @@ static status_t write_file(const char *folder, const char *name, const char *tex
 static status_t write_models(const char *folder, const json_t *modalities) {
     const char *name;
     const json_t *value;
-    TRY(write_file(folder, "majority",
-                   "# Control: the most frequent class, or the mean, of the training labels.\n"
-                   "base: " COMMON "\nmodel:\n  name: majority\n",
-                   true));
+    TRY(write_model(folder, "majority",
+                    "# Control: the most frequent class, or the mean, of the training labels.\n"
+                    "base: " COMMON "\nmodel:\n  name: majority\n"));
     json_object_foreach((json_t *)modalities, name, value) {
         char *text = text_format("# One modality alone.\nbase: " COMMON
                                  "\nmodel:\n  name: unimodal\n  modalities: [%s]\n",
                                  name);
-        status_t status = write_file(folder, name, text, true);
+        status_t status = write_model(folder, name, text);
         free(text);
         TRY(status);
     }
     if (json_object_size(modalities) < 2) {
         return STATUS_OK;
     }
-    TRY(write_file(folder, "concat",
-                   "# Features side by side, one linear layer, heads.\nbase: " COMMON
-                   "\nmodel:\n  name: concat\n",
-                   true));
-    return write_file(folder, "jmt",
-                      "# Joint multimodal transformer.\nbase: " COMMON "\nmodel:\n  name: jmt\n",
-                      true);
+    TRY(write_model(folder, "concat",
+                    "# Features side by side, one linear layer, heads.\nbase: " COMMON
+                    "\nmodel:\n  name: concat\n"));
+    return write_model(folder, "jmt",
+                       "# Joint multimodal transformer.\nbase: " COMMON "\nmodel:\n  name: jmt\n");
 }
 
 /* No model takes pictures. */
@@ -218,34 +178,85 @@ static status_t write_all(const char *data, const char *folder, const json_t *ro
     REQUIRE(file != NULL);
     status_t status = write_common(file, data, root, manifest);
     REQUIRE(fclose(file) == 0);
-    if (status == STATUS_OK) {
-        status = dir_make(folder);
-    }
-    if (status == STATUS_OK) {
-        status = write_file(folder, COMMON, text, false);
-    }
+    status = status == STATUS_OK ? dir_remove(folder) : status; /* of one that was killed */
+    status = status == STATUS_OK ? dir_make(folder) : status;
+    status = status == STATUS_OK ? write_file(folder, COMMON, text) : status;
+    status = status == STATUS_OK ? write_models(folder, modalities) : status;
     free(text);
-    return status == STATUS_OK ? write_models(folder, modalities) : status;
+    return status;
 }
 
-status_t config_template_write(const char *data, const char *folder) {
-    char *common = text_format("%s/" COMMON, folder), *json = NULL;
-    bool there = file_exists(common);
-    free(common);
-    if (there) {
-        return status_fail(STATUS_INPUT, "%s has configurations; give another --out or remove it",
+static status_t check_folder(const char *folder) {
+    char **names = NULL;
+    int count = 0;
+    if (dir_exists(folder)) {
+        TRY(dir_list(folder, &names, &count));
+        names_free(names, count);
+    }
+    if (count > 0 || (file_exists(folder) && !dir_exists(folder))) {
+        return status_fail(STATUS_INPUT, "%s is there already; give another --out or remove it",
                            folder);
     }
+    return STATUS_OK;
+}
+
+/* From its name while it was written to its own: all files at once. */
+static status_t publish(const char *part, const char *folder) {
+    char **names = NULL;
+    int count = 0;
+    TRY(dir_list(part, &names, &count));
+    if (rename(part, folder) != 0) {
+        names_free(names, count);
+        return status_fail_errno(STATUS_FAILED, "cannot rename %s to %s", part, folder);
+    }
+    for (int i = 0; i < count; i++) {
+        if (strcmp(names[i], COMMON) != 0) {
+            printf("%s/%s\n", folder, names[i]);
+        }
+    }
+    names_free(names, count);
+    return STATUS_OK;
+}
+
+static status_t write_folder(const char *data, const char *folder, const json_t *root,
+                             const manifest_t *manifest) {
+    char *part = text_format("%s.part", folder);
+    status_t status = write_all(data, part, root, manifest);
+    if (status == STATUS_OK) {
+        status = publish(part, folder);
+    }
+    if (status != STATUS_OK) {
+        char *cause = text_copy(status_text());
+        if (dir_remove(part) == STATUS_OK) { /* else that is what is said */
+            status = status_fail(status, "%s", cause);
+        }
+        free(cause);
+    }
+    free(part);
+    return status;
+}
+
+status_t config_template_write(const char *data, const char *out) {
     dataset_config_t config = inspect_defaults(data);
     manifest_t manifest;
-    TRY(manifest_read(data, &manifest));
-    status_t status = inspect_dataset(&config, &json);
+    char *json = NULL, *folder = text_copy(out);
+    for (size_t end = strlen(folder); end > 1 && folder[end - 1] == '/'; end--) {
+        folder[end - 1] = '\0';
+    }
+    status_t status = check_folder(folder);
+    status = status == STATUS_OK ? manifest_read(data, &manifest) : status;
+    if (status != STATUS_OK) {
+        free(folder);
+        return status;
+    }
+    status = inspect_dataset(&config, &json);
     if (status == STATUS_OK) {
         json_t *root = json_loads(json, 0, NULL);
-        status = write_all(data, folder, root, &manifest);
+        status = write_folder(data, folder, root, &manifest);
         json_decref(root);
     }
     free(json);
+    free(folder);
     manifest_free(&manifest);
     return status;
 }

@@ -5,9 +5,10 @@
 
 #include <stdbool.h>
 
-/* Whether `name` is set to something that `ours` would contradict: by OMPI_MCA_name, or in
- * $HOME/.openmpi/mca-params.conf or the system's file (or those of OMPI_MCA_mca_base_param_files).
- * A list of what not to use (^a,b) that `ours` keeps to is no contradiction. */
+/* Whether somebody has a say in `name`: by OMPI_MCA_name, whatever it says; or in
+ * $HOME/.openmpi/mca-params.conf or the system's file (or those of OMPI_MCA_mca_base_param_files),
+ * whichever speaks of it first, unless that is a list of what not to use (^a,b) which `ours` keeps
+ * to. */
 bool mca_is_asked(const char *name, const char *ours);
 
 #endif

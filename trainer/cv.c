@@ -18,7 +18,6 @@
 #include "trainer/resume.h"
 #include "trainer/run_directory.h"
 #include "trainer/train.h"
-#include "trainer/trained_on.h"
 
 typedef struct cv {
     config_t config; /* the caller's, with data.path filled in */
@@ -36,16 +35,16 @@ static status_t keep_config(const cv_t *cv) {
     config_t common = cv->config;
     common.split.fold = 0;
     char *path = text_format("%s/config.yaml", cv->plan.out), *old = NULL;
-    char *yaml = config_yaml(&common);
     status_t status = STATUS_OK;
     if (file_exists(path)) {
         status = file_read(path, &old, NULL);
-        status = status == STATUS_OK ? resume_same_results(old, yaml) : status;
+        status = status == STATUS_OK ? resume_same_results(old, path, &common) : status;
     } else {
+        char *yaml = config_yaml(&common);
         status = file_write_durable(path, yaml, strlen(yaml));
+        free(yaml);
     }
     free(old);
-    free(yaml);
     free(path);
     return status;
 }
@@ -79,9 +78,6 @@ static status_t choose_folds(cv_t *cv, const cv_options_t *options) {
     dataset_t *dataset = NULL;
     TRY(model_data_open(&config, config.data.path, NULL, &dataset));
     plan->fold_total = dataset_fold_count(dataset);
-    char *trained_on = trained_on_text(dataset);
-    plan->marks = run_marks(&config, dataset, SPLIT_TEST, trained_on);
-    free(trained_on);
     plan->data_identity = text_copy(dataset_identity(dataset));
     dataset_close(dataset);
     plan->fold_count = options->fold_count > 0 ? options->fold_count : (int)plan->fold_total;
@@ -109,7 +105,10 @@ static status_t make_groups(cv_t *cv) {
 
 /* --- one fold -------------------------------------------------------------------------------- */
 
-static status_t check_done(const cv_t *cv, const char *directory, bool *done_out) {
+/* What is done must be of the same data and of the same settings. A record of an earlier version,
+ * which does not say of which, is made again. */
+static status_t check_done(const cv_t *cv, const config_t *config, const char *directory,
+                           bool *done_out) {
     char *path = text_format("%s/evaluation.json", directory), *text = NULL;
     status_t status = STATUS_OK;
     *done_out = file_exists(path);
@@ -119,10 +118,14 @@ static status_t check_done(const cv_t *cv, const char *directory, bool *done_out
     if (*done_out && status == STATUS_OK) {
         json_t *root = json_loads(text, 0, NULL);
         const char *data = json_string_value(json_object_get(root, "data"));
+        const char *yaml = json_string_value(json_object_get(root, "config"));
         if (data == NULL || strcmp(data, cv->plan.data_identity) != 0) {
             status = status_fail(STATUS_INPUT, "%s was made from other data; choose another --out",
                                  directory);
+        } else if (yaml != NULL) {
+            status = resume_same_results(yaml, path, config);
         }
+        *done_out = yaml != NULL;
         json_decref(root);
     }
     free(text);
@@ -216,7 +219,7 @@ static status_t run_fold(cv_t *cv, int64_t fold, int64_t seed) {
     config.seed = seed;
     char *directory = cv_fold_directory(&cv->plan, fold, seed);
     bool done = false;
-    status_t status = cv->first ? check_done(cv, directory, &done) : STATUS_OK;
+    status_t status = cv->first ? check_done(cv, &config, directory, &done) : STATUS_OK;
     status = comm_agree(cv->group, status, "look for results");
     if (status == STATUS_OK) {
         status = comm_broadcast(cv->group, &done, sizeof done, "look for results");
@@ -315,7 +318,6 @@ status_t cv_run(const config_t *config, comm_t *comm, const cv_options_t *option
     free(cv.plan.out);
     free(cv.plan.folds);
     free(cv.plan.data_identity);
-    free(cv.plan.marks);
     free(data);
     return status;
 }

@@ -9,18 +9,11 @@
 #include "data-sharding/csv.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
+#include "trainer/cv_pool.h"
 #include "trainer/evaluate.h"
-#include "trainer/models.h"
 #include "trainer/run_directory.h"
 
 enum { COLUMN_RECORDING, COLUMN_SUBJECT, COLUMN_STEP, COLUMN_NAME, COLUMN_TARGET, COLUMN_VALUE };
-
-/* Predictions of one target by all folds of a seed, fold after fold, each in sample order. */
-typedef struct pool {
-    float *x, *y; /* x of classes: the predicted one */
-    int64_t *sequence;
-    int64_t count, sequences, n_invalid;
-} pool_t;
 
 typedef struct summary {
     const config_t *config;
@@ -28,6 +21,7 @@ typedef struct summary {
     pool_t pools[CONFIG_TARGETS_MAX]; /* of the seed at hand */
     int64_t n, n_invalid;
     json_t *folds, *by_seed;
+    json_t *marks, *selected_on; /* keys: what folds say, in order of appearance */
     FILE *csv;
 } summary_t;
 
@@ -42,8 +36,11 @@ static status_t read_evaluation(const char *directory, json_t **root_out) {
     status_t status = file_read(path, &text, NULL);
     if (status == STATUS_OK) {
         *root_out = json_loads(text, 0, NULL);
-        if (!json_is_object(json_object_get(*root_out, "targets"))) {
+        if (!json_is_object(json_object_get(*root_out, "targets")) ||
+            !json_is_string(json_object_get(*root_out, "marks")) ||
+            !json_is_string(json_object_get(*root_out, "selected_on"))) {
             json_decref(*root_out);
+            *root_out = NULL;
             status = status_fail(STATUS_INPUT,
                                  "%s is damaged; remove it, and the fold is evaluated again", path);
         }
@@ -53,6 +50,30 @@ static status_t read_evaluation(const char *directory, json_t **root_out) {
     return status;
 }
 
+/* The parts of a text that are not there yet: "a; b". */
+static void add_parts(json_t *parts, const char *text) {
+    while (text[0] != '\0') {
+        const char *end = strstr(text, "; ");
+        size_t length = end != NULL ? (size_t)(end - text) : strlen(text);
+        char *part = text_format("%.*s", (int)length, text);
+        json_object_set_new(parts, part, json_null());
+        free(part);
+        text += end != NULL ? length + 2 : length;
+    }
+}
+
+static char *joined(json_t *parts) {
+    const char *part;
+    json_t *unused;
+    char *text = text_copy("");
+    json_object_foreach(parts, part, unused) {
+        char *longer = text_format("%s%s%s", text, text[0] != '\0' ? "; " : "", part);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
 static int target_of(const config_t *config, const char *name) {
     for (int t = 0; t < config->target_count; t++) {
         if (strcmp(config->targets[t].name, name) == 0) {
@@ -60,16 +81,6 @@ static int target_of(const config_t *config, const char *name) {
         }
     }
     return -1;
-}
-
-static void pool_add(pool_t *pool, double target, double prediction, bool same_recording) {
-    pool->x = array_grow(pool->x, pool->count, sizeof *pool->x);
-    pool->y = array_grow(pool->y, pool->count, sizeof *pool->y);
-    pool->sequence = array_grow(pool->sequence, pool->count, sizeof *pool->sequence);
-    pool->sequences += !same_recording;
-    pool->x[pool->count] = (float)prediction;
-    pool->y[pool->count] = (float)target;
-    pool->sequence[pool->count++] = pool->sequences;
 }
 
 static void add_subject(json_t *subjects, const char *alias) {
@@ -130,8 +141,10 @@ static status_t add_fold(summary_t *s, int64_t fold, int64_t seed) {
         }
         s->n += json_integer_value(json_object_get(root, "n"));
         s->n_invalid += json_integer_value(json_object_get(root, "n_invalid"));
-        json_object_del(root, "data"); /* the same for all */
-        json_object_del(root, "data_path");
+        add_parts(s->marks, json_string_value(json_object_get(root, "marks")));
+        add_parts(s->selected_on, json_string_value(json_object_get(root, "selected_on")));
+        json_object_del(root, "data"); /* the same for all; */
+        json_object_del(root, "config");
         json_object_set(root, "subjects", subjects);
         json_array_append(s->folds, root);
     }
@@ -144,31 +157,13 @@ static status_t add_fold(summary_t *s, int64_t fold, int64_t seed) {
 
 /* --- scoring --------------------------------------------------------------------------------- */
 
-static void score_pool(const pool_t *pool, const target_config_t *target, scores_t *scores) {
-    int64_t classes = target_classes(target);
-    if (classes == 0) {
-        score_values(pool->x, pool->y, pool->sequence, pool->count, scores);
-    } else {
-        float *votes = alloc_zero(max_i64(pool->count * classes, 1), sizeof *votes);
-        for (int64_t i = 0; i < pool->count; i++) {
-            votes[i * classes + (int64_t)pool->x[i]] = 1.0f;
-        }
-        score_classes(votes, pool->y, pool->count, classes, 0.0, scores);
-        free(votes);
-    }
-    scores->n_invalid = pool->n_invalid;
-}
-
 /* The folds of one seed as if they were one test part. */
 static void close_seed(summary_t *s, int64_t seed) {
     evaluation_t all = {.target_count = s->config->target_count};
     all.scores = alloc_zero(max_i64(all.target_count, 1), sizeof *all.scores);
     for (int t = 0; t < all.target_count; t++) {
-        score_pool(&s->pools[t], &s->config->targets[t], &all.scores[t]);
-        free(s->pools[t].x);
-        free(s->pools[t].y);
-        free(s->pools[t].sequence);
-        s->pools[t] = (pool_t){0};
+        pool_score(&s->pools[t], &s->config->targets[t], &all.scores[t]);
+        pool_clear(&s->pools[t]);
     }
     char *text = evaluation_json(&all, s->config, split_name(SPLIT_TEST));
     json_t *root = json_loads(text, 0, NULL);
@@ -245,9 +240,15 @@ static status_t write_text(const cv_plan_t *plan, const char *name, const char *
 }
 
 static status_t write_summary(const summary_t *s) {
-    const config_t *config = s->config;
     const cv_plan_t *plan = s->plan;
-    char *row = run_row_name(config);
+    config_t common = *s->config;
+    const config_t *config = &common;
+    common.split.fold = 0;
+    char *row = run_row_name(config), *yaml = config_yaml(config);
+    if (json_object_del(s->selected_on, "last") == 0) { /* of folds that nobody could judge */
+        json_object_set_new(s->selected_on, "last", json_null());
+    }
+    char *marks = joined(s->marks), *selected_on = joined(s->selected_on);
     json_t *seeds = json_array();
     for (int i = 0; i < plan->seed_count; i++) {
         json_array_append_new(seeds, json_integer(plan->seeds[i]));
@@ -260,9 +261,9 @@ static status_t write_summary(const summary_t *s) {
         all ? text_format("test of %d folds%s", plan->fold_count, by)
             : text_format("test of %d of %d folds%s", plan->fold_count, (int)plan->fold_total, by);
     json_t *root = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:O, s:o, s:O}", "program", "jmt",
-        "model", config->model.name, "row", row, "selected_on", run_selected_on(config), "marks",
-        plan->marks, "split", split, "data", plan->data_identity, "fold_total",
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:O, s:o, s:O}", "program", "jmt",
+        "model", config->model.name, "row", row, "selected_on", selected_on, "marks", marks,
+        "config", yaml, "split", split, "data", plan->data_identity, "fold_total",
         (json_int_t)plan->fold_total, "seeds", seeds, "pooled", pooled(s), "by_seed", s->by_seed,
         "over_folds", spreads(s->folds, NULL, NULL), "folds", s->folds);
     char *text = json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
@@ -271,6 +272,9 @@ static status_t write_summary(const summary_t *s) {
     json_decref(root);
     free(split);
     free(row);
+    free(yaml);
+    free(marks);
+    free(selected_on);
     return status;
 }
 
@@ -291,6 +295,8 @@ status_t cv_summarize(const config_t *config, const cv_plan_t *plan) {
     size_t bytes = 0;
     s.folds = json_array();
     s.by_seed = json_array();
+    s.marks = json_object();
+    s.selected_on = json_object();
     s.csv = open_memstream(&csv, &bytes);
     REQUIRE(s.csv != NULL);
     status_t status = add_all(&s);
@@ -302,12 +308,12 @@ status_t cv_summarize(const config_t *config, const cv_plan_t *plan) {
         status = write_summary(&s);
     }
     for (int t = 0; t < CONFIG_TARGETS_MAX; t++) { /* left over after an error */
-        free(s.pools[t].x);
-        free(s.pools[t].y);
-        free(s.pools[t].sequence);
+        pool_clear(&s.pools[t]);
     }
     json_decref(s.folds);
     json_decref(s.by_seed);
+    json_decref(s.marks);
+    json_decref(s.selected_on);
     free(csv);
     return status;
 }

@@ -12,7 +12,7 @@ typedef struct cv_plan {
     int fold_count;
     const int64_t *seeds;
     int seed_count;
-    char *data_identity, *marks; /* marks: run_marks, of the first fold */
+    char *data_identity;
 } cv_plan_t;
 
 /* OUT/fold-K-seed-S; caller frees. */
@@ -20,7 +20,8 @@ char *cv_fold_directory(const cv_plan_t *plan, int64_t fold, int64_t seed);
 
 /* Reads the folds' predictions.csv and evaluation.json; writes OUT/predictions.csv and
  * OUT/summary.json: pooled (all folds of a seed scored together; mean over the seeds), pooled_std,
- * by_seed[], over_folds.METRIC.{mean,std,n}, folds[]. */
+ * by_seed[], over_folds.METRIC.{mean,std,n}, folds[], config (but for fold and seed), and marks and
+ * selected_on: all that any fold says. */
 status_t cv_summarize(const config_t *config, const cv_plan_t *plan) MUST_CHECK;
 
 #endif

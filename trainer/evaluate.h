@@ -33,7 +33,7 @@ void evaluation_free(evaluation_t *evaluation); /* NULL allowed */
 /* Fits the cuts of targets with threshold: fit to these predictions, and scores those anew. */
 void evaluation_fit_cuts(evaluation_t *evaluation, const config_t *config, target_fit_t *fit);
 
-/* The JSON of `jmt evaluate --json` (surface.md); n: steps at which a target has a valid label,
+/* The JSON of `jmt evaluate --json`; n: steps at which a target has a valid label,
  * n_invalid: the split's other steps; targets.NAME has its own. Caller frees. */
 char *evaluation_json(const evaluation_t *evaluation, const config_t *config, const char *split);
 

@@ -11,39 +11,17 @@
 
 /* --- settings -------------------------------------------------------------------------------- */
 
-/* What says how, on what and by which yardstick to score; all else makes the trained model. */
-static bool is_free(const char *key) {
-    static const char *const keys[] = {
-        "batch",  "threads",   "virtual_shards", "device",        "backend",     "precision",
-        "reduce", "data.path", "data.stride",    "data.prefetch", "data.missing"};
-    static const char *const sections[] = {"comm.", "evaluation."};
-    static const char *const parts[] = {".weight", ".class_weights", ".label_smoothing",
-                                        ".mse_weight", ".threshold"};
-    bool is = strncmp(key, "split.", 6) == 0 && strcmp(key, "split.allow_subject_overlap") != 0;
-    for (int i = 0; i < ARRAY_LEN(keys); i++) {
-        is |= strcmp(key, keys[i]) == 0;
-    }
-    for (int i = 0; i < ARRAY_LEN(sections); i++) {
-        is |= strncmp(key, sections[i], strlen(sections[i])) == 0;
-    }
-    for (int i = 0; i < ARRAY_LEN(parts); i++) {
-        const char *last = strrchr(key, '.');
-        is |= strncmp(key, "targets.", 8) == 0 && last != NULL && strcmp(last, parts[i]) == 0;
-    }
-    return is;
-}
-
 status_t evaluation_settings(const checkpoint_t *checkpoint, const char *path,
                              const config_t *config, char **settings_out) {
     config_t *trained = NULL;
-    TRY(config_parse(checkpoint->config_yaml, path, NULL, 0, &trained));
+    TRY(config_parse_stored(checkpoint->config_yaml, path, NULL, 0, &trained));
     int count = 0;
     char **keys = config_differences(trained, config, &count);
     json_t *settings = json_object();
     status_t status = STATUS_OK;
     for (int i = 0; i < count && status == STATUS_OK; i++) {
         char *value = config_value(config, keys[i]);
-        if (!is_free(keys[i])) {
+        if (!config_may_differ(config, keys[i], DIFFER_AT_EVALUATION)) {
             status = status_fail(STATUS_INPUT,
                                  "--set %s=%s: that belongs to the trained model and cannot be "
                                  "changed afterwards; train one with it",
@@ -63,7 +41,7 @@ status_t evaluation_settings(const checkpoint_t *checkpoint, const char *path,
 
 static bool same_split(const checkpoint_t *checkpoint, const config_t *config) {
     config_t *trained = NULL;
-    if (config_parse(checkpoint->config_yaml, "", NULL, 0, &trained) != STATUS_OK) {
+    if (config_parse_stored(checkpoint->config_yaml, "", NULL, 0, &trained) != STATUS_OK) {
         return false;
     }
     int count = 0;
@@ -147,6 +125,9 @@ char *evaluation_record(const evaluation_t *evaluation, const trainer_t *t, spli
     }
     const char *settings = source->settings != NULL ? source->settings : "{}";
     json_object_set_new(record, "settings", json_loads(settings, 0, NULL));
+    char *yaml = config_yaml(t->config);
+    json_object_set_new(record, "config", json_string(yaml));
+    free(yaml);
     json_object_update(root, record);
     json_decref(record);
     text = json_dumps(root, JSON_INDENT(2) | JSON_PRESERVE_ORDER);

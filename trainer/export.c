@@ -101,7 +101,7 @@ static void dims_of_weights(const config_t *config, const tensor_set_t *tensors,
 static status_t graph_of(const checkpoint_t *checkpoint, graph_t **graph_out) {
     config_t *config = NULL;
     int64_t dims[CONFIG_MODALITIES_MAX];
-    TRY(config_parse(checkpoint->config_yaml, "checkpoint", NULL, 0, &config));
+    TRY(config_parse_stored(checkpoint->config_yaml, "checkpoint", NULL, 0, &config));
     dims_of_weights(config, &checkpoint->tensors, dims);
     status_t status = model_build(config, dims, graph_out);
     config_free(config);

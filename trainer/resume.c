@@ -6,52 +6,25 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/log.h"
 
-/* Keys that decide how long, where and how safely a run goes on, and those of the fingerprint,
- * whose change is a warning of its own. */
-static const char *const loose_keys[] = {
-    "virtual_shards:", "epochs:",    "every_steps:", "keep:",           "timeout_s:",
-    "patience:",       "path:",      "prefetch:",    "threads:",        "backend:",
-    "device:",         "precision:", "reduce:",      "fold_attention:", NULL};
-/* And those that decide no result: where the data lies is checked by its identity. */
-static const char *const neutral_keys[] = {"keep:", "timeout_s:", "path:", "prefetch:", NULL};
-
-static bool is_one_of(const char *line, const char *const *keys) {
-    line += strspn(line, " ");
-    for (; *keys != NULL; keys++) {
-        if (strncmp(line, *keys, strlen(*keys)) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Both texts come from config_yaml: the same keys in the same order. */
-static status_t same_config(const char *old_yaml, const char *new_yaml,
-                            const char *const *may_differ) {
-    char *old_text = text_copy(old_yaml), *new_text = text_copy(new_yaml);
-    char *old_save = NULL, *new_save = NULL;
-    char *a = strtok_r(old_text, "\n", &old_save), *b = strtok_r(new_text, "\n", &new_save);
+static status_t same_config(const char *stored_yaml, const char *place, const config_t *config,
+                            config_occasion_t occasion) {
+    config_t *stored = NULL;
+    TRY(config_parse_stored(stored_yaml, place, NULL, 0, &stored));
+    char *difference = config_difference(stored, config, occasion);
+    config_free(stored);
     status_t status = STATUS_OK;
-    while (status == STATUS_OK && (a != NULL || b != NULL)) {
-        if (a == NULL || b == NULL || (strcmp(a, b) != 0 && !is_one_of(a, may_differ))) {
-            a = a != NULL ? a + strspn(a, " ") : NULL;
-            b = b != NULL ? b + strspn(b, " ") : NULL;
-            status = status_fail(STATUS_INPUT,
-                                 "the configuration differs from that of the run to resume ('%s', "
-                                 "then '%s'); resume with the run's own config.yaml",
-                                 a != NULL ? a : "", b != NULL ? b : "");
-        } else {
-            a = strtok_r(NULL, "\n", &old_save);
-            b = strtok_r(NULL, "\n", &new_save);
-        }
+    if (difference != NULL) {
+        status = status_fail(STATUS_INPUT,
+                             "%s: the configuration differs from that of the run: %s; go on with "
+                             "the run's own, or begin another run",
+                             place, difference);
     }
-    free(old_text);
-    free(new_text);
+    free(difference);
     return status;
 }
 
-status_t resume_same_results(const char *old_yaml, const char *new_yaml) {
-    return same_config(old_yaml, new_yaml, neutral_keys);
+status_t resume_same_results(const char *stored_yaml, const char *place, const config_t *config) {
+    return same_config(stored_yaml, place, config, DIFFER_IN_RUN);
 }
 
 status_t resume_read(const char *resume, const char *run_directory, const config_t *config,
@@ -65,13 +38,10 @@ status_t resume_read(const char *resume, const char *run_directory, const config
     }
     checkpoint_t checkpoint = {0};
     status = checkpoint_read(directory, &checkpoint);
+    if (status == STATUS_OK) {
+        status = same_config(checkpoint.config_yaml, directory, config, DIFFER_AT_RESUME);
+    }
     free(directory);
-    TRY(status);
-    char *yaml = config_yaml(config);
-    /* The virtual shards decide the order of block: with others, samples would come twice. */
-    bool block = strcmp(config->shuffle, "block") == 0;
-    status = same_config(checkpoint.config_yaml, yaml, block ? loose_keys + 1 : loose_keys);
-    free(yaml);
     if (status != STATUS_OK) {
         checkpoint_free(&checkpoint);
         return status;

@@ -10,8 +10,11 @@
 status_t resume_read(const char *resume, const char *run_directory, const config_t *config,
                      checkpoint_t *checkpoint_out, bool *found_out) MUST_CHECK;
 
-/* STATUS_INPUT unless two texts of config_yaml stand for the same results on the same data. */
-status_t resume_same_results(const char *old_yaml, const char *new_yaml) MUST_CHECK;
+/* STATUS_INPUT, naming the first setting, unless the text of config_yaml of an earlier start, which
+ * lies at `place`, stands for the same results on the same data. A setting that it lacks, being
+ * older, has its default. */
+status_t resume_same_results(const char *stored_yaml, const char *place,
+                             const config_t *config) MUST_CHECK;
 
 /* Local. The checkpoint's state into the trainer. STATUS_INPUT: other data, or another part of it.
  * A fingerprint that differs is one warning. */

@@ -7,28 +7,24 @@
 #include "kernels/base/file.h"
 #include "trainer/run_table_internal.h"
 
-static const char *const columns[TABLE_COLUMNS] = {
-    "accuracy", "uar", "f1_macro", "f1_weighted", "mae", "rmse", "r", "ccc", "ccc_per_sequence"};
+static const run_column_t columns[TABLE_COLUMNS] = {
+    {"accuracy", 0}, {"uar", 2}, {"f1_macro", 8}, {"f1_weighted", 9},     {"mae", 1},
+    {"rmse", 7},     {"r", 4},   {"ccc", 0},      {"ccc_per_sequence", 6}};
 
-const char *run_table_column(int column) { return columns[column]; }
+const run_column_t *run_table_column(int column) { return &columns[column]; }
 
 /* --- reading --------------------------------------------------------------------------------- */
 
 /* missing: what to do where there is no such file. */
-static status_t read_text(const char *run, const char *name, const char *missing, char **text_out) {
-    char *path = text_format("%s/%s", run, name);
-    status_t status = file_exists(path)
-                          ? file_read(path, text_out, NULL)
-                          : status_fail(STATUS_INPUT, "%s is missing; %s", path, missing);
-    free(path);
-    return status;
-}
-
 static status_t read_json(const char *run, const char *name, const char *missing,
                           json_t **object_out) {
-    char *text = NULL;
+    char *text = NULL, *path = text_format("%s/%s", run, name);
     json_error_t error;
-    TRY(read_text(run, name, missing, &text));
+    status_t status = file_exists(path)
+                          ? file_read(path, &text, NULL)
+                          : status_fail(STATUS_INPUT, "%s is missing; %s", path, missing);
+    free(path);
+    TRY(status);
     *object_out = json_loads(text, 0, &error);
     free(text);
     if (json_is_object(*object_out)) {
@@ -44,24 +40,18 @@ static const char *text_of(const json_t *object, const char *key) {
     return text != NULL ? text : "";
 }
 
-/* config.yaml of the run with the settings that its evaluation changed. */
-static status_t read_config(const char *run, json_t *settings, config_t **config_out) {
-    char *text = NULL, *path = text_format("%s/config.yaml", run), **sets = NULL;
-    const char *key;
-    json_t *value;
-    int count = 0;
-    status_t status = read_text(run, "config.yaml", "give whole run directories", &text);
-    json_object_foreach(settings, key, value) {
-        const char *word = json_string_value(value);
-        sets = array_grow(sets, count, sizeof *sets);
-        sets[count++] = text_format("%s=%s", key, word != NULL ? word : "");
+/* As it was scored, whatever has become of config.yaml since. file: that says so. */
+static status_t read_config(const char *run, const char *file, const char *remedy, const json_t *of,
+                            config_t **config_out) {
+    const char *yaml = text_of(of, "config");
+    if (yaml[0] == '\0') {
+        return status_fail(STATUS_INPUT,
+                           "%s/%s does not say what was scored: it is of an older version; %s", run,
+                           file, remedy);
     }
-    if (status == STATUS_OK) {
-        status = config_parse(text, path, (const char *const *)sets, count, config_out);
-    }
-    names_free(sets, count);
-    free(text);
-    free(path);
+    char *place = text_format("%s/%s", run, file);
+    status_t status = config_parse_stored(yaml, place, NULL, 0, config_out);
+    free(place);
     return status;
 }
 
@@ -78,27 +68,6 @@ static status_t same(const char *run, const char *what, char **kept, const char 
             value, *kept);
     }
     return STATUS_OK;
-}
-
-/* Settings in which runs of one row may differ: they decide no result. */
-static bool is_neutral(const char *key) {
-    static const char *const keys[] = {"seed",
-                                       "threads",
-                                       "device",
-                                       "backend",
-                                       "reduce",
-                                       "data.path",
-                                       "data.prefetch",
-                                       "comm.timeout_s",
-                                       "checkpoint.every_steps",
-                                       "checkpoint.keep",
-                                       "evaluation.fold_attention"};
-    for (int i = 0; i < ARRAY_LEN(keys); i++) {
-        if (strcmp(key, keys[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* Rows of one table are of the same people in the same parts. */
@@ -120,13 +89,9 @@ static status_t same_split(const char *run, const config_t *first, const config_
 }
 
 static bool same_settings(const config_t *a, const config_t *b) {
-    int count = 0;
-    char **keys = config_differences(a, b, &count);
-    bool equal = true;
-    for (int i = 0; i < count; i++) {
-        equal = equal && is_neutral(keys[i]);
-    }
-    names_free(keys, count);
+    char *difference = config_difference(a, b, DIFFER_IN_ROW);
+    bool equal = difference == NULL;
+    free(difference);
     return equal;
 }
 
@@ -163,7 +128,7 @@ static status_t add_values(row_t *row, const char *run, json_int_t seed, const j
     row->values = array_grow(row->values, row->run_count, sizeof *row->values);
     row->seeds[row->run_count] = seed;
     for (int c = 0; c < TABLE_COLUMNS; c++) {
-        json_t *value = json_object_get(metrics, columns[c]);
+        json_t *value = json_object_get(metrics, columns[c].metric);
         row->values[row->run_count][c] = json_is_number(value) ? json_number_value(value) : NAN;
     }
     row->run_count++;
@@ -193,13 +158,9 @@ static status_t add_run(run_table_t *table, const char *run, const json_t *manif
     if (name[0] == '\0') {
         return status_fail(STATUS_INPUT, "%s is no run of jmt train; give run directories", run);
     }
-    if (!json_is_integer(seed) || !json_is_string(marks) || !json_is_object(metrics)) {
-        return status_fail(STATUS_INPUT,
-                           "%s/evaluation.json does not say what was scored: it is of an older "
-                           "version; write it again by jmt evaluate ... --out",
-                           run);
-    }
-    TRY(read_config(run, json_object_get(evaluation, "settings"), &config));
+    bool whole = json_is_integer(seed) && json_is_string(marks) && json_is_object(metrics);
+    TRY(read_config(run, "evaluation.json", "write it again by jmt evaluate ... --out",
+                    whole ? evaluation : NULL, &config));
     status_t status = check_run(table, run, evaluation, text_of(evaluation, "training_data"),
                                 text_of(evaluation, "data_path"), config);
     if (status != STATUS_OK) {
@@ -219,7 +180,7 @@ static status_t add_cv(run_table_t *table, const char *run, const json_t *summar
         return status_fail(STATUS_INPUT, "%s/summary.json is not of jmt cv; give its directory",
                            run);
     }
-    TRY(read_config(run, NULL, &config));
+    TRY(read_config(run, "summary.json", "the same jmt cv again writes it anew", summary, &config));
     status_t status = check_run(table, run, summary, data, run, config);
     if (status != STATUS_OK) {
         config_free(config);
@@ -290,7 +251,7 @@ static void collect_keys(const run_table_t *table, int first, json_t *keys) {
         int count = 0;
         char **found = config_differences(table->rows[first].config, table->rows[i].config, &count);
         for (int k = 0; k < count; k++) {
-            if (!is_neutral(found[k])) {
+            if (!config_may_differ(table->rows[first].config, found[k], DIFFER_IN_ROW)) {
                 json_object_set_new(keys, found[k], json_null());
             }
         }

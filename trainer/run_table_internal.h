@@ -1,5 +1,5 @@
-/* run_table_internal.h - what run_table.c (reading, rows and their names) and run_table_print.c
- * share. */
+/* run_table_internal.h - what run_table.c (reading, rows and their names), run_table_rows.c and
+ * run_table_print.c share. */
 #ifndef JMT_RUN_TABLE_INTERNAL_H
 #define JMT_RUN_TABLE_INTERNAL_H
 
@@ -8,10 +8,6 @@
 
 #include "configs/config.h"
 #include "trainer/run_table.h"
-
-enum { TABLE_COLUMNS = 9 };
-/* What is shown of an evaluation, in this order, where it has it. */
-const char *run_table_column(int column);
 
 typedef struct row {
     char *name, *marks; /* with the configuration, but for its neutral keys, together one row */

@@ -1,6 +1,5 @@
-/* run_table_print.c - mean and spread of the rows, as JSON, md, csv and LaTeX. */
+/* run_table_print.c - the rows as md, csv and LaTeX. */
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,144 +7,6 @@
 #include "data-sharding/csv.h"
 #include "kernels/base/bytes.h"
 #include "trainer/run_table_internal.h"
-
-/* --- mean and spread ------------------------------------------------------------------------- */
-
-typedef struct summary {
-    int count;
-    double mean, std; /* std: NaN unless count > 1 */
-} summary_t;
-
-static summary_t summarize(const row_t *row, int column) {
-    summary_t s = {.std = NAN};
-    for (int i = 0; i < row->run_count; i++) {
-        if (!isnan(row->values[i][column])) {
-            s.mean += row->values[i][column];
-            s.count++;
-        }
-    }
-    s.mean = s.count > 0 ? s.mean / s.count : NAN;
-    double squares = 0.0;
-    for (int i = 0; i < row->run_count; i++) {
-        double distance = row->values[i][column] - s.mean;
-        squares += isnan(distance) ? 0.0 : distance * distance;
-    }
-    if (s.count > 1) {
-        s.std = sqrt(squares / (s.count - 1));
-    }
-    return s;
-}
-
-static bool has_column(const run_table_t *table, int column) {
-    for (int i = 0; i < table->row_count; i++) {
-        if (summarize(&table->rows[i], column).count > 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* --- controls -------------------------------------------------------------------------------- */
-
-static void miss(char **text, const char *name) {
-    char *longer = text_format("%s%s%s", *text, (*text)[0] != '\0' ? ", " : "", name);
-    free(*text);
-    *text = longer;
-}
-
-char *run_table_missing(const run_table_t *table) {
-    bool majority = false, within = false, clock = false, stimulus = false, groups = false;
-    for (int i = 0; i < table->row_count; i++) {
-        const row_t *row = &table->rows[i];
-        majority |= strcmp(row->name, "majority") == 0;
-        within |= strstr(row->name, "(labels permuted within person)") != NULL;
-        clock |= strcmp(row->name, "clock") == 0;
-        stimulus |= strcmp(row->name, "stimulus") == 0;
-        groups |= strstr(row->marks, "stimuli") != NULL;
-    }
-    static const char *const names[] = {"majority", "labels permuted within person", "clock",
-                                        "stimulus"};
-    bool there[] = {majority, within, clock, stimulus || !groups};
-    char *text = text_copy("");
-    for (int i = 0; i < ARRAY_LEN(names); i++) {
-        if (!there[i]) {
-            miss(&text, names[i]);
-        }
-    }
-    return text;
-}
-
-/* --- JSON ------------------------------------------------------------------------------------ */
-
-static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
-
-static json_t *row_object(const row_t *row) {
-    json_t *object = json_pack("{s:s, s:s, s:O}", "model", row->name, "marks", row->marks,
-                               "settings", row->settings);
-    for (int c = 0; c < TABLE_COLUMNS; c++) {
-        summary_t s = summarize(row, c);
-        if (s.count == 0) {
-            continue;
-        }
-        json_t *values = json_array();
-        for (int i = 0; i < row->run_count; i++) {
-            json_array_append_new(values, number(row->values[i][c]));
-        }
-        json_object_set_new(object, run_table_column(c),
-                            json_pack("{s:o, s:o, s:o}", "mean", number(s.mean), "std",
-                                      number(s.std), "values", values));
-    }
-    return object;
-}
-
-static int compare_seeds(const void *a, const void *b) {
-    json_int_t x = *(const json_int_t *)a, y = *(const json_int_t *)b;
-    return (x > y) - (x < y);
-}
-
-static json_t *all_seeds(const run_table_t *table) {
-    json_int_t *seeds = NULL;
-    int count = 0;
-    for (int i = 0; i < table->row_count; i++) {
-        for (int j = 0; j < table->rows[i].run_count; j++) {
-            seeds = array_grow(seeds, count, sizeof *seeds);
-            seeds[count++] = table->rows[i].seeds[j];
-        }
-    }
-    if (count > 0) {
-        qsort(seeds, (size_t)count, sizeof *seeds, compare_seeds);
-    }
-    json_t *array = json_array();
-    for (int i = 0; i < count; i++) {
-        if (i == 0 || seeds[i] != seeds[i - 1]) {
-            json_array_append_new(array, json_integer(seeds[i]));
-        }
-    }
-    free(seeds);
-    return array;
-}
-
-char *run_table_json(const run_table_t *table) {
-    json_t *models = json_object();
-    for (int i = 0; i < table->row_count; i++) {
-        const row_t *row = &table->rows[i];
-        bool taken = json_object_get(models, row->label) != NULL;
-        char *key = taken ? text_format("%s [%s]", row->label, row->marks) : text_copy(row->label);
-        json_object_set_new(models, key, row_object(row));
-        free(key);
-    }
-    char *missing = run_table_missing(table);
-    json_t *object =
-        json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "data", table->data, "identity",
-                  table->identity, "split", table->split, "selected_on", table->selected_on,
-                  "seeds", all_seeds(table), "models", models, "missing_controls", missing);
-    free(missing);
-    char *text = json_dumps(object, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
-    json_decref(object);
-    return text;
-}
-
-/* --- text ------------------------------------------------------------------------------------ */
 
 typedef enum { FORMAT_MD, FORMAT_CSV, FORMAT_LATEX, FORMAT_COUNT } format_t;
 static const char *const format_names[] = {"md", "csv", "latex"};
@@ -224,11 +85,11 @@ static void append_head(char **text, format_t format, const run_table_t *table) 
     append(text, format, separator[format], 0);
     append(text, format, "n", COUNT_WIDTH);
     for (int c = 0; c < TABLE_COLUMNS; c++) {
-        if (has_column(table, c)) {
+        if (run_table_has(table, c)) {
             append(text, format, separator[format], 0);
-            append_name(text, format, run_table_column(c), CELL_WIDTH);
+            append_name(text, format, run_table_column(c)->metric, CELL_WIDTH);
             append(text, format, format == FORMAT_CSV ? "," : "", 0);
-            append(text, format, format == FORMAT_CSV ? run_table_column(c) : "", 0);
+            append(text, format, format == FORMAT_CSV ? run_table_column(c)->metric : "", 0);
             append(text, format, format == FORMAT_CSV ? "_std" : "", 0);
         }
     }
@@ -238,12 +99,12 @@ static void append_head(char **text, format_t format, const run_table_t *table) 
 static void append_rule(char **text, const run_table_t *table) {
     append(text, FORMAT_MD, "|---|---|---|---:|---:", 0);
     for (int c = 0; c < TABLE_COLUMNS; c++) {
-        append(text, FORMAT_MD, has_column(table, c) ? "|---:" : "", 0);
+        append(text, FORMAT_MD, run_table_has(table, c) ? "|---:" : "", 0);
     }
     append(text, FORMAT_MD, "|\n", 0);
 }
 
-static void append_cell(char **text, format_t format, summary_t s) {
+static void append_cell(char **text, format_t format, run_spread_t s) {
     char mean[32] = "", spread[32] = "", cell[96];
     int digits = format == FORMAT_CSV ? 6 : 3;
     if (s.count > 0) {
@@ -259,11 +120,9 @@ static void append_cell(char **text, format_t format, summary_t s) {
 
 /* What chose the checkpoint: never a test person. */
 static void append_selected(char **text, format_t format, const run_table_t *table) {
-    bool chosen = strcmp(table->selected_on, "last") != 0 &&
-                  strncmp(table->selected_on, "step ", 5) != 0; /* by validation people */
-    append(text, format, chosen ? "valid " : "", 0);
-    append_name(text, format, table->selected_on,
-                SELECTED_WIDTH - (chosen ? (int)strlen("valid ") : 0));
+    char *selected = run_table_selected(table);
+    append_name(text, format, selected, SELECTED_WIDTH);
+    free(selected);
 }
 
 /* Labels scored, of one run; a range if runs differ. */
@@ -279,7 +138,8 @@ static void append_count(char **text, format_t format, const row_t *row) {
     free(count);
 }
 
-static void append_row(char **text, format_t format, const run_table_t *table, const row_t *row) {
+static void append_row(char **text, format_t format, const run_table_t *table, int row_index) {
+    const row_t *row = &table->rows[row_index];
     char runs[16];
     snprintf(runs, sizeof runs, "%d", row->run_count);
     append(text, format, format == FORMAT_MD ? "| " : "", 0);
@@ -293,9 +153,9 @@ static void append_row(char **text, format_t format, const run_table_t *table, c
     append(text, format, separator[format], 0);
     append_count(text, format, row);
     for (int c = 0; c < TABLE_COLUMNS; c++) {
-        if (has_column(table, c)) {
+        if (run_table_has(table, c)) {
             append(text, format, separator[format], 0);
-            append_cell(text, format, summarize(row, c));
+            append_cell(text, format, run_table_spread(table, row_index, c));
         }
     }
     append(text, format, line_end[format], 0);
@@ -304,7 +164,7 @@ static void append_row(char **text, format_t format, const run_table_t *table, c
 static void append_tabular(char **text, const run_table_t *table) {
     append(text, FORMAT_LATEX, "\\begin{tabular}{lllrr", 0);
     for (int c = 0; c < TABLE_COLUMNS; c++) {
-        append(text, FORMAT_LATEX, has_column(table, c) ? "r" : "", 0);
+        append(text, FORMAT_LATEX, run_table_has(table, c) ? "r" : "", 0);
     }
     append(text, FORMAT_LATEX, "}\n", 0);
 }
@@ -327,7 +187,7 @@ status_t run_table_text(const run_table_t *table, const char *format_name, char 
         append_rule(&text, table);
     }
     for (int r = 0; r < table->row_count; r++) {
-        append_row(&text, format, table, &table->rows[r]);
+        append_row(&text, format, table, r);
     }
     append(&text, format, format == FORMAT_LATEX ? "\\end{tabular}\n" : "", 0);
     *text_out = text;

@@ -48,7 +48,7 @@ void tensor_set_sort(tensor_set_t *set); /* by name, bytewise */
 status_t safetensors_write(const char *path, const tensor_set_t *set) MUST_CHECK;
 status_t safetensors_read(const char *path, tensor_set_t *set_out) MUST_CHECK;
 
-/* SHA-256 over a sorted set as surface.md defines it: name NUL dtype NUL dims(comma) NUL data. */
+/* SHA-256 over a sorted set: name NUL dtype NUL dims(comma) NUL data; `jmt inspect --hash`. */
 void tensor_set_hash(tensor_set_t *set, char text_out[65]);
 
 #endif

@@ -7,7 +7,7 @@
 #include "trainer/trainer.h"
 
 typedef struct train_options {
-    const char *run_directory; /* DIR of surface.md */
+    const char *run_directory; /* of --run: run_directory.h */
     const char *resume; /* NULL: a new run; "auto": if there is a checkpoint; else a directory */
     int64_t steps;      /* stop after this many in total, whatever epochs says; 0: no limit */
     int64_t overfit;    /* train on the first N samples only; 0: all */

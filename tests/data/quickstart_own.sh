@@ -27,8 +27,8 @@ for number in range(20):
     open("%s/%s-valence.csv" % (own, name), "w").write("valence\n" + "".join("%.4f\n" % v for v in y))
     open("%s/%s-up.csv" % (own, name), "w").write("up\n" + "".join("%d\n" % (v > 0) for v in y))
     person = "P%d" % (number // 2)
-    rows += ["%s,%s,,%s,%d,%s-%s.csv" % (name, person, what, rate, name, what.split(":")[-1])
-             for what, rate in (("face", 5), ("voice", 10), ("label:valence", 5), ("label:up", 5))]
+    rows += ["%s,%s,,%s,%d,%s-%s.csv" % (name, person, what.replace(":face", ""), rate, name, what.split(":")[-1])
+             for what, rate in (("permuted_face:face", 5), ("voice", 10), ("label:valence", 5), ("label:up", 5))]
 open(own + "/manifest.csv", "w").write("\n".join(rows) + "\n")
 
 # Four people of Stress-Predict, four minutes each, the wrist band from 9 s earlier on; one EDA.csv is cut off.
@@ -71,9 +71,9 @@ quickstart "${own[@]}" --shard header=1
 check "frames that count from 1 as well" [ $? = 2 ]
 check "with their remedy" says 'the frames of r00-face.csv begin at 1.*first_frame=1'
 check "your own features" quickstart "${own[@]}" --shard header=1 --shard first_frame=1
-check "an empty file is counted" says 'face: 1 of 20 files have no rows'
+check "an empty file is counted" says 'permuted_face: 1 of 20 files have no rows'
 holds "majority, each modality, concat, jmt and its control over five seeds" "$work/own-out/summary.json" \
-    '(list(m) == "majority face voice concat jmt".split() + ["jmt (labels permuted within person)"] and
+    '(list(m) == "majority permuted_face voice concat jmt".split() + ["jmt (labels permuted within person)"] and
       s["seeds"] == [0, 1, 2, 3, 4])'
 holds "finite metrics" "$work/own-out/summary.json" \
     'all(math.isfinite(v) for r in m.values() for x in r.values() if isinstance(x, dict) for v in x.get("values", [])
@@ -84,13 +84,63 @@ check "classes get cross-entropy" grep -q 'up: {loss: cross_entropy, classes: 2,
 run 1 inspect "$work/own-out/features" --json
 check "no header and no frame 0 became a step" \
     python3 -c 'import json, sys; m = json.load(open(sys.argv[1]))["modalities"]
-sys.exit(not (m["voice"]["steps"] == 1600 and m["face"]["steps"] == 760 and m["face"]["dim"] == 2))' "$work/stdout"
-fails "configurations are not written over" 2 'has configurations; give another --out' 1 \
+face = m["permuted_face"]
+sys.exit(not (m["voice"]["steps"] == 1600 and face["steps"] == 760 and face["dim"] == 2))' "$work/stdout"
+fails "configurations are not written over" 2 'is there already; give another --out' 1 \
     config --for "$work/own-out/features" --out "$work/own-out/configs"
 fails "--for alone" 2 '--for and --out go together' 1 config --for "$work/own-out/features"
+
+# What is there of other settings or data is not taken for what is asked for.
+refuses() { # refuses TEXT PATTERN ARGUMENTS...: exit 2 and one line
+    local text=$1 pattern=$2
+    shift 2
+    quickstart "$@" >"$work/said"
+    [ $? = 2 ] && [ "$(grep -c error "$work/stderr")" = 1 ] &&
+        grep -q -- "quickstart: error: .*$pattern" "$work/stderr"
+    report $? "$text: exit 2, one line"
+}
+own+=(--shard header=1 --shard first_frame=1)
+cp "$work/own-out/summary.json" "$work/first.json"
+check "a second call" quickstart "${own[@]}"
+check "makes the same table" cmp "$work/first.json" "$work/own-out/summary.json"
+refuses "another --set" "features-majority-seed0/.*: epochs was 2 and is 3; give another --out, or remove .*seed0" \
+    "${own[@]}" --set epochs=3
+refuses "another --shard" "imported by.*first_frame=1, now.*shards=3; give another --out, or remove " \
+    "${own[@]}" --shard shards=3
+sed -i 's/learning_rate: 1e-3/learning_rate: 1e-4/' "$common"
+refuses "an edited configuration" "optimizer.learning_rate was 0.001 and is 0.0001; give another --out" "${own[@]}"
+sed -i 's/learning_rate: 1e-4/learning_rate: 1e-3/' "$common"
+sed -i 's/"data": "[0-9a-f]*"/"data": "0"/' "$work/own-out/features-jmt-seed1/evaluation.json"
+refuses "other data" "features-jmt-seed1 was scored on other data; give another --out, or remove " "${own[@]}"
+refuses "a configuration called like the control" "permuted.yaml is called like the control row" \
+    "${own[@]}" --seeds "$(cp "$work/own-out/configs/jmt.yaml" "$work/own-out/configs/permuted.yaml")0"
+
+# Configurations are there whole, or not at all; names of models are taken.
+variant() { # variant NAME SED-OF-MANIFEST: $work/NAME, imported
+    cp -r "$work/own" "$work/$1-raw"
+    sed -i "$2" "$work/$1-raw/manifest.csv"
+    run 1 shard features --source "$work/$1-raw" --out "$work/$1" --set header=1 --set first_frame=1
+}
+variant odd 's/,voice,/,1st,/'
+fails "a name that a configuration cannot hold" 2 "'1st' cannot name one of the modalities" 1 \
+    config --for "$work/odd" --out "$work/odd-configs"
+check "leaves no half folder" [ "$(echo "$work"/odd-configs*)" = "$work/odd-configs*" ]
+for name in mt concat_encoder permuted; do
+    variant $name "s/,voice,/,$name,/"
+    fails "a modality called $name" 2 "a modality is called $name, as a model or a control" 1 \
+        config --for "$work/$name" --out "$work/$name-configs"
+done
+sed -i 's/^1$/2/' "$work"/own/*-up.csv
+variant gap ''
+run 1 config --for "$work/gap" --out "$work/gap-configs/"
+grep -q 'target up: no training person has a label of class 1' "$work/stderr" &&
+    grep -q '  up: {loss: cross_entropy, classes: 3}$' "$work/gap-configs/_common.yaml"
+report $? "a class that nobody has: not balanced, and said"
 
 check "Stress-Predict's layout, cross-validated" quickstart --data "$work/stress" --out "$work/stress-out" \
     --set epochs=1
 check "a file that is cut off is counted" says 'S02/EDA.csv: its 98 samples cover 16 of the person.s 240 labelled'
+refuses "cross-validated with another --set" "stress-predict-majority/.*: epochs was 1 and is 2; give another --out" \
+    --data "$work/stress" --out "$work/stress-out" --set epochs=2
 holds "ten models and the control row" "$work/stress-out/summary.json" 'len(m) == 11 and "clock" in m'
 finish

@@ -143,6 +143,15 @@ report $? "fold 2 went on from its checkpoint"
 
 fails "a changed configuration" 2 "configuration differs.*(epochs|learning_rate)" 2 \
     cv "${settings[@]}" --set epochs=3 --out "$work/killed"
+# What an earlier version did not know yet has its default; what a fold was trained with, its own record says.
+sed -i '/^evaluation:/d; /fold_attention/d' "$work/killed/config.yaml"
+cv killed 1 --seeds 1,2
+report $? "a config.yaml without a newer setting is gone on from"
+check "to the same bytes" same_files r1 killed
+sed -i 's/^epochs: 2$/epochs: 3/' "$work/killed/config.yaml"
+fails "a config.yaml that was edited" 2 \
+    'fold-0-seed-1/evaluation.json: the configuration differs.*: epochs was 2 and is 3' 1 \
+    cv "${settings[@]}" --set epochs=3 --seeds 1,2 --out "$work/killed"
 fails "no folds" 2 "split.folds is 0" 2 cv "${tiny[@]}" --out "$work/none"
 fails "a fold that is not there" 2 "there is no fold 4; there are 0 to 3" 3 \
     cv "${settings[@]}" --folds 0,4 --out "$work/none"

@@ -441,6 +441,9 @@ static void table_names_every_key(void **state) {
             assert_true(config_table(id)->rows[i].help[0] != '\0');
         }
     }
+    assert_non_null(
+        strstr(text, "\"may_differ\": [\"run\", \"row\", \"resume\"], \"help\": \"newest"));
+    assert_non_null(strstr(text, "\"may_differ\": [], \"help\": \"width of every stream\""));
     free(text);
 }
 

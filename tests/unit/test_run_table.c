@@ -28,7 +28,15 @@ static void write_file(const char *run, const char *name, const char *text) {
     free(path);
 }
 
-/* A run as far as the table reads it: ROW with a configuration, and what its evaluation says. */
+static void write_object(const char *run, const char *name, json_t *object) {
+    char *text = json_dumps(object, 0);
+    write_file(run, name, text);
+    free(text);
+    json_decref(object);
+}
+
+/* A run as far as the table reads it: ROW, and what its evaluation says, which has the settings.
+ * config.yaml is what somebody has made of it since. */
 static char *make_run_of(const char *run, const char *row, int seed, const char *yaml,
                          const char *evaluation) {
     char *directory = text_format("%s/%s", root_, run);
@@ -38,8 +46,10 @@ static char *make_run_of(const char *run, const char *row, int seed, const char 
                                  row);
     char *config = text_format("seed: %d\nmodalities: {a: {}}\ntargets: {y: {}}\n%s", seed, yaml);
     write_file(run, "manifest.json", manifest);
-    write_file(run, "config.yaml", config);
-    write_file(run, "evaluation.json", evaluation);
+    json_t *record = json_loads(evaluation, 0, NULL);
+    json_object_set_new(record, "config", json_string(config));
+    write_file(run, "config.yaml", "model: {token: max}\nmodalities: {a: {}}\ntargets: {y: {}}\n");
+    write_object(run, "evaluation.json", record);
     free(manifest);
     free(config);
     return directory;
@@ -133,15 +143,35 @@ static void what_does_not_belong_together_is_refused(void **state) {
     }
 }
 
+/* What an earlier version trained with is a row, though nothing reads one of its settings. */
+static void stored_settings_are_not_judged(void **state) {
+    (void)state;
+    char *evaluation = said("test", "x", 1, "", 80, "\"accuracy\": 0.5");
+    char *run = make_run_of("o0", "jmt", 1, "loss: {ccc_unbiased: true}\n", evaluation);
+    json_t *record = json_loads(evaluation, 0, NULL);
+    json_object_set_new(record, "config",
+                        json_string("loss: {ccc_unbiased: true}\nmodalities: {a: {}}\n"
+                                    "targets: {y: {loss: mse}}\n"));
+    write_object("o0", "evaluation.json", record);
+    run_table_t *table = NULL;
+    CHECK_OK(run_table_open((const char *const *)&run, 1, &table));
+    run_table_close(table);
+    write_file("o0", "evaluation.json", evaluation); /* without its settings */
+    CHECK_FAILS(run_table_open((const char *const *)&run, 1, &table), STATUS_INPUT,
+                "is of an older version; write it again");
+    free(evaluation);
+    free(run);
+}
+
 /* Each seed of a cross-validation is a run, by its pooled scores; not beside runs on one split. */
 static void cross_validations_are_rows(void **state) {
     (void)state;
     char *run = make_run("d0", "jmt", 1, "x", "\"ccc\": 0.5");
     char *directory = text_format("%s/cv", root_);
     CHECK_OK(dir_make(directory));
-    write_file("cv", "config.yaml", "modalities: {a: {}}\ntargets: {y: {}}\n");
     write_file("cv", "summary.json",
-               "{\"row\": \"mt\", \"marks\": \"control; transductive\", \"selected_on\": \"last\", "
+               "{\"config\": \"modalities: {a: {}}\\ntargets: {y: {}}\", \"row\": \"mt\", "
+               "\"marks\": \"control; transductive\", \"selected_on\": \"last\", "
                "\"split\": \"test of 5 folds\", "
                "\"data\": \"x\", \"by_seed\": ["
                "{\"seed\": 4, \"n\": 33, \"metrics\": {\"uar\": 0.5, \"f1_weighted\": 0.25}}, "
@@ -157,11 +187,13 @@ static void cross_validations_are_rows(void **state) {
     free(text);
     run_table_close(table);
     char *evaluation = said("test", "x", 1, "", 1, "\"ccc\": 0.5");
-    write_file("d0", "evaluation.json", evaluation);
+    free(make_run_of("d0", "jmt", 1, "", evaluation));
     CHECK_FAILS(run_table_open(both, 2, &table), STATUS_INPUT, "its split is 'test'");
     free(evaluation);
     write_file("cv", "summary.json", "{\"row\": \"mt\"}");
     CHECK_FAILS(run_table_open(both, 1, &table), STATUS_INPUT, "is not of jmt cv");
+    write_file("cv", "summary.json", "{\"row\": \"mt\", \"by_seed\": [{}]}");
+    CHECK_FAILS(run_table_open(both, 1, &table), STATUS_INPUT, "the same jmt cv again");
     free(directory);
     free(run);
 }
@@ -244,11 +276,9 @@ static void settings_part_rows(void **state) {
     free(text);
     run_table_close(table);
     /* What an evaluation changed counts, too. */
-    write_file("s2", "config.yaml", "seed: 1\nmodalities: {a: {}}\ntargets: {y: {}}\n");
-    write_file("s2", "evaluation.json",
-               "{\"split\": \"test\", \"data\": \"x\", \"training_data\": \"x\", "
-               "\"selected_on\": \"ccc\", \"seed\": 1, \"marks\": \"\", \"settings\": "
-               "{\"data.stride\": \"3\"}, \"n\": 80, \"metrics\": {\"ccc\": 0.5}}");
+    char *evaluation = said("test", "x", 1, "", 80, "\"ccc\": 0.5");
+    free(make_run_of("s2", "jmt", 1, "data: {stride: 3}\n", evaluation));
+    free(evaluation);
     CHECK_OK(run_table_open((const char *const *)runs, 3, &table));
     CHECK_OK(run_table_text(table, "csv", &text));
     assert_non_null(strstr(text, "jmt stride=0,") != NULL ? strstr(text, "jmt stride=3,") : NULL);
@@ -376,6 +406,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(mean_and_sample_spread, make_root, remove_root),
         cmocka_unit_test_setup_teardown(what_does_not_belong_together_is_refused, make_root,
                                         remove_root),
+        cmocka_unit_test_setup_teardown(stored_settings_are_not_judged, make_root, remove_root),
         cmocka_unit_test_setup_teardown(marks_part_rows, make_root, remove_root),
         cmocka_unit_test_setup_teardown(cross_validations_are_rows, make_root, remove_root),
         cmocka_unit_test_setup_teardown(settings_part_rows, make_root, remove_root),
