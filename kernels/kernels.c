@@ -11,6 +11,21 @@ const char *op_kind_name(op_kind_t kind) {
     return names[kind];
 }
 
+static bool is_largest(op_kind_t kind, const op_attributes_t *attributes) {
+    return kind == OP_select_token && attributes->token_rule == TOKEN_MAX;
+}
+
+bool op_backward_data_reads_in(op_kind_t kind, const op_attributes_t *attributes) {
+    return kind == OP_attention || kind == OP_add_layernorm || kind == OP_l2_normalize ||
+           kind == OP_softmax_gate || kind == OP_batch_norm || is_largest(kind, attributes);
+}
+
+/* Where the derivative is seen in the result. */
+bool op_backward_reads_out(op_kind_t kind, const op_attributes_t *attributes) {
+    return kind == OP_relu || kind == OP_leaky_relu || kind == OP_tanh ||
+           is_largest(kind, attributes) || attributes->activation == ACTIVATION_RELU;
+}
+
 static bool machine_has(const char *isa) {
     if (strcmp(isa, "avx512") == 0) {
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -95,5 +110,5 @@ status_t kernels_for(const char *backend, dtype_t dtype, const kernels_t **kerne
 
 /* The products' own number: to be raised when an order of additions changes. */
 const char *kernels_library_version(const char *backend) {
-    return strcmp(backend, "cpu") == 0 ? "products 1" : "none";
+    return strcmp(backend, "cpu") == 0 ? "products 2" : "none";
 }

@@ -174,6 +174,10 @@ typedef struct op_attributes {
     uint64_t node_hash;                        /* dropout: rng_name(node name) */
 } op_attributes_t;
 
+/* Whether backward_data reads the inputs again, and both backwards the output. */
+bool op_backward_data_reads_in(op_kind_t kind, const op_attributes_t *attributes);
+bool op_backward_reads_out(op_kind_t kind, const op_attributes_t *attributes);
+
 typedef struct op_shape {
     int64_t rows, cols, row_stride; /* of one shard */
 } op_shape_t;

@@ -55,9 +55,20 @@ static void *numbers(op_bench_t *bench, int64_t count, dtype_t dtype) {
     return memory;
 }
 
+static dtype_t state_of(const op_bench_t *bench) {
+    return bench->kernels->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+}
+
 /* Of weights, saved and workspace. */
 static void *state_numbers(op_bench_t *bench, int64_t count) {
-    return numbers(bench, count, bench->kernels->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32);
+    return numbers(bench, count, state_of(bench));
+}
+
+/* 1.5 and what is in [-1, 1): a weight that is a variance. */
+static void make_positive(const op_bench_t *bench, void *data, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        dtype_set(state_of(bench), data, i, dtype_get(state_of(bench), data, i) + 1.5);
+    }
 }
 
 static matrix_t matrix_of(op_bench_t *bench, op_shape_t shape) {
@@ -112,6 +123,9 @@ static void open_weights(op_bench_t *bench) {
     for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
         bench->call.weight[w] = count[w] > 0 ? state_numbers(bench, count[w]) : NULL;
         bench->call.d_weight[w] = count[w] > 0 ? state_numbers(bench, count[w]) : NULL;
+    }
+    if (d->kind == OP_batch_norm) {
+        make_positive(bench, (void *)bench->call.weight[3], out);
     }
 }
 
@@ -211,10 +225,21 @@ static void run_pass(op_bench_t *bench, pass_t pass) {
     }
 }
 
+/* Of the first shard. */
+static bool is_finite(const op_bench_t *bench, matrix_t matrix) {
+    bool finite = true;
+    for (int64_t i = 0; i < matrix.rows * matrix.cols; i++) {
+        int64_t at = i / matrix.cols * matrix.row_stride + i % matrix.cols;
+        finite = finite && isfinite(dtype_get(bench->kernels->dtype, matrix.data, at));
+    }
+    return finite;
+}
+
 double op_bench_round(op_bench_t *bench, pass_t pass) {
     REQUIRE(op_bench_has(bench, pass));
     if (bench->calls[pass] == 0) {
         run_pass(bench, PASS_FORWARD); /* what backward reads */
+        REQUIRE(is_finite(bench, bench->call.out));
         run_pass(bench, pass);
         double begin_s = clock_s();
         run_pass(bench, pass);
@@ -249,18 +274,6 @@ static double products(const op_description_t *d) {
     }
 }
 
-/* Whether the gradients of the inputs need the inputs, or the output. */
-static bool needs_inputs(op_kind_t kind) {
-    return kind == OP_attention || kind == OP_add_layernorm || kind == OP_l2_normalize ||
-           kind == OP_softmax_gate || kind == OP_temporal_conv || kind == OP_batch_norm;
-}
-
-static bool needs_output(const op_description_t *d) {
-    bool products = d->kind == OP_linear || d->kind == OP_conv;
-    bool rectified = products && d->attributes.activation != ACTIVATION_NONE;
-    return rectified || d->kind == OP_relu || d->kind == OP_leaky_relu || d->kind == OP_tanh;
-}
-
 op_work_t op_bench_work(const op_bench_t *bench, pass_t pass) {
     const op_description_t *d = &bench->description;
     double shards = bench->shards, weights = 0.0, in = 0.0, d_in = 0.0;
@@ -285,8 +298,9 @@ op_work_t op_bench_work(const op_bench_t *bench, pass_t pass) {
         work.written_bytes = out + saved;
     } else if (pass == PASS_BACKWARD_DATA) {
         work.flop *= d->kind == OP_attention ? 2.0 : 1.0;
-        work.read_bytes = out + weights + saved + (needs_inputs(d->kind) ? in : 0.0) +
-                          (needs_output(d) ? out : 0.0);
+        work.read_bytes = out + weights + saved +
+                          (op_backward_data_reads_in(d->kind, &d->attributes) ? in : 0.0) +
+                          (op_backward_reads_out(d->kind, &d->attributes) ? out : 0.0);
         work.written_bytes = d_in;
     } else {
         work.read_bytes = saved + (reads_inputs ? in : 0.0) + (filled ? 0.5 : 1.0) * out;

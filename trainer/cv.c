@@ -77,6 +77,11 @@ static status_t choose_folds(cv_t *cv, const cv_options_t *options) {
     config.split.fold = 0;
     dataset_t *dataset = NULL;
     TRY(model_data_open(&config, config.data.path, NULL, &dataset));
+    status_t status = model_data_check(&config, dataset);
+    if (status != STATUS_OK) {
+        dataset_close(dataset);
+        return status;
+    }
     plan->fold_total = dataset_fold_count(dataset);
     plan->data_identity = text_copy(dataset_identity(dataset));
     dataset_close(dataset);

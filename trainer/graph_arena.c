@@ -21,21 +21,6 @@ static void touch_inputs(graph_plan_t *plan, const node_t *node, int time) {
     }
 }
 
-/* What kernels.h lets a backward read again: the inputs ... */
-static bool is_largest(const node_t *node) {
-    return node->kind == OP_select_token && node->attributes.token_rule == TOKEN_MAX;
-}
-static bool backward_data_reads_in(const node_t *node) {
-    return node->kind == OP_attention || node->kind == OP_add_layernorm ||
-           node->kind == OP_l2_normalize || node->kind == OP_softmax_gate ||
-           node->kind == OP_batch_norm || is_largest(node);
-}
-/* ... and, where the derivative is seen in the result, the output. */
-static bool backward_reads_out(const node_t *node) {
-    return node->kind == OP_relu || node->kind == OP_leaky_relu || node->kind == OP_tanh ||
-           is_largest(node) || node->attributes.activation == ACTIVATION_RELU;
-}
-
 static void touch_forward(graph_plan_t *plan, int i, int saved, int time) {
     const node_t *node = &plan->graph->nodes[i];
     touch_inputs(plan, node, time);
@@ -48,7 +33,7 @@ static void touch_gradient(graph_plan_t *plan, int i, int saved, int time) {
     const node_t *node = &plan->graph->nodes[i];
     touch(plan, plan->gradients[node->out].buffer, time);
     touch(plan, saved, time);
-    if (backward_reads_out(node)) {
+    if (op_backward_reads_out(node->kind, &node->attributes)) {
         touch(plan, plan->values[node->out].buffer, time);
     }
 }
@@ -62,7 +47,7 @@ static void touch_backward_data(graph_plan_t *plan, int i, int saved, int time) 
     for (int k = 0; k < node->input_count; k++) {
         touch(plan, plan->d_in[i][k].buffer, time);
     }
-    if (backward_data_reads_in(node)) {
+    if (op_backward_data_reads_in(node->kind, &node->attributes)) {
         touch_inputs(plan, node, time);
     }
 }

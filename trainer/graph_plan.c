@@ -230,20 +230,31 @@ static int compare_units(const void *a, const void *b) {
     return y->nodes[0] - x->nodes[0];
 }
 
-/* Uses read the same rows or none in common, so that the first to write a run of the gradient is
- * known (executor_run.c); together they read all rows, so that none is left undefined. */
+/* What an operation makes of a weight for itself is of use to another: what is kept of it, and the
+ * sum of gradients over both. */
+static bool reads_alike(const node_t *a, const node_t *b) {
+    return a->kind == b->kind && a->attributes.groups == b->attributes.groups &&
+           window_taps(a->attributes.axis) == window_taps(b->attributes.axis);
+}
+
+/* Uses read the same rows, alike, or none in common, so that the first to write a run of the
+ * gradient is known (executor_run.c); together they read all rows, so that none is left
+ * undefined. */
 static status_t check_unit(const graph_t *graph, const fold_unit_t *unit) {
     const parameter_node_t *parameter = &graph->parameters[unit->parameters[0]];
     int64_t used = 0;
     for (int i = 0; i < unit->node_count; i++) {
-        weight_t mine = graph->nodes[unit->nodes[i]].weight[0];
+        const node_t *node = &graph->nodes[unit->nodes[i]];
+        weight_t mine = node->weight[0];
         int64_t rows = weight_rows(graph, mine);
         bool first = true;
         for (int k = 0; k < i; k++) {
-            weight_t other = graph->nodes[unit->nodes[k]].weight[0];
+            const node_t *before = &graph->nodes[unit->nodes[k]];
+            weight_t other = before->weight[0];
             bool same = mine.begin == other.begin && rows == weight_rows(graph, other);
             REQUIRE(same || mine.begin >= other.begin + weight_rows(graph, other) ||
                     other.begin >= mine.begin + rows);
+            REQUIRE(!same || reads_alike(node, before));
             first &= !same;
         }
         used += first ? rows : 0;

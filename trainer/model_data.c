@@ -8,7 +8,7 @@
 #include "trainer/models.h"
 
 /* Positions are read by models with an encoder over time alone (configs/config_check_model.c). */
-static status_t check_positions(const config_t *config, const dataset_t *dataset) {
+status_t model_data_check(const config_t *config, const dataset_t *dataset) {
     bool knows = strcmp(config->model.position, "none") != 0 && !config->schedule_known;
     if (knows && dataset_window_is_session(dataset)) {
         return status_fail(STATUS_INPUT,
@@ -86,9 +86,6 @@ status_t model_data_open(const config_t *config, const char *path, const standar
     };
     TRY(dataset_open(&data, dataset_out));
     status_t status = check_pictures(config, *dataset_out);
-    if (status == STATUS_OK) {
-        status = check_positions(config, *dataset_out);
-    }
     if (status != STATUS_OK) {
         dataset_close(*dataset_out);
         *dataset_out = NULL;

@@ -12,6 +12,9 @@
 status_t model_data_open(const config_t *config, const char *path, const standardize_t *fitted,
                          dataset_t **dataset_out) MUST_CHECK;
 
+/* STATUS_INPUT where a training on the data would learn the order of the tasks unsaid. */
+status_t model_data_check(const config_t *config, const dataset_t *dataset) MUST_CHECK;
+
 /* Features of each of the model's modalities (model_modalities): the configuration's, else those of
  * `dataset`; STATUS_INPUT where both speak and differ, or neither does. dataset may be NULL. */
 status_t model_data_dims(const config_t *config, const dataset_t *dataset,

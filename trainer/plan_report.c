@@ -158,6 +158,7 @@ static status_t open_data(planned_t *plan) {
     free(manifest);
     if (there) {
         TRY(model_data_open(plan->config, path, NULL, &plan->dataset));
+        TRY(model_data_check(plan->config, plan->dataset));
     }
     return there ? model_data_dims(plan->config, plan->dataset, plan->dims)
                  : model_dims(plan->config, plan->dims);

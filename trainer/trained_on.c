@@ -108,7 +108,11 @@ static void known_close(known_t *known) {
     json_decref(known->by_recording);
 }
 
-static seen_t seen_of(bool seen, bool unseen) {
+/* Of nobody there is nothing to have seen. */
+static seen_t seen_of(const known_t *known, bool seen, bool unseen) {
+    if (json_object_size(known->people) == 0) {
+        return SEEN_NOTHING;
+    }
     return seen && unseen ? SEEN_SOME : seen ? SEEN_ALL : unseen ? SEEN_NONE : SEEN_NOTHING;
 }
 
@@ -121,8 +125,9 @@ seen_t trained_on_people(const char *text, const dataset_t *dataset, split_t spl
         seen |= info.split == split && is_known;
         unseen |= info.split == split && !is_known;
     }
+    seen_t result = seen_of(&known, seen, unseen);
     known_close(&known);
-    return seen_of(seen, unseen);
+    return result;
 }
 
 seen_t trained_on_groups(const char *text, const dataset_t *dataset, split_t split) {
@@ -135,8 +140,9 @@ seen_t trained_on_groups(const char *text, const dataset_t *dataset, split_t spl
         seen |= counts && is_known;
         unseen |= counts && !is_known;
     }
+    seen_t result = seen_of(&known, seen, unseen);
     known_close(&known);
-    return seen_of(seen, unseen);
+    return result;
 }
 
 /* --- refusing -------------------------------------------------------------------------------- */

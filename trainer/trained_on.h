@@ -16,7 +16,8 @@
 /* Of a training on the data set's parts train and valid; caller frees. */
 char *trained_on_text(const dataset_t *dataset);
 
-/* Whether the people (or the groups) of a split's recordings are of the training. */
+/* Whether the people (or the groups) of a split's recordings are of the training. SEEN_NOTHING: the
+ * split names none, or the training had nobody ("{}"). */
 typedef enum { SEEN_NOTHING, SEEN_ALL, SEEN_NONE, SEEN_SOME } seen_t;
 seen_t trained_on_people(const char *text, const dataset_t *dataset, split_t split);
 seen_t trained_on_groups(const char *text, const dataset_t *dataset, split_t split);

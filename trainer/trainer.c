@@ -72,6 +72,7 @@ static status_t check_sizes(const trainer_t *t, bool for_training) {
     const config_t *config = t->config;
     if (for_training) {
         TRY(trainer_check_ranks(config, comm_size(t->comm)));
+        TRY(model_data_check(config, t->dataset));
     }
     if (for_training && dataset_sample_count(t->dataset, SPLIT_TRAIN) == 0) {
         return status_fail(STATUS_INPUT, "no training samples in %s", config->data.path);

@@ -43,7 +43,7 @@ static int64_t block_rows(int64_t width) {
 /* Of one thread: patches, and results that are spread. */
 static int64_t block_count(const conv_pass_t *pass) {
     int64_t width = pass->patches.width;
-    int64_t patches = align_up(block_rows(width) * patch_stride(width), LINE_UNITS);
+    int64_t patches = align_up(block_rows(width) * stride_apart(width), LINE_UNITS);
     return patches + (pass->spread ? align_up(block_rows(width) * pass->n, LINE_UNITS) : 0);
 }
 
@@ -255,8 +255,8 @@ static void run_block(const conv_pass_t *pass, int shard, int64_t begin, int64_t
                      .begin = begin,
                      .rows = min_i64(most, pass->rows - begin),
                      .left = memory,
-                     .left_row = patch_stride(width),
-                     .out = memory + align_up(most * patch_stride(width), LINE_UNITS),
+                     .left_row = stride_apart(width),
+                     .out = memory + align_up(most * stride_apart(width), LINE_UNITS),
                      .out_row = pass->n};
     if (!pass->spread) {
         block.out = row_of(pass->out, shard, begin) + group * pass->n;

@@ -45,19 +45,4 @@ static inline bool conv_has_relu(const op_plan_t *plan) {
     return plan->description.attributes.activation == ACTIVATION_RELU;
 }
 
-/* Rows a multiple of a page apart take each other's place in a first-level cache. */
-static inline int64_t patch_stride(int64_t width) {
-    enum { PAGE_COLS = 4096 / sizeof(float) };
-    return width % PAGE_COLS == 0 ? width + LINE_UNITS : width;
-}
-
-/* Gradient before relu: where y is above 0. */
-static inline void conv_before_relu(const float *restrict y, const float *restrict dy,
-                                    int64_t count, float *restrict dz) {
-    for (int64_t c = 0; c < count; c++) {
-        float gradient = dy[c]; /* read whether used or not: no branch */
-        dz[c] = y[c] > 0 ? gradient : 0;
-    }
-}
-
 #endif

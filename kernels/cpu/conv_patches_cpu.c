@@ -2,19 +2,12 @@
 #include "kernels/cpu/conv_cpu.h"
 
 bool REAL(conv_in_place)(const patches_t *patches) {
-    bool same =
-        patches->mask == NULL && patch_stride(patches->from.row_stride) == patches->from.row_stride;
+    bool same = patches->mask == NULL && !rows_collide(patches->from.row_stride);
     for (int a = 0; a < OP_AXES; a++) {
         const op_axis_t *x = &patches->axis[a];
         same = same && x->size == 1 && x->stride == 1 && x->before == 0 && x->in == x->out;
     }
     return same;
-}
-
-static void copy(float *restrict to, const float *restrict from, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        to[i] = from[i];
-    }
 }
 
 static void clear(float *to, int64_t count) {
@@ -34,7 +27,7 @@ static void read_rows(const reader_t *reader, int64_t row, int64_t count, float 
     const patches_t *p = reader->patches;
     const float *from = row_of(p->from, reader->shard, row) + reader->col;
     if (p->mask != NULL) {
-        conv_before_relu(row_of(*p->mask, reader->shard, row) + reader->col, from, count, to);
+        before_relu(row_of(*p->mask, reader->shard, row) + reader->col, from, count, to);
     } else {
         copy(to, from, count);
     }

@@ -4,6 +4,13 @@
 
 #include "kernels/ref/rows.h"
 
+/* In place, where a call costs more than a short row. */
+static inline void copy(float *restrict to, const float *restrict from, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        to[i] = from[i];
+    }
+}
+
 /* Products (product.h), and convolutions whose taps meet rows side by side in them. */
 #define CPU_OP_PROTOTYPES(suffix)                                                                  \
     OP_PROTOTYPES(linear, suffix)                                                                  \

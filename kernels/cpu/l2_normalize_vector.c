@@ -1,8 +1,7 @@
 /* A row divided by its length. Squares and products are summed in double, where those of no number
  * overflow or vanish; what they give is within float's range. */
 #include "kernels/cpu/vector.h"
-
-static const double NORM_FLOOR = 1e-12;
+#include "kernels/ref/l2_norm.h"
 
 enum { WIDE = WIDTH / 2 };
 typedef double wide_t __attribute__((vector_size(8 * WIDE)));
@@ -48,8 +47,7 @@ void REAL(l2_normalize_forward)(const op_plan_t *plan, const op_call_t *call) {
                 memset(y, 0, (size_t)shape->cols * sizeof(float));
                 continue;
             }
-            double norm = sqrt(dot(x, x, shape->cols));
-            vec_t inverse = fill((float)(1.0 / (norm < NORM_FLOOR ? NORM_FLOOR : norm)));
+            vec_t inverse = fill((float)l2_norm_inverse(sqrt(dot(x, x, shape->cols))));
             for (int64_t c = 0; c < shape->cols; c += WIDTH) {
                 store_lanes(y + c, load_lanes(x + c, shape->cols - c) * inverse, shape->cols - c);
             }
@@ -60,9 +58,8 @@ void REAL(l2_normalize_forward)(const op_plan_t *plan, const op_call_t *call) {
 /* dx = (dy - y (y . dy)) / |x|; below the floor the denominator is a constant. */
 static void row_gradient(const float *x, const float *dy, int64_t cols, float *dx) {
     double norm = sqrt(dot(x, x, cols));
-    bool floored = norm < NORM_FLOOR;
-    double factor = 1.0 / (floored ? NORM_FLOOR : norm);
-    double along = floored ? 0.0 : dot(x, dy, cols) * factor * factor;
+    double factor = l2_norm_inverse(norm);
+    double along = l2_norm_floored(norm) ? 0.0 : dot(x, dy, cols) * factor * factor;
     vec_t inverse = fill((float)factor), slope = fill(-(float)along);
     for (int64_t c = 0; c < cols; c += WIDTH) {
         vec_t apart = fused(load_lanes(x + c, cols - c), slope, load_lanes(dy + c, cols - c));

@@ -3,19 +3,11 @@
  * blocks of rows pass over them. */
 #include "kernels/cpu/linear_cpu.h"
 
-enum { PAGE_COLS = 4096 / sizeof(act_t), LINE_COLS = LINE_BYTES / sizeof(act_t) };
-
 /* Panels of k rows that hold n columns, in floats, as which a unit counts. */
 static int64_t panels_count(int64_t k, int64_t n) { return units_of(k) * panel_cols(n); }
 _Static_assert(sizeof(unit_t) == sizeof(float), "units and floats share a workspace");
 
-/* Rows a multiple of a page apart take each other's place in a first-level cache. */
-static bool rows_collide(int64_t row_stride) { return row_stride % PAGE_COLS == 0; }
-
-static int64_t block_stride(int64_t k) {
-    int64_t width = align_up(k, UNIT_K);
-    return rows_collide(width) ? width + LINE_COLS : width;
-}
+static int64_t block_stride(int64_t k) { return stride_apart(align_up(k, UNIT_K)); }
 
 /* The left factor is not read in its place: a row's last unit would end in the next row. */
 static bool is_moved(int64_t k, bool masked, int64_t left_row) {

@@ -32,12 +32,4 @@ static inline bool has_relu(const linear_plan_t *plan) {
     return plan->base.description.attributes.activation == ACTIVATION_RELU;
 }
 
-/* Gradient before relu, of some columns of a row: where y is above 0. */
-static inline void before_relu(const act_t *y, const act_t *dy, int64_t count, act_t *dz) {
-    for (int64_t c = 0; c < count; c++) {
-        act_t gradient = dy[c]; /* read whether used or not: no branch */
-        dz[c] = act_get(y[c]) > 0 ? gradient : 0;
-    }
-}
-
 #endif

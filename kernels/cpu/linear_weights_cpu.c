@@ -1,10 +1,9 @@
 /* The gradient of linear's weights, dW = dz' x and db, over a run of shards in the order of the
  * canonical tree. Shards whose rows fit are a group: x in panels, d_out strip by strip, and the
  * tree over the group is walked tile by tile, so that what waits for its right side lies in the
- * first-level cache. Groups meet in memory: what waits there is added by the tile that ends the
- * right side. */
-#include "kernels/base/tree_split.h"
+ * first-level cache. Groups meet in memory (weights_tree.h). */
 #include "kernels/cpu/linear_cpu.h"
+#include "kernels/cpu/weights_tree.h"
 
 enum { TILE_ELEMENTS = TILE_ROWS * TILE_COLS, GROUP_UNITS_LEAST = 32, ALIGN_ELEMENTS = 16 };
 
@@ -17,14 +16,10 @@ int64_t REAL(linear_weights_plan)(linear_plan_t *plan) {
     return plan->tiles_offset + threads * TREE_TILES * TILE_ELEMENTS;
 }
 
-/* A gradient, whole: of the weight and of the bias. */
-typedef struct sums {
-    float *weight, *bias;
-} sums_t;
+_Static_assert(WAITING_MAX + TREE_TILES + 1 <= ADDENDS_MAX, "a tile may end all that waits");
 
 typedef struct weights_job {
     const op_use_t *uses;
-    int use_count;
     const linear_plan_t *plan; /* of the first use: all have the same columns */
     int64_t in, out;
     int64_t leaf_units; /* of rows of one shard, all uses one after the other */
@@ -32,21 +27,11 @@ typedef struct weights_job {
     float *tiles;
 } weights_job_t;
 
-/* Left sides that wait for what is being computed, innermost first. */
-enum { WAITING_MAX = 12 };
-_Static_assert(WAITING_MAX + TREE_TILES <= ADDENDS_MAX, "a tile may end all that waits");
-typedef struct waiting {
-    sums_t left[WAITING_MAX];
-    int count;
-} waiting_t;
-
 /* Units [begin, end) of the leaves from `shard` on, all leaves or a part of one. */
 typedef struct group {
     int shard, leaves;
     int64_t begin, end;
-    bool goes_on, ends; /* a part that is not the first; the last */
-    sums_t out;
-    const waiting_t *waiting;
+    target_t target;
 } group_t;
 
 /* --- packing --------------------------------------------------------------------------------- */
@@ -141,9 +126,10 @@ static void sum_tile(const weights_job_t *job, const group_t *group, const unit_
     int64_t cols = min_i64(TILE_COLS, job->in - col), group_units = group->end - group->begin;
     int64_t leaf_units = group_units / group->leaves, place = row * job->in + col;
     int64_t line = job->in * (int64_t)sizeof(float), width = cols * (int64_t)sizeof(float);
-    prefetch_tile(group->out.weight + place, line, rows, width);
-    for (int i = 0; i < group->waiting->count; i++) {
-        prefetch_tile(group->waiting->left[i].weight + place, line, rows, width);
+    const target_t *target = &group->target;
+    prefetch_tile(target->out.weight + place, line, rows, width);
+    for (int i = 0; i < target->waiting->count; i++) {
+        prefetch_tile(target->waiting->left[i].weight + place, line, rows, width);
     }
     tile_t tile = {
         .rows = rows, .cols = cols, .k = leaf_units, .a_row = UNIT_K, .a_col = UNIT_K * STRIP_COLS};
@@ -155,16 +141,14 @@ static void sum_tile(const weights_job_t *job, const group_t *group, const unit_
         for (int i = 0; i < joined; i++) {
             end.addends[i] = (addend_t){tiles + --waiting * TILE_ELEMENTS, TILE_COLS};
         }
-        for (int i = 0; last && i < group->waiting->count; i++) {
-            const sums_t *left = &group->waiting->left[i];
-            end.addends[end.addend_count++] = (addend_t){left->weight + place, job->in};
+        if (last) {
+            target_end(target, place, job->in, &end);
         }
         tile.a = (const act_t *)(strip + leaf * leaf_units * STRIP_COLS);
         tile.panel = job->panels + group_units * col + leaf * leaf_units * panel_cols(cols);
-        tile.c = last ? group->out.weight + place : tiles + waiting * TILE_ELEMENTS;
+        tile.c = last ? target->out.weight + place : tiles + waiting * TILE_ELEMENTS;
         tile.c_row = last ? job->in : TILE_COLS;
-        tile.goes_on = group->goes_on;
-        tile.end = group->ends ? &end : NULL;
+        tile.end = &end;
         REAL(product_tile)(&tile);
         waiting++;
     }
@@ -172,12 +156,12 @@ static void sum_tile(const weights_job_t *job, const group_t *group, const unit_
 
 static void sum_bias(const group_t *group, const unit_t *strip, int64_t col, int64_t cols) {
     int64_t leaf_units = (group->end - group->begin) / group->leaves;
-    float *bias = group->out.bias + col, left[TREE_TILES][STRIP_COLS];
+    float left[TREE_TILES][STRIP_COLS];
     int waiting = 0;
     for (int leaf = 0; leaf < group->leaves; leaf++, strip += leaf_units * STRIP_COLS) {
         float *total = left[waiting];
         for (int64_t c = 0; c < STRIP_COLS; c++) {
-            total[c] = group->goes_on && c < cols ? bias[c] : 0;
+            total[c] = 0;
         }
         for (int64_t r = 0; r < leaf_units * UNIT_K; r++) {
             for (int64_t c = 0; c < STRIP_COLS; c++) {
@@ -192,12 +176,7 @@ static void sum_bias(const group_t *group, const unit_t *strip, int64_t col, int
         }
         waiting++;
     }
-    for (int i = 0; group->ends && i < group->waiting->count; i++) {
-        for (int64_t c = 0; c < cols; c++) {
-            left[0][c] = group->waiting->left[i].bias[col + c] + left[0][c];
-        }
-    }
-    memcpy(bias, left[0], (size_t)cols * sizeof(float));
+    target_bias(&group->target, col, cols, left[0]);
 }
 
 static void sum_group(const weights_job_t *job, const group_t *group) {
@@ -233,54 +212,18 @@ static void sum_threads(const weights_job_t *job, const group_t *group) {
 
 /* --- the tree over groups -------------------------------------------------------------------- */
 
-static bool fits(const weights_job_t *job, int shards) {
-    return shards * job->leaf_units <= job->plan->group_units;
-}
-
 /* A leaf that does not fit is summed part by part, in its place. */
-static void sum_parts(const weights_job_t *job, int shard, sums_t out, const waiting_t *waiting) {
-    int64_t parts = div_up(job->leaf_units, job->plan->group_units);
+static void sum_leaves(const void *of, int begin, int end, sums_t out, const waiting_t *waiting) {
+    const weights_job_t *job = of;
+    int64_t units = (end - begin) * job->leaf_units, parts = div_up(units, job->plan->group_units);
     for (int64_t i = 0; i < parts; i++) {
-        group_t group = {.shard = shard,
-                         .leaves = 1,
-                         .begin = share_begin(job->leaf_units, (int)parts, (int)i),
-                         .end = share_begin(job->leaf_units, (int)parts, (int)i + 1),
-                         .goes_on = i > 0,
-                         .ends = i == parts - 1,
-                         .out = out,
-                         .waiting = waiting};
-        sum_threads(job, &group);
-    }
-}
-
-/* What waits is ended by this: out = waiting + the shards' sum, and may be where the outermost
- * waits if a leaf fits. */
-static void sum_shards(const weights_job_t *job, int begin, int end, sums_t out,
-                       const waiting_t *waiting, float *scratch) {
-    if (fits(job, end - begin)) {
         group_t group = {.shard = begin,
                          .leaves = end - begin,
-                         .end = (end - begin) * job->leaf_units,
-                         .ends = true,
-                         .out = out,
-                         .waiting = waiting};
+                         .begin = share_begin(units, (int)parts, (int)i),
+                         .end = share_begin(units, (int)parts, (int)i + 1),
+                         .target = {out, waiting, i == 0, i == parts - 1}};
         sum_threads(job, &group);
-        return;
     }
-    if (end - begin == 1) {
-        sum_parts(job, begin, out, waiting);
-        return;
-    }
-    waiting_t none = {.count = 0}, inner = {.count = waiting->count + 1};
-    REQUIRE(inner.count <= WAITING_MAX);
-    bool in_place = waiting->count == 0 && fits(job, 1);
-    sums_t left = in_place ? out : (sums_t){scratch, scratch + job->out * job->in};
-    scratch += in_place ? 0 : align_up(job->out * (job->in + 1), ALIGN_ELEMENTS);
-    inner.left[0] = left;
-    memcpy(inner.left + 1, waiting->left, (size_t)waiting->count * sizeof left);
-    int middle = begin + tree_split(end - begin);
-    sum_shards(job, begin, middle, left, &none, scratch);
-    sum_shards(job, middle, end, out, &inner, scratch);
 }
 
 void REAL(linear_backward_tree)(const op_use_t *uses, int use_count, int shard_begin, int shard_end,
@@ -289,7 +232,6 @@ void REAL(linear_backward_tree)(const op_use_t *uses, int use_count, int shard_b
     const linear_plan_t *plan = (const linear_plan_t *)uses[0].plan;
     unit_t *workspace = call->workspace;
     weights_job_t job = {.uses = uses,
-                         .use_count = use_count,
                          .plan = plan,
                          .in = plan->base.description.in[0].cols,
                          .out = plan->base.description.out.cols,
@@ -299,8 +241,15 @@ void REAL(linear_backward_tree)(const op_use_t *uses, int use_count, int shard_b
     for (int u = 0; u < use_count; u++) {
         job.leaf_units += units_of_use(&uses[u]);
     }
+    int64_t fit = plan->group_units / job.leaf_units;
+    weights_tree_t tree = {.sum = sum_leaves,
+                           .job = &job,
+                           .fit = (int)min_i64(fit, shard_end - shard_begin),
+                           .weight_count = job.out * job.in,
+                           .count = align_up(job.out * (job.in + 1), ALIGN_ELEMENTS)};
     waiting_t none = {.count = 0};
-    sum_shards(&job, shard_begin, shard_end, (sums_t){d_weight[0], d_weight[1]}, &none, scratch);
+    weights_tree_sum(&tree, shard_begin, shard_end, (sums_t){d_weight[0], d_weight[1]}, &none,
+                     scratch);
 }
 
 void REAL(linear_backward_weights)(const op_plan_t *plan, const op_call_t *call) {

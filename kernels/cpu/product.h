@@ -6,8 +6,7 @@
  * multiplies and adds; the second of an odd k's last unit is 0.
  *
  * An element is one chain of (fused, where the processor has it) products and sums over k in
- * order, so its bits depend neither on the tile it falls into, nor on the number of rows, nor on
- * how k is cut into runs: a run goes on from what the last one left. */
+ * order, so its bits depend neither on the tile it falls into, nor on the number of rows. */
 #ifndef JMT_KERNELS_CPU_PRODUCT_H
 #define JMT_KERNELS_CPU_PRODUCT_H
 
@@ -102,9 +101,8 @@ typedef struct tile {
     const unit_t *panel;  /* [k][panel_cols(cols)] */
     float *c;
     int64_t c_row;
-    act_t *out;            /* where it goes, as an activation, instead of c; NULL: c */
-    bool goes_on;          /* c holds what the chain has summed so far */
-    const tile_end_t *end; /* NULL: another run of k follows */
+    act_t *out; /* where it goes, as an activation, instead of c; NULL: c */
+    const tile_end_t *end;
 } tile_t;
 void REAL(product_tile)(const tile_t *tile);
 
@@ -120,6 +118,25 @@ static inline void prefetch_tile(const void *first, int64_t row_stride, int64_t 
 
 /* Whole vectors: what a panel of so many columns takes in a row. */
 static inline int64_t panel_cols(int64_t cols) { return align_up(cols, VECTOR_COLS); }
+
+/* Rows a multiple of a page apart take each other's place in a first-level cache. */
+static inline bool rows_collide(int64_t row_stride) {
+    enum { PAGE_COLS = 4096 / sizeof(act_t) };
+    return row_stride % PAGE_COLS == 0;
+}
+static inline int64_t stride_apart(int64_t width) {
+    enum { LINE_COLS = LINE_BYTES / sizeof(act_t) };
+    return rows_collide(width) ? width + LINE_COLS : width;
+}
+
+/* Gradient before relu, of some columns of a row: where y is above 0. */
+static inline void before_relu(const act_t *restrict y, const act_t *restrict dy, int64_t count,
+                               act_t *restrict dz) {
+    for (int64_t c = 0; c < count; c++) {
+        act_t gradient = dy[c]; /* read whether used or not: no branch */
+        dz[c] = act_get(y[c]) > 0 ? gradient : 0;
+    }
+}
 
 /* Packs [k, cols] of activations into a panel; what is beyond cols is 0. */
 void REAL(product_pack)(int64_t k, int64_t cols, const act_t *from, int64_t from_row,

@@ -48,31 +48,20 @@ static inline void store_activation(act_t *to, vector_t value, int64_t cols) {
 }
 #endif
 
-static inline __attribute__((always_inline)) void begin_tile(const tile_t *tile, totals_t total,
-                                                             const int rows, const int vectors) {
-    int64_t cols = tile->cols;
-    EACH_VECTOR { total[r][v] = (vector_t){0}; }
-    if (tile->goes_on) {
-        EACH_VECTOR {
-            total[r][v] = load_part(tile->c + r * tile->c_row + v * VECTOR_COLS, COLS_LEFT);
-        }
-    }
-}
-
 static inline __attribute__((always_inline)) void
 end_tile(const tile_t *tile, totals_t total, const int rows, const int vectors, int64_t cols) {
     const tile_end_t *end = tile->end;
-    for (int i = 0; end != NULL && i < end->addend_count; i++) {
+    for (int i = 0; i < end->addend_count; i++) {
         const addend_t *addend = &end->addends[i];
         EACH_VECTOR {
             const float *left = addend->first + r * addend->row_stride + v * VECTOR_COLS;
             total[r][v] = load_part(left, COLS_LEFT) + total[r][v];
         }
     }
-    if (end != NULL && end->bias != NULL) {
+    if (end->bias != NULL) {
         EACH_VECTOR { total[r][v] += load_part(end->bias + v * VECTOR_COLS, COLS_LEFT); }
     }
-    if (end != NULL && end->relu) {
+    if (end->relu) {
         EACH_VECTOR { total[r][v] = relu_of(total[r][v]); }
     }
     if (tile->out != NULL) {
@@ -90,7 +79,7 @@ static inline __attribute__((always_inline)) void tile_of(const tile_t *tile, co
     const act_t *a = tile->a;
     const unit_t *panel = tile->panel;
     int64_t a_row = tile->a_row, a_col = tile->a_col, k = tile->k;
-    begin_tile(tile, total, rows, vectors);
+    EACH_VECTOR { total[r][v] = (vector_t){0}; }
     for (int64_t p0 = 0; p0 < k; p0 += LINE_UNITS) {
         if (a_col == UNIT_K) { /* the rows of the next tile */
             for (int r = 0; r < rows; r++) {

@@ -102,12 +102,6 @@ static int64_t row_after(const conv_plan_t *plan, int64_t r, int64_t shift) {
     return step >= 0 && step < period ? r + shift : -1;
 }
 
-static void copy(float *restrict to, const float *restrict from, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        to[i] = from[i];
-    }
-}
-
 static void gather(const conv_plan_t *plan, const op_call_t *call, int shard) {
     int64_t in = plan->description.in[0].cols;
     for (int64_t r = 0; r < plan->description.out.rows; r++) {

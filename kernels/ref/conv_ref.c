@@ -70,13 +70,6 @@ static const real_t *before_activation(const op_description_t *d, const op_call_
     return dz;
 }
 
-/* to += factor * from */
-static void add_scaled(real_t *to, real_t factor, const real_t *from, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        to[i] += factor * from[i];
-    }
-}
-
 /* What one group of row r gives to the rows it has read. */
 static void group_backward(const op_description_t *d, const op_call_t *call, int shard, int64_t r,
                            int64_t group, const real_t *dz) {

@@ -1,6 +1,5 @@
+#include "kernels/ref/l2_norm.h"
 #include "kernels/ref/real.h"
-
-static const double NORM_FLOOR = 1e-12;
 
 void REAL(l2_normalize_forward)(const op_plan_t *plan, const op_call_t *call) {
     const op_shape_t *shape = &plan->description.out;
@@ -12,8 +11,7 @@ void REAL(l2_normalize_forward)(const op_plan_t *plan, const op_call_t *call) {
                 memset(y, 0, (size_t)shape->cols * sizeof(real_t));
                 continue;
             }
-            double norm = sqrt(lanes_dot(x, x, shape->cols));
-            double inverse = 1.0 / (norm < NORM_FLOOR ? NORM_FLOOR : norm);
+            double inverse = l2_norm_inverse(sqrt(lanes_dot(x, x, shape->cols)));
             for (int64_t c = 0; c < shape->cols; c++) {
                 y[c] = (real_t)(x[c] * inverse);
             }
@@ -36,9 +34,10 @@ void REAL(l2_normalize_backward_data)(const op_plan_t *plan, const op_call_t *ca
                 continue;
             }
             double norm = sqrt(lanes_dot(x, x, shape->cols));
-            bool floored = norm < NORM_FLOOR;
-            double inverse = 1.0 / (floored ? NORM_FLOOR : norm);
-            double slope = floored ? 0.0 : lanes_dot(x, dy, shape->cols) * inverse * inverse;
+            double inverse = l2_norm_inverse(norm), slope = 0.0;
+            if (!l2_norm_floored(norm)) {
+                slope = lanes_dot(x, dy, shape->cols) * inverse * inverse;
+            }
             for (int64_t c = 0; c < shape->cols; c++) {
                 dx[c] = (real_t)((dy[c] - x[c] * slope) * inverse);
             }

@@ -90,6 +90,13 @@ static inline bool mask_valid(mask_t mask, int64_t shard, int64_t index) {
     return mask.data == NULL || mask.data[shard * mask.shard_stride + index] != 0;
 }
 
+/* to += factor * from */
+static inline void add_scaled(real_t *to, real_t factor, const real_t *from, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        to[i] += factor * from[i];
+    }
+}
+
 enum { LANES = 8 };
 
 static inline double lanes_total(const double lane[LANES]) {

@@ -140,21 +140,6 @@ static void round_weight(const rounded_plan_t *plan, const op_call_t *call) {
     }
 }
 
-static bool is_largest(const op_description_t *d) {
-    return d->kind == OP_select_token && d->attributes.token_rule == TOKEN_MAX;
-}
-
-/* Whether backward_data looks at the inputs, and a backward at the output, again. */
-static bool reads_inputs(const op_description_t *d) {
-    return d->kind == OP_attention || d->kind == OP_add_layernorm || d->kind == OP_l2_normalize ||
-           d->kind == OP_softmax_gate || d->kind == OP_batch_norm || is_largest(d);
-}
-
-static bool reads_output(const op_description_t *d) {
-    return d->kind == OP_relu || d->kind == OP_leaky_relu || d->kind == OP_tanh || is_largest(d) ||
-           d->attributes.activation == ACTIVATION_RELU;
-}
-
 static void widen_inputs(const rounded_plan_t *plan, const op_call_t *call, const op_call_t *inner,
                          int shard) {
     for (int i = 0; i < plan->description.input_count; i++) {
@@ -164,7 +149,8 @@ static void widen_inputs(const rounded_plan_t *plan, const op_call_t *call, cons
 
 static void widen_outputs(const rounded_plan_t *plan, const op_call_t *call, const op_call_t *inner,
                           int shard) {
-    if (reads_output(&plan->description)) {
+    const op_description_t *d = &plan->description;
+    if (op_backward_reads_out(d->kind, &d->attributes)) {
         widen_shard(inner->out, call->out, shard);
     }
     widen_shard(inner->d_out, call->d_out, shard);
@@ -194,17 +180,18 @@ void ROUNDED(forward)(const op_plan_t *plan, const op_call_t *call) {
 
 void ROUNDED(backward_data)(const op_plan_t *plan, const op_call_t *call) {
     const rounded_plan_t *rounded = (const rounded_plan_t *)(const void *)plan;
+    const op_description_t *d = &rounded->description;
     op_call_t inner = inner_call(rounded, call);
     round_weight(rounded, call);
     for (int s = call->shard_begin; s < call->shard_end; s++) {
         inner.shard_begin = s;
         inner.shard_end = s + 1;
-        if (reads_inputs(&rounded->description)) {
+        if (op_backward_data_reads_in(d->kind, &d->attributes)) {
             widen_inputs(rounded, call, &inner, s);
         }
         widen_outputs(rounded, call, &inner, s);
         row_of_table(rounded)->backward_data(rounded->inner, &inner);
-        for (int i = 0; i < rounded->description.input_count; i++) {
+        for (int i = 0; i < d->input_count; i++) {
             narrow_shard(call->d_in[i], inner.d_in[i], s);
         }
     }

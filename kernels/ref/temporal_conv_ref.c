@@ -70,13 +70,6 @@ void REAL(temporal_conv_forward)(const op_plan_t *plan, const op_call_t *call) {
     }
 }
 
-/* to += factor * from */
-static void add_scaled(real_t *to, real_t factor, const real_t *from, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        to[i] += factor * from[i];
-    }
-}
-
 /* What row r gives to the rows it has read. */
 static void row_backward(const op_description_t *d, const op_call_t *call, int shard, int64_t r) {
     const real_t *dy = row_of(call->d_out, shard, r), *w = call->workspace;

@@ -176,6 +176,13 @@ run 1 train "${placed[@]}" --set model.position=none --set data.window=16 --run 
     run 1 train "${placed[@]}" --set model.position=learned --set data.window=16 --set schedule_known=true \
         --run "$work/placed-known" && grep -q '"marks": *"schedule known' "$work/placed-known/manifest.json"
 report $? "no positions, short windows and a known schedule are accepted, the last marked"
+# On shorter recordings the same window is a session: of a model that is trained, nothing is to be changed.
+cp -r "$work/one-raw" "$work/short-raw" && sed -i '13,$d' "$work"/short-raw/p*.csv
+run 1 shard features --source "$work/short-raw" --out "$work/short" --set header=0 &&
+    run 1 evaluate "$work/placed-short" --data "$work/short" --out "$work/placed-short.json"
+report $? "whoever is scored, evaluate does not ask for a schedule"
+fails "training on them does" 2 'schedule_known: true' 1 train "${placed[@]}" --set model.position=learned \
+    --set data.window=8 --set data.path="$work/short" --run "$work/placed-short-again"
 run 1 train "${tiny[@]}" --set "modalities.stimulus.dim=0" --set model.name=stimulus --run "$work/none"
 [ $? = 2 ] && grep -q 'no recording names its stimulus' "$work/stderr"
 report $? "stimulus is refused where no recording has a group"

@@ -39,10 +39,11 @@ changes() {
     [ -n "$left" ] && [ "$left" != "${before[$name]}" ]
     report $? "$key=$value changes the ${what% 3}"
 }
-# elsewhere KEY TEST: a test of its own, which must name the key.
+# elsewhere KEY TEST: a test of its own, which must name the whole key.
 elsewhere() {
+    local pattern=${1//./\\.}
     known[$1]=1
-    grep -q "${1##*.}" "tests/$2"
+    grep -Eq "(^|[^a-z_.])${pattern/NAME/[a-z]+}([^a-z_.]|\$)" "tests/$2"
     report $? "$1: $2"
 }
 jmt_keys=" $("$jmt" config | awk '/^  [a-z]/ { printf "%s ", $1 }')"
@@ -137,12 +138,12 @@ changes hash modalities.NAME.intra concat_fc "${both[@]}"
 elsewhere base unit/test_config_base.c
 elsewhere device faults/error_lines.sh
 elsewhere data.missing data/missing_and_order.sh
-elsewhere data.prefetch unit/test_prefetch.c
+elsewhere data.prefetch faults/read_ahead.sh
 elsewhere split.test_fraction data/controls.sh
 elsewhere split.by data/controls.sh
 elsewhere split.allow_subject_overlap data/controls.sh
 elsewhere evaluation.fold_attention golden/test_prediction.py
-elsewhere comm.timeout_s mpi/test_comm.c
+elsewhere comm.timeout_s faults/stop.sh
 elsewhere early_stopping.patience faults/early_stopping.sh
 elsewhere modalities.NAME.dim faults/error_lines.sh
 elsewhere modalities.NAME.batch_norm mpi/backbones.sh

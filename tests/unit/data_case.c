@@ -35,6 +35,10 @@ void place_write(const char *place, const char *name, const void *data, size_t b
     free(path);
 }
 
+void place_text(const char *place, const char *name, const char *text) {
+    place_write(place, name, text, strlen(text));
+}
+
 float hand_feature(int64_t number, int64_t step, int64_t d) {
     return (float)(100 * number + step) + (float)d / 8.0f;
 }

@@ -15,6 +15,7 @@ void place_remove(char *place);
 /* PLACE/NAME, caller frees; and a file of that name. */
 char *place_path(const char *place, const char *name);
 void place_write(const char *place, const char *name, const void *data, size_t bytes);
+void place_text(const char *place, const char *name, const char *text);
 
 /* A recording whose numbers say where they come from: feature d of modality "a" (dim 3) at step t
  * is 100 * number + t + d / 8, modality "b" (dim 2) is its negative, target "y" is t / 64. */

@@ -1,6 +1,5 @@
 #include "op_case.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -8,7 +7,6 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
 #include "kernels/bf16.h"
-#include "kernels/ref/rows.h"
 
 enum { GUARD = 8, ROW_GAP = 3, SHARD_GAP = 5 };
 
@@ -327,6 +325,7 @@ void case_check_gradients(op_case_t *test, double tolerance) {
             check_value(total, expected, tolerance);
         }
     }
+    case_forward(test); /* the output of the unmoved numbers again */
 }
 
 static void check_same_matrix(const op_case_t *a, matrix_t x, const op_case_t *b, matrix_t y) {
@@ -392,154 +391,4 @@ const kernels_t *case_table(const char *backend, dtype_t dtype) {
     const kernels_t *kernels = NULL;
     CHECK_OK(kernels_for(backend, dtype, &kernels));
     return kernels;
-}
-
-static void run_masked(op_case_t *test, const kernels_t *kernels, const op_description_t *d,
-                       int begin, int end, const int64_t mask[3], bool short_values) {
-    open_values(test, kernels, d, 4, begin, end, short_values);
-    if (mask[0] > 0) {
-        case_mask(test, mask[0], mask[1], mask[2]);
-    }
-    case_run(test);
-}
-
-static void open_masked(op_case_t *test, const kernels_t *kernels, const op_description_t *d,
-                        int begin, int end, const int64_t mask[3]) {
-    run_masked(test, kernels, d, begin, end, mask, false);
-}
-
-typedef enum { CODE_OF_REFERENCE, CODE_OF_VECTORS } code_t;
-
-static code_t code_of(const kernels_t *table, op_kind_t kind) {
-    if (kind == OP_linear || kind == OP_temporal_conv || kind == OP_conv) {
-        return CODE_OF_VECTORS; /* the generic table's too */
-    }
-    bool vector = kind == OP_attention || kind == OP_add_layernorm || kind == OP_softmax_gate ||
-                  kind == OP_tanh || kind == OP_l2_normalize;
-    return vector && table != &kernels_cpu_generic ? CODE_OF_VECTORS : CODE_OF_REFERENCE;
-}
-
-/* The shapes here are small: no sum has more than 50 terms, none passes through more than four
- * sums, and values are below 1, but for a layer norm's 1/sd. */
-static void check_table(const kernels_t *table, const op_description_t *description,
-                        const op_case_t *all, const op_case_t *exact, const int64_t mask[3]) {
-    const double bound = 4.0 * 50.0 * FLT_EPSILON;
-    op_case_t test, one;
-    open_masked(&test, table, description, 1, 3, mask);
-    if (code_of(table, description->kind) == CODE_OF_REFERENCE) {
-        case_check_same_bits(all, &test);
-    } else {
-        case_check_near(&test, exact, bound, bound, bound);
-        open_masked(&one, table, description, 2, 3, mask);
-        case_check_same_bits(&test, &one);
-        case_close(&one);
-    }
-    case_close(&test);
-}
-
-/* Against the reference on the same numbers. The gradient of tanh is computed from the rounded
- * result y: dx = dy (1 - y^2). */
-static void check_short_table(const kernels_t *table, const op_description_t *description,
-                              const int64_t mask[3]) {
-    const double bound = 4.0 * 50.0 * FLT_EPSILON;
-    op_case_t exact, test, one;
-    run_masked(&exact, &kernels_ref_f64, description, 1, 3, mask, true);
-    run_masked(&test, table, description, 1, 3, mask, true);
-    run_masked(&one, table, description, 2, 3, mask, true);
-    case_check_near(&test, &exact, bound, description->kind == OP_tanh ? 0x1p-7 : bound, bound);
-    case_check_same_bits(&test, &one);
-    case_close(&one);
-    case_close(&test);
-    case_close(&exact);
-}
-
-int case_short_tables(const kernels_t *tables[CASE_SHORT_TABLES_MAX]) {
-    int count = 0;
-    tables[count++] = &kernels_ref_bf16;
-    tables[count++] = &kernels_cpu_generic_bf16;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        tables[count++] = &kernels_cpu_avx2_bf16;
-    }
-    if (__builtin_cpu_supports("avx512dq")) {
-        tables[count++] = &kernels_cpu_avx512_bf16;
-    }
-    if (__builtin_cpu_supports("avx512bf16")) {
-        tables[count++] = &kernels_cpu_pairs_bf16;
-    }
-    return count;
-}
-
-static void check_short_tables(const op_description_t *description, const int64_t mask[3]) {
-    const kernels_t *tables[CASE_SHORT_TABLES_MAX];
-    int count = case_short_tables(tables);
-    for (int i = 0; i < count; i++) {
-        check_short_table(tables[i], description, mask);
-    }
-}
-
-void case_check_reference(const op_description_t *description, int64_t mask_count, int64_t block,
-                          int64_t off_block) {
-    const int64_t mask[3] = {mask_count, block, off_block};
-    check_short_tables(description, mask);
-    op_case_t exact, all, one;
-    open_masked(&exact, &kernels_ref_f64, description, 1, 3, mask);
-    case_check_gradients(&exact, 1e-8);
-    open_masked(&all, &kernels_ref_f32, description, 0, 3, mask);
-    open_masked(&one, &kernels_ref_f32, description, 1, 2, mask);
-    case_check_same_bits(&all, &one);
-    case_close(&one);
-    check_table(&kernels_cpu_generic, description, &all, &exact, mask);
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        check_table(&kernels_cpu_avx2, description, &all, &exact, mask);
-    }
-    if (__builtin_cpu_supports("avx512dq")) {
-        check_table(&kernels_cpu_avx512, description, &all, &exact, mask);
-    }
-    case_close(&all);
-    case_close(&exact);
-}
-
-static void check_threads_of(const kernels_t *kernels, const op_description_t *description) {
-    op_case_t one, three;
-    CHECK_OK(kernels_set_threads(1));
-    case_open(&one, kernels, description, 2, 0, 2);
-    case_run(&one);
-    CHECK_OK(kernels_set_threads(3));
-    case_open(&three, kernels, description, 2, 0, 2);
-    case_run(&three);
-    CHECK_OK(kernels_set_threads(1));
-    case_check_same_bits(&one, &three);
-    case_close(&one);
-    case_close(&three);
-}
-
-void case_check_threads(const op_description_t *description) {
-    check_threads_of(case_table("cpu", DTYPE_F32), description);
-    check_threads_of(case_table("cpu", DTYPE_BF16), description);
-}
-
-static void check_without_gradients_on(const kernels_t *kernels,
-                                       const op_description_t *description) {
-    op_case_t test;
-    case_open(&test, kernels, description, 2, 0, 2);
-    test.call.d_in[0].data = NULL;
-    test.row->plan_close(test.plan);
-    test.description.d_out.rows = 0;
-    CHECK_OK(test.row->plan(&test.description, &test.plan, &test.needs));
-    case_forward(&test);
-    case_check_guards(&test);
-    test.row->plan_close(test.plan);
-    test.description.d_out.rows = test.description.out.rows;
-    test.description.d_in[0].rows = 0;
-    CHECK_OK(test.row->plan(&test.description, &test.plan, &test.needs));
-    case_forward(&test);
-    case_backward(&test);
-    const op_row_t *row = test.row;
-    case_close(&test);
-    row->plan_close(NULL);
-}
-
-void case_check_without_gradients(const op_description_t *description) {
-    check_without_gradients_on(case_table("cpu", DTYPE_F32), description);
-    check_without_gradients_on(case_table("cpu", DTYPE_BF16), description);
 }

@@ -76,6 +76,14 @@ void case_check_reference(const op_description_t *description, int64_t mask_coun
 enum { CASE_SHORT_TABLES_MAX = 5 };
 int case_short_tables(const kernels_t *tables[CASE_SHORT_TABLES_MAX]);
 
+/* On cpu/f32 and cpu/bf16: a shard has the same bits alone, twice, as among four. */
+void case_check_alone(const op_description_t *description);
+
+/* On cpu/f32: inputs are 1 and gradients of the output 1 + 2^-10, so that each element of the
+ * weights' gradients is the sum of so many numbers as there are rows. A chain of additions as long
+ * as that loses the fraction from 2^14 rows on. */
+void case_check_many_rows(const op_description_t *description);
+
 /* On cpu/f32 and cpu/bf16: the same bits with one thread and with three. */
 void case_check_threads(const op_description_t *description);
 

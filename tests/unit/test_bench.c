@@ -63,6 +63,24 @@ static void work_of_a_product(void **state) {
     op_bench_close(bench);
 }
 
+/* A running variance that is random would be below 0, and every result no number: a round refuses
+ * to time those. */
+static void frozen_statistics_have_a_variance(void **state) {
+    (void)state;
+    const dtype_t dtypes[] = {DTYPE_F32, DTYPE_BF16};
+    for (int i = 0; i < 2; i++) {
+        const kernels_t *kernels = NULL;
+        op_bench_t *bench = NULL;
+        CHECK_OK(kernels_for("cpu", dtypes[i], &kernels));
+        op_description_t d = {.kind = OP_batch_norm, .input_count = 1, .in = {{6, 20, 0}}};
+        d.attributes = (op_attributes_t){.norm_rule = NORM_FROZEN, .epsilon = 1e-5};
+        d.out = d.in[0];
+        CHECK_OK(op_bench_open(kernels, &d, 2, &bench));
+        assert_true(op_bench_round(bench, PASS_FORWARD) > 0.0);
+        op_bench_close(bench);
+    }
+}
+
 static executor_t *tiny_executor(const config_t *config, graph_t **graph_out) {
     const kernels_t *kernels = NULL;
     const device_t *device = NULL;
@@ -125,6 +143,7 @@ int main(void) {
         cmocka_unit_test(limits_are_measured),
         cmocka_unit_test(times_follow_from_limits),
         cmocka_unit_test(work_of_a_product),
+        cmocka_unit_test(frozen_statistics_have_a_variance),
         cmocka_unit_test(every_operation_is_listed),
     };
     return RUN_TESTS(tests);

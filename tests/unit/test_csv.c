@@ -7,7 +7,7 @@
 #include "unit/data_case.h"
 
 static status_t open_text(const char *place, const char *name, const char *text, csv_t *csv) {
-    place_write(place, name, text, strlen(text));
+    place_text(place, name, text);
     char *path = place_path(place, name);
     status_t status = csv_open(path, csv);
     free(path);

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "kernels/base/bytes.h"
 #include "model_case.h"
+#include "tree_case.h"
 
 enum { PER_SHARD = 2 };
 
@@ -107,26 +108,6 @@ static void gradients_match_finite_differences(void **state) {
 
 /* --- ranks and trees ------------------------------------------------------------------------- */
 
-/* The tree's definition, written again: value of leaves [begin, begin + count). */
-static void tree_value(const model_case_t *c, const case_parts_t *leaves, int begin, int count,
-                       float *value) {
-    if (count == 1) {
-        memcpy(value, leaves->gradient[begin], (size_t)c->elements * sizeof *value);
-        return;
-    }
-    int left = 1;
-    while (left * 2 < count) {
-        left *= 2;
-    }
-    float *right = alloc_zero(c->elements, sizeof *right);
-    tree_value(c, leaves, begin, left, value);
-    tree_value(c, leaves, begin + left, count - left, right);
-    for (int64_t i = 0; i < c->elements; i++) {
-        value[i] = value[i] + right[i];
-    }
-    free(right);
-}
-
 typedef struct adding {
     const model_case_t *model;
     case_parts_t *parts;
@@ -163,7 +144,7 @@ static void check_divisions(const char *model, const char *backend, dtype_t dtyp
                        &leaves);
     }
     float *expected = alloc_zero(c.elements, sizeof *expected);
-    tree_value(&c, &leaves, 0, shards, expected);
+    tree_value(leaves.gradient, 0, shards, c.elements, expected);
     case_parts_free(&leaves);
     for (int ranks = 1; ranks <= shards; ranks += 1 + ranks / 3) {
         int cut[TREE_NODES_MAX];

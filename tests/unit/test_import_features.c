@@ -15,10 +15,6 @@ static const matrix_rules_t rules = {-1, 0};
 
 #define HEADER "recording,subject,group,modality,rate_hz,path\n"
 
-static void write_text(const char *place, const char *name, const char *text) {
-    place_write(place, name, text, strlen(text));
-}
-
 /* As numpy.save writes version 1.0: magic, length, dictionary, numbers. */
 static void write_npy(const char *place, const char *name, const char *dictionary,
                       const void *numbers, size_t bytes) {
@@ -33,8 +29,8 @@ static void write_npy(const char *place, const char *name, const char *dictionar
 static const double doubles[4] = {0.5, NAN, 2.5, 3.5};
 
 static void write_files(const char *place) {
-    write_text(place, "a.csv", "x,y\n1,2\n3,\n5,6\n");
-    write_text(place, "y.csv", "frame,label\n1,0.25\n3,0.75\n"); /* no row of frame 0 */
+    place_text(place, "a.csv", "x,y\n1,2\n3,\n5,6\n");
+    place_text(place, "y.csv", "frame,label\n1,0.25\n3,0.75\n"); /* no row of frame 0 */
     write_npy(place, "b.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (4,), }", doubles,
               sizeof doubles);
     static const float floats[2][2] = {{7, 8}, {9, 10}};
@@ -51,7 +47,7 @@ static void every_kind_of_file_is_read(void **state) {
     (void)state;
     char *place = place_make(), *path = place_path(place, "data");
     write_files(place);
-    write_text(place, "manifest.csv",
+    place_text(place, "manifest.csv",
                "recording,subject,group,modality,rate_hz,path,dataset\n"
                "r1,Ann,g,label:y,1,y.csv,\nr1,Ann,g,a,1,a.csv,\nr1,Ann,g,b,2,b.npy,\n"
                "r1,Ann,g,c,0.5,c.h5,deep/c\n");
@@ -177,7 +173,7 @@ static void first_rows_are_names_or_numbers(void **state) {
     };
     for (int i = 0; i < ARRAY_LEN(cases); i++) {
         char *place = place_make(), *path = place_path(place, "it.csv");
-        write_text(place, "it.csv", cases[i].text);
+        place_text(place, "it.csv", cases[i].text);
         for (int header = -1; header <= 1; header++) {
             const matrix_rules_t rule = {header, 0};
             const char *refused = cases[i].refused[header < 0 ? 0 : header == 0 ? 1 : 2];
@@ -200,13 +196,13 @@ static void first_rows_are_names_or_numbers(void **state) {
 static void import_two(const char *first, const char *second, const char *set, const char *error,
                        int64_t steps) {
     char *place = place_make(), *path = place_path(place, "data");
-    write_text(place, "1.csv", first);
-    write_text(place, "2.csv", second);
-    write_text(place, "y.npy", "");
+    place_text(place, "1.csv", first);
+    place_text(place, "2.csv", second);
+    place_text(place, "y.npy", "");
     static const double labels[2] = {0.5, 0.25};
     write_npy(place, "y.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }", labels,
               sizeof labels);
-    write_text(place, "manifest.csv",
+    place_text(place, "manifest.csv",
                HEADER
                "r,s,,m,1,1.csv\nr,s,,label:y,1,y.npy\nq,s,,m,1,2.csv\nq,s,,label:y,1,y.npy\n");
     const char *const sets[] = {set};
@@ -266,7 +262,7 @@ static void words_for_a_missing_value_are_gaps(void **state) {
     char *place = place_make(), *path = place_path(place, "x.csv");
     for (int w = 0; w < ARRAY_LEN(words); w++) {
         char *text = text_format("%s,1\n2,3\n4,%s\n", words[w], words[w]);
-        write_text(place, "x.csv", text);
+        place_text(place, "x.csv", text);
         matrix_t m;
         CHECK_OK(matrix_read(path, "", &rules, &m));
         assert_true(m.rows == 3 && m.valid[0] == 0 && m.valid[1] == 1 && m.valid[2] == 0);
@@ -281,7 +277,7 @@ static void words_for_a_missing_value_are_gaps(void **state) {
 static void what_float_cannot_hold_is_a_gap(void **state) {
     (void)state;
     char *place = place_make(), *path = place_path(place, "x.csv");
-    write_text(place, "x.csv", "1,2\n1e39,3\n4,-1e300\n");
+    place_text(place, "x.csv", "1,2\n1e39,3\n4,-1e300\n");
     matrix_t m;
     CHECK_OK(matrix_read(path, "", &rules, &m));
     assert_true(m.rows == 3 && m.valid[0] == 1 && m.valid[1] == 0 && m.valid[2] == 0);
@@ -291,13 +287,13 @@ static void what_float_cannot_hold_is_a_gap(void **state) {
 }
 
 static void write_broken_files(const char *place) {
-    write_text(place, "wide.csv", "1,2\n1,2,3\n");
-    write_text(place, "word.csv", "1,2\n1,x\n");
-    write_text(place, "back.csv", "frame,x\n0,1\n2,1\n1,1\n3,1\n");
-    write_text(place, "far.csv", "frame,x\n0,1\n9223372036854775807,1\n");
-    write_text(place, "text.npy", "no numbers here");
-    write_text(place, "empty.csv", "");
-    write_text(place, "head.csv", "x,y\n");
+    place_text(place, "wide.csv", "1,2\n1,2,3\n");
+    place_text(place, "word.csv", "1,2\n1,x\n");
+    place_text(place, "back.csv", "frame,x\n0,1\n2,1\n1,1\n3,1\n");
+    place_text(place, "far.csv", "frame,x\n0,1\n9223372036854775807,1\n");
+    place_text(place, "text.npy", "no numbers here");
+    place_text(place, "empty.csv", "");
+    place_text(place, "head.csv", "x,y\n");
     write_npy(place, "cut.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (5,), }",
               doubles, sizeof doubles);
     write_npy(place, "order.npy", "{'descr': '<f8', 'fortran_order': Maybe, 'shape': (2, 2), }",
@@ -348,7 +344,7 @@ static void broken_manifests_and_files_are_named(void **state) {
     for (int i = 0; i < ARRAY_LEN(cases); i++) {
         char *place = place_make(), *path = place_path(place, "data");
         write_files(place);
-        write_text(place, "manifest.csv", cases[i].manifest);
+        place_text(place, "manifest.csv", cases[i].manifest);
         write_broken_files(place);
         CHECK_FAILS(import_run("features", place, path, NULL, 0), STATUS_INPUT, cases[i].error);
         assert_false(dir_exists(path));
@@ -359,7 +355,7 @@ static void broken_manifests_and_files_are_named(void **state) {
          *text = place_path(place, "t.h5");
     matrix_t m;
     write_files(place);
-    write_text(place, "t.h5", "no HDF5");
+    place_text(place, "t.h5", "no HDF5");
     CHECK_FAILS(matrix_read(path, "none", &rules, &m), STATUS_INPUT, "c.h5: no dataset none");
     CHECK_FAILS(matrix_read(text, "x", &rules, &m), STATUS_INPUT, "t.h5: not an HDF5 file");
     free(text);

@@ -79,10 +79,6 @@ static void append(char **text, const char *more) {
     *text = longer;
 }
 
-static void write_text(const char *place, const char *name, const char *text) {
-    place_write(place, name, text, strlen(text));
-}
-
 static void write_rows(const char *place, const char *name, int rows, int columns,
                        const char *const *labels, int scale) {
     char *text = text_copy("");
@@ -96,20 +92,20 @@ static void write_rows(const char *place, const char *name, int rows, int column
         append(&text, label);
         free(label);
     }
-    write_text(place, name, text);
+    place_text(place, name, text);
     free(text);
 }
 
 /* train: v__ clips 10 and 2 (in this order in the files), test: w clip 1. */
 static void write_small_set(const char *place) {
     static const char *const train[] = {"1", "0"}, *const test[] = {"1"};
-    write_text(place, "transcripts.csv",
+    place_text(place, "transcripts.csv",
                "\"v__10\",\"A\",\"9\",\"1\"\n\"w_1\",\"B\",\"9\",\"1\"\n"
                "\"v__2\",\"C, D\",\"9\",\"0\"\n");
-    write_text(place, "OpinionLevelSentiment.csv",
+    place_text(place, "OpinionLevelSentiment.csv",
                "0,1,v_,10,0\n0,1,w,1,3\n0,1,v_,2,-0.5\n0,1,unused,1,2\n");
-    write_text(place, "text_train.csv", "\"0\",\"x\"\n\"2\",\"x\"\n");
-    write_text(place, "text_test.csv", "\"1\",\"x\"\n");
+    place_text(place, "text_train.csv", "\"0\",\"x\"\n\"2\",\"x\"\n");
+    place_text(place, "text_test.csv", "\"1\",\"x\"\n");
     write_rows(place, "text_train0.csv", 2, 100, train, 1);
     write_rows(place, "audio_train0.csv", 2, 73, train, 2);
     write_rows(place, "video_train0.csv", 2, 100, train, 3);
@@ -172,7 +168,7 @@ static void contradictions_are_named_by_file_and_line(void **state) {
     for (int i = 0; i < ARRAY_LEN(cases); i++) {
         char *place = place_make(), *path = place_path(place, "data");
         write_small_set(place);
-        write_text(place, cases[i].file, cases[i].text);
+        place_text(place, cases[i].file, cases[i].text);
         CHECK_FAILS(import_run("mosi", place, path, NULL, 0), STATUS_INPUT, cases[i].error);
         assert_false(dir_exists(path));
         free(path);

@@ -13,10 +13,6 @@
 #include "kernels/base/file.h"
 #include "unit/data_case.h"
 
-static void write_text(const char *place, const char *name, const char *text) {
-    place_write(place, name, text, strlen(text));
-}
-
 static void make_dir(const char *place, const char *name) {
     char *path = place_path(place, name);
     CHECK_OK(dir_make(path));
@@ -166,10 +162,10 @@ static void write_small_stress(const char *place, int from, const char *broken) 
         free(text);
         text = longer;
     }
-    write_text(place, "Processed_data/Improved_All_Combined_hr_rsp_binary.csv", text);
+    place_text(place, "Processed_data/Improved_All_Combined_hr_rsp_binary.csv", text);
     free(text);
-    write_text(place, "Raw_data/S07/EDA.csv", "998.5\n4.0\n0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n");
-    write_text(place, "Raw_data/S07/TEMP.csv", "1001\n4.0\n30\n31\n32\n33\n34\n");
+    place_text(place, "Raw_data/S07/EDA.csv", "998.5\n4.0\n0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n");
+    place_text(place, "Raw_data/S07/TEMP.csv", "1001\n4.0\n30\n31\n32\n33\n34\n");
 }
 
 static void small_stress_windows_are_cut_by_the_rule(void **state) {
@@ -253,7 +249,7 @@ static void broken_stress_files_are_named(void **state) {
     };
     for (int i = 0; i < ARRAY_LEN(files); i++) {
         write_small_stress(place, 200, NULL);
-        write_text(place, files[i].file, files[i].text);
+        place_text(place, files[i].file, files[i].text);
         CHECK_FAILS(import_run("stress-predict", place, path, NULL, 0), STATUS_INPUT,
                     files[i].error);
     }
@@ -412,7 +408,7 @@ static void write_small_ceap(const char *place, int broken, const char *first, c
           "{\"StartFrame\":8,\"EndFrame\":9,\"Pitch\":1,\"Yaw\":2}"}},
     };
     make_dir(place, "1_Stimuli");
-    write_text(place, "1_Stimuli/VideoLuminance.csv.gz",
+    place_text(place, "1_Stimuli/VideoLuminance.csv.gz",
                "Frame,V0,V1,V2,V3,V4,V5,V6,V7,V8\n0,1,1,1,1,1,1,1,1,1\n");
     for (int f = 0; f < ARRAY_LEN(lists); f++) {
         char *text = text_format("{\"%s\":[{\"%s\":[", lists[f].outer, lists[f].videos);
@@ -429,7 +425,7 @@ static void write_small_ceap(const char *place, int broken, const char *first, c
         char *whole = text_format("%s]}]}", text);
         char *name = text_format("%s/%s", lists[f].dir, lists[f].file);
         make_dir(place, lists[f].dir);
-        write_text(place, name, whole);
+        place_text(place, name, whole);
         free(name);
         free(whole);
         free(text);

@@ -295,13 +295,98 @@ static void float_is_accurate(void **state) {
     }
 }
 
+/* --- bf16 in pieces -------------------------------------------------------------------------- */
+
+enum { LONG_ROWS = 2500 }; /* of one column or five: more than are widened at once */
+
+typedef struct long_batch {
+    float x[LONG_ROWS * CLASSES], target[LONG_ROWS];
+    double exact_x[LONG_ROWS * CLASSES], exact_d_x[LONG_ROWS * CLASSES], exact_target[LONG_ROWS];
+    uint16_t bf16_x[LONG_ROWS * CLASSES], bf16_d_x[LONG_ROWS * CLASSES];
+    loss_call_t call, exact;
+} long_batch_t;
+
+static void long_make(long_batch_t *batch, loss_kind_t kind) {
+    batch_t like;
+    batch_make_full(&like, kind);
+    int64_t cols = like.call.x.cols;
+    const rng_key_t key = {4, rng_name("long"), (uint64_t)kind};
+    for (int i = 0; i < LONG_ROWS * CLASSES; i++) {
+        batch->x[i] = 2 * rng_uniform(key, (uint64_t)i) - 1;
+    }
+    dtype_from_float(DTYPE_BF16, batch->bf16_x, batch->x, LONG_ROWS * CLASSES);
+    dtype_to_float(DTYPE_BF16, batch->x, batch->bf16_x, LONG_ROWS * CLASSES);
+    for (int i = 0; i < LONG_ROWS * CLASSES; i++) {
+        batch->exact_x[i] = (double)batch->x[i];
+    }
+    for (int r = 0; r < LONG_ROWS; r++) {
+        batch->exact_target[r] = like.target[r % ROWS];
+        batch->target[r] = (float)batch->exact_target[r];
+        batch->exact_target[r] = (double)batch->target[r];
+    }
+    batch->call = batch->exact = like.call;
+    batch->call.x = (matrix_t){batch->bf16_x, LONG_ROWS, cols, cols, 0};
+    batch->call.d_x = (matrix_t){batch->bf16_d_x, LONG_ROWS, cols, cols, 0};
+    batch->call.target = batch->target;
+    batch->exact.x = (matrix_t){batch->exact_x, LONG_ROWS, cols, cols, 0};
+    batch->exact.d_x = (matrix_t){batch->exact_d_x, LONG_ROWS, cols, cols, 0};
+    batch->exact.target = batch->exact_target;
+}
+
+static loss_call_t rows_from(const loss_call_t *call, int64_t first, int64_t rows) {
+    loss_call_t part = *call;
+    part.x.data = (uint16_t *)call->x.data + first * call->x.cols;
+    part.x.rows = rows;
+    part.target = (const float *)call->target + first;
+    return part;
+}
+
+/* Sums are double and no term passes 16: in whatever order, n of them are off by n eps 16 n at
+ * most. A gradient is rounded to float and then to bf16. */
+static void check_long(const kernels_t *kernels, loss_kind_t kind) {
+    const double bound = 16.0 * LONG_ROWS * LONG_ROWS * DBL_EPSILON;
+    long_batch_t *batch = malloc(sizeof *batch);
+    double whole[LOSS_SUMS], exact[LOSS_SUMS], first[LOSS_SUMS], second[LOSS_SUMS];
+    long_make(batch, kind);
+    loss_call_t parts[] = {rows_from(&batch->call, 0, 1100),
+                           rows_from(&batch->call, 1100, LONG_ROWS - 1100)};
+    const kernels_t *reference = case_table("ref", DTYPE_F64);
+    reference->loss_sums(&batch->exact, exact);
+    kernels->loss_sums(&batch->call, whole);
+    kernels->loss_sums(&parts[0], first);
+    kernels->loss_sums(&parts[1], second);
+    for (int i = 0; i < LOSS_SUMS; i++) {
+        check_value(whole[i], exact[i], bound);
+        check_value(first[i] + second[i], whole[i], bound);
+    }
+    reference->loss_gradient(&batch->exact, exact);
+    kernels->loss_gradient(&batch->call, exact);
+    for (int64_t i = 0; i < LONG_ROWS * batch->call.x.cols; i++) {
+        double slope = batch->exact_d_x[i];
+        check_value(dtype_get(DTYPE_BF16, batch->bf16_d_x, i), slope,
+                    fabs(slope) * (0x1p-8 + 0x1p-20));
+    }
+    free(batch);
+}
+
+static void bf16_in_pieces_is_the_whole(void **state) {
+    (void)state;
+    const kernels_t *tables[CASE_SHORT_TABLES_MAX];
+    int count = case_short_tables(tables);
+    for (int t = 0; t < count; t++) {
+        for (int kind = LOSS_CCC; kind <= LOSS_BINARY; kind++) {
+            check_long(tables[t], (loss_kind_t)kind);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients),         cmocka_unit_test(ccc_example),
         cmocka_unit_test(values_by_hand),    cmocka_unit_test(weights_by_hand),
         cmocka_unit_test(far_logits),        cmocka_unit_test(too_few_targets),
         cmocka_unit_test(halves_add_up),     cmocka_unit_test(equal_and_constant_predictions),
-        cmocka_unit_test(float_is_accurate),
+        cmocka_unit_test(float_is_accurate), cmocka_unit_test(bf16_in_pieces_is_the_whole),
     };
     return RUN_TESTS(tests);
 }

@@ -129,26 +129,18 @@ static void tables_are_accurate(void **state) {
     }
 }
 
-static void check_alone(const kernels_t *kernels) {
+static void a_shard_has_the_same_bits_alone(void **state) {
+    (void)state;
     for (int i = 0; i < SHAPE_COUNT; i++) {
-        op_case_t all, one;
         op_description_t d = linear(shapes[i][0], shapes[i][1], shapes[i][2], ACTIVATION_RELU);
-        case_open(&all, kernels, &d, 4, 0, 4);
-        case_open(&one, kernels, &d, 4, 2, 3);
-        case_run(&all);
-        case_run(&one);
-        case_check_same_bits(&all, &one);
-        case_run(&one);
-        case_check_same_bits(&all, &one);
-        case_close(&all);
-        case_close(&one);
+        case_check_alone(&d);
     }
 }
 
-static void a_shard_has_the_same_bits_alone(void **state) {
+static void gradients_of_many_rows(void **state) {
     (void)state;
-    check_alone(case_table("cpu", DTYPE_F32));
-    check_alone(case_table("cpu", DTYPE_BF16));
+    op_description_t d = linear(65536, 2, 3, ACTIVATION_NONE);
+    case_check_many_rows(&d);
 }
 
 static void check_equal_rows(dtype_t dtype, int64_t rows, int64_t in, int64_t out) {
@@ -224,6 +216,7 @@ int main(void) {
         cmocka_unit_test(by_hand),
         cmocka_unit_test(tables_are_accurate),
         cmocka_unit_test(a_shard_has_the_same_bits_alone),
+        cmocka_unit_test(gradients_of_many_rows),
         cmocka_unit_test(weights_are_rounded),
         cmocka_unit_test(equal_rows_have_equal_bits),
         cmocka_unit_test(plans_without_gradients),

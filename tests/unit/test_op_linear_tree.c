@@ -8,6 +8,7 @@
 #include "kernels/base/rng.h"
 #include "kernels/kernels.h"
 #include "unit/op_case.h"
+#include "unit/tree_case.h"
 
 enum { SHARDS_MAX = 9, LEVELS = 4 };
 
@@ -70,27 +71,17 @@ static void linear_close(linear_case_t *c) {
     free(c->call.workspace);
 }
 
-/* The tree's definition, from gradients of one shard each. */
-static void tree_value(linear_case_t *c, int begin, int end, float *value) {
-    if (end - begin == 1) {
-        c->call.shard_begin = begin;
-        c->call.shard_end = end;
-        c->call.d_weight[0] = value;
-        c->call.d_weight[1] = value + c->out * c->in;
+/* Gradients of one shard each. */
+static void leaves_open(linear_case_t *c, char *leaves[SHARDS_MAX]) {
+    for (int s = 0; s < SHARDS_MAX; s++) {
+        float *leaf = alloc_zero(c->elements, sizeof *leaf);
+        c->call.shard_begin = s;
+        c->call.shard_end = s + 1;
+        c->call.d_weight[0] = leaf;
+        c->call.d_weight[1] = leaf + c->out * c->in;
         c->row->backward_weights(c->plan, &c->call);
-        return;
+        leaves[s] = (char *)leaf;
     }
-    int left = 1;
-    while (2 * left < end - begin) {
-        left *= 2;
-    }
-    float *right = alloc_zero(c->elements, sizeof *right);
-    tree_value(c, begin, begin + left, value);
-    tree_value(c, begin + left, end, right);
-    for (int64_t i = 0; i < c->elements; i++) {
-        value[i] = value[i] + right[i];
-    }
-    free(right);
 }
 
 static void by_operation(const linear_case_t *c, const op_use_t *uses, int use_count, int begin,
@@ -105,11 +96,13 @@ static void check_tree(dtype_t dtype, int64_t rows, int64_t in, int64_t out,
                        activation_t activation) {
     linear_case_t c = linear_open(dtype, rows, in, out, activation);
     op_use_t use = {c.plan, &c.call};
+    char *leaves[SHARDS_MAX];
+    leaves_open(&c, leaves);
     for (int end = 1; end <= SHARDS_MAX; end += 1 + (rows * in > 10000)) {
         int begin = end > 4 ? 1 : 0;
         float *expected = alloc_zero(c.elements, sizeof *expected);
         float *got = alloc_zero(c.elements, sizeof *got);
-        tree_value(&c, begin, end, expected);
+        tree_value(leaves, begin, end, c.elements, expected);
         by_operation(&c, &use, 1, begin, end, got);
         if (memcmp(got, expected, (size_t)(out * (in + 1)) * sizeof *got) != 0) {
             fail_msg("%d rows, %d to %d columns: shards %d to %d have another sum", (int)rows,
@@ -117,6 +110,9 @@ static void check_tree(dtype_t dtype, int64_t rows, int64_t in, int64_t out,
         }
         free(expected);
         free(got);
+    }
+    for (int s = 0; s < SHARDS_MAX; s++) {
+        free(leaves[s]);
     }
     linear_close(&c);
 }

@@ -227,6 +227,29 @@ static void marks_say_what_is_known(void **state) {
     place_remove(place);
 }
 
+/* "{}": nobody. So "unseen stimuli" is not to be said of it. */
+static void nobody_was_trained_on(void **state) {
+    (void)state;
+    char *place = place_make(), *path = crowd(place, 0, 4);
+    dataset_t *dataset = opened(path, 1, 0.0, 0.5);
+    config_t *config = NULL;
+    CHECK_OK(
+        config_parse("modalities: {a: {}, b: {}}\ntargets: {y: {}}\n", "test", NULL, 0, &config));
+    const char *const texts[] = {"{}", ""};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(trained_on_people(texts[i], dataset, SPLIT_TEST), SEEN_NOTHING);
+        assert_int_equal(trained_on_groups(texts[i], dataset, SPLIT_TEST), SEEN_NOTHING);
+        CHECK_OK(trained_on_check(texts[i], dataset, SPLIT_TEST, false));
+        char *marks = run_marks(config, dataset, SPLIT_TEST, texts[i]);
+        assert_string_equal(marks, "");
+        free(marks);
+    }
+    config_free(config);
+    dataset_close(dataset);
+    free(path);
+    place_remove(place);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(own_split_is_held_out),
@@ -235,6 +258,7 @@ int main(void) {
         cmocka_unit_test(recordings_stand_for_their_person),
         cmocka_unit_test(validation_people_are_no_test_people),
         cmocka_unit_test(marks_say_what_is_known),
+        cmocka_unit_test(nobody_was_trained_on),
     };
     return RUN_TESTS(tests);
 }

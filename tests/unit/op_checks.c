@@ -1,0 +1,218 @@
+/* op_checks.c - what holds of every operation, on every table that this machine can run. */
+#include <float.h>
+
+#include "check.h"
+#include "kernels/base/bytes.h"
+#include "kernels/ref/rows.h"
+#include "op_case.h"
+
+static void run_masked(op_case_t *test, const kernels_t *kernels, const op_description_t *d,
+                       int begin, int end, const int64_t mask[3], bool short_values) {
+    (short_values ? case_open_short : case_open)(test, kernels, d, 4, begin, end);
+    if (mask[0] > 0) {
+        case_mask(test, mask[0], mask[1], mask[2]);
+    }
+    case_run(test);
+}
+
+static void open_masked(op_case_t *test, const kernels_t *kernels, const op_description_t *d,
+                        int begin, int end, const int64_t mask[3]) {
+    run_masked(test, kernels, d, begin, end, mask, false);
+}
+
+typedef enum { CODE_OF_REFERENCE, CODE_OF_VECTORS } code_t;
+
+static code_t code_of(const kernels_t *table, op_kind_t kind) {
+    if (kind == OP_linear || kind == OP_temporal_conv || kind == OP_conv) {
+        return CODE_OF_VECTORS; /* the generic table's too */
+    }
+    bool vector = kind == OP_attention || kind == OP_add_layernorm || kind == OP_softmax_gate ||
+                  kind == OP_tanh || kind == OP_l2_normalize;
+    return vector && table != &kernels_cpu_generic ? CODE_OF_VECTORS : CODE_OF_REFERENCE;
+}
+
+/* Of the longest sum that an element of a result is. */
+static int64_t terms_most(const op_description_t *d) {
+    const op_attributes_t *a = &d->attributes;
+    int64_t wider = max_i64(d->in[0].cols, d->out.cols);
+    switch (d->kind) {
+    case OP_attention:
+        return max_i64(max_i64(a->key_len, a->query_len), wider / a->heads);
+    case OP_conv:
+        return max_i64(window_taps(a->axis) * wider / a->groups, d->out.rows);
+    case OP_temporal_conv:
+        return max_i64(a->taps * wider, d->out.rows);
+    default:
+        return max_i64(wider, d->out.rows);
+    }
+}
+
+/* The sums here are short, so that on average they stay below 4; n additions are each off by half
+ * an eps of that, and nothing passes through more than two such. */
+static double bound_of(const op_description_t *d) {
+    return 4.0 * (double)terms_most(d) * FLT_EPSILON;
+}
+
+static void check_table(const kernels_t *table, const op_description_t *description,
+                        const op_case_t *all, const op_case_t *exact, const int64_t mask[3]) {
+    const double bound = bound_of(description);
+    op_case_t test, one;
+    open_masked(&test, table, description, 1, 3, mask);
+    if (code_of(table, description->kind) == CODE_OF_REFERENCE) {
+        case_check_same_bits(all, &test);
+    } else {
+        case_check_near(&test, exact, bound, bound, bound);
+        open_masked(&one, table, description, 2, 3, mask);
+        case_check_same_bits(&test, &one);
+        case_close(&one);
+    }
+    case_close(&test);
+}
+
+/* Against the reference on the same numbers. The gradient of tanh is computed from the rounded
+ * result y: dx = dy (1 - y^2). */
+static void check_short_table(const kernels_t *table, const op_description_t *description,
+                              const int64_t mask[3]) {
+    const double bound = bound_of(description);
+    op_case_t exact, test, one;
+    run_masked(&exact, &kernels_ref_f64, description, 1, 3, mask, true);
+    run_masked(&test, table, description, 1, 3, mask, true);
+    run_masked(&one, table, description, 2, 3, mask, true);
+    case_check_near(&test, &exact, bound, description->kind == OP_tanh ? 0x1p-7 : bound, bound);
+    case_check_same_bits(&test, &one);
+    case_close(&one);
+    case_close(&test);
+    case_close(&exact);
+}
+
+int case_short_tables(const kernels_t *tables[CASE_SHORT_TABLES_MAX]) {
+    int count = 0;
+    tables[count++] = &kernels_ref_bf16;
+    tables[count++] = &kernels_cpu_generic_bf16;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        tables[count++] = &kernels_cpu_avx2_bf16;
+    }
+    if (__builtin_cpu_supports("avx512dq")) {
+        tables[count++] = &kernels_cpu_avx512_bf16;
+    }
+    if (__builtin_cpu_supports("avx512bf16")) {
+        tables[count++] = &kernels_cpu_pairs_bf16;
+    }
+    return count;
+}
+
+static void check_short_tables(const op_description_t *description, const int64_t mask[3]) {
+    const kernels_t *tables[CASE_SHORT_TABLES_MAX];
+    int count = case_short_tables(tables);
+    for (int i = 0; i < count; i++) {
+        check_short_table(tables[i], description, mask);
+    }
+}
+
+void case_check_reference(const op_description_t *description, int64_t mask_count, int64_t block,
+                          int64_t off_block) {
+    const int64_t mask[3] = {mask_count, block, off_block};
+    check_short_tables(description, mask);
+    op_case_t exact, all, one;
+    open_masked(&exact, &kernels_ref_f64, description, 1, 3, mask);
+    case_check_gradients(&exact, 1e-8);
+    open_masked(&all, &kernels_ref_f32, description, 0, 3, mask);
+    open_masked(&one, &kernels_ref_f32, description, 1, 2, mask);
+    case_check_same_bits(&all, &one);
+    case_close(&one);
+    check_table(&kernels_cpu_generic, description, &all, &exact, mask);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        check_table(&kernels_cpu_avx2, description, &all, &exact, mask);
+    }
+    if (__builtin_cpu_supports("avx512dq")) {
+        check_table(&kernels_cpu_avx512, description, &all, &exact, mask);
+    }
+    case_close(&all);
+    case_close(&exact);
+}
+
+static void check_alone_on(const kernels_t *kernels, const op_description_t *description) {
+    op_case_t all, one;
+    case_open(&all, kernels, description, 4, 0, 4);
+    case_open(&one, kernels, description, 4, 2, 3);
+    case_run(&all);
+    case_run(&one);
+    case_check_same_bits(&all, &one);
+    case_run(&one);
+    case_check_same_bits(&all, &one);
+    case_close(&all);
+    case_close(&one);
+}
+
+void case_check_alone(const op_description_t *description) {
+    check_alone_on(case_table("cpu", DTYPE_F32), description);
+    check_alone_on(case_table("cpu", DTYPE_BF16), description);
+}
+
+static void fill(const op_case_t *test, matrix_t matrix, double value) {
+    for (int64_t i = 0; i < matrix.rows * matrix.cols; i++) {
+        case_set(test, matrix, 0, i / matrix.cols, i % matrix.cols, value);
+    }
+}
+
+/* Sums of sums of at most 512 numbers: two chains, of these and of their sums. */
+void case_check_many_rows(const op_description_t *description) {
+    const double term = 1.0 + 0x1p-10, rows = (double)description->out.rows, chain = 512.0;
+    op_case_t test;
+    case_open(&test, case_table("cpu", DTYPE_F32), description, 1, 0, 1);
+    fill(&test, test.call.in[0], 1.0);
+    fill(&test, test.call.d_out, term);
+    case_run(&test);
+    for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
+        for (int64_t i = 0; i < test.weight_count[w]; i++) {
+            check_value(case_flat_get(&test, test.d_weight[w][0], i), rows * term,
+                        0.5 * (chain + rows / chain) * FLT_EPSILON * rows * term);
+        }
+    }
+    case_close(&test);
+}
+
+static void check_threads_of(const kernels_t *kernels, const op_description_t *description) {
+    op_case_t one, three;
+    CHECK_OK(kernels_set_threads(1));
+    case_open(&one, kernels, description, 2, 0, 2);
+    case_run(&one);
+    CHECK_OK(kernels_set_threads(3));
+    case_open(&three, kernels, description, 2, 0, 2);
+    case_run(&three);
+    CHECK_OK(kernels_set_threads(1));
+    case_check_same_bits(&one, &three);
+    case_close(&one);
+    case_close(&three);
+}
+
+void case_check_threads(const op_description_t *description) {
+    check_threads_of(case_table("cpu", DTYPE_F32), description);
+    check_threads_of(case_table("cpu", DTYPE_BF16), description);
+}
+
+static void check_without_gradients_on(const kernels_t *kernels,
+                                       const op_description_t *description) {
+    op_case_t test;
+    case_open(&test, kernels, description, 2, 0, 2);
+    test.call.d_in[0].data = NULL;
+    test.row->plan_close(test.plan);
+    test.description.d_out.rows = 0;
+    CHECK_OK(test.row->plan(&test.description, &test.plan, &test.needs));
+    case_forward(&test);
+    case_check_guards(&test);
+    test.row->plan_close(test.plan);
+    test.description.d_out.rows = test.description.out.rows;
+    test.description.d_in[0].rows = 0;
+    CHECK_OK(test.row->plan(&test.description, &test.plan, &test.needs));
+    case_forward(&test);
+    case_backward(&test);
+    const op_row_t *row = test.row;
+    case_close(&test);
+    row->plan_close(NULL);
+}
+
+void case_check_without_gradients(const op_description_t *description) {
+    check_without_gradients_on(case_table("cpu", DTYPE_F32), description);
+    check_without_gradients_on(case_table("cpu", DTYPE_BF16), description);
+}
