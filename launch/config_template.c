@@ -16,6 +16,8 @@
 
 #define COMMON "_common.yaml"
 
+enum { SIGNAL_CLIP_MIN = 64 }; /* samples; cnn_1d needs some 25 */
+
 /* That of the targets, but where they differ the highest. */
 static double step_rate(const json_t *targets) {
     const char *name;
@@ -80,6 +82,29 @@ static const char settings[] = "seed: 0\n"
                                "early_stopping:\n"
                                "  patience: 5\n";
 
+/* What a step of it is decides by what it becomes features: clips of eight pictures or of a second of
+ * sound or signal by backbones, as published; features stay. */
+static void write_modality(FILE *file, const char *name, const json_t *value) {
+    const char *kind = json_string_value(json_object_get(value, "kind"));
+    kind = kind != NULL ? kind : "features";
+    if (strcmp(kind, "pixels") == 0) {
+        json_int_t side = json_integer_value(json_array_get(json_object_get(value, "shape"), 0));
+        fprintf(file, "  %s: {backbone: r2plus1d_18, clip: 8, dilation: 4, size: %lld}\n", name,
+                (long long)side);
+    } else if (strcmp(kind, "log_mel") == 0) {
+        fprintf(file, "  %s: {backbone: resnet_18, clip: 107, reduce: average}\n", name);
+    } else if (strcmp(kind, "signal") == 0) {
+        json_t *rate = json_object_get(value, "rate_hz");
+        rate = json_is_array(rate) ? json_array_get(rate, 0) : rate;
+        fprintf(file, "  %s: {backbone: cnn_1d, dim: %lld, clip: %lld}\n", name,
+                (long long)json_integer_value(json_object_get(value, "dim")),
+                (long long)fmax(SIGNAL_CLIP_MIN, round(json_number_value(rate))));
+    } else {
+        fprintf(file, "  %s: {dim: %lld}\n", name,
+                (long long)json_integer_value(json_object_get(value, "dim")));
+    }
+}
+
 static status_t write_common(FILE *file, const char *data, const json_t *root,
                              const manifest_t *manifest) {
     const json_t *modalities = json_object_get(root, "modalities"),
@@ -99,10 +124,7 @@ static status_t write_common(FILE *file, const char *data, const json_t *root,
     fprintf(file, "data:\n  path: %s\n  rate_hz: %.17g\n  window: %lld\nmodalities:\n", quoted,
             rate, (long long)json_integer_value(json_object_get(root, "window")));
     free(quoted);
-    json_object_foreach((json_t *)modalities, name, value) {
-        fprintf(file, "  %s: {dim: %lld}\n", name,
-                (long long)json_integer_value(json_object_get(value, "dim")));
-    }
+    json_object_foreach((json_t *)modalities, name, value) { write_modality(file, name, value); }
     fprintf(file, "targets:\n");
     json_object_foreach((json_t *)targets, name, value) {
         TRY(config_template_target(file, data, name, people >= 3));
@@ -153,24 +175,9 @@ static status_t write_models(const char *folder, const json_t *modalities) {
                        "# Joint multimodal transformer.\nbase: " COMMON "\nmodel:\n  name: jmt\n");
 }
 
-/* No model takes pictures. */
-static void leave_out_pictures(json_t *modalities) {
-    const char *name;
-    json_t *value;
-    void *next;
-    json_object_foreach_safe(modalities, next, name, value) {
-        const char *kind = json_string_value(json_object_get(value, "kind"));
-        if (kind != NULL && strcmp(kind, "pixels") == 0) {
-            log_warning("%s holds pictures, which no model takes yet: it is left out", name);
-            json_object_del(modalities, name);
-        }
-    }
-}
-
 static status_t write_all(const char *data, const char *folder, const json_t *root,
                           const manifest_t *manifest) {
     json_t *modalities = json_object_get(root, "modalities");
-    leave_out_pictures(modalities);
     TRY(check_contents(data, modalities, json_object_get(root, "targets")));
     char *text = NULL;
     size_t bytes = 0;

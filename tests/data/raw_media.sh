@@ -61,18 +61,38 @@ else
     skip_one "h5dump reads pictures" "h5dump is not installed"
 fi
 
-# What models take: numbers, and no clips yet.
-run 1 config --for "$work/biovid" --out "$work/configs"
-report $? "configurations without the pictures are written"
-check "and a line says so" said 'video holds pictures, which no model takes yet'
-run 1 train "$work/configs/gsr.yaml" --set epochs=1 --set batch=8 --run "$work/gsr" --steps 2
-report $? "a model of a raw signal is trained"
-run 1 train "$work/configs/gsr.yaml" --set modalities.gsr.clip=512 --run "$work/clip"
-same $? 2 && said 'modalities.gsr.clip is 512, but no model takes clips yet'
-report $? "clips are refused"
-run 1 train "$work/configs/gsr.yaml" --set modalities.video.dim=0 --set 'model.modalities=[video]' --run "$work/video"
-same $? 2 && said 'modality video holds pictures, which no model takes yet'
-report $? "pictures are refused"
+# From the shards to a model: what a step of each modality is decides by what it becomes features.
+tiny_model=(--set batch=4 --set virtual_shards=2 --set model.dim=16 --set model.ff=16)
+for layout in affwild2 biovid; do
+    run 1 config --for "$work/$layout" --out "$work/configs-$layout"
+    report $? "$layout: configurations are written"
+done
+for line in 'video: {backbone: r2plus1d_18, clip: 8, dilation: 4, size: 32}' \
+    'audio: {backbone: resnet_18, clip: 107, reduce: average}'; do
+    check "affwild2: $line" grep -qF "  $line" "$work/configs-affwild2/_common.yaml"
+done
+check "biovid: a second of a signal" grep -qF '  gsr: {backbone: cnn_1d, dim: 1, clip: 512}' \
+    "$work/configs-biovid/_common.yaml"
+for ranks in 1 2; do
+    run $ranks train "$work/configs-biovid/jmt.yaml" "${tiny_model[@]}" --set 'model.modalities=[video, gsr]' \
+        --set modalities.video.frozen=true --run "$work/jmt-$ranks" --steps 2
+    report $? "biovid: faces and skin conductance, two steps on $ranks"
+done
+check "biovid: the same bits" same "$(hash_of "$work/jmt-1")" "$(hash_of "$work/jmt-2")"
+run 1 evaluate "$work/jmt-1/checkpoints/last" --split valid
+report $? "biovid: evaluated"
+for file in affwild2/jmt affwild2/mt affwild2/concat affwild2/majority biovid/jmt biovid/mt biovid/concat biovid/majority biovid/gsr; do
+    sets=(--set batch=4 --set virtual_shards=2 --set data.path="$work/${file%/*}")
+    [[ $file = */gsr ]] || sets+=(--set modalities.video.size=32)
+    [[ $file != biovid/* ]] || sets+=(--set split.folds=3 --set targets.pain.classes=5)
+    run 1 train "configs/$file.yaml" "${sets[@]}" --run "$work/$(echo $file | tr / -)" --steps 1
+    report $? "configs/$file.yaml: a step at reduced size"
+done
+fails "pictures without a backbone" 2 'video holds pictures; set modalities.video.backbone' 1 \
+    train "$work/configs-biovid/gsr.yaml" --set modalities.video.backbone=none --set modalities.video.clip=1 \
+    --set modalities.video.dilation=1 --set modalities.video.size=112 --set 'model.modalities=[video]' --run "$work/video"
+fails "pictures of another size" 2 'has 3072 numbers a step.*takes 3888; set backbone and size' 1 \
+    train "$work/configs-biovid/video.yaml" --set modalities.video.size=36 --run "$work/video"
 
 # The other archive that faces come in.
 rm -rf "$work/affwild2" "$work/affwild2.key"
