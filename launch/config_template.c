@@ -82,8 +82,8 @@ static const char settings[] = "seed: 0\n"
                                "early_stopping:\n"
                                "  patience: 5\n";
 
-/* What a step of it is decides by what it becomes features: clips of eight pictures or of a second of
- * sound or signal by backbones, as published; features stay. */
+/* What a step of it is decides by what it becomes features: clips of eight pictures, or of a second
+ * of sound or signal, by backbones, as published; features stay. */
 static void write_modality(FILE *file, const char *name, const json_t *value) {
     const char *kind = json_string_value(json_object_get(value, "kind"));
     kind = kind != NULL ? kind : "features";

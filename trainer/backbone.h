@@ -12,15 +12,15 @@
 status_t backbone_input(graph_t *graph, const modality_config_t *modality, int64_t dim,
                         stream_t *x_out, int64_t *dim_out) MUST_CHECK;
 
-/* Numbers that a step of the data has by the configuration, its `dim` or what its backbone takes; 0:
- * it does not say. A step of the model has `clip` times as many. */
+/* Numbers that a step of the data has by the configuration, its `dim` or what its backbone takes;
+ * 0: it does not say. A step of the model has `clip` times as many. */
 int64_t modality_step_dim(const modality_config_t *modality);
 
 bool modality_takes_pixels(const modality_config_t *modality);
 
-/* What a modality's backbone does to what dataset_read_tokens gives for one sample, before the graph:
- * x: [steps, clip, dim] of floats, in place; bytes: pixels instead, which lie in the last quarter of
- * x's memory. Rows of steps that are masked stay zeros. */
+/* What a modality's backbone does to what dataset_read_tokens gives for one sample, before the
+ * graph. x: [steps, clip, dim] of floats, in place; bytes: pixels instead, which lie in the last
+ * quarter of x's memory. Rows of steps that are masked stay zeros. */
 void backbone_prepare(const modality_config_t *modality, bool bytes, int64_t steps, int64_t dim,
                       const uint8_t *mask, float *x);
 

@@ -67,7 +67,7 @@ static grid_t inception(const trunk_t *trunk, grid_t x) {
     return all_mixed(trunk, x, fifth, 2);
 }
 
-/* The mean over space and pairs of steps, the TCN over these, and of its rows the largest numbers. */
+/* The mean over space and pairs of steps, the TCN over these, the largest numbers of its rows. */
 value_t backbone_i3d(const trunk_t *trunk, const modality_config_t *modality, grid_t x) {
     (void)modality;
     x = inception(trunk, x);

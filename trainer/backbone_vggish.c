@@ -1,5 +1,5 @@
-/* VGGish (jmt.md 1.3; Hershey et al., CNN Architectures for Large-Scale Audio Classification, ICASSP
- * 2017) over 96 frames of 64 mel bands, with the names of the public PyTorch weights. */
+/* VGGish (jmt.md 1.3; Hershey et al., CNN Architectures for Large-Scale Audio Classification,
+ * ICASSP 2017) over 96 frames of 64 mel bands, with the names of the public PyTorch weights. */
 #include "trainer/backbone.h"
 
 value_t backbone_vggish(const trunk_t *trunk, const modality_config_t *modality, grid_t x) {

@@ -1,6 +1,6 @@
 /* R(2+1)D-18 and R3D-18 (jmt.md 1.2; Tran et al., A Closer Look at Spatiotemporal Convolutions,
- * CVPR 2018), as torchvision has them: a stem, then four layers of two residual blocks with 64, 128,
- * 256 and 512 planes, each layer but the first halving time and space. */
+ * CVPR 2018), as torchvision has them: a stem, then four layers of two residual blocks with 64,
+ * 128, 256 and 512 planes, each layer but the first halving time and space. */
 #include <string.h>
 
 #include "trainer/backbone.h"

@@ -26,8 +26,8 @@ typedef struct gradient_sum { /* fan-out: the gradients of all uses, in order of
 } gradient_sum_t;
 
 /* Parameters whose gradients are made by the same calls (weight and bias), one of them learned;
- * their leaf of the canonical tree is the sum over uses in order of creation. Uses read all rows of the parameter or
- * disjoint runs of them. */
+ * their leaf of the canonical tree is the sum over uses in order of creation. Uses read all rows of
+ * the parameter or disjoint runs of them. */
 typedef struct fold_unit {
     parameter_t parameters[OP_WEIGHTS_MAX];
     int parameter_count;

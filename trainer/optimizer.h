@@ -14,7 +14,8 @@ status_t optimizer_open(const config_t *config, const kernels_t *kernels, const 
 void optimizer_close(optimizer_t *optimizer);
 
 /* After reduce_finish, before reduce_share. Collective: the gradient's norm over all learned
- * parameters, by the canonical tree over chunks. Does not change weights if the norm is not finite. */
+ * parameters, by the canonical tree over chunks. Does not change weights if the norm is not
+ * finite. */
 status_t optimizer_norm(optimizer_t *optimizer, double *norm_out) MUST_CHECK;
 void optimizer_update(optimizer_t *optimizer, double learning_rate, double norm);
 

@@ -42,9 +42,7 @@ static void open_model(fixture_t *f, const char *settings, const char *a, int64_
                             &f->optimizer));
 }
 
-static void open_optimizer(fixture_t *f, const char *settings) {
-    open_model(f, settings, "", 37);
-}
+static void open_optimizer(fixture_t *f, const char *settings) { open_model(f, settings, "", 37); }
 
 static void close_optimizer(fixture_t *f) {
     optimizer_close(f->optimizer);
