@@ -342,9 +342,6 @@ static void rules_of_modalities(void **state) {
         {DATA "modalities.a.frozen: true\n",
          ":3:22: modalities.a.frozen has no effect with backbone none; choose another backbone, or "
          "leave its default false"},
-        {DATA "modalities.a.backbone: cnn_1d\nmodalities.a.size: 48\n",
-         ":4:20: modalities.a.size has no effect with backbone cnn_1d; choose another backbone, or "
-         "leave its default 112"},
         {DATA "modalities.a.backbone: r3d_18\nmodalities.a.frozen: true\n"
               "modalities.a.batch_norm: shard\n",
          ":5:26: modalities.a.batch_norm shard would change a frozen backbone; leave its default "

@@ -1,0 +1,95 @@
+/* What backbones are fed: bytes of pictures in the scale their weights want, sound as a picture of
+ * bands over frames, and zeros where a step is masked. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "kernels/base/bytes.h"
+#include "trainer/backbone.h"
+
+enum { STEPS = 3 };
+
+static const uint8_t mask[STEPS] = {1, 0, 1};
+
+/* In the last quarter of the memory, as the data is read. */
+static float *pixels(int64_t step) {
+    float *x = alloc_zero(STEPS * step, sizeof *x);
+    uint8_t *bytes = (uint8_t *)x + 3 * STEPS * step;
+    for (int64_t i = 0; i < STEPS * step; i++) {
+        bytes[i] = (uint8_t)(mask[i / step] ? (37 * i + i / 7) % 256 : 0);
+    }
+    return x;
+}
+
+static void check_pixels(const char *backbone, const double mean[3], const double deviation[3]) {
+    enum { CLIP = 2, SIZE = 5, DIM = SIZE * SIZE * 3, STEP = CLIP * DIM };
+    char name[32];
+    snprintf(name, sizeof name, "%s", backbone);
+    modality_config_t modality = {.backbone = name, .clip = CLIP, .size = SIZE};
+    float *x = pixels(STEP);
+    backbone_prepare(&modality, true, STEPS, DIM, mask, x);
+    for (int64_t i = 0; i < STEPS * STEP; i++) {
+        double byte = (double)((37 * i + i / 7) % 256);
+        double wanted = mask[i / STEP] ? (byte / 255.0 - mean[i % 3]) / deviation[i % 3] : 0.0;
+        assert_true(fabs((double)x[i] - wanted) < 1e-6);
+    }
+    free(x);
+}
+
+static void pictures_are_scaled_by_colour(void **state) {
+    (void)state;
+    const double mean[] = {0.43216, 0.394666, 0.37645}, deviation[] = {0.22803, 0.22145, 0.216989};
+    const double half[] = {0.5, 0.5, 0.5};
+    check_pixels("r2plus1d_18", mean, deviation);
+    check_pixels("r3d_18", mean, deviation);
+    check_pixels("i3d", half, half);
+}
+
+/* [frames, bands] becomes [bands, frames] for a picture of sound; VGGish takes it as it is. */
+static void sound_is_turned(void **state) {
+    (void)state;
+    enum { CLIP = 4, BANDS = 64 };
+    static char names[][16] = {"resnet_18", "vggish"};
+    for (int n = 0; n < ARRAY_LEN(names); n++) {
+        modality_config_t modality = {.backbone = names[n], .clip = CLIP};
+        float *x = alloc_zero(STEPS * CLIP * BANDS, sizeof *x);
+        for (int64_t i = 0; i < STEPS * CLIP * BANDS; i++) {
+            x[i] = (float)i;
+        }
+        backbone_prepare(&modality, false, STEPS, BANDS, mask, x);
+        for (int64_t i = 0; i < STEPS * CLIP * BANDS; i++) {
+            int64_t t = i / (CLIP * BANDS), at = i % (CLIP * BANDS);
+            int64_t from = n == 0 ? at % CLIP * BANDS + at / CLIP : at;
+            assert_true(x[i] == (float)(t * CLIP * BANDS + from));
+        }
+        free(x);
+    }
+}
+
+static void steps_of_the_data_have_what_backbones_take(void **state) {
+    (void)state;
+    static const struct {
+        char name[16];
+        int64_t dim, wanted;
+    } rows[] = {{"none", 0, 0},       {"none", 7, 7},         {"r3d_18", 0, 48 * 48 * 3},
+                {"resnet_18", 0, 64}, {"vggish", 0, 64},      {"cnn_1d", 0, 0},
+                {"cnn_1d", 3, 3},     {"i3d", 0, 48 * 48 * 3}};
+    for (int i = 0; i < ARRAY_LEN(rows); i++) {
+        char name[16];
+        memcpy(name, rows[i].name, sizeof name);
+        modality_config_t modality = {.backbone = name, .clip = 5, .size = 48, .dim = rows[i].dim};
+        assert_int_equal(modality_step_dim(&modality), rows[i].wanted);
+        assert_int_equal(modality_takes_pixels(&modality), strstr(name, "3d") != NULL);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pictures_are_scaled_by_colour),
+        cmocka_unit_test(sound_is_turned),
+        cmocka_unit_test(steps_of_the_data_have_what_backbones_take),
+    };
+    return RUN_TESTS(tests);
+}
