@@ -106,6 +106,9 @@ static void open_weights(op_bench_t *bench) {
     case OP_fill_rows:
         count[0] = out;
         break;
+    case OP_mix_rows:
+        count[0] = d->out.rows / d->attributes.groups * (d->in[0].rows / d->attributes.groups);
+        break;
     default:
         break;
     }
@@ -117,7 +120,9 @@ static void open_weights(op_bench_t *bench) {
 
 static void open_mask(op_bench_t *bench) {
     const op_description_t *d = &bench->description;
-    int64_t count = d->kind == OP_attention ? d->in[1].rows : d->in[0].rows;
+    int64_t count = d->kind == OP_attention      ? d->in[1].rows
+                    : d->kind == OP_softmax_gate ? d->in[1].rows * d->in[1].cols
+                                                 : d->in[0].rows;
     size_t bytes = (size_t)(bench->shards * count);
     bench->call.mask = (mask_t){.data = own(bench, bytes), .count = count, .shard_stride = count};
     for (size_t i = 0; i < bytes; i++) {
@@ -242,6 +247,9 @@ static double products(const op_description_t *d) {
         return elements(d->out) * (double)(d->in[0].cols * d->attributes.taps);
     case OP_conv:
         return elements(d->out) * (double)conv_width(d);
+    case OP_mix_rows:
+    case OP_correlate:
+        return elements(d->out) * (double)(d->in[0].rows / d->attributes.groups);
     case OP_attention:
         return 2.0 * elements(d->out) * (double)d->attributes.key_len;
     default:
@@ -252,7 +260,8 @@ static double products(const op_description_t *d) {
 /* Whether the gradients of the inputs need the inputs, or the output. */
 static bool needs_inputs(op_kind_t kind) {
     return kind == OP_attention || kind == OP_add_layernorm || kind == OP_l2_normalize ||
-           kind == OP_softmax_gate || kind == OP_temporal_conv || kind == OP_batch_norm;
+           kind == OP_softmax_gate || kind == OP_temporal_conv || kind == OP_batch_norm ||
+           kind == OP_correlate;
 }
 
 static bool needs_output(const op_description_t *d) {
@@ -284,7 +293,7 @@ op_work_t op_bench_work(const op_bench_t *bench, pass_t pass) {
         work.read_bytes = in + weights;
         work.written_bytes = out + saved;
     } else if (pass == PASS_BACKWARD_DATA) {
-        work.flop *= d->kind == OP_attention ? 2.0 : 1.0;
+        work.flop *= d->kind == OP_attention || d->kind == OP_correlate ? 2.0 : 1.0;
         work.read_bytes = out + weights + saved + (needs_inputs(d->kind) ? in : 0.0) +
                           (needs_output(d) ? out : 0.0);
         work.written_bytes = d_in;

@@ -318,11 +318,21 @@ value_t graph_tanh(graph_t *graph, const char *name, value_t x) {
     return unary(graph, OP_tanh, name, x, NO_MASK);
 }
 
-value_t graph_softmax_gate(graph_t *graph, const char *name, value_t x, value_t scores) {
+value_t graph_relu(graph_t *graph, const char *name, value_t x) {
+    return unary(graph, OP_relu, name, x, NO_MASK);
+}
+
+value_t graph_softmax_gate(graph_t *graph, const char *name, value_t x, value_t scores,
+                           row_mask_t mask) {
     const value_info_t *a = info(graph, x), *b = info(graph, scores);
-    expect(graph, name, a->rows == b->rows && a->columns == b->columns, "gate and input differ");
+    expect(graph, name, a->rows == b->rows && a->columns % b->columns == 0,
+           "gate and input differ");
+    expect(graph, name, mask == NO_MASK || graph->masks[mask].rows == b->rows * b->columns,
+           "mask and gate differ in length");
     value_t in[] = {x, scores};
-    return new_node(graph, OP_softmax_gate, name, in, 2, a->rows, a->columns)->out;
+    node_t *node = new_node(graph, OP_softmax_gate, name, in, 2, a->rows, a->columns);
+    node->mask = mask;
+    return node->out;
 }
 
 /* The only weight of the node that makes `out`. */
@@ -332,6 +342,23 @@ static node_t *add_table(graph_t *graph, value_t out, parameter_t table) {
     node->weight_count = 1;
     graph->values[out].learned = true;
     return node;
+}
+
+value_t graph_mix_rows(graph_t *graph, const char *name, value_t x, parameter_t weight) {
+    const parameter_node_t *w = &graph->parameters[weight];
+    expect(graph, name, w->columns == info(graph, x)->rows, "weight and rows differ in number");
+    value_t out = new_node(graph, OP_mix_rows, name, &x, 1, w->rows, info(graph, x)->columns)->out;
+    add_table(graph, out, weight)->attributes.groups = 1;
+    return out;
+}
+
+value_t graph_correlate(graph_t *graph, const char *name, value_t x, value_t y) {
+    const value_info_t *a = info(graph, x), *b = info(graph, y);
+    expect(graph, name, a->rows == b->rows, "factors differ in rows");
+    value_t in[] = {x, y};
+    node_t *node = new_node(graph, OP_correlate, name, in, 2, a->columns, b->columns);
+    node->attributes.groups = 1;
+    return node->out;
 }
 
 value_t graph_add_rows(graph_t *graph, const char *name, value_t x, parameter_t table) {
@@ -530,6 +557,8 @@ layer_info_t graph_layer_info(const graph_t *graph, int index) {
         layer.macs = out->rows * out->columns *
                      (graph->values[node->in[0]].columns / node->attributes.groups) *
                      window_taps(node->attributes.axis);
+    } else if (node->kind == OP_mix_rows || node->kind == OP_correlate) {
+        layer.macs = out->rows * out->columns * graph->values[node->in[0]].rows;
     } else if (node->kind == OP_attention) {
         layer.macs = 2 * out->rows * node->attributes.key_len * out->columns;
     }

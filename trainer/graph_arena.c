@@ -28,7 +28,7 @@ static bool is_largest(const node_t *node) {
 static bool backward_data_reads_in(const node_t *node) {
     return node->kind == OP_attention || node->kind == OP_add_layernorm ||
            node->kind == OP_l2_normalize || node->kind == OP_softmax_gate ||
-           node->kind == OP_batch_norm || is_largest(node);
+           node->kind == OP_batch_norm || node->kind == OP_correlate || is_largest(node);
 }
 /* ... and, where the derivative is seen in the result, the output. */
 static bool backward_reads_out(const node_t *node) {

@@ -147,7 +147,8 @@ static bool is_largest(const op_description_t *d) {
 /* Whether backward_data looks at the inputs, and a backward at the output, again. */
 static bool reads_inputs(const op_description_t *d) {
     return d->kind == OP_attention || d->kind == OP_add_layernorm || d->kind == OP_l2_normalize ||
-           d->kind == OP_softmax_gate || d->kind == OP_batch_norm || is_largest(d);
+           d->kind == OP_softmax_gate || d->kind == OP_batch_norm || d->kind == OP_correlate ||
+           is_largest(d);
 }
 
 static bool reads_output(const op_description_t *d) {
