@@ -20,15 +20,16 @@ static const reader_t readers[] = {
     {"model.branches", "jmt jmt_no_joint mt", false},
     {"model.joint", "jmt", false},
     {"model.missing", "jmt", false},
-    {"model.normalize", "jmt jmt_no_joint mt concat concat_att concat_encoder", false},
+    {"model.normalize", "jmt jmt_no_joint mt concat concat_att concat_encoder jca rjcma lfan can",
+     false},
     {"model.attn_form", "jmt jmt_no_joint mt", false},
     {"model.cross_residual", "jmt jmt_no_joint mt", false},
     {"model.cross_ffn", "jmt jmt_no_joint mt", false},
     {"model.position", "jmt jmt_no_joint mt concat_encoder", false},
     {"model.causal", "jmt jmt_no_joint mt concat_encoder", false},
     {"model.dropout", "jmt jmt_no_joint mt concat_encoder", false},
-    {"model.modality_dropout", "jmt jmt_no_joint mt concat concat_att concat_encoder decision",
-     false},
+    {"model.modality_dropout",
+     "jmt jmt_no_joint mt concat concat_att concat_encoder jca rjcma lfan can decision", false},
 };
 
 typedef struct fusion {
@@ -66,6 +67,10 @@ static status_t check_readers(const fusion_t *fusion) {
     return STATUS_OK;
 }
 
+/* All but the controls. */
+#define TRAINED                                                                                    \
+    "jmt jmt_no_joint mt concat concat_att concat_encoder jca rjcma lfan can decision unimodal"
+
 /* Sizes in a file may serve a family of models by `base`; given with --set they are meant for this
  * one. */
 static status_t check_sizes(const fusion_t *fusion) {
@@ -74,14 +79,13 @@ static status_t check_sizes(const fusion_t *fusion) {
         bool intra; /* or by a modality that is made of two */
     } sizes[] = {
         {"model.ff", "jmt jmt_no_joint mt concat_encoder", true},
-        {"model.heads", "jmt jmt_no_joint mt concat_encoder", true},
+        {"model.heads", "jmt jmt_no_joint mt concat_encoder lfan", true},
         {"model.layers", "jmt jmt_no_joint mt concat_encoder", true},
-        {"model.dim", "jmt jmt_no_joint mt concat concat_att concat_encoder decision unimodal",
-         false},
-        {"model.head_hidden",
-         "jmt jmt_no_joint mt concat concat_att concat_encoder decision unimodal", false},
-        {"model.head_dropout",
-         "jmt jmt_no_joint mt concat concat_att concat_encoder decision unimodal", false},
+        {"model.fusion_dim", "jca rjcma lfan can", false},
+        {"model.recursions", "rjcma", false},
+        {"model.dim", TRAINED, false},
+        {"model.head_hidden", TRAINED, false},
+        {"model.head_dropout", TRAINED, false},
     };
     const config_t *config = fusion->config;
     for (int i = 0; i < ARRAY_LEN(sizes); i++) {

@@ -116,10 +116,10 @@ typedef enum { NORM_FROZEN, NORM_SHARD } norm_rule_t;
  *  fill_rows      x        x, with rows masked out set to the weight [d], which has their gradient
  *  add_waves      x        row r plus the sinusoidal encoding of position t = r % period over
  *                          sqrt(d): columns 2i and 2i+1 are sin and cos of t / 10000^(2i/d)
- *  mix_rows       x        y = W x for the rows of each of `groups` equal groups: W [rows of y, rows
- *                          of x] of a group
- *  correlate      a,b      a' b / sqrt(columns of a) over the rows of each of `groups` equal groups:
- *                          [groups * columns of a, columns of b]
+ *  mix_rows       x        y = W x for the rows of each of `groups` equal groups: W [rows of y,
+ *                          rows of x] of a group
+ *  correlate      a,b      a' b / sqrt(columns of a) over the rows of each of `groups` equal
+ *                          groups: [groups * columns of a, columns of b]
  */
 #define OP_LIST(X)                                                                                 \
     X(linear)                                                                                      \

@@ -1,6 +1,6 @@
 /* Plans of operations that have code of their own for vectors (kernels/cpu/X_vector.c) and need the
- * same either way; the workspace is what the plain loops use. And what is checked of those that need
- * another workspace. */
+ * same either way; the workspace is what the plain loops use. And what is checked of those whose
+ * workspaces differ. */
 #include "kernels/ref/real.h"
 
 static bool inputs_are_like(const op_description_t *description, const op_shape_t *shape) {
