@@ -46,10 +46,11 @@ typedef struct config {
     double baseline_minutes;
     char *device, *backend, *precision, *reduce, *shuffle, *select_on;
     struct {
-        /* jmt | jmt_no_joint | mt | concat | concat_att | concat_encoder | decision | unimodal |
-         * majority | clock | stimulus */
+        /* jmt | jmt_no_joint | mt | concat | concat_att | concat_encoder | jca | rjcma | lfan |
+         * can | decision | unimodal | majority | clock | stimulus */
         char *name;
         int64_t dim, ff, heads, layers, head_hidden;
+        int64_t fusion_dim, recursions;
         double head_dropout, dropout, modality_dropout;
         char *output;        /* self_attention | fc | concat_encoder */
         char *token;         /* last | mean | max | concat */

@@ -99,6 +99,11 @@ static status_t check_model(const checker_t *checker) {
                       "model.heads %lld does not divide model.dim %lld; choose a divisor",
                       (long long)config->model.heads, (long long)config->model.dim);
     }
+    if (is(config->model.name, "lfan") && config->model.fusion_dim % config->model.heads != 0) {
+        return REFUSE("model.heads", "model.fusion_dim",
+                      "model.heads %lld does not divide model.fusion_dim %lld; choose a divisor",
+                      (long long)config->model.heads, (long long)config->model.fusion_dim);
+    }
     int count = 0, streams[CONFIG_MODALITIES_MAX] = {0};
     TRY(check_model_modalities(checker, &count));
     TRY(config_check_modalities(config, checker->origins, checker->name));

@@ -7,6 +7,10 @@
 #include "configs/config_origin.h"
 #include "kernels/base/bytes.h"
 
+/* Models of several modalities, but decision; all but the controls. */
+#define FUSIONS     "jmt jmt_no_joint mt concat concat_att concat_encoder jca rjcma lfan can"
+#define ALL_TRAINED FUSIONS " decision unimodal"
+
 typedef struct reader {
     const char *key, *models;
     bool token_only; /* with model.output self_attention alone */
@@ -20,15 +24,14 @@ static const reader_t readers[] = {
     {"model.branches", "jmt jmt_no_joint mt", false},
     {"model.joint", "jmt", false},
     {"model.missing", "jmt", false},
-    {"model.normalize", "jmt jmt_no_joint mt concat concat_att concat_encoder", false},
+    {"model.normalize", FUSIONS, false},
     {"model.attn_form", "jmt jmt_no_joint mt", false},
     {"model.cross_residual", "jmt jmt_no_joint mt", false},
     {"model.cross_ffn", "jmt jmt_no_joint mt", false},
     {"model.position", "jmt jmt_no_joint mt concat_encoder", false},
     {"model.causal", "jmt jmt_no_joint mt concat_encoder", false},
     {"model.dropout", "jmt jmt_no_joint mt concat_encoder", false},
-    {"model.modality_dropout", "jmt jmt_no_joint mt concat concat_att concat_encoder decision",
-     false},
+    {"model.modality_dropout", FUSIONS " decision", false},
 };
 
 typedef struct fusion {
@@ -79,14 +82,13 @@ static status_t check_sizes(const fusion_t *fusion) {
         bool intra; /* or by a modality that is made of two */
     } sizes[] = {
         {"model.ff", "jmt jmt_no_joint mt concat_encoder", true},
-        {"model.heads", "jmt jmt_no_joint mt concat_encoder", true},
+        {"model.heads", "jmt jmt_no_joint mt concat_encoder lfan", true},
         {"model.layers", "jmt jmt_no_joint mt concat_encoder", true},
-        {"model.dim", "jmt jmt_no_joint mt concat concat_att concat_encoder decision unimodal",
-         false},
-        {"model.head_hidden",
-         "jmt jmt_no_joint mt concat concat_att concat_encoder decision unimodal", false},
-        {"model.head_dropout",
-         "jmt jmt_no_joint mt concat concat_att concat_encoder decision unimodal", false},
+        {"model.fusion_dim", "jca rjcma lfan can", false},
+        {"model.recursions", "rjcma", false},
+        {"model.dim", ALL_TRAINED, false},
+        {"model.head_hidden", ALL_TRAINED, false},
+        {"model.head_dropout", ALL_TRAINED, false},
     };
     const config_t *config = fusion->config;
     for (int i = 0; i < ARRAY_LEN(sizes); i++) {

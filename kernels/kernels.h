@@ -109,11 +109,17 @@ typedef enum { NORM_FROZEN, NORM_SHARD } norm_rule_t;
  *                          else the identity. period P > 1: one u for a column of P rows
  *  sum            x...     x0 + x1 + ... in this order (1 to 64 terms; out may be one of them)
  *  tanh           x        tanh x
- *  softmax_gate   x,s      x * softmax(s), over the columns of each row; saved: the weights
+ *  softmax_gate   x,s      x * softmax(s), over the columns of each row of s; each of them weighs
+ *                          as many columns of x, in this order. mask: rows * columns of s: weight 0
+ *                          where not valid. saved: the weights
  *  add_rows       x        row r plus row r % period of the weight [period, d]
  *  fill_rows      x        x, with rows masked out set to the weight [d], which has their gradient
  *  add_waves      x        row r plus the sinusoidal encoding of position t = r % period over
  *                          sqrt(d): columns 2i and 2i+1 are sin and cos of t / 10000^(2i/d)
+ *  mix_rows       x        y = W x for the rows of each of `groups` equal groups: W [rows of y,
+ *                          rows of x] of a group
+ *  correlate      a,b      a' b / sqrt(columns of a) over the rows of each of `groups` equal
+ *                          groups: [groups * columns of a, columns of b]
  */
 #define OP_LIST(X)                                                                                 \
     X(linear)                                                                                      \
@@ -135,7 +141,9 @@ typedef enum { NORM_FROZEN, NORM_SHARD } norm_rule_t;
     X(softmax_gate)                                                                                \
     X(add_rows)                                                                                    \
     X(fill_rows)                                                                                   \
-    X(add_waves)
+    X(add_waves)                                                                                   \
+    X(mix_rows)                                                                                    \
+    X(correlate)
 
 #define OP_ENUM_(name) OP_##name,
 typedef enum { OP_LIST(OP_ENUM_) OP_COUNT } op_kind_t;
@@ -158,20 +166,21 @@ static inline int64_t window_taps(const op_axis_t axis[OP_AXES]) {
 }
 
 typedef struct op_attributes {
-    activation_t activation;                   /* linear, conv */
-    int64_t groups, heads, query_len, key_len; /* attention; conv: groups */
-    bool causal;                               /* attention */
-    int64_t period;                            /* add_rows, add_waves, temporal_conv, dropout */
-    int64_t taps, dilation, before;            /* temporal_conv */
-    op_axis_t axis[OP_AXES];                   /* conv, pool */
-    bool bias;                                 /* conv */
-    pool_rule_t pool_rule;                     /* pool */
-    norm_rule_t norm_rule;                     /* batch_norm */
-    double epsilon;                            /* batch_norm */
-    int64_t tokens;                            /* select_token */
-    token_rule_t token_rule;                   /* select_token */
-    double probability;                        /* dropout */
-    uint64_t node_hash;                        /* dropout: rng_name(node name) */
+    activation_t activation;           /* linear, conv */
+    int64_t groups;                    /* attention, conv, mix_rows, correlate */
+    int64_t heads, query_len, key_len; /* attention */
+    bool causal;                       /* attention */
+    int64_t period;                    /* add_rows, add_waves, temporal_conv, dropout */
+    int64_t taps, dilation, before;    /* temporal_conv */
+    op_axis_t axis[OP_AXES];           /* conv, pool */
+    bool bias;                         /* conv */
+    pool_rule_t pool_rule;             /* pool */
+    norm_rule_t norm_rule;             /* batch_norm */
+    double epsilon;                    /* batch_norm */
+    int64_t tokens;                    /* select_token */
+    token_rule_t token_rule;           /* select_token */
+    double probability;                /* dropout */
+    uint64_t node_hash;                /* dropout: rng_name(node name) */
 } op_attributes_t;
 
 /* Whether backward_data reads the inputs again, and both backwards the output. */

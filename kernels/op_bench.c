@@ -117,6 +117,9 @@ static void open_weights(op_bench_t *bench) {
     case OP_fill_rows:
         count[0] = out;
         break;
+    case OP_mix_rows:
+        count[0] = d->out.rows / d->attributes.groups * (d->in[0].rows / d->attributes.groups);
+        break;
     default:
         break;
     }
@@ -131,7 +134,9 @@ static void open_weights(op_bench_t *bench) {
 
 static void open_mask(op_bench_t *bench) {
     const op_description_t *d = &bench->description;
-    int64_t count = d->kind == OP_attention ? d->in[1].rows : d->in[0].rows;
+    int64_t count = d->kind == OP_attention      ? d->in[1].rows
+                    : d->kind == OP_softmax_gate ? d->in[1].rows * d->in[1].cols
+                                                 : d->in[0].rows;
     size_t bytes = (size_t)(bench->shards * count);
     bench->call.mask = (mask_t){.data = own(bench, bytes), .count = count, .shard_stride = count};
     for (size_t i = 0; i < bytes; i++) {
@@ -267,6 +272,9 @@ static double products(const op_description_t *d) {
         return elements(d->out) * (double)(d->in[0].cols * d->attributes.taps);
     case OP_conv:
         return elements(d->out) * (double)conv_width(d);
+    case OP_mix_rows:
+    case OP_correlate:
+        return elements(d->out) * (double)(d->in[0].rows / d->attributes.groups);
     case OP_attention:
         return 2.0 * elements(d->out) * (double)d->attributes.key_len;
     default:
@@ -297,7 +305,7 @@ op_work_t op_bench_work(const op_bench_t *bench, pass_t pass) {
         work.read_bytes = in + weights;
         work.written_bytes = out + saved;
     } else if (pass == PASS_BACKWARD_DATA) {
-        work.flop *= d->kind == OP_attention ? 2.0 : 1.0;
+        work.flop *= d->kind == OP_attention || d->kind == OP_correlate ? 2.0 : 1.0;
         work.read_bytes = out + weights + saved +
                           (op_backward_data_reads_in(d->kind, &d->attributes) ? in : 0.0) +
                           (op_backward_reads_out(d->kind, &d->attributes) ? out : 0.0);

@@ -99,6 +99,7 @@ status_t bench_data(bench_t *bench) {
     config->data.path = text_copy(path);
     config->split.valid_fraction = 0.0; /* what is there is to be trained on */
     config->split.folds = 0;
+    config->schedule_known = true; /* random numbers have none */
     return STATUS_OK;
 }
 

@@ -55,7 +55,7 @@ static void describe(const executor_t *executor, int i, op_description_t *d) {
                             .attributes = node->attributes,
                             .input_count = node->input_count,
                             .weights_stay = executor->config.weights_stay};
-    if (node->kind == OP_attention) {
+    if (node->kind != OP_conv) { /* whose groups are of columns */
         d->attributes.groups *= executor->config.samples_per_shard;
     }
     d->out = shape_of(executor, side_by_side(node, plan->values[node->out]));
@@ -363,12 +363,14 @@ bool executor_operation(const executor_t *executor, int index, op_description_t 
 }
 
 /* A product has two gradients of its own cost: that of the weights always, that of its input if
- * somebody needs it. Attention's two products have two each. */
+ * somebody needs it. Of attention's two products, and of
+ * correlate's one, both factors have gradients. */
 double executor_step_macs(const executor_t *executor) {
     double macs = 0.0;
     for (int i = 0; i < executor->graph->node_count; i++) {
         op_kind_t kind = executor->graph->nodes[i].kind;
-        bool linear = kind == OP_linear || kind == OP_temporal_conv || kind == OP_conv;
+        bool linear =
+            kind == OP_linear || kind == OP_temporal_conv || kind == OP_conv || kind == OP_mix_rows;
         double data = executor->has_backward_data[i] ? (linear ? 1.0 : 2.0) : 0.0;
         bool learns = node_learns(executor->graph, &executor->graph->nodes[i]);
         double weights = linear && learns && executor->config.backward ? 1.0 : 0.0;

@@ -369,12 +369,17 @@ value_t graph_tanh(graph_t *graph, const char *name, value_t x) {
     return graph_add_unary(graph, OP_tanh, name, x, NO_MASK);
 }
 
-value_t graph_softmax_gate(graph_t *graph, const char *name, value_t x, value_t scores) {
+value_t graph_softmax_gate(graph_t *graph, const char *name, value_t x, value_t scores,
+                           row_mask_t mask) {
     const value_info_t *a = value_of(graph, x), *b = value_of(graph, scores);
-    graph_require(graph, name, a->rows == b->rows && a->columns == b->columns,
+    graph_require(graph, name, a->rows == b->rows && a->columns % b->columns == 0,
                   "gate and input differ");
+    graph_require(graph, name, mask == NO_MASK || graph->masks[mask].rows == b->rows * b->columns,
+                  "mask and gate differ in length");
     value_t in[] = {x, scores};
-    return graph_add_node(graph, OP_softmax_gate, name, in, 2, a->rows, a->columns)->out;
+    node_t *node = graph_add_node(graph, OP_softmax_gate, name, in, 2, a->rows, a->columns);
+    node->mask = mask;
+    return node->out;
 }
 
 /* The only weight of the node that makes `out`. */
@@ -382,6 +387,25 @@ static node_t *add_table(graph_t *graph, value_t out, parameter_t table) {
     node_t *node = &graph->nodes[graph->values[out].producer];
     graph_add_weight(graph, node, weight_of(table));
     return node;
+}
+
+value_t graph_mix_rows(graph_t *graph, const char *name, value_t x, parameter_t weight) {
+    const parameter_node_t *w = &graph->parameters[weight];
+    graph_require(graph, name, w->columns == value_of(graph, x)->rows,
+                  "weight and rows differ in number");
+    value_t out =
+        graph_add_node(graph, OP_mix_rows, name, &x, 1, w->rows, value_of(graph, x)->columns)->out;
+    add_table(graph, out, weight)->attributes.groups = 1;
+    return out;
+}
+
+value_t graph_correlate(graph_t *graph, const char *name, value_t x, value_t y) {
+    const value_info_t *a = value_of(graph, x), *b = value_of(graph, y);
+    graph_require(graph, name, a->rows == b->rows, "factors differ in rows");
+    value_t in[] = {x, y};
+    node_t *node = graph_add_node(graph, OP_correlate, name, in, 2, a->columns, b->columns);
+    node->attributes.groups = 1;
+    return node->out;
 }
 
 value_t graph_add_rows(graph_t *graph, const char *name, value_t x, parameter_t table) {

@@ -133,11 +133,18 @@ typedef struct batch_norm {
 /* mask: rows that do not count. */
 value_t graph_batch_norm(graph_t *graph, const char *name, value_t x, row_mask_t mask,
                          const batch_norm_t *norm);
-value_t graph_relu(graph_t *graph, const char *name, value_t x);
 
 value_t graph_tanh(graph_t *graph, const char *name, value_t x);
-/* x * softmax(scores) over the columns of each row. */
-value_t graph_softmax_gate(graph_t *graph, const char *name, value_t x, value_t scores);
+value_t graph_relu(graph_t *graph, const char *name, value_t x);
+/* x * softmax(scores) over the columns of each row, where each score weighs as many columns of x.
+ * mask: a byte for each score, as graph_mask_tokens makes them. */
+value_t graph_softmax_gate(graph_t *graph, const char *name, value_t x, value_t scores,
+                           row_mask_t mask);
+/* Of each sample's rows (steps) x: W x, without a bias; W [rows of the result, rows of x]. */
+value_t graph_mix_rows(graph_t *graph, const char *name, value_t x, parameter_t weight);
+/* Of each sample: x' y / sqrt(columns of x), [columns of x, columns of y], which may be more rows
+ * than there are steps. */
+value_t graph_correlate(graph_t *graph, const char *name, value_t x, value_t y);
 /* A learned table [period, columns] added to every run of `period` rows. */
 value_t graph_add_rows(graph_t *graph, const char *name, value_t x, parameter_t table);
 /* Rows masked out become the learned vector. */

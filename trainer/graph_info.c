@@ -66,6 +66,8 @@ layer_info_t graph_layer_info(const graph_t *graph, int index) {
         layer.macs = out->rows * out->columns *
                      (graph->values[node->in[0]].columns / node->attributes.groups) *
                      window_taps(node->attributes.axis);
+    } else if (node->kind == OP_mix_rows || node->kind == OP_correlate) {
+        layer.macs = out->rows * out->columns * graph->values[node->in[0]].rows;
     } else if (node->kind == OP_attention) {
         layer.macs = 2 * out->rows * node->attributes.key_len * out->columns;
     }

@@ -116,7 +116,8 @@ encoder_t encoder_make(graph_t *graph, const char *name, const block_spec_t *spe
 value_t encoder_apply(graph_t *graph, const char *name, const encoder_t *encoder, stream_t x,
                       int64_t groups);
 
-/* A learned table of `rows` rows for graph_add_rows, or of one for graph_fill_rows. */
+/* A learned table of `rows` rows for graph_add_rows, of one for graph_fill_rows, or the weights of
+ * graph_mix_rows, [rows, dim]. */
 parameter_t table_make(graph_t *graph, const char *name, int64_t rows, int64_t dim);
 
 /* Cross-attention of streams (jmt.md 1.6.3) with what may stand around it (1.6.6):

@@ -40,6 +40,6 @@ value_t model_concat_att(graph_t *graph, const config_t *config, const model_inp
     value_t c = concat_streams(graph, "fusion.concat", input->stream, input->count).x;
     value_t score = linear_apply(graph, "fusion.attention", scores,
                                  graph_tanh(graph, "fusion.tanh", c), ACTIVATION_NONE);
-    value_t weighted = graph_softmax_gate(graph, "fusion.gate", c, score);
+    value_t weighted = graph_softmax_gate(graph, "fusion.gate", c, score, NO_MASK);
     return linear_apply(graph, FUSION_NAME, fusion, weighted, ACTIVATION_NONE);
 }

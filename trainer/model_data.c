@@ -7,15 +7,19 @@
 #include "trainer/backbone.h"
 #include "trainer/models.h"
 
-/* Positions are read by models with an encoder over time alone (configs/config_check_model.c). */
+/* Positions are read by models with an encoder over time alone (configs/config_check_model.c);
+ * joint cross-attention has a weight of its own for each place in the window. */
 status_t model_data_check(const config_t *config, const dataset_t *dataset) {
-    bool knows = strcmp(config->model.position, "none") != 0 && !config->schedule_known;
+    const char *model = config->model.name, *position = config->model.position;
+    bool weighs = strcmp(model, "jca") == 0 || strcmp(model, "rjcma") == 0;
+    bool knows = (weighs || strcmp(position, "none") != 0) && !config->schedule_known;
     if (knows && dataset_window_is_session(dataset)) {
         return status_fail(STATUS_INPUT,
-                           "model.position %s: a window of %lld steps is most of a person's "
+                           "model.%s %s: a window of %lld steps is most of a person's "
                            "session, so that places in it tell the order of the tasks; set "
                            "schedule_known: true, and tables say so, or shorten data.window",
-                           config->model.position, (long long)config->data.window);
+                           weighs ? "name" : "position", weighs ? model : position,
+                           (long long)config->data.window);
     }
     return STATUS_OK;
 }

@@ -51,6 +51,11 @@ value_t output_self_attention(graph_t *graph, const config_t *config, const toke
 value_t output_fc(graph_t *graph, const config_t *config, const tokens_t *tokens, int64_t width);
 value_t output_concat_encoder(graph_t *graph, const config_t *config, const tokens_t *tokens);
 
+/* What jca does once and rjcma several times (model_jca.c), parameters included: to [length,
+ * count * model.dim]. */
+value_t joint_cross_attention(graph_t *graph, const config_t *config, const model_input_t *input,
+                              int64_t times);
+
 /* majority, clock, stimulus: tables set from the training labels, with nothing left to train. */
 bool model_is_control(const config_t *config);
 
@@ -67,6 +72,10 @@ value_t model_jmt_no_joint(graph_t *graph, const config_t *config, const model_i
 value_t model_mt(graph_t *graph, const config_t *config, const model_input_t *input);
 value_t model_concat(graph_t *graph, const config_t *config, const model_input_t *input);
 value_t model_concat_att(graph_t *graph, const config_t *config, const model_input_t *input);
+value_t model_jca(graph_t *graph, const config_t *config, const model_input_t *input);
+value_t model_rjcma(graph_t *graph, const config_t *config, const model_input_t *input);
+value_t model_lfan(graph_t *graph, const config_t *config, const model_input_t *input);
+value_t model_can(graph_t *graph, const config_t *config, const model_input_t *input);
 value_t model_decision(graph_t *graph, const config_t *config, const model_input_t *input);
 value_t model_concat_encoder(graph_t *graph, const config_t *config, const model_input_t *input);
 value_t model_unimodal(graph_t *graph, const config_t *config, const model_input_t *input);

@@ -62,6 +62,12 @@ static void describe_unused(op_kind_t kind, int64_t rows, int64_t cols, int64_t 
     } else if (kind == OP_select_token) {
         a->tokens = length;
         d->out.rows = rows / length;
+    } else if (kind == OP_mix_rows) {
+        a->groups = rows / length;
+    } else if (kind == OP_correlate) { /* as many rows for each step as columns */
+        a->groups = rows / length;
+        d->input_count = 2;
+        d->out.rows = a->groups * cols;
     } else if (kind == OP_sum || kind == OP_softmax_gate || kind == OP_add_layernorm ||
                kind == OP_leaky_relu) {
         d->input_count = 2;

@@ -1,9 +1,9 @@
-/* Weights over the features of a row. */
+/* Weights over the features of a row, or over equal parts of it. */
 #include "kernels/cpu/vector.h"
 
 static float *weights_of(const op_plan_t *plan, const op_call_t *call, int shard, int64_t row) {
     return (float *)call->saved + shard * call->saved_shard_stride +
-           row * plan->description.out.cols;
+           row * plan->description.in[1].cols;
 }
 
 /* Lanes from `count` on are `outside`. */
@@ -30,40 +30,91 @@ static void softmax(float *w, const float *score, int64_t count) {
     }
 }
 
+/* The others count as scores of -inf, whose weight is 0. */
+static void softmax_of_valid(float *w, const float *score, int64_t count, const uint8_t *valid) {
+    bool any = false;
+    for (int64_t c = 0; c < count; c++) {
+        any |= valid[c] != 0;
+        w[c] = valid[c] != 0 ? score[c] : -INFINITY;
+    }
+    if (any) {
+        softmax(w, w, count);
+    } else {
+        memset(w, 0, (size_t)count * sizeof *w);
+    }
+}
+
+/* y = x, each part times its weight. */
+static void weigh(float *y, const float *x, const float *w, int64_t parts, int64_t width) {
+    if (width == 1) {
+        for (int64_t c = 0; c < parts; c++) {
+            y[c] = x[c] * w[c];
+        }
+        return;
+    }
+    for (int64_t p = 0; p < parts; p++) {
+        for (int64_t c = p * width; c < (p + 1) * width; c++) {
+            y[c] = x[c] * w[p];
+        }
+    }
+}
+
+/* The sum over each part of x dy. */
+static void part_products(float *dw, const float *x, const float *dy, int64_t parts,
+                          int64_t width) {
+    if (width == 1) {
+        for (int64_t c = 0; c < parts; c++) {
+            dw[c] = x[c] * dy[c];
+        }
+        return;
+    }
+    for (int64_t p = 0; p < parts; p++) {
+        vec_t total = fill(0.0F);
+        for (int64_t c = p * width; c < (p + 1) * width; c += WIDTH) {
+            int64_t left = (p + 1) * width - c;
+            total = fused(load_lanes(x + c, left), load_lanes(dy + c, left), total);
+        }
+        dw[p] = lanes_added(total);
+    }
+}
+
 void REAL(softmax_gate_forward)(const op_plan_t *plan, const op_call_t *call) {
-    const op_shape_t *shape = &plan->description.out;
+    const op_description_t *d = &plan->description;
+    int64_t parts = d->in[1].cols, width = d->out.cols / parts;
     for (int s = call->shard_begin; s < call->shard_end; s++) {
-        for (int64_t r = 0; r < shape->rows; r++) {
-            float *w = weights_of(plan, call, s, r), *y = row_of(call->out, s, r);
-            const float *x = row_of(call->in[0], s, r);
-            softmax(w, row_of(call->in[1], s, r), shape->cols);
-            for (int64_t c = 0; c < shape->cols; c++) {
-                y[c] = x[c] * w[c];
+        for (int64_t r = 0; r < d->out.rows; r++) {
+            float *w = weights_of(plan, call, s, r);
+            const float *score = row_of(call->in[1], s, r);
+            if (call->mask.data == NULL) {
+                softmax(w, score, parts);
+            } else {
+                softmax_of_valid(w, score, parts,
+                                 call->mask.data + s * call->mask.shard_stride + r * parts);
             }
+            weigh(row_of(call->out, s, r), row_of(call->in[0], s, r), w, parts, width);
         }
     }
 }
 
 void REAL(softmax_gate_backward_data)(const op_plan_t *plan, const op_call_t *call) {
-    const op_shape_t *shape = &plan->description.out;
+    const op_description_t *d = &plan->description;
+    int64_t parts = d->in[1].cols, width = d->out.cols / parts;
+    float *dw = call->workspace;
     for (int s = call->shard_begin; s < call->shard_end; s++) {
-        for (int64_t r = 0; r < shape->rows; r++) {
+        for (int64_t r = 0; r < d->out.rows; r++) {
             const float *w = weights_of(plan, call, s, r), *dy = row_of(call->d_out, s, r);
-            const float *x = row_of(call->in[0], s, r);
+            part_products(dw, row_of(call->in[0], s, r), dy, parts, width);
             vec_t total = fill(0.0F);
-            for (int64_t c = 0; c < shape->cols; c += WIDTH) {
-                int64_t left = shape->cols - c;
-                vec_t dw = load_lanes(x + c, left) * load_lanes(dy + c, left);
-                total = fused(dw, load_lanes(w + c, left), total);
+            for (int64_t p = 0; p < parts; p += WIDTH) {
+                total = fused(load_lanes(dw + p, parts - p), load_lanes(w + p, parts - p), total);
             }
             float mean = lanes_added(total);
-            float *dx = call->d_in[0].data == NULL ? NULL : row_of(call->d_in[0], s, r);
-            float *d_score = call->d_in[1].data == NULL ? NULL : row_of(call->d_in[1], s, r);
-            for (int64_t c = 0; c < shape->cols && dx != NULL; c++) {
-                dx[c] = dy[c] * w[c];
+            if (call->d_in[0].data != NULL) {
+                weigh(row_of(call->d_in[0], s, r), dy, w, parts, width);
             }
-            for (int64_t c = 0; c < shape->cols && d_score != NULL; c++) {
-                d_score[c] = w[c] * (x[c] * dy[c] - mean);
+            float *d_score = call->d_in[1].data == NULL ? NULL : row_of(call->d_in[1], s, r);
+            for (int64_t p = 0; p < parts && d_score != NULL; p++) {
+                d_score[p] = w[p] * (dw[p] - mean);
             }
         }
     }

@@ -57,8 +57,10 @@ struct op_plan {
 OP_LIST(REAL_PROTOTYPES)
 TABLE_PROTOTYPES(KERNEL_SUFFIX)
 
-/* Of a description: what holds of every attention. */
+/* Of a description: what holds of every operation of the kind. */
 void REAL(attention_check)(const op_description_t *description);
+void REAL(mix_rows_check)(const op_description_t *description);
+void REAL(correlate_check)(const op_description_t *description);
 
 /* A plan that is nothing but its description; both counts in elements. */
 op_plan_t *REAL(plan_open)(const op_description_t *description);

@@ -28,6 +28,8 @@
 #define WEIGHTS_add_rows(function)      function
 #define WEIGHTS_fill_rows(function)     function
 #define WEIGHTS_add_waves(function)     NULL
+#define WEIGHTS_mix_rows(function)      function
+#define WEIGHTS_correlate(function)     NULL
 
 #define OP_PROTOTYPES(name, suffix)                                                                \
     status_t ROW_NAME(name##_plan, suffix)(const op_description_t *description,                    \

@@ -1,5 +1,6 @@
 /* Plans of operations that have code of their own for vectors (kernels/cpu/X_vector.c) and need the
- * same either way. The workspace is what the plain loops use. */
+ * same either way; the workspace is what the plain loops use. And what is checked of those whose
+ * workspaces differ. */
 #include "kernels/ref/real.h"
 
 static bool inputs_are_like(const op_description_t *description, const op_shape_t *shape) {
@@ -41,9 +42,11 @@ status_t REAL(l2_normalize_plan)(const op_description_t *description, op_plan_t 
 
 status_t REAL(softmax_gate_plan)(const op_description_t *description, op_plan_t **plan_out,
                                  op_needs_t *needs_out) {
-    const op_shape_t *out = &description->out;
-    REQUIRE(description->input_count == 2 && inputs_are_like(description, out));
-    *needs_out = (op_needs_t){.saved_count = out->rows * out->cols, .workspace_count = out->cols};
+    const op_shape_t *x = &description->in[0], *score = &description->in[1];
+    REQUIRE(description->input_count == 2 && x->rows == score->rows);
+    REQUIRE(score->cols > 0 && x->cols % score->cols == 0 && x->cols == description->out.cols);
+    *needs_out =
+        (op_needs_t){.saved_count = score->rows * score->cols, .workspace_count = score->cols};
     *plan_out = REAL(plan_open)(description);
     return STATUS_OK;
 }
@@ -76,4 +79,19 @@ void REAL(attention_check)(const op_description_t *description) {
     for (int i = 0; i < 3; i++) {
         REQUIRE(description->in[i].cols == description->out.cols);
     }
+}
+
+void REAL(mix_rows_check)(const op_description_t *description) {
+    const op_shape_t *in = &description->in[0], *out = &description->out;
+    int64_t groups = description->attributes.groups;
+    REQUIRE(description->input_count == 1 && groups > 0);
+    REQUIRE(in->rows % groups == 0 && out->rows % groups == 0 && in->cols == out->cols);
+}
+
+void REAL(correlate_check)(const op_description_t *description) {
+    const op_shape_t *a = &description->in[0], *b = &description->in[1], *out = &description->out;
+    int64_t groups = description->attributes.groups;
+    REQUIRE(description->input_count == 2 && groups > 0);
+    REQUIRE(a->rows == b->rows && a->rows % groups == 0);
+    REQUIRE(out->rows == groups * a->cols && out->cols == b->cols);
 }

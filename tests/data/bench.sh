@@ -28,6 +28,7 @@ object "a step and its parts" \
     'names == ["step", "step.data_wait", "step.forward", "step.backward", "step.update"]'
 check "bench model --evaluate" run 1 bench model "${tiny[@]}" --evaluate --json
 object "forward alone" 'names == ["evaluate"] and o["results"][0]["limit_ratio"] > 0'
+check "bench model of one that knows its place in the window" run 1 bench model configs/tiny/jca.yaml --rounds 2
 check "bench io" run 1 bench io "${tiny[@]}" --json
 object "reading, plain and as samples" 'names == ["pread", "batches", "samples"]'
 check "bench comm on two ranks" run 2 bench comm "${tiny[@]}" --json

@@ -171,8 +171,13 @@ for position in sinusoidal learned; do
     fails "$position positions over a whole session" 2 'schedule_known: true' 1 train "${placed[@]}" \
         --set model.position=$position --set data.window=16 --run "$work/placed"
 done
+for model in jca rjcma; do
+    fails "$model over a whole session" 2 'schedule_known: true' 1 train "${placed[@]}" \
+        --set model.name=$model --set data.window=16 --run "$work/placed"
+done
 run 1 train "${placed[@]}" --set model.position=none --set data.window=16 --run "$work/placed-none" &&
     run 1 train "${placed[@]}" --set model.position=learned --set data.window=8 --run "$work/placed-short" &&
+    run 1 train "${placed[@]}" --set model.name=jca --set data.window=8 --run "$work/placed-jca" &&
     run 1 train "${placed[@]}" --set model.position=learned --set data.window=16 --set schedule_known=true \
         --run "$work/placed-known" && grep -q '"marks": *"schedule known' "$work/placed-known/manifest.json"
 report $? "no positions, short windows and a known schedule are accepted, the last marked"

@@ -71,6 +71,8 @@ changes hash model.ff 8
 changes hash model.heads 2
 changes hash model.layers 2
 changes hash model.head_hidden 4
+changes hash model.fusion_dim 8 model.name=lfan
+changes hash model.recursions 3 model.name=rjcma
 for key in head_dropout dropout modality_dropout; do changes hash model.$key 0.5; done
 for key in token_type cross_residual cross_ffn causal; do changes hash model.$key true; done
 changes hash model.output fc

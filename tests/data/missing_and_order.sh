@@ -79,7 +79,7 @@ all_finite() { # all_finite CSV: every label of the data once, with a number
 }
 
 for form in jmt jmt,joint=mlp,missing=learned,normalize=layernorm,attn_form=paper_literal \
-    jmt_no_joint mt concat concat_att concat_encoder decision unimodal,modalities=voice; do
+    jmt_no_joint mt concat concat_att concat_encoder jca rjcma lfan can decision unimodal,modalities=voice; do
     settings=()
     IFS=, read -ra words <<<"$form"
     for word in "${words[@]:1}"; do

@@ -200,7 +200,9 @@ VARIANTS = (
     ("literal_causal_mt_2", "mt", 2, 1, "attn_form: paper_literal, causal: true"),
     ("literal_everything_3", "jmt", 3, 2, "attn_form: paper_literal, cross_weights: separate, "
      "cross_residual: true, cross_ffn: true, joint: mlp, missing: learned, normalize: layernorm"),
-)
+) + tuple((f"{model}_{count}", model, count, 1, text) for model, text in
+          (("jca", "fusion_dim: 7"), ("rjcma", "fusion_dim: 4, recursions: 3"),
+           ("lfan", "fusion_dim: 6"), ("can", "fusion_dim: 5")) for count in (1, 2, 3, 4))
 
 
 def _options(text):

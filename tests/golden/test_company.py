@@ -125,7 +125,8 @@ MODELS = ("masked_jmt_1_last_1", "masked_jmt_2_last_1", "masked_jmt_4_mean_1",
           "masked_mt_3_last_1", "masked_concat_3_last_1", "masked_concat_encoder_3_last_2",
           "masked_unimodal_1_last_1", "variant_no_joint_3_mean", "variant_concat_att_3",
           "variant_decision_3", "variant_fc_2", "variant_concat_encoder_2", "variant_everything_3",
-          "variant_missing_sum_causal_3", "variant_literal_everything_3")
+          "variant_missing_sum_causal_3", "variant_literal_everything_3", "variant_jca_3",
+          "variant_rjcma_2", "variant_lfan_3", "variant_can_3")
 
 
 def main():

@@ -20,6 +20,19 @@ THREE = ["--set", "modalities.pulse.dim=512"]
 FOUR = THREE + ["--set", "modalities.text.dim=512"]
 
 
+# By hand: of each modality 16 x 16, k x 16, k x 1,024, 16 x k (jca); three linear layers, one norm (lfan); a
+# linear layer, and the scores (can); and heads. lfan and can stand behind TCNs.
+def heads_of(width):
+    return 2 * (width * HIDDEN + HIDDEN + HIDDEN + 1)
+
+
+TCN_128 = (512 + 7 * 128) * 128 * 5 + 8 * 2 * 128 + (512 + 1) * 128
+RIVALS = {"jca": 2 * (16 * 16 + 32 * 16 + 32 * 1024 + 16 * 32) + heads_of(1024),
+          "rjcma": 2 * (16 * 16 + 32 * 16 + 32 * 1024 + 16 * 32) + heads_of(1024),
+          "lfan": 2 * TCN_128 + 2 * 3 * (128 + 1) * 32 + 2 * 32 + heads_of(128 + 2 * 32),
+          "can": 2 * TCN_128 + 2 * (128 + 1) * 128 + (256 + 1) * 2 + heads_of(256)}
+
+
 def mha(queries, keys):
     return 2 * queries * D * D + 2 * keys * D * D + 2 * queries * keys * D
 
@@ -71,6 +84,9 @@ def main():
     report.equal("a part alone", golden.plan([FULL] + alone)["parameters"], 65922)
     report.equal("JMT mean token", golden.plan([FULL, "--set", "model.token=mean"])["macs"],
                  AS_WRITTEN - SHARED_QUERIES)
+    for model, count in RIVALS.items():
+        config = os.path.join(os.path.dirname(FULL), model + ".yaml")
+        report.equal(model + ": parameters", golden.plan([config])["parameters"], count)
     report.exit()
 
 

@@ -81,7 +81,8 @@ def check_masked_content(report, step, directory, backend, precision, whole):
 
 
 def knows_order(case):
-    return any(word in case.config for word in ("position:", "causal: true", "front: tcn"))
+    return any(word in case.config for word in ("position:", "causal: true", "front: tcn", "name: jca",
+                                           "name: rjcma"))
 
 
 def main():

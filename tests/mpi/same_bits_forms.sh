@@ -48,12 +48,14 @@ for setting in joint=sum joint=linear missing=zeros normalize=none normalize=l2 
         [ "$(hash_of "$work/other-$setting")" != "$(hash_of "$work/other-1")" ]
     report $? "model.$setting is another model"
 done
-for model in concat_att decision; do
-    for ranks in 1 3; do
+for model in concat_att decision jca rjcma lfan can; do
+    for ranks in 1 2 3; do
         run $ranks train "${tiny[@]}" --run "$work/$model-$ranks" --steps 4 --set model.name=$model \
             --set model.modality_dropout=0.3 --set virtual_shards=6 --set batch=18
     done
-    check "$model: R=1 and R=3" same "$(hash_of "$work/$model-1")" "$(hash_of "$work/$model-3")"
+    for ranks in 2 3; do
+        check "$model: R=1 and R=$ranks" same "$(hash_of "$work/$model-1")" "$(hash_of "$work/$model-$ranks")"
+    done
 done
 for intra in encoder_plus_self_attention concat_fc; do
     for ranks in 1 2 3; do

@@ -10,6 +10,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+import rivals
+
 
 def words(names):
     """A list of names, however it is given."""
@@ -34,6 +36,7 @@ class Spec:
         self.heads, self.layers = model["heads"], model["layers"]
         self.head_hidden, self.token = model["head_hidden"], model["token"]
         self.head_dropout = model["head_dropout"]
+        self.fusion_dim, self.recursions = model["fusion_dim"], model["recursions"]
         self.output, self.position = model["output"], model["position"]
         self.separate = model["cross_weights"] == "separate"
         self.residual, self.cross_ffn = model["cross_residual"], model["cross_ffn"]
@@ -196,6 +199,24 @@ def shapes(spec):
         linear("fusion", count * d, d)
         if spec.model == "concat_encoder":
             encoder("fusion", spec.layers)
+    elif spec.model in ("jca", "rjcma"):
+        k, width = spec.fusion_dim, count * d
+        for name in spec.modalities:
+            out.append((name + ".jca.joint.weight", (spec.length, spec.length)))
+            out.append((name + ".jca.own.weight", (k, spec.length)))
+            out.append((name + ".jca.cross.weight", (k, count * d)))
+            out.append((name + ".jca.out.weight", (spec.length, k)))
+    elif spec.model == "lfan":
+        width = d + count * spec.fusion_dim
+        for name in spec.modalities:
+            for what in ("query", "key", "value"):
+                linear(f"{name}.{what}", d, spec.fusion_dim)
+        norm("fusion.norm", spec.fusion_dim)
+    elif spec.model == "can":
+        width = count * spec.fusion_dim
+        for name in spec.modalities:
+            linear(name + ".fusion", d, spec.fusion_dim)
+        linear("fusion.score", width, count)
     elif spec.model == "decision":
         for name in spec.modalities:
             linear(name + ".head.0", d, spec.head_hidden)
@@ -425,6 +446,13 @@ def intra(p, spec, name, parts, masks, dropout):
 
 
 def fuse(p, spec, streams, masks, dropout):
+    if spec.model in ("jca", "rjcma"):
+        times = spec.recursions if spec.model == "rjcma" else 1
+        return rivals.joint_cross_attention(p, spec.modalities, streams, masks, times)
+    if spec.model == "lfan":
+        return rivals.leader_follower(p, spec.modalities, streams, masks, spec.heads)
+    if spec.model == "can":
+        return rivals.channel_attention(p, spec.modalities, streams, masks)
     if spec.model in ("jmt", "jmt_no_joint", "mt"):
         return transformer(p, spec, streams, masks, dropout)
     if spec.model == "unimodal":

@@ -118,6 +118,11 @@ static void weights_open(op_case_t *test) {
     if (d->kind == OP_batch_norm) {
         test->weight_count[2] = test->weight_count[3] = d->out.cols;
     }
+    if (d->kind == OP_mix_rows) {
+        int64_t groups = d->attributes.groups;
+        test->weight_count[0] = d->out.rows / groups * (d->in[0].rows / groups);
+        test->weight_count[1] = 0;
+    }
     if (d->kind == OP_add_rows || d->kind == OP_fill_rows) {
         int64_t rows = d->kind == OP_add_rows ? d->attributes.period : 1;
         test->weight_count[0] = rows * d->out.cols;

@@ -27,7 +27,8 @@ static code_t code_of(const kernels_t *table, op_kind_t kind) {
         return CODE_OF_VECTORS; /* the generic table's too */
     }
     bool vector = kind == OP_attention || kind == OP_add_layernorm || kind == OP_softmax_gate ||
-                  kind == OP_tanh || kind == OP_l2_normalize;
+                  kind == OP_tanh || kind == OP_l2_normalize || kind == OP_mix_rows ||
+                  kind == OP_correlate;
     return vector && table != &kernels_cpu_generic ? CODE_OF_VECTORS : CODE_OF_REFERENCE;
 }
 
@@ -195,7 +196,9 @@ static void check_without_gradients_on(const kernels_t *kernels,
                                        const op_description_t *description) {
     op_case_t test;
     case_open(&test, kernels, description, 2, 0, 2);
-    test.call.d_in[0].data = NULL;
+    for (int i = 0; i < description->input_count; i++) {
+        test.call.d_in[i].data = NULL;
+    }
     test.row->plan_close(test.plan);
     test.description.d_out.rows = 0;
     CHECK_OK(test.row->plan(&test.description, &test.plan, &test.needs));
@@ -203,7 +206,9 @@ static void check_without_gradients_on(const kernels_t *kernels,
     case_check_guards(&test);
     test.row->plan_close(test.plan);
     test.description.d_out.rows = test.description.out.rows;
-    test.description.d_in[0].rows = 0;
+    for (int i = 0; i < description->input_count; i++) {
+        test.description.d_in[i].rows = 0;
+    }
     CHECK_OK(test.row->plan(&test.description, &test.plan, &test.needs));
     case_forward(&test);
     case_backward(&test);

@@ -202,6 +202,8 @@ static const struct {
 } companions[] = {
     {"virtual_shards", "batch=9"},
     {"batch", "virtual_shards=1"},
+    {"model.fusion_dim", "model.name=jca"},
+    {"model.recursions", "model.name=rjcma"},
     {"optimizer.name", "seed=0"},
     {"optimizer.beta1", "optimizer.name=adam"},
     {"optimizer.beta2", "optimizer.name=adam"},

@@ -421,6 +421,15 @@ static void sizes_that_nobody_reads(void **state) {
         {DATA "model: {name: concat_att}\n", "model.layers=2",
          "--set model.layers=2: model.layers has no effect with model.name concat_att; leave it "
          "out"},
+        {DATA "model: {name: mt}\n", "model.fusion_dim=8",
+         "--set model.fusion_dim=8: model.fusion_dim has no effect with model.name mt; leave it "
+         "out"},
+        {DATA "model: {name: jca}\n", "model.recursions=3",
+         "--set model.recursions=3: model.recursions has no effect with model.name jca; leave it "
+         "out"},
+        {DATA "model: {name: lfan}\n", "model.fusion_dim=8", NULL},
+        {DATA "model: {name: lfan, fusion_dim: 6}\n", "model.heads=4",
+         "--set model.heads=4: model.heads 4 does not divide model.fusion_dim 6; choose a divisor"},
         {DATA "model: {name: concat_encoder}\n", "model.layers=2", NULL},
         {DATA "model: {name: mt}\n", "model.ff=9", NULL},
         {DATA "model: {name: majority, dim: 8}\n", "seed=1", NULL},

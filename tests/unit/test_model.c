@@ -44,6 +44,13 @@ static void sizes_are_those_of_the_paper(void **state) {
         {"jmt_no_joint, output: fc", 2, 5913602, 0},
         {"decision", 2, 2 * 65922, 0},
         {"concat_att", 2, 656386 + 1024 * 1024 + 1024, 0},
+        {"jca", 2, 330754,
+         55840768}, /* 2 x 34,048 and heads of 1,024: the products by hand below */
+        {"rjcma, recursions: 3", 2, 330754, 3 * 51642368 + 4198400},
+        {"jca", 3, 3 * (256 + 2 * 512 + 32 * 1536) + 2 * (1536 * 128 + 257), 0},
+        {"lfan", 2, 6 * 16416 + 64 + 2 * (576 * 128 + 257), 0},
+        {"lfan, fusion_dim: 64, heads: 2", 3, 9 * 32832 + 128 + 2 * (704 * 128 + 257), 0},
+        {"can, fusion_dim: 128", 2, 2 * 65664 + 514 + 2 * (256 * 128 + 257), 0},
         {"mt", 2, 5913602, 0},
         {"concat", 2, 656386, 0},
         {"unimodal", 1, 65922, 0},

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
 #include "kernels/kernels.h"
 #include "unit/op_case.h"
@@ -244,6 +245,41 @@ static void softmax_gate(void **state) {
     case_close(&test);
 }
 
+/* A weight for each of equal parts of a row: of three parts the second is masked in row 0, all are
+ * in row 1. */
+static void softmax_gate_of_parts(void **state) {
+    (void)state;
+    for (int width = 2; width <= 19; width += 17) {
+        op_description_t d = plain(OP_softmax_gate, 5, 3 * width, 2);
+        d.in[1].cols = 3;
+        case_check_reference(&d, 0, 0, 0);
+        case_check_reference(&d, 15, 3, 1);
+    }
+    const char *const backends[] = {"ref", "cpu"};
+    for (int i = 0; i < ARRAY_LEN(backends); i++) {
+        op_case_t test;
+        op_description_t d = plain(OP_softmax_gate, 2, 6, 2);
+        d.in[1].cols = 3;
+        case_open(&test, case_table(backends[i], DTYPE_F32), &d, 1, 0, 1);
+        case_mask(&test, 6, 0, 0);
+        memcpy(test.call.mask.data, (uint8_t[]){1, 0, 1, 0, 0, 0}, 6);
+        const double x[6] = {4.0, 8.0, 5.0, 5.0, -4.0, 2.0}, y[6] = {1.0, 2.0, 0, 0, -3.0, 1.5};
+        const double score[3] = {50.0, 3e38, 50.0 + log(3.0)};
+        for (int c = 0; c < 6; c++) {
+            case_set(&test, test.call.in[0], 0, 0, c, x[c]);
+            case_set(&test, test.call.in[1], 0, 0, c / 2, score[c / 2]);
+        }
+        case_run(&test);
+        for (int c = 0; c < 6; c++) {
+            check_value(case_get(&test, test.call.out, 0, 0, c), y[c], 1e-5);
+            check_value(case_get(&test, test.call.out, 0, 1, c), 0.0, 0.0);
+            check_value(case_get(&test, test.call.d_in[0], 0, 1, c), 0.0, 0.0);
+        }
+        check_value(case_get(&test, test.call.d_in[1], 0, 0, 1), 0.0, 0.0);
+        case_close(&test);
+    }
+}
+
 static void add_rows(void **state) {
     (void)state;
     op_description_t d = plain(OP_add_rows, 6, 7, 1);
@@ -444,6 +480,7 @@ int main(void) {
         cmocka_unit_test(concat_of_tokens_by_hand),
         cmocka_unit_test(hyperbolic_tangent),
         cmocka_unit_test(softmax_gate),
+        cmocka_unit_test(softmax_gate_of_parts),
         cmocka_unit_test(add_rows),
         cmocka_unit_test(fill_rows),
         cmocka_unit_test(add_waves),

@@ -99,9 +99,13 @@ static void one_head_folds_and_only_one(void **state) {
     static const struct {
         const char *model;
         bool attends;
-    } rows[] = {{"name: jmt", true},         {"name: jmt, attn_form: paper_literal", true},
-                {"name: mt", true},          {"name: concat_encoder", true},
-                {"name: concat_att", false}, {"name: unimodal, modalities: [c]", false}};
+    } rows[] = {{"name: jmt", true},
+                {"name: jmt, attn_form: paper_literal", true},
+                {"name: mt", true},
+                {"name: concat_encoder", true},
+                {"name: concat_att", false},
+                {"name: lfan", false},
+                {"name: unimodal, modalities: [c]", false}};
     for (int i = 0; i < ARRAY_LEN(rows); i++) {
         for (int heads = 1; heads <= 2; heads++) {
             model_case_t c = case_open_heads(rows[i].model, heads, "ref", DTYPE_F64);
