@@ -25,6 +25,8 @@ typedef bool fuzz_target_t(const uint8_t *data, size_t bytes);
     X(dataset_json)                                                                                \
     X(checkpoint)                                                                                  \
     X(key)                                                                                         \
+    X(pickle)                                                                                      \
+    X(torch)                                                                                       \
     X(video)
 
 #define FUZZ_DECLARE_(name) fuzz_target_t fuzz_##name;
