@@ -44,7 +44,7 @@ static void compare_entries(const config_t *a, const config_t *b, table_id_t id,
         for (int r = 0; r < table->row_count && other >= 0; r++) {
             const config_field_t *row = &table->rows[r];
             if (!same_value(row, config_entry(a, id, i), config_entry(b, id, other))) {
-                add_key(list, text_format("%s.%s.%s", table->prefix, name, row->key));
+                add_key(list, config_entry_key(id, name, row));
             }
         }
     }
@@ -60,6 +60,7 @@ char **config_differences(const config_t *a, const config_t *b, int *count_out) 
     }
     compare_entries(a, b, TABLE_MODALITY, &list);
     compare_entries(a, b, TABLE_TARGET, &list);
+    compare_entries(a, b, TABLE_INIT, &list);
     *count_out = list.count;
     return list.keys;
 }
@@ -83,21 +84,21 @@ char *config_value(const config_t *config, const char *key) {
     if (row != NULL) {
         return field_yaml(row, config);
     }
-    for (table_id_t id = TABLE_MODALITY; id <= TABLE_TARGET; id++) {
-        const char *prefix = config_table(id)->prefix, *last = strrchr(key, '.');
-        size_t length = strlen(prefix);
-        if (strcmp(key, prefix) == 0) {
+    for (table_id_t id = TABLE_MAIN + 1; id < TABLE_COUNT; id++) {
+        const config_table_t *table = config_table(id);
+        if (strcmp(key, table->prefix) == 0) {
             return entry_names(config, id);
         }
-        if (last == NULL || strncmp(key, prefix, length) != 0 || last <= key + length) {
-            continue;
+        for (int i = 0; i < config_entry_count(config, id) * table->row_count; i++) {
+            int index = i / table->row_count;
+            row = &table->rows[i % table->row_count];
+            char *whole = config_entry_key(id, config_entry_name(config, id, index), row);
+            bool found = strcmp(whole, key) == 0;
+            free(whole);
+            if (found) {
+                return field_yaml(row, config_entry(config, id, index));
+            }
         }
-        char *name =
-            text_format("%.*s", (int)(last - key - (ptrdiff_t)length - 1), key + length + 1);
-        int index = config_entry_find(config, id, name);
-        row = config_field_find(id, last + 1);
-        free(name);
-        return index >= 0 && row != NULL ? field_yaml(row, config_entry(config, id, index)) : NULL;
     }
     return NULL;
 }
