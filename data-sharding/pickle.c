@@ -544,6 +544,7 @@ static status_t run(pickle_t *pickle) {
 status_t pickle_read(const char *name, const char *data, size_t bytes, pickle_t **pickle_out) {
     pickle_t *pickle = alloc_zero(1, sizeof *pickle);
     *pickle = (pickle_t){.name = name, .data = data, .bytes = bytes};
+    pickle->stack = alloc_zero(1, sizeof *pickle->stack);
     status_t status = bytes > 0 && (unsigned char)data[0] == 0x80
                           ? run(pickle)
                           : pickle_refused(pickle, "another protocol than 2, 3, 4 or 5");

@@ -7,6 +7,7 @@
 #include "kernels/base/bytes.h"
 #include "trainer/model_data.h"
 #include "trainer/models.h"
+#include "trainer/weights_init.h"
 
 static char *metadata_of(const graph_t *graph) {
     json_t *order = json_array();
@@ -41,9 +42,14 @@ status_t export_initial(const config_t *config, tensor_set_t *set_out) {
     status_t status = flat_state_make(graph, &flat);
     if (status == STATUS_OK) {
         float *weights = alloc_aligned((size_t)flat.elements * sizeof *weights);
+        weights_origin_t origin = {0};
         flat_state_init(&flat, graph, (uint64_t)config->seed, weights);
-        export_parameters(graph, flat.offsets, weights, set_out);
-        tensor_set_own(set_out);
+        status = weights_init(config, graph, flat.offsets, weights, &origin);
+        if (status == STATUS_OK) {
+            export_parameters(graph, flat.offsets, weights, set_out);
+            tensor_set_own(set_out);
+        }
+        weights_origin_free(&origin);
         free(weights);
     }
     flat_state_free(&flat);
@@ -52,8 +58,9 @@ status_t export_initial(const config_t *config, tensor_set_t *set_out) {
 }
 
 static const char weights_prefix[] = "weights/";
-static bool is_weight(const tensor_t *tensor) {
-    return strncmp(tensor->name, weights_prefix, sizeof weights_prefix - 1) == 0;
+const char *export_weight_name(const tensor_t *tensor) {
+    size_t length = sizeof weights_prefix - 1;
+    return strncmp(tensor->name, weights_prefix, length) == 0 ? tensor->name + length : NULL;
 }
 
 /* The weight that a modality's features meet first; NULL: they are as wide as the model. */
@@ -99,8 +106,9 @@ status_t export_checkpoint(const checkpoint_t *checkpoint, bool with_optimizer,
     graph_close(graph);
     for (int i = 0; i < checkpoint->tensors.count; i++) {
         const tensor_t *from = &checkpoint->tensors.tensors[i];
-        if (is_weight(from) || with_optimizer) {
-            const char *name = from->name + (is_weight(from) ? sizeof weights_prefix - 1 : 0);
+        const char *bare = export_weight_name(from);
+        if (bare != NULL || with_optimizer) {
+            const char *name = bare != NULL ? bare : from->name;
             tensor_t *to = tensor_set_add(&set, name, from->type, from->rank, from->dims);
             memcpy(to->data, from->data, tensor_bytes(from));
         }
