@@ -1,4 +1,4 @@
-/* pickle_internal.h - the reader's own values, and what its two halves ask of each other; private
+/* pickle_internal.h - the reader's own values, and what its parts ask of each other; private
  * to data-sharding/. */
 #ifndef JMT_PICKLE_INTERNAL_H
 #define JMT_PICKLE_INTERNAL_H
@@ -29,6 +29,8 @@ struct pickle {
     pickle_value_t *root;
 };
 
+enum { PICKLE_VALUES_MAX = 1 << 22 };
+
 /* ---- pickle.c ---- */
 
 /* "NAME: the pickle is damaged at byte N: why; save it again" */
@@ -39,6 +41,11 @@ void *pickle_take(pickle_t *pickle, int64_t count, size_t element_bytes);
 status_t pickle_make(pickle_t *pickle, int kind, pickle_value_t **value_out) MUST_CHECK;
 /* Puts `item` behind the others of a list, tuple or dict. */
 status_t pickle_put(pickle_t *pickle, pickle_value_t *list, pickle_value_t *item) MUST_CHECK;
+
+/* ---- pickle_machine.c ---- */
+
+/* From here to the end of the pickle: root. */
+status_t pickle_run(pickle_t *pickle) MUST_CHECK;
 
 /* ---- pickle_object.c ---- */
 

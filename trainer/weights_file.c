@@ -87,14 +87,11 @@ static bool holds_tensors(const pickle_value_t *dict) {
     return false;
 }
 
-/* The state_dict itself, or under the name that training scripts give it. */
+/* Under a name that training scripts give it, else the dict itself. */
 static const pickle_value_t *state_dict_of(const pickle_value_t *root, const char **under_out) {
     static const char *const names[] = {"state_dict", "model_state_dict", "model_state", "model",
                                         "net",        "weights",          "params"};
     *under_out = NULL;
-    if (holds_tensors(root)) {
-        return root;
-    }
     for (int i = 0; i < ARRAY_LEN(names); i++) {
         const pickle_value_t *inner = pickle_find(root, names[i]);
         if (holds_tensors(inner)) {
@@ -102,7 +99,7 @@ static const pickle_value_t *state_dict_of(const pickle_value_t *root, const cha
             return inner;
         }
     }
-    return NULL;
+    return holds_tensors(root) ? root : NULL;
 }
 
 static status_t open_torch(weights_file_t *file, const char *path) {

@@ -8,33 +8,13 @@
 #ifndef JMT_WEIGHTS_INIT_H
 #define JMT_WEIGHTS_INIT_H
 
-#include "configs/config.h"
-#include "data-sharding/dataset.h"
 #include "trainer/graph.h"
-
-/* Where weights come from besides the seed. All NULL: nowhere. */
-typedef struct weights_origin {
-    char *files;      /* JSON: {NAME: {"file": PATH, "sha256": HEX, "format": TEXT}}; "{}": none */
-    char *trained_on; /* of all files, joined (trained_on.h); "": they do not say */
-    char *notes;      /* what people should know, in lines */
-} weights_origin_t;
-
-void weights_origin_free(weights_origin_t *origin);
+#include "trainer/weights_origin.h"
 
 /* Fills parameter p at offsets[p] of `weights`, which the seed has filled. Local; STATUS_INPUT
  * names what is missing. */
 status_t weights_init(const config_t *config, const graph_t *graph, const int64_t *offsets,
                       float *weights, weights_origin_t *origin_out) MUST_CHECK;
-
-/* Whether the names of the files depend on seed or fold: {seed} and {fold} in them stand for these.
- */
-bool weights_init_varies(const config_t *config);
-
-/* Who the files were trained on, without a model; caller frees. */
-status_t weights_init_people(const config_t *config, char **trained_on_out) MUST_CHECK;
-
-/* Says the notes, and warns where people of the origin are held out by this data set's split. */
-void weights_origin_say(const weights_origin_t *origin, const dataset_t *dataset, bool overlap);
 
 /* Copies the `count` numbers of a tensor of `rank` and `dims` to one of `to_rank` and `to_dims`:
  * the same shape, but for windows of size 1; or the mean over the three input channels of a

@@ -1,4 +1,4 @@
-"""Writes tests/unit/torch/: small files by torch.save and pickle, which the readers of data-sharding/pickle.h and
+"""Writes tests/unit/torch/, and tests/golden/vectors/published.pt: small files by torch.save and pickle, which the readers of data-sharding/pickle.h and
 torch_file.h are tested by. Their numbers are counted up, so the tests need no stored ones."""
 import io
 import pathlib
@@ -8,6 +8,8 @@ from collections import OrderedDict
 
 import numpy
 import torch
+
+import formulas
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "unit" / "torch"
 
@@ -93,8 +95,49 @@ def written_by_python_2():
     return data
 
 
+def published():
+    """The fusion block of appendix A (jmt.md) under the names of the published code (appendix B), with a part that
+    its checkpoints have and nothing uses, and as a model on several GPUs is saved."""
+    dim, ff, hidden = 4, 5, 3
+
+    def attention(prefix):
+        return [(prefix + "in_proj_weight", (3 * dim, dim)), (prefix + "in_proj_bias", (3 * dim,)),
+                (prefix + "out_proj.weight", (dim, dim)), (prefix + "out_proj.bias", (dim,))]
+
+    def encoder(name):
+        prefix = name + ".layers.0."
+        return attention(prefix + "attention.") + [
+            (prefix + "feed_forward.0.weight", (ff, dim)), (prefix + "feed_forward.0.bias", (ff,)),
+            (prefix + "feed_forward.2.weight", (dim, ff)), (prefix + "feed_forward.2.bias", (dim,)),
+            (prefix + "layer_norm1.weight", (dim,)), (prefix + "layer_norm1.bias", (dim,)),
+            (prefix + "layer_norm2.weight", (dim,)), (prefix + "layer_norm2.bias", (dim,))]
+
+    def head(name):
+        return [(name + ".0.weight", (hidden, dim)), (name + ".0.bias", (hidden,)),
+                (name + ".3.weight", (1, hidden)), (name + ".3.bias", (1,))]
+
+    names = [("out_layer_pv.weight", (dim, 2 * dim)), ("out_layer_pv.bias", (dim,))]
+    for stream in ("visual", "physiological", "joint_representation"):
+        names += encoder(stream + "_encoder")
+    for query in ("v", "p", "pv"):
+        names += attention(f"cross_attention_{query}.")
+    names += encoder("final_visual_encoder") + attention("final_self_attention.")
+    names = [("mm_transformer." + name, shape) for name, shape in names]
+    names += head("vregressor") + head("aregressor")
+    state = OrderedDict()
+    for number, (name, shape) in enumerate(names):
+        gain = "norm1.weight" if "norm" in name and name.endswith(".weight") else ""
+        values = formulas.appendix_a_weight(number, gain, shape)
+        state["module." + name] = torch.tensor(list(values), dtype=torch.float64).reshape(shape).float()
+    state["module.mm_transformer.final_encoder.layers.0.layer_norm1.bias"] = torch.zeros(6 * dim)
+    return {"epoch": 3, "state_dict": state}
+
+
 def main():
     OUT.mkdir(exist_ok=True)
+    torch.save(published(), OUT.parent.parent / "golden" / "vectors" / "published.pt")
+    torch.save({"conv1.weight": count(2, 3, 5), "conv1.bias": count(2), "fc.weight": count(4, 2),
+                "bn1.num_batches_tracked": torch.tensor(9)}, OUT / "conv.pt")
     torch.save(tensors(), OUT / "zip.pt")
     torch.save(tensors(), OUT / "stream.pth", _use_new_zipfile_serialization=False)
     torch.save({"a": torch.ones(2).expand(3, 2)}, OUT / "expanded.pt")
