@@ -9,13 +9,16 @@
 #include "trainer/models.h"
 #include "trainer/weights_init.h"
 
-static char *metadata_of(const graph_t *graph) {
+static char *metadata_of(const graph_t *graph, const char *trained_on) {
     json_t *order = json_array();
     for (int p = 0; p < graph_parameter_count(graph); p++) {
         json_array_append_new(order, json_string(graph_parameter_info(graph, p).name));
     }
     char *list = json_dumps(order, JSON_COMPACT);
     json_t *metadata = json_pack("{s:s, s:s}", "creation_order", list, "format", "pt");
+    if (trained_on[0] != '\0') {
+        json_object_set_new(metadata, "trained_on", json_string(trained_on));
+    }
     char *text = json_dumps(metadata, JSON_COMPACT);
     json_decref(metadata);
     json_decref(order);
@@ -25,7 +28,7 @@ static char *metadata_of(const graph_t *graph) {
 
 void export_parameters(const graph_t *graph, const int64_t *offsets, const float *weights,
                        tensor_set_t *set_out) {
-    tensor_set_t set = {.metadata = metadata_of(graph)};
+    tensor_set_t set = {.metadata = metadata_of(graph, "")};
     for (int p = 0; p < graph_parameter_count(graph); p++) {
         parameter_info_t info = graph_parameter_info(graph, p);
         tensor_set_borrow(&set, info.name, TENSOR_F32, info.rank, info.dims, weights + offsets[p]);
@@ -102,7 +105,7 @@ status_t export_checkpoint(const checkpoint_t *checkpoint, bool with_optimizer,
                            tensor_set_t *set_out) {
     graph_t *graph = NULL;
     TRY(graph_of(checkpoint, &graph));
-    tensor_set_t set = {.metadata = metadata_of(graph)};
+    tensor_set_t set = {.metadata = metadata_of(graph, checkpoint->trained_on)};
     graph_close(graph);
     for (int i = 0; i < checkpoint->tensors.count; i++) {
         const tensor_t *from = &checkpoint->tensors.tensors[i];

@@ -1,5 +1,5 @@
-/* export.h - learned tensors for others: bare names, PyTorch's layout, and the order of their
- * creation (jmt.md, appendix A) in the metadata. */
+/* export.h - learned tensors for others: bare names, PyTorch's layout, and in the metadata the
+ * order of their creation (jmt.md, appendix A) and, of a checkpoint, who was trained on. */
 #ifndef JMT_EXPORT_H
 #define JMT_EXPORT_H
 

@@ -258,6 +258,7 @@ status_t trainer_evaluate(trainer_t *t, split_t split, const char *doing,
 /* --- weights --------------------------------------------------------------------------------- */
 
 static status_t begin_with_files(trainer_t *t) {
+    weights_origin_free(&t->origin);
     status_t status = weights_init(t->config, t->graph, t->flat.offsets, t->weights, &t->origin);
     TRY(comm_agree(t->comm, status, NULL));
     TRY(same_on_ranks(t->comm, t->origin.files));
