@@ -146,8 +146,8 @@ char *config_table_json(void);
 /* The dotted keys whose values differ, in the order of the table: *count_out of them, freed
  * with names_free. `modalities`, `targets` or `init` alone: other entries, or in another order. */
 char **config_differences(const config_t *a, const config_t *b, int *count_out);
-/* The value of a dotted key as YAML has it; of `modalities`, `targets` and `init` the names. NULL: there is
- * no such key. Caller frees. */
+/* The value of a dotted key as YAML has it; of `modalities`, `targets` and `init` the names. NULL:
+ * there is no such key. Caller frees. */
 char *config_value(const config_t *config, const char *key);
 
 /* Keys that have no NAME in them, one after the other; NULL: there are no more. */

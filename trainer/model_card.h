@@ -5,8 +5,8 @@
 #include "trainer/checkpoint.h"
 
 /* Of the file of weights called `name`. data: what `jmt inspect` says of the data that it was
- * trained on, or NULL: not at hand. evaluation: evaluation.json of this checkpoint, or NULL. No path
- * of this machine is in it. Caller frees. */
+ * trained on, or NULL: not at hand. evaluation: evaluation.json of this checkpoint, or NULL. No
+ * path of this machine is in it. Caller frees. */
 status_t model_card(const checkpoint_t *checkpoint, const char *name, const char *data,
                     const char *evaluation, char **text_out) MUST_CHECK;
 

@@ -1,6 +1,6 @@
 /* safetensors.h - the safetensors file: u64 header length, JSON header, tensors (little-endian).
- * Reader and writer for F32, F64, U8, I64, I32, F16 and BF16. Hostile files end in STATUS_INPUT, never in a crash.
- */
+ * Reader and writer for F32, F64, U8, I64, I32, F16 and BF16. Hostile files end in STATUS_INPUT,
+ * never in a crash. */
 #ifndef JMT_SAFETENSORS_H
 #define JMT_SAFETENSORS_H
 

@@ -56,8 +56,9 @@ report $? "and says who was trained on as well"
 
 "$jmt" evaluate "$work/r1/checkpoints/last" --out "$work/it.json" >"$work/stdout" 2>"$work/stderr"
 "$jmt" export "$work/r1/checkpoints/last" --out "$work/it.safetensors" --evaluation "$work/it.json" 2>>"$work/stderr"
-for line in '^- licence: CC0' '^- people: 10 trained on, 2 for validation (24 recordings)$' '^| valence | ccc | [0-9.]*' \
-    '^- began with weights of `video` (init.video: checkpoint of step 6' '^  video: video$'; do
+for line in '^- licence: CC0' '^- people: 10 trained on, 2 for validation (24 recordings)$' \
+    '^| valence | ccc | [0-9.]*' '^  video: video$' \
+    '^- began with weights of `video` (init.video: checkpoint of step 6'; do
     check "the model card says $line" grep -q -e "$line" "$work/it.md"
 done
 ! grep -q "$work" "$work/it.md"

@@ -1,5 +1,6 @@
-"""Writes tests/unit/torch/, and tests/golden/vectors/published.pt: small files by torch.save and pickle, which the readers of data-sharding/pickle.h and
-torch_file.h are tested by. Their numbers are counted up, so the tests need no stored ones."""
+"""Writes tests/unit/torch/, and tests/golden/vectors/published.pt: small files by torch.save and pickle, which the
+readers of data-sharding/pickle.h and torch_file.h are tested by. Their numbers are counted up or follow a formula, so
+the tests need no stored ones."""
 import io
 import pathlib
 import pickle

@@ -463,42 +463,6 @@ static void rules_of_people(void **state) {
     CHECK_ALL(cases, STATUS_INPUT);
 }
 
-static void files_to_begin_with(void **state) {
-    (void)state;
-    const wrong_t cases[] = {
-        {"init: {vidoe: a.pt}\nmodalities: {video: {}}\ntargets: {x: {}}\n",
-         ":1:15: init.vidoe names no modality; use one of modalities, or init.model for all "
-         "parameters"},
-        {"init: {model: a.pt}\nmodalities: {model: {}}\ntargets: {x: {}}\n",
-         ":1:15: init.model means all parameters, and modalities.model is there; rename the "
-         "modality"},
-        {"init: {a: w.pt}\nmodel: {name: majority}\nmodalities: {a: {}}\ntargets: {x: {}}\n",
-         ":1:11: init.a has no effect with model.name majority, which nothing is trained of; "
-         "remove it"},
-        {"init: {video: {file: a}}\n", ":1:15: init.video takes one value, not a mapping; write it "
-                                       "like 'init.video: \"\"'"},
-        {"init: a.pt\n", ":1:7: init takes a mapping of settings; write its keys below it, "
-                         "indented"},
-        {"init: {a: w.pt}\ninit.a: v.pt\n",
-         ":2:1: duplicate key 'init.a', first given at line 1; remove one"},
-    };
-    CHECK_ALL(cases, STATUS_INPUT);
-    /* Of no effect: in a file that serves many models, but not by --set. */
-    static const char text[] = "init: {a: w.pt}\nmodalities: {a: {}, b: {}}\ntargets: {x: {}}\n"
-                               "model: {name: unimodal, modalities: [b]}\n";
-    config_t *config = NULL;
-    CHECK_OK(config_parse(text, "t.yaml", NULL, 0, &config));
-    assert_int_equal(config->init_count, 1);
-    config_free(config);
-    const char *set = "init.a=v.pt", *none = "init.a=";
-    config = NULL;
-    CHECK_FAILS(config_parse(text, "t.yaml", &set, 1, &config), STATUS_INPUT,
-                "the model does not read a");
-    CHECK_OK(config_parse(text, "t.yaml", &none, 1, &config));
-    assert_int_equal(config->init_count, 0);
-    config_free(config);
-}
-
 static void built_in_modalities(void **state) {
     (void)state;
 #define TELLS                                                                                      \
@@ -615,7 +579,6 @@ int main(void) {
         cmocka_unit_test(sizes_that_nobody_reads),
         cmocka_unit_test(rules_of_people),
         cmocka_unit_test(built_in_modalities),
-        cmocka_unit_test(files_to_begin_with),
         cmocka_unit_test(distances),
         cmocka_unit_test(nothing_crashes),
         cmocka_unit_test(nul_bytes_and_big_files_are_refused),
