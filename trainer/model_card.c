@@ -49,7 +49,7 @@ static int part_count(const json_t *people, const char *part) {
     json_t *value;
     int count = 0;
     json_object_foreach((json_t *)people, alias, value) {
-        count += strcmp(json_string_value(value), part) == 0;
+        count += json_is_string(value) && strcmp(json_string_value(value), part) == 0;
     }
     return count;
 }

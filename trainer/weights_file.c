@@ -60,10 +60,18 @@ static status_t open_checkpoint(weights_file_t *file, const char *path) {
 static status_t open_safetensors(weights_file_t *file, const char *path) {
     TRY(safetensors_read(path, &file->set));
     json_t *metadata = file->set.metadata != NULL ? json_loads(file->set.metadata, 0, NULL) : NULL;
-    const char *people = json_string_value(json_object_get(metadata, "trained_on"));
+    const json_t *said = json_object_get(metadata, "trained_on");
+    const char *people = json_string_value(said);
+    json_t *read = people != NULL ? json_loads(people, 0, NULL) : NULL;
+    bool damaged = said != NULL && !json_is_object(read);
     file->trained_on = text_copy(people != NULL ? people : "");
     file->ours = json_object_get(metadata, "creation_order") != NULL;
+    json_decref(read);
     json_decref(metadata);
+    if (damaged) {
+        return status_fail(STATUS_INPUT,
+                           "%s: trained_on in its metadata is damaged; export it again", path);
+    }
     for (int i = 0; i < file->set.count; i++) {
         const tensor_t *tensor = &file->set.tensors[i];
         if (strncmp(tensor->name, "optimizer/", 10) != 0) {

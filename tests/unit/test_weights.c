@@ -87,6 +87,11 @@ static void safetensors_of_others_are_read(void **state) {
         assert_true(numbers[0] == want[i].first && numbers[1] == want[i].second);
     }
     weights_close(file);
+    set = (tensor_set_t){.metadata = text_copy("{\"trained_on\":\"[}\"}")};
+    tensor_set_add(&set, "a", TENSOR_F32, 1, &two);
+    CHECK_OK(safetensors_write(path, &set));
+    CHECK_FAILS(weights_open(path, &file), STATUS_INPUT, "trained_on in its metadata is damaged");
+    tensor_set_free(&set);
     free(path);
     CHECK_OK(dir_remove(dir));
 }
