@@ -185,7 +185,7 @@ static status_t judge(const filling_t *f, const listing_t *rest) {
         return STATUS_OK;
     }
     char *missing = said(&f->missing, "missing"), *shape = said(&f->misshapen, "of another shape");
-    char *more = ours ? said(rest, "unexpected") : text_copy("");
+    char *more = said(rest, ours ? "unexpected" : "not used");
     status_t status = status_fail(STATUS_INPUT,
                                   "init.%s: %s (%s) does not fit %s: %s%s%sgive weights of the "
                                   "same kind and width",

@@ -214,11 +214,13 @@ static void fails_to_fill(const char *init, const char *name, int64_t rows, int6
 
 static void what_does_not_fit_is_said(void **state) {
     (void)state;
-    fails_to_fill("audio: " TORCH_DIR "conv.pt", "audio.backbone.conv2.bias", 2, 0,
-                  "(PyTorch file) does not fit that part of the model: 1 missing: "
-                  "audio.backbone.conv2.bias; give");
+    fails_to_fill(
+        "audio: " TORCH_DIR "conv.pt", "audio.backbone.conv2.bias", 2, 0,
+        "(PyTorch file) does not fit that part of the model: 1 missing: "
+        "audio.backbone.conv2.bias; 4 not used: conv1.weight, conv1.bias, fc.weight, ...; "
+        "give");
     fails_to_fill("audio: " TORCH_DIR "conv.pt", "audio.backbone.conv1.bias", 3, 0,
-                  "1 of another shape: audio.backbone.conv1.bias is [2], not [3]; give");
+                  "1 of another shape: audio.backbone.conv1.bias is [2], not [3]; 3 not used");
     fails_to_fill("audio: " TORCH_DIR "conv.pt", "video.backbone.conv1.bias", 2, 0,
                   "init.audio has no effect: audio has no parameters before the fusion");
     fails_to_fill("model: " TORCH_DIR "conv.pt", "joint.projection.bias", 2, 0,
