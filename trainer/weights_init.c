@@ -43,20 +43,24 @@ typedef struct filling {
     weights_file_t *file;
     bool *used; /* tensors of the file */
     int filled;
-    listing_t missing, misshapen, averaged;
+    bool backbone; /* the modality has one: all that a foreign file must have */
+    listing_t missing, misshapen, averaged, seeded;
 } filling_t;
 
 /* --- which parameters ------------------------------------------------------------------------ */
 
+static bool is_part(const char *modality, const char *part, const char *parameter) {
+    name_t prefix = name_of("%s.%s.", modality, part);
+    return strncmp(parameter, prefix.text, strlen(prefix.text)) == 0;
+}
+
+static bool is_backbone(const char *modality, const char *parameter) {
+    return is_part(modality, "backbone", parameter);
+}
+
 static bool is_front_end(const char *modality, const char *parameter) {
-    static const char *const parts[] = {"backbone", "front", "intra"};
-    for (int i = 0; i < ARRAY_LEN(parts); i++) {
-        name_t prefix = name_of("%s.%s.", modality, parts[i]);
-        if (strncmp(parameter, prefix.text, strlen(prefix.text)) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return is_backbone(modality, parameter) || is_part(modality, "front", parameter) ||
+           is_part(modality, "intra", parameter);
 }
 
 static bool is_whole(const init_config_t *init) { return strcmp(init->name, model_name) == 0; }
@@ -135,7 +139,9 @@ static int find(const filling_t *f, const char *parameter) {
 static status_t fill(filling_t *f, const parameter_info_t *info, float *out) {
     int index = find(f, info->name);
     if (index < 0) {
-        list(&f->missing, info->name);
+        bool others = f->backbone && !weights_are_ours(f->file);
+        bool may_miss = others && !is_backbone(f->init->name, info->name);
+        list(may_miss ? &f->seeded : &f->missing, info->name);
         return STATUS_OK;
     }
     weights_info_t there = weights_info(f->file, index);
@@ -215,6 +221,11 @@ static void note_all(weights_origin_t *origin, const filling_t *f, const listing
         note(origin, text_format("init.%s: %s: 3 input channels became their mean", name,
                                  f->averaged.text));
     }
+    if (f->seeded.count > 0) {
+        note(origin,
+             text_format("init.%s: not in the file, so left as the seed made it: %s%s", name,
+                         f->seeded.text, f->seeded.count > NAMES_SHOWN ? ", ..." : ""));
+    }
     if (rest->count > 0) {
         note(origin,
              text_format("init.%s: %d tensors of the file are not used: %s%s", name, rest->count,
@@ -237,6 +248,10 @@ static void record(weights_origin_t *origin, const filling_t *f) {
 
 static status_t fill_all(filling_t *f, const graph_t *graph, const int64_t *offsets, float *weights,
                          weights_origin_t *origin) {
+    for (int p = 0; p < graph_parameter_count(graph) && !is_whole(f->init); p++) {
+        const char *name = graph_parameter_info(graph, p).name;
+        f->backbone = f->backbone || is_backbone(f->init->name, name);
+    }
     for (int p = 0; p < graph_parameter_count(graph); p++) {
         parameter_info_t info = graph_parameter_info(graph, p);
         if (info.fold == NULL && fills(f->config, f->init, info.name)) {
@@ -272,6 +287,7 @@ status_t weights_init(const config_t *config, const graph_t *graph, const int64_
         free(f.missing.text);
         free(f.misshapen.text);
         free(f.averaged.text);
+        free(f.seeded.text);
         weights_close(f.file);
     }
     if (status != STATUS_OK) {

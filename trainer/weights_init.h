@@ -3,8 +3,9 @@
  * init.MODALITY fills what makes features of that modality a stream of the model: the parameters
  * MODALITY.backbone.*, .front.* and .intra.*, which are called so in every model; init.model all
  * parameters but those that another init.MODALITY fills. Strictly: the file has each of them
- * (weights_names.h) in its shape, and one that this program wrote has no other of that part. What
- * else foreign files hold is said and not used. Everything not filled keeps what the seed made. */
+ * (weights_names.h) in its shape, and one that this program wrote has no other of that part. Of a
+ * modality with a backbone a foreign file need have that alone. What else foreign files hold is
+ * said and not used. Everything not filled keeps what the seed made. */
 #ifndef JMT_WEIGHTS_INIT_H
 #define JMT_WEIGHTS_INIT_H
 

@@ -177,23 +177,26 @@ static const int64_t offsets[] = {0, 10, 20, 30};
 static void a_backbone_is_filled_by_bare_names(void **state) {
     (void)state;
     const char *const names[] = {"audio.backbone.conv1.weight", "audio.backbone.conv1.bias",
-                                 "video.front.weight"};
-    const int64_t shapes[][3] = {{2, 5, 5}, {2, 0, 0}, {2, 2, 0}};
-    graph_t *graph = graph_of(names, shapes, 3);
+                                 "video.front.weight", "audio.front.bias"};
+    const int64_t shapes[][3] = {{2, 5, 5}, {2, 0, 0}, {2, 2, 0}, {2, 0, 0}};
+    graph_t *graph = graph_of(names, shapes, 4);
     config_t *config = config_of("audio: " TORCH_DIR "conv.pt");
     weights_origin_t origin = {0};
     float weights[40] = {0};
     weights[20] = 77.0f;
+    weights[30] = 78.0f;
     CHECK_OK(weights_init(config, graph, offsets, weights, &origin));
     for (int i = 0; i < 10; i++) { /* of 0, 5 and 10; of 15, 20 and 25 */
         assert_true(weights[i] == (float)(i % 5 + 5 + 15 * (i / 5)));
     }
-    assert_true(weights[10] == 0.0f && weights[11] == 1.0f && weights[20] == 77.0f);
+    assert_true(weights[10] == 0.0f && weights[11] == 1.0f && weights[20] == 77.0f &&
+                weights[30] == 78.0f);
     assert_non_null(strstr(origin.notes, "init.audio: 2 tensors of "));
     assert_non_null(strstr(origin.notes, "(PyTorch file), which does not say who"));
     assert_non_null(strstr(origin.notes, "audio.backbone.conv1.weight: 3 input channels became"));
     assert_non_null(
         strstr(origin.notes, "2 tensors of the file are not used: fc.weight, bn1.num_batches"));
+    assert_non_null(strstr(origin.notes, "left as the seed made it: audio.front.bias"));
     assert_non_null(strstr(origin.files, "\"sha256\""));
     assert_string_equal(origin.trained_on, "");
     weights_origin_free(&origin);
@@ -219,6 +222,8 @@ static void what_does_not_fit_is_said(void **state) {
         "(PyTorch file) does not fit that part of the model: 1 missing: "
         "audio.backbone.conv2.bias; 4 not used: conv1.weight, conv1.bias, fc.weight, ...; "
         "give");
+    fails_to_fill("audio: " TORCH_DIR "conv.pt", "audio.front.bias", 2, 0,
+                  "1 missing: audio.front.bias");
     fails_to_fill("audio: " TORCH_DIR "conv.pt", "audio.backbone.conv1.bias", 3, 0,
                   "1 of another shape: audio.backbone.conv1.bias is [2], not [3]; 3 not used");
     fails_to_fill("audio: " TORCH_DIR "conv.pt", "video.backbone.conv1.bias", 2, 0,
