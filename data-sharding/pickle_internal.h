@@ -62,4 +62,26 @@ status_t pickle_build(pickle_t *pickle, pickle_value_t *value,
 status_t pickle_outside(pickle_t *pickle, const pickle_value_t *id,
                         pickle_value_t **value_out) MUST_CHECK;
 
+/* Item i of a tuple if it is of that kind, else NULL. */
+pickle_value_t *pickle_item(const pickle_value_t *tuple, int64_t i, int kind);
+/* A tuple of sizes that are not negative. */
+bool pickle_sizes(const pickle_value_t *tuple, int *rank_out, int64_t sizes[PICKLE_RANK_MAX]);
+/* The elements that the dims make, if none lies outside of `numbers` and they are no more. */
+bool pickle_count(pickle_array_t *array);
+/* A value of that kind with an empty u.array. */
+status_t pickle_make_array(pickle_t *pickle, int kind, pickle_value_t **value_out) MUST_CHECK;
+
+/* ---- pickle_numpy.c: what the names of numpy make of their arguments, or of a state ---- */
+
+status_t pickle_make_dtype(pickle_t *pickle, const pickle_value_t *arguments,
+                           pickle_value_t **value_out) MUST_CHECK;
+status_t pickle_build_dtype(pickle_t *pickle, pickle_value_t *value,
+                            const pickle_value_t *state) MUST_CHECK;
+status_t pickle_build_array(pickle_t *pickle, pickle_value_t *value,
+                            const pickle_value_t *state) MUST_CHECK;
+status_t pickle_make_from_buffer(pickle_t *pickle, const pickle_value_t *arguments,
+                                 pickle_value_t **value_out) MUST_CHECK;
+status_t pickle_make_scalar(pickle_t *pickle, const pickle_value_t *arguments,
+                            pickle_value_t **value_out) MUST_CHECK;
+
 #endif
