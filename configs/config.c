@@ -1,4 +1,4 @@
-/* config.c - the struct itself: defaults, entries of modalities and targets, release. */
+/* config.c - the struct itself: defaults, entries of modalities, targets and init, release. */
 #include "configs/config.h"
 
 #include <stdlib.h>
@@ -28,21 +28,44 @@ config_t *config_defaults(void) {
     return config;
 }
 
+/* Of each table the array in the struct; `name` is the first member of every entry. */
+typedef struct entries {
+    void *first;
+    int *count;
+    size_t bytes;
+} entries_t;
+
+static entries_t entries_of(const config_t *config, table_id_t id) {
+    config_t *c = (config_t *)config;
+    switch (id) {
+    case TABLE_MODALITY:
+        return (entries_t){c->modalities, &c->modality_count, sizeof c->modalities[0]};
+    case TABLE_TARGET:
+        return (entries_t){c->targets, &c->target_count, sizeof c->targets[0]};
+    default:
+        REQUIRE(id == TABLE_INIT);
+        return (entries_t){c->init, &c->init_count, sizeof c->init[0]};
+    }
+}
+
 int config_entry_count(const config_t *config, table_id_t id) {
-    return id == TABLE_MODALITY ? config->modality_count : config->target_count;
+    return *entries_of(config, id).count;
 }
 
 int config_entry_limit(table_id_t id) {
-    return id == TABLE_MODALITY ? CONFIG_MODALITIES_MAX : CONFIG_TARGETS_MAX;
+    static const int limits[TABLE_COUNT] = {[TABLE_MODALITY] = CONFIG_MODALITIES_MAX,
+                                            [TABLE_TARGET] = CONFIG_TARGETS_MAX,
+                                            [TABLE_INIT] = CONFIG_INITS_MAX};
+    return limits[id];
 }
 
 void *config_entry(const config_t *config, table_id_t id, int index) {
-    return id == TABLE_MODALITY ? (void *)&config->modalities[index]
-                                : (void *)&config->targets[index];
+    entries_t entries = entries_of(config, id);
+    return (char *)entries.first + (size_t)index * entries.bytes;
 }
 
 const char *config_entry_name(const config_t *config, table_id_t id, int index) {
-    return id == TABLE_MODALITY ? config->modalities[index].name : config->targets[index].name;
+    return *(char **)config_entry(config, id, index);
 }
 
 int config_entry_find(const config_t *config, table_id_t id, const char *name) {
@@ -55,41 +78,33 @@ int config_entry_find(const config_t *config, table_id_t id, const char *name) {
 }
 
 int config_entry_add(config_t *config, table_id_t id, const char *name) {
-    int index = config_entry_count(config, id);
+    entries_t entries = entries_of(config, id);
+    int index = *entries.count;
     if (index == config_entry_limit(id)) {
         return -1;
     }
-    if (id == TABLE_MODALITY) {
-        config->modalities[index] = (modality_config_t){.name = text_copy(name)};
-        config->modality_count++;
-    } else {
-        config->targets[index] = (target_config_t){.name = text_copy(name)};
-        config->target_count++;
-    }
+    memset(config_entry(config, id, index), 0, entries.bytes);
+    *(char **)config_entry(config, id, index) = text_copy(name);
+    *entries.count = index + 1;
     set_initial(id, config_entry(config, id, index));
     return index;
 }
 
 void config_entry_remove(config_t *config, table_id_t id, int index) {
-    free_fields(id, config_entry(config, id, index));
-    if (id == TABLE_MODALITY) {
-        free(config->modalities[index].name);
-        config->modality_count--;
-        memmove(&config->modalities[index], &config->modalities[index + 1],
-                (size_t)(config->modality_count - index) * sizeof config->modalities[0]);
-    } else {
-        free(config->targets[index].name);
-        config->target_count--;
-        memmove(&config->targets[index], &config->targets[index + 1],
-                (size_t)(config->target_count - index) * sizeof config->targets[0]);
-    }
+    entries_t entries = entries_of(config, id);
+    void *entry = config_entry(config, id, index);
+    free_fields(id, entry);
+    free(*(char **)entry);
+    *entries.count -= 1;
+    memmove(entry, config_entry(config, id, index + 1),
+            (size_t)(*entries.count - index) * entries.bytes);
 }
 
 void config_free(config_t *config) {
     if (config == NULL) {
         return;
     }
-    for (table_id_t id = TABLE_MODALITY; id <= TABLE_TARGET; id++) {
+    for (table_id_t id = TABLE_MAIN + 1; id < TABLE_COUNT; id++) {
         while (config_entry_count(config, id) > 0) {
             config_entry_remove(config, id, config_entry_count(config, id) - 1);
         }

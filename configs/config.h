@@ -40,6 +40,13 @@ typedef struct target_config { /* targets.NAME */
     char *threshold;        /* two classes: fit | a probability */
 } target_config_t;
 
+typedef struct init_config { /* init.NAME; NAME is a modality, or "model" */
+    char *name;
+    char *file; /* whose weights the run begins with */
+} init_config_t;
+
+enum { CONFIG_INITS_MAX = CONFIG_MODALITIES_MAX + 1 };
+
 typedef struct config {
     int64_t seed, epochs, batch, threads, virtual_shards;
     bool schedule_known;
@@ -110,6 +117,8 @@ typedef struct config {
     int modality_count;
     target_config_t targets[CONFIG_TARGETS_MAX];
     int target_count;
+    init_config_t init[CONFIG_INITS_MAX];
+    int init_count;
 } config_t;
 
 /* Defaults, then the file (and the files it names with `base:`, depth first), then each "KEY=VALUE"
@@ -135,6 +144,9 @@ bool config_parts(const config_t *config, int modality, int parts_out[2]);
 /* Whether a stream is made of two by encoder_plus_self_attention. */
 bool config_has_intra_encoder(const config_t *config);
 
+/* Whether the model reads this modality: as a stream, or as a part of one. */
+bool config_reads(const config_t *config, int modality);
+
 /* Complete YAML that config_parse reads back to the same struct; caller frees. */
 char *config_yaml(const config_t *config);
 /* One JSON object, nested like the YAML; caller frees. */
@@ -144,7 +156,7 @@ char *config_json(const config_t *config);
 char *config_table_json(void);
 
 /* The dotted keys whose values differ, in the order of the table: *count_out of them, freed
- * with names_free. `modalities` or `targets` alone: other entries, or in another order. */
+ * with names_free. `modalities`, `targets` or `init` alone: other entries, or in another order. */
 char **config_differences(const config_t *a, const config_t *b, int *count_out);
 /* Between which configurations a setting may differ; config_fields.c says it of each. */
 typedef enum {
@@ -157,8 +169,8 @@ typedef enum {
 bool config_may_differ(const config_t *config, const char *key, config_occasion_t occasion);
 /* The first setting that differs and may not: "KEY was A and is B"; NULL: none. Caller frees. */
 char *config_difference(const config_t *a, const config_t *b, config_occasion_t occasion);
-/* The value of a dotted key as YAML has it; of `modalities` and `targets` the names. NULL: there is
- * no such key. Caller frees. */
+/* The value of a dotted key as YAML has it; of `modalities`, `targets` and `init` the names. NULL:
+ * there is no such key. Caller frees. */
 char *config_value(const config_t *config, const char *key);
 
 bool config_is_model(const char *name); /* that model.name takes */

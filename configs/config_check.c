@@ -378,6 +378,7 @@ status_t config_check(const config_t *config, const config_origins_t *origins, c
     TRY(check_model(&checker));
     TRY(check_built_in(&checker));
     TRY(config_check_fusion(config, origins, name));
+    TRY(config_check_init(config, origins, name));
     TRY(check_select_on(&checker));
     TRY(check_data(&checker));
     TRY(check_unused(&checker, "shuffle", config->shuffle, "block", "data.shuffle_window"));

@@ -45,7 +45,7 @@ static void compare_entries(const config_t *a, const config_t *b, table_id_t id,
         for (int r = 0; r < table->row_count && other >= 0; r++) {
             const config_field_t *row = &table->rows[r];
             if (!same_value(row, config_entry(a, id, i), config_entry(b, id, other))) {
-                add_key(list, text_format("%s.%s.%s", table->prefix, name, row->key));
+                add_key(list, config_entry_key(id, name, row));
             }
         }
     }
@@ -61,8 +61,27 @@ char **config_differences(const config_t *a, const config_t *b, int *count_out) 
     }
     compare_entries(a, b, TABLE_MODALITY, &list);
     compare_entries(a, b, TABLE_TARGET, &list);
+    compare_entries(a, b, TABLE_INIT, &list);
     *count_out = list.count;
     return list.keys;
+}
+
+/* NAME and what follows it, in a key of an entry; false: no key of that table. *field_out: "" where
+ * entries are values. */
+static bool split_key(const char *key, table_id_t id, char **name_out, const char **field_out) {
+    const char *prefix = config_table(id)->prefix, *last = strrchr(key, '.');
+    size_t length = strlen(prefix);
+    if (strncmp(key, prefix, length) != 0 || key[length] != '.') {
+        return false;
+    }
+    bool value = id == TABLE_INIT;
+    const char *end = value ? key + strlen(key) : last;
+    if (end <= key + length) {
+        return false;
+    }
+    *name_out = text_format("%.*s", (int)(end - key - (ptrdiff_t)length - 1), key + length + 1);
+    *field_out = value ? "" : last + 1;
+    return true;
 }
 
 /* The row of a dotted key, and what its offsets count from: NULL where that entry is not there.
@@ -71,17 +90,14 @@ static const config_field_t *row_of(const config_t *config, const char *key,
                                     const void **base_out) {
     const config_field_t *row = config_field_find(TABLE_MAIN, key);
     *base_out = config;
-    for (table_id_t id = TABLE_MODALITY; id <= TABLE_TARGET && row == NULL; id++) {
-        const char *prefix = config_table(id)->prefix, *last = strrchr(key, '.');
-        size_t length = strlen(prefix);
-        if (last == NULL || strncmp(key, prefix, length) != 0 || last <= key + length) {
-            continue;
+    for (table_id_t id = TABLE_MAIN + 1; id < TABLE_COUNT && row == NULL; id++) {
+        char *name = NULL;
+        const char *field = NULL;
+        if (split_key(key, id, &name, &field)) {
+            int index = config_entry_find(config, id, name);
+            row = config_field_find(id, field);
+            *base_out = index >= 0 ? config_entry(config, id, index) : NULL;
         }
-        char *name =
-            text_format("%.*s", (int)(last - key - (ptrdiff_t)length - 1), key + length + 1);
-        int index = config_entry_find(config, id, name);
-        row = config_field_find(id, last + 1);
-        *base_out = index >= 0 ? config_entry(config, id, index) : NULL;
         free(name);
     }
     return row;
@@ -102,7 +118,7 @@ static char *entry_names(const config_t *config, table_id_t id) {
 }
 
 char *config_value(const config_t *config, const char *key) {
-    for (table_id_t id = TABLE_MODALITY; id <= TABLE_TARGET; id++) {
+    for (table_id_t id = TABLE_MAIN + 1; id < TABLE_COUNT; id++) {
         if (strcmp(key, config_table(id)->prefix) == 0) {
             return entry_names(config, id);
         }

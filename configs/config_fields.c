@@ -8,6 +8,7 @@
 #define AT(member)          offsetof(config_t, member)
 #define MODALITY_AT(member) offsetof(modality_config_t, member)
 #define TARGET_AT(member)   offsetof(target_config_t, member)
+#define INIT_AT(member)     offsetof(init_config_t, member)
 
 /* 2^53 - 1: the largest integer that survives every JSON reader. */
 #define INT_LIMIT 9007199254740991.0
@@ -240,6 +241,12 @@ static const config_field_t target_rows[] = {
      SCORING},
 };
 
+static const config_field_t init_rows[] = {
+    {"", FIELD_TEXT, INIT_AT(file), "", 0, 0, NULL, NULL, "",
+     "weights to begin with: a checkpoint, .safetensors, .pt or .pth; NAME is a modality (its front"
+     " end), or model (all parameters)"},
+};
+
 static const config_field_t base_row =
     {"base", FIELD_TEXT, 0, "", 0, 0, NULL, NULL, "",
      "in a file: another one to start from, relative to this one"};
@@ -248,6 +255,7 @@ static const config_table_t tables[TABLE_COUNT] = {
     {"", main_rows, ARRAY_LEN(main_rows)},
     {"modalities", modality_rows, ARRAY_LEN(modality_rows)},
     {"targets", target_rows, ARRAY_LEN(target_rows)},
+    {"init", init_rows, ARRAY_LEN(init_rows)},
 };
 /* clang-format on */
 
@@ -262,6 +270,20 @@ const config_field_t *config_field_find(table_id_t id, const char *key) {
         }
     }
     return NULL;
+}
+
+bool config_is_entries(const char *key) {
+    for (table_id_t id = TABLE_MAIN + 1; id < TABLE_COUNT; id++) {
+        if (strcmp(tables[id].prefix, key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+char *config_entry_key(table_id_t id, const char *name, const config_field_t *row) {
+    return text_format("%s.%s%s%s", tables[id].prefix, name, row->key[0] != '\0' ? "." : "",
+                       row->key);
 }
 
 bool config_section_exists(const char *key) {

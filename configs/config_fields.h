@@ -19,7 +19,8 @@ typedef enum {
 } field_type_t;
 
 typedef struct config_field {
-    const char *key; /* dotted; within modalities.NAME and targets.NAME: the last part only */
+    /* Dotted; within modalities.NAME and targets.NAME: the last part only; of init.NAME: "" */
+    const char *key;
     field_type_t type;
     size_t offset;
     const char *initial; /* default, as one would write it */
@@ -32,13 +33,13 @@ typedef struct config_field {
 } config_field_t;
 
 typedef struct config_table {
-    const char *prefix; /* "" | "modalities" | "targets" */
+    const char *prefix; /* "" | "modalities" | "targets" | "init" */
     const config_field_t *rows;
     int row_count;
 } config_table_t;
 
-/* The settings that stand once; those of each modality; those of each target. */
-typedef enum { TABLE_MAIN, TABLE_MODALITY, TABLE_TARGET, TABLE_COUNT } table_id_t;
+/* The settings that stand once; those of each modality; of each target; the files of init. */
+typedef enum { TABLE_MAIN, TABLE_MODALITY, TABLE_TARGET, TABLE_INIT, TABLE_COUNT } table_id_t;
 const config_table_t *config_table(table_id_t id);
 
 /* The key "base", which is read by the YAML reader and has no place in the struct. */
@@ -47,7 +48,12 @@ const config_field_t *config_base_row(void);
 const config_field_t *config_field_find(table_id_t id, const char *key); /* NULL: none */
 bool config_section_exists(const char *key); /* "model" of "model.dim" */
 
-/* Entries of modalities and targets, by position: the struct that the rows' offsets point into. */
+/* Whether `key` is a table of entries: "modalities", "targets" or "init". */
+bool config_is_entries(const char *key);
+/* The whole key of a row of an entry: "modalities.NAME.dim", "init.NAME"; caller frees. */
+char *config_entry_key(table_id_t id, const char *name, const config_field_t *row);
+
+/* Entries of these, by position: the struct that the rows' offsets point into. */
 int config_entry_count(const config_t *config, table_id_t id);
 void *config_entry(const config_t *config, table_id_t id, int index);
 const char *config_entry_name(const config_t *config, table_id_t id, int index);

@@ -55,4 +55,8 @@ status_t config_check_targets(const config_t *config, const config_origins_t *or
 status_t config_check_fusion(const config_t *config, const config_origins_t *origins,
                              const char *name) MUST_CHECK;
 
+/* The part of it about the files of init (config_check_init.c). */
+status_t config_check_init(const config_t *config, const config_origins_t *origins,
+                           const char *name) MUST_CHECK;
+
 #endif

@@ -197,6 +197,18 @@ static void write_entries(writer_t *writer, const config_t *config, table_id_t i
     close_map(writer, 1);
 }
 
+static void write_init(writer_t *writer, const config_t *config) {
+    const config_table_t *table = config_table(TABLE_INIT);
+    if (config->init_count > 0) {
+        write_key(writer, 0, table->prefix, (int)strlen(table->prefix), false);
+        open_map(writer);
+        for (int i = 0; i < config->init_count; i++) {
+            write_scalar(writer, 1, config->init[i].name, i == 0, table->rows, &config->init[i]);
+        }
+        close_map(writer, 1);
+    }
+}
+
 static char *write_config(const config_t *config, bool json) {
     writer_t writer;
     writer_open(&writer, json);
@@ -226,6 +238,7 @@ static char *write_config(const config_t *config, bool json) {
     }
     write_entries(&writer, config, TABLE_MODALITY);
     write_entries(&writer, config, TABLE_TARGET);
+    write_init(&writer, config);
     close_map(&writer, 0);
     fputc('\n', writer.stream);
     return writer_close(&writer);
@@ -254,9 +267,8 @@ static const char *type_name(field_type_t type) {
     return "";
 }
 
-static char *full_key(const config_table_t *table, const config_field_t *row) {
-    return table->prefix[0] == '\0' ? text_copy(row->key)
-                                    : text_format("%s.NAME.%s", table->prefix, row->key);
+static char *full_key(table_id_t id, const config_field_t *row) {
+    return id == TABLE_MAIN ? text_copy(row->key) : config_entry_key(id, "NAME", row);
 }
 
 static void write_bounds(writer_t *writer, const config_field_t *row) {
@@ -324,7 +336,7 @@ char *config_table_json(void) {
         const config_table_t *table = config_table(id);
         for (int i = 0; i < table->row_count; i++) {
             fputs(",", writer.stream);
-            char *key = full_key(table, &table->rows[i]);
+            char *key = full_key(id, &table->rows[i]);
             write_row(&writer, key, &table->rows[i]);
             free(key);
         }

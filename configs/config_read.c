@@ -192,6 +192,24 @@ static status_t apply_entry(document_t *document, table_id_t id, const char *key
     return apply_map(document, value, key);
 }
 
+/* key is init.NAME, which takes a value itself; an empty one: none. */
+static status_t apply_init(document_t *document, const char *key, const config_node_t *at,
+                           const config_node_t *value) {
+    const char *name = key + strlen(config_table(TABLE_INIT)->prefix) + 1;
+    config_t *config = document->reader->config;
+    int index = -1;
+    if (is_null(value)) {
+        return remove_entry(document, TABLE_INIT, key, name, at);
+    }
+    TRY(ensure_entry(document, TABLE_INIT, name, at, &index));
+    TRY(apply_field(document, key, config_table(TABLE_INIT)->rows,
+                    config_entry(config, TABLE_INIT, index), value));
+    if (config->init[index].file[0] == '\0') {
+        config_entry_remove(config, TABLE_INIT, index);
+    }
+    return STATUS_OK;
+}
+
 static status_t apply_pair(document_t *document, const char *key, const config_node_t *at,
                            const config_node_t *value) {
     const config_field_t *row = config_field_find(TABLE_MAIN, key);
@@ -204,16 +222,15 @@ static status_t apply_pair(document_t *document, const char *key, const config_n
         }
         return FAIL(at, "base stands only in a config file; give that file instead");
     }
-    for (table_id_t id = TABLE_MODALITY; id <= TABLE_TARGET; id++) {
+    for (table_id_t id = TABLE_MAIN + 1; id < TABLE_COUNT; id++) {
         const char *prefix = config_table(id)->prefix;
         size_t length = strlen(prefix);
         if (strncmp(key, prefix, length) == 0 && key[length] == '.') {
-            return apply_entry(document, id, key, at, value);
+            return id == TABLE_INIT ? apply_init(document, key, at, value)
+                                    : apply_entry(document, id, key, at, value);
         }
     }
-    bool is_entries = strcmp(key, config_table(TABLE_MODALITY)->prefix) == 0 ||
-                      strcmp(key, config_table(TABLE_TARGET)->prefix) == 0;
-    if (!is_entries && !config_section_exists(key)) {
+    if (!config_is_entries(key) && !config_section_exists(key)) {
         return fail_unknown(document, at, key);
     }
     if (value->kind != NODE_MAP) {

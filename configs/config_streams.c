@@ -56,6 +56,18 @@ int config_streams(const config_t *config, int indices_out[CONFIG_MODALITIES_MAX
     return count;
 }
 
+bool config_reads(const config_t *config, int modality) {
+    int streams[CONFIG_MODALITIES_MAX], parts[2];
+    int count = config_streams(config, streams);
+    for (int s = 0; s < count; s++) {
+        bool made = config_parts(config, streams[s], parts);
+        if (streams[s] == modality || (made && (parts[0] == modality || parts[1] == modality))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool config_has_intra_encoder(const config_t *config) {
     int streams[CONFIG_MODALITIES_MAX], parts[2];
     int count = config_streams(config, streams);

@@ -115,11 +115,13 @@ static void offer_entry_keys(nearest_t *nearest, const char *typed, table_id_t i
     const char *first = strchr(typed, '.');
     const char *second = first == NULL ? NULL : strchr(first + 1, '.');
     for (int i = 0; i < table->row_count; i++) {
-        char candidate[WORD_MAX];
-        int name_length = second == NULL ? 4 : (int)(second - first - 1);
-        snprintf(candidate, sizeof candidate, "%s.%.*s.%s", table->prefix, name_length,
-                 second == NULL ? "NAME" : first + 1, table->rows[i].key);
+        char name[WORD_MAX] = "NAME";
+        if (second != NULL) {
+            snprintf(name, sizeof name, "%.*s", (int)(second - first - 1), first + 1);
+        }
+        char *candidate = config_entry_key(id, name, &table->rows[i]);
         offer(nearest, typed, candidate);
+        free(candidate);
     }
     offer(nearest, typed, table->prefix);
 }
@@ -143,6 +145,7 @@ char *config_suggestion(const char *key) {
     offer(&nearest, key, config_base_row()->key);
     offer_entry_keys(&nearest, key, TABLE_MODALITY);
     offer_entry_keys(&nearest, key, TABLE_TARGET);
+    offer_entry_keys(&nearest, key, TABLE_INIT);
     if (nearest.count == 0) {
         return text_copy("");
     }

@@ -8,6 +8,7 @@
 
 #include "data-sharding/h5_file.h"
 #include "data-sharding/matrix_csv.h"
+#include "data-sharding/number.h"
 #include "data-sharding/zip_file.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
@@ -43,59 +44,11 @@ static void mark_finite(matrix_t *m) {
     }
 }
 
-static float half_value(uint16_t bits) {
-    int exponent = bits >> 10 & 31, fraction = bits & 1023;
-    float size = exponent == 31  ? (fraction == 0 ? INFINITY : NAN)
-                 : exponent == 0 ? ldexpf((float)fraction, -24)
-                                 : ldexpf((float)(fraction | 1024), exponent - 25);
-    return (bits & 0x8000) != 0 ? -size : size;
-}
-
 typedef struct npy {
-    char type[3]; /* such as "f4" */
-    bool big;     /* the highest byte first */
+    number_type_t type;
     bool fortran;
     long long rows, columns;
 } npy_t;
-
-/* One number of an .npy file by the kind and size of its type. */
-static float npy_value(const char *at, const npy_t *npy) {
-    const char *type = npy->type;
-    union {
-        float f;
-        double d;
-        uint16_t half;
-        int8_t i1;
-        int16_t i2;
-        int32_t i4;
-        int64_t i8;
-        uint8_t u1;
-        uint16_t u2;
-        uint32_t u4;
-        uint64_t u8;
-        char bytes[8];
-    } x;
-    int size = type[1] - '0';
-    for (int i = 0; i < size; i++) {
-        x.bytes[i] = at[npy->big ? size - 1 - i : i];
-    }
-    if (type[0] == 'f') {
-        return type[1] == '2' ? half_value(x.half) : type[1] == '4' ? x.f : (float)x.d;
-    }
-    if (type[0] == 'b') {
-        return x.u1 != 0 ? 1.0f : 0.0f;
-    }
-    if (type[0] == 'u') {
-        return type[1] == '1'   ? (float)x.u1
-               : type[1] == '2' ? (float)x.u2
-               : type[1] == '4' ? (float)x.u4
-                                : (float)x.u8;
-    }
-    return type[1] == '1'   ? (float)x.i1
-           : type[1] == '2' ? (float)x.i2
-           : type[1] == '4' ? (float)x.i4
-                            : (float)x.i8;
-}
 
 static status_t npy_refuse(const char *path, const char *why) {
     return status_fail(STATUS_INPUT,
@@ -107,17 +60,16 @@ static status_t npy_refuse(const char *path, const char *why) {
 /* The header is a Python dictionary, which numpy writes in one way. */
 static bool parse_dictionary(const char *header, npy_t *npy) {
     const char *descr = strstr(header, "'descr': '"), *shape = strstr(header, "'shape': (");
-    char order = 0, end = 0;
+    char order = 0, end = 0, type[3] = "";
     npy->fortran = strstr(header, "'fortran_order': True") != NULL;
     bool plain = npy->fortran != (strstr(header, "'fortran_order': False") != NULL) &&
                  descr != NULL && shape != NULL &&
-                 sscanf(descr, "'descr': '%c%2[a-z0-9]'", &order, npy->type) == 2 &&
-                 strchr("<>|", order) != NULL && strlen(npy->type) == 2 &&
-                 strstr("f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1", npy->type) != NULL;
-    if (!plain) {
+                 sscanf(descr, "'descr': '%c%2[a-z0-9]'", &order, type) == 2 &&
+                 strchr("<>|", order) != NULL && strlen(type) == 2;
+    npy->type = (number_type_t){type[0], type[1] - '0', order == '>'};
+    if (!plain || type[0] == 't' || !number_type_known(npy->type)) {
         return false;
     }
-    npy->big = order == '>';
     npy->columns = 1;
     return (sscanf(shape, "'shape': (%9lld,%c", &npy->rows, &end) == 2 && end == ')') ||
            (sscanf(shape, "'shape': (%9lld, %9lld%c", &npy->rows, &npy->columns, &end) == 3 &&
@@ -141,7 +93,7 @@ static status_t parse_npy(const char *path, const char *data, size_t bytes, matr
     if (!known) {
         return npy_refuse(path, "unknown type, order or shape");
     }
-    int64_t size = npy.type[1] - '0', there = (int64_t)(bytes - begin - length);
+    int64_t size = npy.type.bytes, there = (int64_t)(bytes - begin - length);
     if (npy.rows < 0 || npy.columns < 1 || npy.rows > ROWS_MAX || npy.columns > COLUMNS_MAX ||
         there != npy.rows * npy.columns * size) {
         return npy_refuse(path, "its length does not fit its shape");
@@ -151,7 +103,7 @@ static status_t parse_npy(const char *path, const char *data, size_t bytes, matr
     const char *numbers = data + begin + length;
     for (int64_t i = 0; i < m->rows * m->columns; i++) {
         int64_t at = i / m->columns * row_step + i % m->columns * column_step;
-        m->values[i] = npy_value(numbers + at * size, &npy);
+        m->values[i] = (float)number_read(numbers + at * size, npy.type);
     }
     mark_finite(m);
     return STATUS_OK;

@@ -81,16 +81,16 @@ static status_t find_end(const zip_t *zip, uint64_t *end_out, uint8_t end[END_BY
     return status;
 }
 
-/* Where numbers do not fit the end record, a second one before it has them in 64 bits. */
-static status_t read_end64(zip_t *zip, uint64_t *end) {
-    uint8_t locator[LOCATOR_BYTES], end64[END64_BYTES];
-    if (*end < LOCATOR_BYTES) {
-        return refuse(zip, "the zip archive is cut off or damaged");
+/* Where numbers do not fit the end record, a second one before it has them in 64 bits; some writers
+ * (PyTorch's) always have it. */
+static status_t read_end64(zip_t *zip, bool needed, uint64_t *end) {
+    uint8_t locator[LOCATOR_BYTES] = {0}, end64[END64_BYTES];
+    if (*end >= LOCATOR_BYTES) {
+        TRY(read_at(zip, *end - LOCATOR_BYTES, sizeof locator, locator));
     }
-    TRY(read_at(zip, *end - LOCATOR_BYTES, sizeof locator, locator));
     uint64_t at = u64(locator + 8);
     if (memcmp(locator, "PK\6\7", 4) != 0) {
-        return refuse(zip, "the zip archive has no 64-bit directory");
+        return needed ? refuse(zip, "the zip archive has no 64-bit directory") : STATUS_OK;
     }
     TRY(read_at(zip, at, sizeof end64, end64));
     if (memcmp(end64, "PK\6\6", 4) != 0) {
@@ -113,12 +113,12 @@ static status_t read_directory(zip_t *zip) {
     zip->entries = u16(end + 10);
     zip->directory_bytes = u32(end + 12);
     zip->directory_at = u32(end + 16);
-    if (zip->entries == 0xffff || zip->directory_bytes == 0xffffffff ||
-        zip->directory_at == 0xffffffff) {
-        TRY(read_end64(zip, &at));
-    } else if (u16(end + 4) != 0 || u16(end + 6) != 0 || u16(end + 8) != zip->entries) {
+    bool wide = zip->entries == 0xffff || zip->directory_bytes == 0xffffffff ||
+                zip->directory_at == 0xffffffff;
+    if (!wide && (u16(end + 4) != 0 || u16(end + 6) != 0 || u16(end + 8) != zip->entries)) {
         return refuse(zip, "the zip archive is in several parts");
     }
+    TRY(read_end64(zip, wide, &at));
     if (zip->directory_at > at || zip->directory_bytes != at - zip->directory_at ||
         zip->directory_bytes > DIRECTORY_BYTES_MAX) {
         return refuse(zip, "the directory of the zip archive is damaged");

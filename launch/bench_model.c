@@ -108,7 +108,7 @@ static status_t time_steps(bench_t *bench, trainer_t *t) {
 static status_t train(bench_t *bench) {
     trainer_t *t = NULL;
     TRY(trainer_open(bench->config, bench->comm, bench->config->data.path, NULL, NULL, true, &t));
-    status_t status = trainer_init_weights(t);
+    status_t status = trainer_init_weights(t, true);
     if (status == STATUS_OK && arguments_has(bench->arguments, "--interactive")) {
         status = bench_interactive(bench, answer_step, t);
     } else if (status == STATUS_OK) {
@@ -198,7 +198,7 @@ static status_t open_for_evaluation(bench_t *bench, trainer_t **trainer_out) {
     if (path == NULL) {
         TRY(trainer_open(bench->config, bench->comm, bench->config->data.path, NULL, NULL, false,
                          trainer_out));
-        return trainer_init_weights(*trainer_out);
+        return trainer_init_weights(*trainer_out, true);
     }
     checkpoint_t checkpoint = {0};
     status_t status = checkpoint_read(path, &checkpoint);

@@ -159,7 +159,10 @@ const command_t command_cv = {
     .help = "split.folds says how many folds there are; -1 leaves one person out at a time. A "
             "fold's people are tested by the checkpoint that is best on held-out others. DIR gets "
             "summary.json, predictions.csv, and a run directory for each fold and seed. The same "
-            "command again keeps what is done and goes on with the rest.",
+            "command again keeps what is done and goes on with the rest.\nIn the files of "
+            "init.NAME {fold} and {seed} stand for these, so that each fold can begin with the "
+            "weights of the same fold of another cross-validation; a fold whose people these were "
+            "trained on is refused.",
     .options = options,
     .examples = examples,
     .exit_codes = "0 done, 1 failed, 2 bad configuration or data, 75 stopped by a signal: the same "

@@ -86,6 +86,8 @@ static const example_t examples[] = {
     {"jmt train configs/tiny/jmt.yaml --run runs/one --resume auto",
      "go on after a stop or a crash"},
     {"jmt train configs/mosi/jmt.yaml --set optimizer.learning_rate=1e-3 --set epochs=20", ""},
+    {"jmt train configs/mosi/jmt.yaml --set init.text=runs/mosi-text",
+     "begin with another run's front end; .safetensors, .pt and .pth do as well"},
     EXAMPLE_END,
 };
 

@@ -3,6 +3,7 @@
  * A directory step-NNNNNNNN with
  *   manifest.json            format, generation, step, position, seed, V, fingerprint,
  *                            configuration, data identity, who was trained on (trained_on.h),
+ *                            the files that it began with (weights_init.h),
  *                            tensors with their dims, and SHA-256 of every other file
  *   manifest.sha256          64 hex digits and a newline: SHA-256 of manifest.json
  *   part-NNNNN.safetensors   one per rank that wrote it: the runs of tensors whose chunks it owned,
@@ -39,6 +40,8 @@ typedef struct checkpoint {
     char *config_yaml;
     char *data_identity;  /* of the dataset it was trained on */
     char *trained_on;     /* trained_on.h; "": an older program's, which did not say */
+    char *init_files;     /* weights_origin_t.files */
+    char *initial_hash;   /* trainer_t.initial_hash; "": an older program's */
     tensor_set_t tensors; /* weights/NAME, optimizer/STATE/NAME, whole, PyTorch's layout */
     tensor_set_t statistics;
 } checkpoint_t;

@@ -292,6 +292,10 @@ static void take_fields(const json_t *manifest, checkpoint_t *c) {
     const json_t *trained_on = json_object_get(manifest, "trained_on");
     char *people = json_is_object(trained_on) ? json_dumps(trained_on, JSON_COMPACT) : NULL;
     c->trained_on = people != NULL ? people : text_copy("");
+    const json_t *init = json_object_get(manifest, "init");
+    char *files = json_is_object(init) ? json_dumps(init, JSON_INDENT(1)) : NULL;
+    c->init_files = files != NULL ? files : text_copy("{}");
+    c->initial_hash = string_of(manifest, "initial_hash");
 }
 
 static status_t read_directory(const char *directory, checkpoint_t *c) {
@@ -335,6 +339,8 @@ void checkpoint_free(checkpoint_t *c) {
     free(c->config_yaml);
     free(c->data_identity);
     free(c->trained_on);
+    free(c->init_files);
+    free(c->initial_hash);
     tensor_set_free(&c->tensors);
     tensor_set_free(&c->statistics);
     *c = (checkpoint_t){0};

@@ -11,7 +11,6 @@
 #include "trainer/checkpoint.h"
 #include "trainer/checkpoint_format.h"
 #include "trainer/generation.h"
-#include "trainer/trained_on.h"
 
 /* --- parts: what this rank owns -------------------------------------------------------------- */
 
@@ -177,9 +176,11 @@ static json_t *manifest_object(const trainer_t *t, int64_t generation, const cha
         config, "data", dataset_identity(t->dataset), "optimizer_states", states, "tensors",
         tensor_list(t), "files", file_digests(t, digests, statistics));
     REQUIRE(manifest != NULL && content != NULL);
-    char *trained_on = trained_on_text(t->dataset);
+    char *trained_on = trainer_trained_on(t);
     json_object_set_new(content, "trained_on", json_loads(trained_on, 0, NULL));
     json_object_set_new(content, "constants", constant_list(t));
+    json_object_set_new(content, "init", json_loads(t->origin.files, 0, NULL));
+    json_object_set_new(content, "initial_hash", json_string(t->initial_hash));
     json_object_update(manifest, content);
     free(trained_on);
     json_decref(content);

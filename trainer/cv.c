@@ -18,6 +18,8 @@
 #include "trainer/resume.h"
 #include "trainer/run_directory.h"
 #include "trainer/train.h"
+#include "trainer/trained_on.h"
+#include "trainer/weights_init.h"
 
 typedef struct cv {
     config_t config; /* the caller's, with data.path filled in */
@@ -28,6 +30,15 @@ typedef struct cv {
     int64_t logged_bytes; /* when last looked at: of all folds' metrics.jsonl */
     run_scope_t scope;    /* of the fold that is trained, within this group's share */
 } cv_t;
+
+/* Of the folds with the first seed, then with the second, ... */
+static int64_t fold_of(const cv_t *cv, int job) {
+    return cv->plan.folds[job % cv->plan.fold_count];
+}
+
+static int64_t seed_of(const cv_t *cv, int job) {
+    return cv->plan.seeds[job / cv->plan.fold_count];
+}
 
 /* --- before the folds ------------------------------------------------------------------------ */
 
@@ -71,7 +82,51 @@ static status_t open_directory(const cv_t *cv, bool own_data) {
     return own_data ? make_synthetic(cv->config.data.path) : STATUS_OK;
 }
 
-static status_t choose_folds(cv_t *cv, const cv_options_t *options) {
+/* Nobody is scored whom the files that a fold begins with were trained on: better said before
+ * anything is trained. `people` is theirs (trained_on.h). */
+static status_t check_origin(const config_t *config, const char *people) {
+    dataset_t *dataset = NULL;
+    int64_t seen = 0, all = 0;
+    bool overlap = config->split.allow_subject_overlap;
+    TRY(model_data_open(config, config->data.path, NULL, &dataset));
+    status_t status = trained_on_check(people, dataset, SPLIT_TEST, overlap);
+    if (status != STATUS_OK) {
+        trained_on_count(people, dataset, SPLIT_TEST, overlap, &seen, &all);
+        status = status_fail(status,
+                             "init: fold %lld would score %lld of its %lld people whom the weights "
+                             "that it begins with were trained on; give each fold its own, such as "
+                             "RUNS/fold-{fold}-seed-{seed} of another jmt cv, or leave init out",
+                             (long long)config->split.fold, (long long)seen, (long long)all);
+    }
+    dataset_close(dataset);
+    return status;
+}
+
+/* Files whose names have no fold in them are read once. */
+static status_t check_origins(const cv_t *cv) {
+    const cv_plan_t *plan = &cv->plan;
+    config_t config = cv->config;
+    bool vary = weights_init_varies(&config);
+    char *people = NULL;
+    status_t status = STATUS_OK;
+    int jobs = plan->fold_count * (vary ? plan->seed_count : 1);
+    for (int job = 0; job < jobs && status == STATUS_OK && config.init_count > 0; job++) {
+        config.split.fold = fold_of(cv, job);
+        config.seed = seed_of(cv, job);
+        if (people == NULL || vary) {
+            free(people);
+            people = NULL;
+            status = weights_init_people(&config, &people);
+        }
+        if (status == STATUS_OK && people[0] != '\0') {
+            status = check_origin(&config, people);
+        }
+    }
+    free(people);
+    return status;
+}
+
+static status_t describe_data(cv_t *cv) {
     cv_plan_t *plan = &cv->plan;
     config_t config = cv->config;
     config.split.fold = 0;
@@ -85,6 +140,12 @@ static status_t choose_folds(cv_t *cv, const cv_options_t *options) {
     plan->fold_total = dataset_fold_count(dataset);
     plan->data_identity = text_copy(dataset_identity(dataset));
     dataset_close(dataset);
+    return STATUS_OK;
+}
+
+static status_t choose_folds(cv_t *cv, const cv_options_t *options) {
+    cv_plan_t *plan = &cv->plan;
+    TRY(describe_data(cv));
     plan->fold_count = options->fold_count > 0 ? options->fold_count : (int)plan->fold_total;
     plan->folds = alloc_zero(plan->fold_count, sizeof *plan->folds);
     for (int i = 0; i < plan->fold_count; i++) {
@@ -94,7 +155,7 @@ static status_t choose_folds(cv_t *cv, const cv_options_t *options) {
                                (long long)plan->folds[i], (long long)plan->fold_total - 1);
         }
     }
-    return STATUS_OK;
+    return check_origins(cv);
 }
 
 /* Rank r goes to group r * groups / ranks: as many groups as there is work for. */
@@ -235,14 +296,6 @@ static status_t run_fold(cv_t *cv, int64_t fold, int64_t seed) {
     }
     free(directory);
     return status;
-}
-
-static int64_t fold_of(const cv_t *cv, int job) {
-    return cv->plan.folds[job % cv->plan.fold_count];
-}
-
-static int64_t seed_of(const cv_t *cv, int job) {
-    return cv->plan.seeds[job / cv->plan.fold_count];
 }
 
 /* Of this group's share, what an earlier start has not done. */

@@ -8,8 +8,9 @@
 #include "trainer/backbone.h"
 #include "trainer/model_data.h"
 #include "trainer/models.h"
+#include "trainer/weights_init.h"
 
-static char *metadata_of(const graph_t *graph) {
+static char *metadata_of(const graph_t *graph, const char *trained_on) {
     json_t *order = json_array();
     for (int p = 0; p < graph_parameter_count(graph); p++) {
         parameter_info_t info = graph_parameter_info(graph, p);
@@ -19,6 +20,9 @@ static char *metadata_of(const graph_t *graph) {
     }
     char *list = json_dumps(order, JSON_COMPACT);
     json_t *metadata = json_pack("{s:s, s:s}", "creation_order", list, "format", "pt");
+    if (trained_on[0] != '\0') {
+        json_object_set_new(metadata, "trained_on", json_string(trained_on));
+    }
     char *text = json_dumps(metadata, JSON_COMPACT);
     json_decref(metadata);
     json_decref(order);
@@ -28,7 +32,7 @@ static char *metadata_of(const graph_t *graph) {
 
 void export_parameters(const graph_t *graph, const int64_t *offsets, const float *weights,
                        tensor_set_t *set_out) {
-    tensor_set_t set = {.metadata = metadata_of(graph)};
+    tensor_set_t set = {.metadata = metadata_of(graph, "")};
     for (int p = 0; p < graph_parameter_count(graph); p++) {
         parameter_info_t info = graph_parameter_info(graph, p);
         if (info.fold != NULL) {
@@ -48,9 +52,14 @@ status_t export_initial(const config_t *config, tensor_set_t *set_out) {
     status_t status = flat_state_make(graph, &flat);
     if (status == STATUS_OK) {
         float *weights = alloc_aligned((size_t)(flat.elements + flat.constants) * sizeof *weights);
+        weights_origin_t origin = {0};
         flat_state_init(&flat, graph, (uint64_t)config->seed, weights);
-        export_parameters(graph, flat.offsets, weights, set_out);
-        tensor_set_own(set_out);
+        status = weights_init(config, graph, flat.offsets, weights, &origin);
+        if (status == STATUS_OK) {
+            export_parameters(graph, flat.offsets, weights, set_out);
+            tensor_set_own(set_out);
+        }
+        weights_origin_free(&origin);
         free(weights);
     }
     flat_state_free(&flat);
@@ -59,8 +68,9 @@ status_t export_initial(const config_t *config, tensor_set_t *set_out) {
 }
 
 static const char weights_prefix[] = "weights/";
-static bool is_weight(const tensor_t *tensor) {
-    return strncmp(tensor->name, weights_prefix, sizeof weights_prefix - 1) == 0;
+const char *export_weight_name(const tensor_t *tensor) {
+    size_t length = sizeof weights_prefix - 1;
+    return strncmp(tensor->name, weights_prefix, length) == 0 ? tensor->name + length : NULL;
 }
 
 /* The weight that a modality's features meet first; NULL: they are as wide as the model. */
@@ -112,12 +122,13 @@ status_t export_checkpoint(const checkpoint_t *checkpoint, bool with_optimizer,
                            tensor_set_t *set_out) {
     graph_t *graph = NULL;
     TRY(graph_of(checkpoint, &graph));
-    tensor_set_t set = {.metadata = metadata_of(graph)};
+    tensor_set_t set = {.metadata = metadata_of(graph, checkpoint->trained_on)};
     graph_close(graph);
     for (int i = 0; i < checkpoint->tensors.count; i++) {
         const tensor_t *from = &checkpoint->tensors.tensors[i];
-        if (is_weight(from) || with_optimizer) {
-            const char *name = from->name + (is_weight(from) ? sizeof weights_prefix - 1 : 0);
+        const char *bare = export_weight_name(from);
+        if (bare != NULL || with_optimizer) {
+            const char *name = bare != NULL ? bare : from->name;
             tensor_t *to = tensor_set_add(&set, name, from->type, from->rank, from->dims);
             memcpy(to->data, from->data, tensor_bytes(from));
         }

@@ -1,10 +1,12 @@
 #include "trainer/resume.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/base/bytes.h"
 #include "kernels/base/log.h"
+#include "trainer/trained_on.h"
 
 static status_t same_config(const char *stored_yaml, const char *place, const config_t *config,
                             config_occasion_t occasion) {
@@ -63,6 +65,11 @@ status_t resume_restore(const checkpoint_t *checkpoint, trainer_t *t) {
                            (long long)checkpoint->train_count, (long long)t->train_count);
     }
     TRY(checkpoint_restore(checkpoint, t));
+    t->origin = (weights_origin_t){.files = text_copy(checkpoint->init_files),
+                                   .trained_on = trained_on_before(checkpoint->trained_on)};
+    if (checkpoint->initial_hash[0] != '\0') {
+        snprintf(t->initial_hash, sizeof t->initial_hash, "%s", checkpoint->initial_hash);
+    }
     char *fingerprint = NULL;
     TRY(trainer_fingerprint(t->config, &fingerprint));
     if (comm_rank(t->comm) == 0 && strcmp(fingerprint, checkpoint->fingerprint) != 0) {

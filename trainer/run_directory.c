@@ -154,7 +154,7 @@ status_t run_directory_describe(const char *directory, const char *data_path, co
     TRY(trainer_fingerprint(t->config, &fingerprint));
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    char *trained_on = trained_on_text(t->dataset), *row = run_row_name(t->config);
+    char *trained_on = trainer_trained_on(t), *row = run_row_name(t->config);
     char *marks = run_marks(t->config, t->dataset, SPLIT_TEST, trained_on);
     free(trained_on);
     json_t *manifest = json_pack(
@@ -164,6 +164,7 @@ status_t run_directory_describe(const char *directory, const char *data_path, co
         (json_int_t)comm_size(t->comm), "host", host, "fingerprint", fingerprint, "data",
         dataset_identity(t->dataset), "data_path", data_path, "parameters",
         (json_int_t)graph_parameter_elements(t->graph), "initial_hash", t->initial_hash);
+    json_object_set_new(manifest, "init", json_loads(t->origin.files, 0, NULL));
     char *text = json_dumps(manifest, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     char *yaml = config_yaml(t->config);
     status_t status = write_text(directory, "config.yaml", yaml);

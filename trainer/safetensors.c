@@ -5,13 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data-sharding/number.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
 static const struct {
     const char *name;
     size_t bytes;
-} types[] = {{"F32", 4}, {"F64", 8}, {"U8", 1}, {"I64", 8}};
+    char kind; /* of number.h */
+} types[] = {
+    [TENSOR_F32] = {"F32", 4, 'f'},   [TENSOR_F64] = {"F64", 8, 'f'},
+    [TENSOR_U8] = {"U8", 1, 'u'},     [TENSOR_I64] = {"I64", 8, 'i'},
+    [TENSOR_I32] = {"I32", 4, 'i'},   [TENSOR_F16] = {"F16", 2, 'f'},
+    [TENSOR_BF16] = {"BF16", 2, 't'},
+};
 
 const char *tensor_type_name(tensor_type_t type) { return types[type].name; }
 size_t tensor_type_bytes(tensor_type_t type) { return types[type].bytes; }
@@ -26,6 +33,13 @@ int64_t tensor_count(const tensor_t *tensor) {
 
 size_t tensor_bytes(const tensor_t *tensor) {
     return (size_t)tensor_count(tensor) * types[tensor->type].bytes;
+}
+
+void tensor_floats(const tensor_t *tensor, float *out) {
+    number_type_t type = {types[tensor->type].kind, (int)types[tensor->type].bytes, false};
+    for (int64_t i = 0; i < tensor_count(tensor); i++) {
+        out[i] = (float)number_read((const char *)tensor->data + i * type.bytes, type);
+    }
 }
 
 static tensor_t *append(tensor_set_t *set, const char *name, tensor_type_t type, int rank,
@@ -193,9 +207,9 @@ static status_t read_tensor(const char *path, const char *name, const json_t *en
     json_int_t begin = json_integer_value(json_array_get(offsets, 0));
     json_int_t end = json_integer_value(json_array_get(offsets, 1));
     if (!type_of(json_string_value(json_object_get(entry, "dtype")), &type)) {
-        return status_fail(STATUS_INPUT,
-                           "%s: tensor %s has a dtype that is not one of F32 F64 U8 I64", path,
-                           name);
+        return status_fail(
+            STATUS_INPUT,
+            "%s: tensor %s has a dtype that is not one of F32 F64 U8 I64 I32 F16 BF16", path, name);
     }
     if (json_array_size(offsets) != 2 || begin < 0 || end < begin || (size_t)end > data_bytes ||
         !shape_of(json_object_get(entry, "shape"), type, end - begin, &rank, dims)) {

@@ -1,6 +1,6 @@
 /* safetensors.h - the safetensors file: u64 header length, JSON header, tensors (little-endian).
- * Reader and writer for F32, F64, U8 and I64. Hostile files end in STATUS_INPUT, never in a crash.
- */
+ * Reader and writer for F32, F64, U8, I64, I32, F16 and BF16. Hostile files end in STATUS_INPUT,
+ * never in a crash. */
 #ifndef JMT_SAFETENSORS_H
 #define JMT_SAFETENSORS_H
 
@@ -10,7 +10,15 @@
 
 #include "kernels/base/status.h"
 
-typedef enum { TENSOR_F32, TENSOR_F64, TENSOR_U8, TENSOR_I64 } tensor_type_t;
+typedef enum {
+    TENSOR_F32,
+    TENSOR_F64,
+    TENSOR_U8,
+    TENSOR_I64,
+    TENSOR_I32,
+    TENSOR_F16,
+    TENSOR_BF16
+} tensor_type_t;
 enum { TENSOR_RANK_MAX = 8 };
 
 typedef struct tensor {
@@ -26,6 +34,7 @@ const char *tensor_type_name(tensor_type_t type); /* "F32" ... as in the file */
 size_t tensor_type_bytes(tensor_type_t type);
 int64_t tensor_count(const tensor_t *tensor);
 size_t tensor_bytes(const tensor_t *tensor);
+void tensor_floats(const tensor_t *tensor, float *out); /* its numbers, [tensor_count] */
 
 typedef struct tensor_set {
     tensor_t *tensors;

@@ -279,15 +279,15 @@ static status_t open_run(run_t *run) {
     if (run->options->overfit > 0) {
         run->trainer->train_count = min_i64(run->trainer->train_count, run->options->overfit);
     }
-    TRY(trainer_init_weights(run->trainer));
-    if (run->options->initial_hash != NULL &&
+    TRY(trainer_init_weights(run->trainer, !run->resuming));
+    if (run->resuming) {
+        status = resume_restore(&run->resumed, run->trainer);
+    }
+    if (status == STATUS_OK && run->options->initial_hash != NULL &&
         strcmp(run->options->initial_hash, run->trainer->initial_hash) != 0) {
         status = status_fail(STATUS_FAILED,
                              "the initial weights are not those of seed %lld (%s); report this",
                              (long long)run->config->seed, run->trainer->initial_hash);
-    }
-    if (status == STATUS_OK && run->resuming) {
-        status = resume_restore(&run->resumed, run->trainer);
     }
     return comm_agree(run->comm, status, "resume");
 }

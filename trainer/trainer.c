@@ -13,6 +13,7 @@
 #include "trainer/models.h"
 #include "trainer/same_on_ranks.h"
 #include "trainer/step_sums.h"
+#include "trainer/trained_on.h"
 
 /* --- opening --------------------------------------------------------------------------------- */
 
@@ -233,6 +234,7 @@ void trainer_close(trainer_t *t) {
         flat_state_free(&t->flat);
     }
     free(t->own_weights);
+    weights_origin_free(&t->origin);
     graph_close(t->graph);
     standardize_free(&t->standardize);
     dataset_close(t->dataset);
@@ -259,9 +261,27 @@ status_t trainer_evaluate(trainer_t *t, split_t split, const char *doing,
 
 /* --- weights --------------------------------------------------------------------------------- */
 
-status_t trainer_init_weights(trainer_t *t) {
+static status_t begin_with_files(trainer_t *t) {
+    weights_origin_free(&t->origin);
+    status_t status = weights_init(t->config, t->graph, t->flat.offsets, t->weights, &t->origin);
+    TRY(comm_agree(t->comm, status, NULL));
+    TRY(same_on_ranks(t->comm, t->origin.files));
+    weights_origin_say(&t->origin, t->dataset, t->config->split.allow_subject_overlap);
+    return STATUS_OK;
+}
+
+char *trainer_trained_on(const trainer_t *t) {
+    char *own = trained_on_text(t->dataset), *joined = trained_on_join(own, t->origin.trained_on);
+    free(own);
+    return joined;
+}
+
+status_t trainer_init_weights(trainer_t *t, bool files) {
     float *weights = t->weights;
     flat_state_init(&t->flat, t->graph, (uint64_t)t->config->seed, weights);
+    if (files) {
+        TRY(begin_with_files(t));
+    }
     fold_constants(t->kernels, t->graph, t->flat.offsets, weights);
     tensor_set_t initial = {0};
     export_parameters(t->graph, t->flat.offsets, weights, &initial);

@@ -12,6 +12,7 @@
 #include "trainer/evaluate.h"
 #include "trainer/optimizer.h"
 #include "trainer/predictor.h"
+#include "trainer/weights_init.h"
 
 typedef struct progress { /* where a run stands: part of a checkpoint */
     int64_t step;         /* optimiser steps done */
@@ -51,8 +52,8 @@ typedef struct trainer {
     int64_t order_epoch; /* whose stream runs; -1: none */
     struct step_sums *sums;
     progress_t progress;
-    char
-        initial_hash[65]; /* of the weights that the seed made, as `jmt export CONFIG` names them */
+    char initial_hash[65]; /* of the weights that it began with, as `jmt export CONFIG` has them */
+    weights_origin_t origin; /* of those that the seed did not make */
 } trainer_t;
 
 /* for_training false: forward only, no optimiser, no reduction; the
@@ -63,8 +64,11 @@ status_t trainer_open(const config_t *config, comm_t *comm, const char *data_pat
                       bool for_training, trainer_t **trainer_out) MUST_CHECK;
 void trainer_close(trainer_t *trainer); /* NULL allowed */
 
-/* Seeded initial weights (and constants from the labels for `majority`). */
-status_t trainer_init_weights(trainer_t *trainer) MUST_CHECK;
+/* Seeded initial weights (and constants from the labels for `majority`), then those of the files
+ * that the configuration names. files false: without, for a checkpoint is to follow. */
+status_t trainer_init_weights(trainer_t *trainer, bool files) MUST_CHECK;
+/* Who will have been trained on (trained_on.h); caller frees. */
+char *trainer_trained_on(const trainer_t *trainer);
 
 typedef struct step_result {
     double loss, learning_rate, grad_norm;

@@ -156,6 +156,10 @@ elsewhere targets.NAME.class_weights golden/test_training.py
 elsewhere targets.NAME.label_smoothing golden/test_training.py
 elsewhere targets.NAME.threshold mpi/threshold.sh
 
+named=video
+run 1 train "${tiny[@]}" --set model.name=unimodal --set 'model.modalities=[video]' --run "$work/video" --steps 3
+changes hash init.NAME "$work/video"
+
 for key in $jmt_keys; do
     [ -n "${known[$key]:-}" ] || report 1 "$key has neither a line here nor a test of its own"
 done

@@ -22,7 +22,9 @@ typedef bool fuzz_target_t(const uint8_t *data, size_t bytes);
     X(features)                                                                                    \
     X(dataset_json)                                                                                \
     X(checkpoint)                                                                                  \
-    X(key)
+    X(key)                                                                                         \
+    X(pickle)                                                                                      \
+    X(torch)
 
 /* There with jmt_media alone. */
 #define FUZZ_MEDIA_TARGETS(X)                                                                      \

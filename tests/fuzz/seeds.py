@@ -255,6 +255,13 @@ def sounds():
     save("audio", "cut", wav(1, 1, 8000, 16, b"abcd")[:-1])
 
 
+def pickles():
+    for path in sorted((HERE.parent / "unit" / "torch").iterdir()):
+        save("pickle" if path.suffix == ".pkl" else "torch", path.stem, path.read_bytes())
+    save("pickle", "call", b"\x80\x02cos\nsystem\n(U\x04truetR.")
+    save("pickle", "itself", b"\x80\x02]q\0h\0a.")
+
+
 def main():
     jmt = pathlib.Path(sys.argv[1]).resolve()
     configs(jmt)
@@ -265,6 +272,7 @@ def main():
     archives()
     images()
     sounds()
+    pickles()
     with tempfile.TemporaryDirectory() as place:
         trained(jmt, pathlib.Path(place))
 

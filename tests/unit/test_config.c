@@ -251,7 +251,7 @@ static void every_row_is_settable_and_comes_back(void **state) {
         const json_t *row = json_array_get(table, i);
         char key[128];
         snprintf(key, sizeof key, "%s", json_string_value(json_object_get(row, "key")));
-        char *name = strstr(key, ".NAME.");
+        char *name = strstr(key, ".NAME");
         if (name != NULL) {
             memmove(name + 2, name + 5, strlen(name + 5) + 1);
             name[1] = strncmp(key, "targets", 7) == 0 ? 'x' : 'a';
@@ -393,8 +393,9 @@ static void texts_and_names_round_trip(void **state) {
                            "'? x'"};
     for (int i = 0; i < ARRAY_LEN(paths); i++) {
         char *text = text_format("data: {path: %s}\nmodalities: {no: {}, true-1: {}}\n"
-                                 "targets: {y: {}, x: {}}\nmodel.modalities: [true-1, no]\n",
-                                 paths[i]);
+                                 "targets: {y: {}, x: {}}\nmodel.modalities: [true-1, no]\n"
+                                 "init: {model: %s, no: a.pt}\n",
+                                 paths[i], paths[i]);
         config_t *config = parse(text);
         assert_string_equal(config->modalities[0].name, "no");
         assert_string_equal(config->targets[0].name, "y");

@@ -115,6 +115,48 @@ static void strangers_are_no_acquaintances(void **state) {
     free(text);
 }
 
+/* What weights were trained on before they came here counts like the training itself, whatever the
+ * import, and through any number of steps. */
+static void trainings_before_count_too(void **state) {
+    (void)state;
+    char *place[2], *path[2], *text[2];
+    for (int i = 0; i < 2; i++) { /* two halves of the crowd, each an import with its own key */
+        place[i] = place_make();
+        path[i] = crowd(place[i], 4 * i, 4);
+        dataset_t *dataset = opened(path[i], 1, 0.25, 0.0);
+        text[i] = trained_on_text(dataset);
+        dataset_close(dataset);
+    }
+    char *joined = trained_on_join(text[0], text[1]), *again = trained_on_join(joined, text[1]);
+    assert_string_equal(joined, again);
+    char *third = trained_on_join("{\"key\":\"\",\"people\":{}}", joined);
+    char *before = trained_on_before(joined), *none = trained_on_before(text[0]);
+    assert_string_equal(before, text[1]);
+    assert_string_equal(none, "");
+    const char *const all[] = {joined, third};
+    for (int i = 0; i < 2; i++) {
+        dataset_t *dataset = opened(path[i], 1, 0.0, 0.9);
+        int64_t seen = 0, count = 0;
+        for (int k = 0; k < ARRAY_LEN(all); k++) {
+            CHECK_FAILS(trained_on_check(all[k], dataset, SPLIT_TEST, false), STATUS_INPUT,
+                        " was trained on (part ");
+            assert_int_equal(trained_on_people(all[k], dataset, SPLIT_TEST), SEEN_ALL);
+            assert_int_equal(trained_on_groups(all[k], dataset, SPLIT_TEST), SEEN_ALL);
+            trained_on_count(all[k], dataset, SPLIT_TEST, false, &seen, &count);
+            assert_true(seen == count && count == dataset_subject_count(dataset, SPLIT_TEST));
+        }
+        trained_on_count(text[1 - i], dataset, SPLIT_TEST, false, &seen, &count);
+        assert_true(seen == 0 && count > 0);
+        dataset_close(dataset);
+    }
+    char *const texts[] = {joined, again, third, before, none, text[0], text[1], path[0], path[1]};
+    for (int i = 0; i < ARRAY_LEN(texts); i++) {
+        free(texts[i]);
+    }
+    place_remove(place[0]);
+    place_remove(place[1]);
+}
+
 /* A recording without content of its own says nothing about who made it; the same person's other
  * recording does. */
 static void recordings_stand_for_their_person(void **state) {
@@ -255,6 +297,7 @@ int main(void) {
         cmocka_unit_test(own_split_is_held_out),
         cmocka_unit_test(people_dealt_anew_are_recognised),
         cmocka_unit_test(strangers_are_no_acquaintances),
+        cmocka_unit_test(trainings_before_count_too),
         cmocka_unit_test(recordings_stand_for_their_person),
         cmocka_unit_test(validation_people_are_no_test_people),
         cmocka_unit_test(marks_say_what_is_known),
