@@ -210,7 +210,11 @@ static void known_close(known_t *known) {
 
 /* Of nobody there is nothing to have seen. */
 static seen_t seen_of(const known_t *known, bool seen, bool unseen) {
-    if (json_object_size(known->people) == 0) {
+    size_t people = 0;
+    for (int i = 0; i < known->count; i++) {
+        people += json_object_size(known->sources[i].people);
+    }
+    if (people == 0) {
         return SEEN_NOTHING;
     }
     return seen && unseen ? SEEN_SOME : seen ? SEEN_ALL : unseen ? SEEN_NONE : SEEN_NOTHING;
