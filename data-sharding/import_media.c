@@ -22,10 +22,14 @@ static status_t import_media(const import_job_t *job) {
                                       .first_frame = (int64_t)values[OPTION_FIRST_FRAME]}};
     media_import_t import = {
         .config = {.importer = "media", .source = "media listed in a manifest"}};
-    media_take_options(values, &import);
-    import.rules.first_frame = (int64_t)values[OPTION_FIRST_FRAME];
+    char digest[SHA256_TEXT_BYTES];
     status_t status = manifest_rows_open(&rows);
     if (status == STATUS_OK) {
+        status = sha256_file(rows.manifest.path, digest);
+    }
+    if (status == STATUS_OK) {
+        media_take_options(values, OPTIONS, digest, &import);
+        import.rules.first_frame = (int64_t)values[OPTION_FIRST_FRAME];
         status = import_rows(job, &rows, &import);
     }
     manifest_rows_close(&rows);

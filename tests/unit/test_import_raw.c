@@ -366,6 +366,58 @@ static void damaged_samples_are_counted_or_refused(void **state) {
     place_remove(place);
 }
 
+static char *identity_of(const char *place) {
+    dataset_t *dataset = open_data(place);
+    char *identity = text_copy(dataset_identity(dataset));
+    dataset_close(dataset);
+    return identity;
+}
+
+/* One that ends half-way goes on behind its last whole shard, reads nothing before that again, and
+ * leaves what one in a single run leaves; with other settings it begins anew. */
+static void an_import_that_was_stopped_goes_on(void **state) {
+    (void)state;
+    static const char *const sets[] = {"size=16", "shards=15", "strict=1", "resume=1"};
+    static const char late[] = "video/100117_m_36/100117_m_36-BL1-002.mp4";
+    static const char early[] = "video/071309_w_21/071309_w_21-BL1-001.mp4";
+    char *place = place_make(), *source = place_path(place, "source"), *video = NULL;
+    char *aside = place_path(place, "data.tmp"), *journal = place_path(aside, "journal.json");
+    char *rubbish = place_path(aside, "shard-00014.h5.tmp"), *path = place_path(source, late);
+    size_t bytes = 0;
+    raw_biovid(source);
+    CHECK_OK(run_import("biovid", place, sets, 3));
+    char *whole = identity_of(place);
+    CHECK_OK(file_read(path, &video, &bytes));
+    place_write(source, late, video, bytes / 2);
+    CHECK_FAILS(run_import("biovid", place, sets, 3), STATUS_INPUT, "100117_m_36-BL1-002");
+    assert_false(dir_exists(aside)); /* nobody asked for it */
+    CHECK_FAILS(run_import("biovid", place, sets, 4), STATUS_INPUT, "100117_m_36-BL1-002");
+    assert_true(file_exists(journal));
+    place_write(aside, "shard-00014.h5.tmp", "x", 1);
+    place_write(source, late, video, bytes);
+    place_write(source, early, "no video any more", 17);
+    CHECK_OK(run_import("biovid", place, sets, 4));
+    assert_false(dir_exists(aside) || file_exists(rubbish));
+    char *resumed = identity_of(place);
+    assert_string_equal(resumed, whole);
+    dataset_t *dataset = open_data(place);
+    assert_int_equal(dataset->subject_count, RAW_PEOPLE);
+    dataset_close(dataset);
+    place_write(source, late, video, bytes / 2);
+    const char *const lenient[] = {"size=16", "shards=15", "resume=1", "task=0"};
+    CHECK_FAILS(run_import("biovid", place, sets, 4), STATUS_INPUT, "071309_w_21-BL1-001");
+    CHECK_OK(run_import("biovid", place, lenient, 4));
+    free(resumed);
+    free(whole);
+    free(video);
+    free(path);
+    free(rubbish);
+    free(journal);
+    free(aside);
+    free(source);
+    place_remove(place);
+}
+
 /* --- anybody's own ---------------------------------------------------------------------------- */
 
 static void check_own_face(const taken_t *face, int number, int gap_begin, int gap_end, int side) {
@@ -529,6 +581,7 @@ int main(void) {
         cmocka_unit_test(biovid_is_taken_as_distributed),
         cmocka_unit_test(biovid_makes_clips),
         cmocka_unit_test(damaged_samples_are_counted_or_refused),
+        cmocka_unit_test(an_import_that_was_stopped_goes_on),
         cmocka_unit_test(own_files_are_read),
         cmocka_unit_test(manifests_that_do_not_fit_are_refused),
         cmocka_unit_test(damaged_media_is_left_out),
