@@ -250,8 +250,7 @@ static status_t read_images(sink_t *sink, const archive_t *archive, const image_
     for (int64_t i = 0; i < list->count && status == STATUS_OK; i++) {
         int64_t frame = list->items[i].frame - first;
         int64_t gap = frame - steps_file_count(sink->out.steps);
-        notes_add(sink->notes, "frames between pictures without a picture, taken as missing", gap,
-                  NULL);
+        notes_add(sink->notes, "frames without a picture, taken as missing", gap, NULL);
         status = steps_file_add(sink->out.steps, NULL, gap);
         if (status == STATUS_OK) {
             status = add_image(sink, decoder, archive, list->items[i].index, frame);
@@ -260,6 +259,7 @@ static status_t read_images(sink_t *sink, const archive_t *archive, const image_
     image_decoder_close(decoder);
     int64_t rest = least - steps_file_count(sink->out.steps);
     if (status == STATUS_OK && rest > 0) {
+        notes_add(sink->notes, "frames without a picture, taken as missing", rest, NULL);
         status = steps_file_add(sink->out.steps, NULL, rest);
     }
     sink->out.frames = steps_file_count(sink->out.steps);

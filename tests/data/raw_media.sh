@@ -45,6 +45,17 @@ run 1 shard --verify "$work/media"
 report $? "media: and every byte is right"
 run 1 inspect "$work/media" --json
 check "media: one recording is left" holds "d['recordings'] == 1 and d['modalities']['face']['steps'] == 75"
+# Labels of another recording: they go on for five seconds after the video.
+python3 - "$work/media.raw" <<'PY'
+import os, sys
+with open(os.path.join(sys.argv[1], "long.csv"), "w") as file:
+    file.write("y\n" + "0.5\n" * 80)
+with open(os.path.join(sys.argv[1], "manifest.csv"), "w") as file:
+    file.write("recording,subject,group,modality,rate_hz,path\nr,A,,video:face,25,two\nr,A,,label:y,10,long.csv\n")
+PY
+run 1 shard media --source "$work/media.raw" --out "$work/long" --set size=16 --set first_frame=1
+same $? 0 && said 'labels go on after all else has ended; the first: r, by 5 s'
+report $? "media: labels longer than the video are told"
 imported biovid 30 size=32
 check "biovid: three people, 2816 steps a sample" holds \
     "d['subjects'] == 3 and d['modalities']['gsr']['steps'] == 30 * 2816"
