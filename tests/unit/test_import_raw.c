@@ -128,6 +128,7 @@ static void affwild2_is_taken_as_distributed(void **state) {
     (void)state;
     char *place = place_make(), *source = place_path(place, "source");
     raw_affwild2(source);
+    raw_write_text(source, "logo.png", "a picture that is no frame");
     assert_string_equal(import_recognise(source), "affwild2");
     CHECK_OK(run_import("affwild2", place, NULL, 0));
     dataset_t *dataset = open_data(place);
