@@ -269,7 +269,7 @@ static status_t read_images(sink_t *sink, const archive_t *archive, const image_
 /* A mistyped number must not fill the disk. */
 static status_t check_span(const archive_t *archive, const char *prefix, const image_list_t *list) {
     int64_t last = list->items[list->count - 1].frame;
-    if (last > 1000000 && last / list->count > 1000) {
+    if (last > 20000 && last / list->count > 200) {
         return status_fail(STATUS_INPUT,
                            "%s/%s: a picture of frame %lld among %lld pictures; count frames from "
                            "the start of the recording",

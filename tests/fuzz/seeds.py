@@ -116,6 +116,7 @@ def boxes_files():
     save("boxes", "openface", "2frame, success, x_0, x_1, y_0, y_1\n1, 1, 3, 9, 4, 7\n2, 0, 0, 0, 0, 0\n")
     save("boxes", "uncounted", "0frame,x,y,w,h\n7,1,2,3,4\n")
     save("boxes", "unnamed", "0a,b\n1,2\n")
+    save("boxes", "found-far", "2frame, x_0, y_0\n1, 1, 1\n88888888, 1, 1\n")
 
 
 def safetensors_files():

@@ -515,6 +515,7 @@ static void manifests_that_do_not_fit_are_refused(void **state) {
         {"a,A,,video:face,,Übung/α β.mp4,wrong.csv,\n", "strict=1", "no columns of boxes"},
     };
     char *place = place_make(), *source = place_path(place, "source");
+    char *far = place_path(source, "far");
     raw_media(source);
     raw_write_text(source, "uneven.csv", "time,y\n0,1\n0.1,2\n0.9,3\n1.0,4\n");
     raw_write_text(source, "two_label.npy", "");
@@ -523,12 +524,18 @@ static void manifests_that_do_not_fit_are_refused(void **state) {
         write_manifest(source, cases[i].rows);
         expect_refused("media", place, cases[i].set, cases[i].error);
     }
+    CHECK_OK(dir_make(far));
+    place_write(far, "0.jpg", "x", 1);
+    place_write(far, "000100000.jpg", "x", 1);
+    write_manifest(source, "a,A,,video:face,25,far,,\n");
+    expect_refused("media", place, "strict=1", "a picture of frame 100000 among 2 pictures");
     write_manifest(source, "a,A,,video:face,,two,,\n");
     CHECK_FAILS(run_import("features", place, NULL, 0), STATUS_INPUT, "the header must be");
     raw_write_text(source, "manifest.csv",
                    "recording,subject,group,modality,rate_hz,path\n"
                    "a,A,,video:face,,two\n");
     expect_refused("features", place, NULL, "use jmt shard media");
+    free(far);
     free(source);
     place_remove(place);
 }
