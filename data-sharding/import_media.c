@@ -4,9 +4,7 @@
 enum { OPTION_HEADER = MEDIA_OPTIONS, OPTION_FIRST_FRAME, OPTIONS };
 static const import_option_t options[OPTIONS] = {
     MEDIA_OPTION_ROWS,
-    [OPTION_HEADER] = {"header", -1, -1, 1, true,
-                       "a first row of a .csv that reads 0,1,...,n-1 or has words and numbers: 1 "
-                       "names, 0 numbers, -1 refused"},
+    [OPTION_HEADER] = HEADER_OPTION,
     [OPTION_FIRST_FRAME] = {"first_frame", -1, -1, 1, true,
                             "of pictures, boxes and columns called frame that have no frame 0: "
                             "they count from 0 or 1, -1 refused"},
