@@ -20,23 +20,30 @@ static status_t check_positions(const config_t *config, const dataset_t *dataset
 }
 
 /* What a step of a window shows must be a row of numbers: no model has a backbone. */
-static status_t check_clips(const config_t *config, const dataset_t *dataset) {
+static status_t check_clips(const config_t *config) {
     int indices[CONFIG_MODALITIES_MAX];
     int count = model_modalities(config, indices);
     for (int m = 0; m < count; m++) {
-        modality_info_t info = dataset_modality(dataset, m);
-        const char *name = config->modalities[indices[m]].name;
-        if (info.kind == TRACK_PIXELS) {
-            return status_fail(STATUS_INPUT,
-                               "modality %s holds pictures, which no model takes yet; name others "
-                               "in model.modalities",
-                               name);
-        }
-        if (info.clip > 1) {
+        const modality_config_t *modality = &config->modalities[indices[m]];
+        if (modality->clip > 1) {
             return status_fail(STATUS_INPUT,
                                "modalities.%s.clip is %lld, but no model takes clips yet; set it "
                                "to 1",
-                               name, (long long)info.clip);
+                               modality->name, (long long)modality->clip);
+        }
+    }
+    return STATUS_OK;
+}
+
+static status_t check_pictures(const config_t *config, const dataset_t *dataset) {
+    int indices[CONFIG_MODALITIES_MAX];
+    int count = model_modalities(config, indices);
+    for (int m = 0; m < count; m++) {
+        if (dataset_modality(dataset, m).kind == TRACK_PIXELS) {
+            return status_fail(STATUS_INPUT,
+                               "modality %s holds pictures, which no model takes yet; name others "
+                               "in model.modalities",
+                               config->modalities[indices[m]].name);
         }
     }
     return STATUS_OK;
@@ -90,8 +97,9 @@ status_t model_data_open(const config_t *config, const char *path, const standar
         .targets = targets,
         .target_count = config->target_count,
     };
+    TRY(check_clips(config));
     TRY(dataset_open(&data, dataset_out));
-    status_t status = check_clips(config, *dataset_out);
+    status_t status = check_pictures(config, *dataset_out);
     if (status == STATUS_OK) {
         status = check_positions(config, *dataset_out);
     }
@@ -106,6 +114,7 @@ status_t model_data_dims(const config_t *config, const dataset_t *dataset,
                          int64_t dims_out[CONFIG_MODALITIES_MAX]) {
     int indices[CONFIG_MODALITIES_MAX];
     int count = model_modalities(config, indices);
+    TRY(check_clips(config));
     for (int m = 0; m < count; m++) {
         const modality_config_t *modality = &config->modalities[indices[m]];
         int64_t there = dataset != NULL ? dataset_modality_dim(dataset, m) : modality->dim;

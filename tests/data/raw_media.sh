@@ -82,6 +82,9 @@ report $? "a model of a raw signal is trained"
 run 1 train "$work/configs/gsr.yaml" --set modalities.gsr.clip=512 --run "$work/clip"
 same $? 2 && said 'modalities.gsr.clip is 512, but no model takes clips yet'
 report $? "clips are refused"
+run 1 plan configs/tiny/jmt.yaml --set modalities.video.dim=4 --set modalities.video.clip=2
+same $? 2 && said 'modalities.video.clip is 2, but no model takes clips yet'
+report $? "also where there is no data"
 run 1 train "$work/configs/gsr.yaml" --set modalities.video.dim=0 --set 'model.modalities=[video]' --run "$work/video"
 same $? 2 && said 'modality video holds pictures, which no model takes yet'
 report $? "pictures are refused"
