@@ -1,31 +1,16 @@
-#include "data-sharding/dataset_writer.h"
+#include "data-sharding/dataset_writer_internal.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "data-sharding/alias.h"
-#include "data-sharding/manifest.h"
-#include "data-sharding/shard.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
-#include "kernels/base/work.h"
 
 enum { SHARD_BYTES_GOAL = 256 << 20 };
-
-struct dataset_writer {
-    writer_config_t config;
-    char *out, *aside;
-    char **aliases;
-    bool *subject_used;
-    shard_content_t pending;
-    steps_file_t **pictures; /* of the pending recordings: [recording][track] */
-    int64_t pending_bytes;
-    int64_t added;
-    work_t work;
-    manifest_t manifest;
-};
 
 static bool plain_name(const char *name) {
     for (const char *c = name; *c != '\0'; c++) {
@@ -91,30 +76,29 @@ status_t dataset_writer_open(const writer_config_t *config, dataset_writer_t **w
     for (size_t end = strlen(out); end > 1 && out[end - 1] == '/'; end--) {
         out[end - 1] = '\0'; /* OUT.key and OUT.tmp lie beside it */
     }
-    char *aside = text_format("%s.tmp", out);
     status_t status = check_config(config, out);
-    if (status == STATUS_OK) {
-        status = dir_remove(aside);
-    }
-    if (status == STATUS_OK) {
-        status = dir_make(aside);
-    }
     if (status != STATUS_OK) {
-        free(aside);
         free(out);
         return status;
     }
     dataset_writer_t *writer = alloc_zero(1, sizeof *writer);
     writer->config = *config;
     writer->out = out;
-    writer->aside = aside;
+    writer->aside = text_format("%s.tmp", out);
     writer->aliases = alias_deal(config->salt, config->subject_count);
     writer->subject_used = alloc_zero(max_i64(config->subject_count, 1), sizeof(bool));
     start_shard(writer);
+    status = dataset_writer_start(writer);
+    if (status != STATUS_OK) {
+        dataset_writer_close(writer);
+        return status;
+    }
     work_begin(&writer->work, "writing", "recordings", config->recording_count);
     *writer_out = writer;
     return STATUS_OK;
 }
+
+int64_t dataset_writer_begin(const dataset_writer_t *writer) { return writer->begin; }
 
 static void drop_pictures(dataset_writer_t *writer) {
     int64_t count = writer->pending.recording_count * writer->config.track_count;
@@ -142,6 +126,17 @@ static status_t read_pictures(void *context, int track, int64_t first, int64_t s
         }
     }
     return STATUS_OK;
+}
+
+/* After each shard: from here on the import can go on behind it. */
+static status_t write_journal(dataset_writer_t *writer, int64_t items) {
+    if (writer->journal.key[0] == '\0') {
+        return STATUS_OK;
+    }
+    writer->journal.items = items;
+    writer->journal.added = writer->added;
+    writer->journal.shards = writer->manifest.file_count;
+    return journal_write(writer->aside, &writer->journal);
 }
 
 static status_t flush(dataset_writer_t *writer) {
@@ -276,7 +271,10 @@ status_t dataset_writer_add(dataset_writer_t *writer, const writer_recording_t *
     bool full = shards > 0 ? writer->added >= share_begin(writer->config.recording_count, shards,
                                                           writer->manifest.file_count + 1)
                            : writer->pending_bytes >= SHARD_BYTES_GOAL;
-    TRY(full ? flush(writer) : STATUS_OK);
+    if (full) {
+        TRY(flush(writer));
+        TRY(write_journal(writer, recording->item + 1));
+    }
     work_done(&writer->work, writer->added);
     return STATUS_OK;
 }
@@ -307,12 +305,16 @@ status_t dataset_writer_publish(dataset_writer_t *writer, const char *facts) {
     key_id(writer->config.salt, writer->config.subjects, writer->config.subject_count, id);
     manifest->key_id = text_copy(id);
     manifest->facts = facts == NULL ? NULL : text_copy(facts);
+    char *journal = text_format("%s/" JOURNAL_NAME, writer->aside);
+    unlink(journal); /* if there is one */
+    free(journal);
     TRY(manifest_write(writer->aside, manifest));
     TRY(publish_key(writer));
     if (rename(writer->aside, writer->out) != 0) {
         return status_fail_errno(STATUS_FAILED, "cannot rename %s to %s", writer->aside,
                                  writer->out);
     }
+    writer->published = true;
     char *parent = text_format("%s/..", writer->out);
     status_t status = dir_sync(parent);
     free(parent);
@@ -324,7 +326,8 @@ void dataset_writer_close(dataset_writer_t *writer) {
         return;
     }
     work_end(&writer->work);
-    if (dir_remove(writer->aside) != STATUS_OK) {
+    bool kept = writer->journal.shards > 0 && !writer->published;
+    if (!kept && dir_remove(writer->aside) != STATUS_OK) {
         /* The next import to the same place removes it first, and says so if it cannot. */
     }
     for (int64_t i = 0; i < writer->config.subject_count; i++) {

@@ -28,6 +28,9 @@ typedef struct writer_config {
     int64_t shards; /* 0: as many as keep each near 256 MiB */
     const writer_track_t *tracks;
     int track_count;
+    /* Not NULL: what OUT.tmp holds of an import of this key and config that was stopped is kept,
+     * and dataset_writer_begin says where to go on. Also where this one fails it is kept. */
+    const char *resume_key;
 } writer_config_t;
 
 typedef struct writer_signal {
@@ -45,6 +48,7 @@ typedef struct writer_recording {
     const char *name, *session, *group, *split;
     int64_t subject;                /* index into subjects */
     const writer_signal_t *signals; /* by track */
+    int64_t item;                   /* of the importer's list; for resume_key alone */
 } writer_recording_t;
 
 typedef struct dataset_writer dataset_writer_t;
@@ -53,6 +57,9 @@ status_t dataset_writer_open(const writer_config_t *config,
                              dataset_writer_t **writer_out) MUST_CHECK;
 status_t dataset_writer_add(dataset_writer_t *writer,
                             const writer_recording_t *recording) MUST_CHECK;
+
+/* The first item of the importer's list that is not in a shard yet; 0 without resume_key. */
+int64_t dataset_writer_begin(const dataset_writer_t *writer);
 
 /* Where steps files of the recordings to come belong: the disk that the data will lie on. */
 const char *dataset_writer_place(const dataset_writer_t *writer);

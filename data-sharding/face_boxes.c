@@ -11,7 +11,7 @@
 #include "kernels/base/bytes.h"
 
 enum { FRAME, X, Y, WIDTH, HEIGHT, RIGHT, BOTTOM, CONFIDENCE, SUCCESS, COLUMNS };
-enum { FRAMES_MAX = 1 << 28, LANDMARKS_MAX = 1024 };
+enum { FRAMES_MAX = 1 << 22, FRAMES_PER_ROW_MAX = 1024, LANDMARKS_MAX = 1024 };
 
 /* Names by which detectors call a column, in lower case. */
 static const char *const names[COLUMNS] = {
@@ -183,14 +183,16 @@ status_t first_frame_of(const char *label, int64_t lowest, int64_t said, int64_t
     return STATUS_OK;
 }
 
+/* A mistyped frame must not fill the memory. */
 static status_t lowest_frame(const table_t *table, int64_t *lowest_out, int64_t *highest_out) {
     const csv_t *csv = &table->csv;
+    double most = FRAMES_MAX + (double)FRAMES_PER_ROW_MAX * (double)csv->row_count;
     *lowest_out = INT64_MAX;
     *highest_out = -1;
     for (int64_t row = 1; row < csv->row_count; row++) {
         double frame;
         TRY(csv_number(csv, row, table->columns[FRAME], &frame));
-        if (!(frame >= 0.0 && frame < FRAMES_MAX && frame == floor(frame))) {
+        if (!(frame >= 0.0 && frame < most && frame == floor(frame))) {
             return status_fail(STATUS_INPUT, "%s:%lld: %g counts no frame; repair the row",
                                csv->path, (long long)csv->rows[row].line, frame);
         }

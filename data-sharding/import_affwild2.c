@@ -310,9 +310,7 @@ static void describe(const media_import_t *import, int64_t item, const media_rec
 
 static status_t import_all(const import_job_t *job, affwild2_t *a) {
     media_import_t import = {.context = a, .make = make, .describe = describe};
-    media_take_options(job->values, &import);
-    import.rules.first_frame = 1;
-    int64_t side = import.rules.side;
+    int64_t side = (int64_t)job->values[MEDIA_SIZE];
     const writer_track_t tracks[TRACKS] = {
         [VIDEO] = {"video",
                    false,
@@ -338,6 +336,8 @@ static status_t import_all(const import_job_t *job, affwild2_t *a) {
         .tracks = tracks,
         .track_count = TRACKS,
     };
+    media_take_options(job->values, OPTIONS, "", &import); /* the writer looks at the names */
+    import.rules.first_frame = 1;
     return media_import_run(&import);
 }
 

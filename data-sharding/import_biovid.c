@@ -302,10 +302,8 @@ static void describe(const media_import_t *import, int64_t item, const media_rec
 
 static status_t import_all(const import_job_t *job, biovid_t *b) {
     media_import_t import = {.context = b, .make = make, .describe = describe};
-    media_take_options(job->values, &import);
-    import.rules.first_frame = (int64_t)job->values[FIRST_FRAME];
     TRY(read_samples(b));
-    TRY(find_tracks(b, import.rules.side));
+    TRY(find_tracks(b, (int64_t)job->values[MEDIA_SIZE]));
     import.config = (writer_config_t){
         .out = job->out,
         .importer = "biovid",
@@ -322,6 +320,8 @@ static status_t import_all(const import_job_t *job, biovid_t *b) {
         .tracks = b->tracks,
         .track_count = b->track_count,
     };
+    media_take_options(job->values, OPTIONS, "", &import); /* the writer looks at the people */
+    import.rules.first_frame = (int64_t)job->values[FIRST_FRAME];
     return media_import_run(&import);
 }
 

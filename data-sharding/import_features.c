@@ -3,9 +3,7 @@
 
 enum { OPTION_HEADER, OPTION_FIRST_FRAME, OPTIONS };
 static const import_option_t options[OPTIONS] = {
-    [OPTION_HEADER] = {"header", -1, -1, 1, true,
-                       "a first row of a .csv that reads 0,1,...,n-1 or has words and numbers: 1 "
-                       "names, 0 numbers, -1 refused"},
+    [OPTION_HEADER] = HEADER_OPTION,
     [OPTION_FIRST_FRAME] = {"first_frame", -1, -1, 1, true,
                             "of columns called frame that nowhere have frame 0: they count from 0 "
                             "or 1, -1 refused"},

@@ -4,9 +4,7 @@
 enum { OPTION_HEADER = MEDIA_OPTIONS, OPTION_FIRST_FRAME, OPTIONS };
 static const import_option_t options[OPTIONS] = {
     MEDIA_OPTION_ROWS,
-    [OPTION_HEADER] = {"header", -1, -1, 1, true,
-                       "a first row of a .csv that reads 0,1,...,n-1 or has words and numbers: 1 "
-                       "names, 0 numbers, -1 refused"},
+    [OPTION_HEADER] = HEADER_OPTION,
     [OPTION_FIRST_FRAME] = {"first_frame", -1, -1, 1, true,
                             "of pictures, boxes and columns called frame that have no frame 0: "
                             "they count from 0 or 1, -1 refused"},
@@ -22,10 +20,14 @@ static status_t import_media(const import_job_t *job) {
                                       .first_frame = (int64_t)values[OPTION_FIRST_FRAME]}};
     media_import_t import = {
         .config = {.importer = "media", .source = "media listed in a manifest"}};
-    media_take_options(values, &import);
-    import.rules.first_frame = (int64_t)values[OPTION_FIRST_FRAME];
+    char digest[SHA256_TEXT_BYTES];
     status_t status = manifest_rows_open(&rows);
     if (status == STATUS_OK) {
+        status = sha256_file(rows.manifest.path, digest);
+    }
+    if (status == STATUS_OK) {
+        media_take_options(values, OPTIONS, digest, &import);
+        import.rules.first_frame = (int64_t)values[OPTION_FIRST_FRAME];
         status = import_rows(job, &rows, &import);
     }
     manifest_rows_close(&rows);

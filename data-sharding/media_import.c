@@ -1,6 +1,7 @@
 #include "data-sharding/media_import.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "data-sharding/ordered_work.h"
 #include "kernels/base/bytes.h"
@@ -11,7 +12,16 @@ typedef struct run {
     notes_t notes;
 } run_t;
 
-void media_take_options(const double *values, media_import_t *import) {
+void media_take_options(const double *values, int count, const char *files,
+                        media_import_t *import) {
+    sha256_t *hash = sha256_open();
+    for (int i = 0; i < count; i++) {
+        double value = i == MEDIA_THREADS || i == MEDIA_RESUME ? 0.0 : values[i];
+        sha256_add(hash, &value, sizeof value);
+    }
+    sha256_add(hash, files, strlen(files));
+    sha256_close(hash, import->key);
+    import->config.resume_key = values[MEDIA_RESUME] != 0.0 ? import->key : NULL;
     import->rules = (media_rules_t){.side = (int)values[MEDIA_SIZE],
                                     .margin = values[MEDIA_MARGIN],
                                     .strict = values[MEDIA_STRICT] != 0.0};
@@ -83,7 +93,7 @@ static bool is_empty(const media_recording_t *made) {
 static status_t take(void *context, int64_t item, void *taken) {
     run_t *run = context;
     media_recording_t *made = taken;
-    writer_recording_t recording = {.signals = made->signals};
+    writer_recording_t recording = {.signals = made->signals, .item = item};
     run->import->describe(run->import, item, made, &recording);
     notes_merge(&run->notes, &made->notes);
     status_t status = STATUS_OK;
@@ -105,7 +115,8 @@ static status_t take(void *context, int64_t item, void *taken) {
 static status_t write_all(run_t *run) {
     media_import_t *import = run->import;
     import->rules.dir = dataset_writer_place(run->writer);
-    const ordered_work_t work = {.count = import->config.recording_count,
+    const ordered_work_t work = {.begin = dataset_writer_begin(run->writer),
+                                 .count = import->config.recording_count,
                                  .threads = import->threads > 0 ? import->threads
                                                                 : ordered_work_processors(),
                                  .context = run,

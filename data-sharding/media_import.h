@@ -36,6 +36,7 @@ typedef struct media_import {
     bool skip_empty;        /* a recording of which nothing could be read is left out */
     int threads;
     media_rules_t rules; /* dir is found here */
+    char key[SHA256_TEXT_BYTES];
     void *context;
     const log_mel_t *mel; /* made here */
     /* On any thread; what it leaves in made is freed also where it fails. */
@@ -54,7 +55,7 @@ status_t media_missing(const media_import_t *import, status_t status,
                        media_recording_t *made) MUST_CHECK;
 
 /* Options that all importers of raw media have; in this order, before their own. */
-enum { MEDIA_SIZE, MEDIA_MARGIN, MEDIA_STRICT, MEDIA_THREADS, MEDIA_OPTIONS };
+enum { MEDIA_SIZE, MEDIA_MARGIN, MEDIA_STRICT, MEDIA_THREADS, MEDIA_RESUME, MEDIA_OPTIONS };
 #define MEDIA_OPTION_ROWS                                                                          \
     [MEDIA_SIZE] =                                                                                 \
         {"size",         112,  MEDIA_SIDE_MIN,                                                     \
@@ -70,9 +71,17 @@ enum { MEDIA_SIZE, MEDIA_MARGIN, MEDIA_STRICT, MEDIA_THREADS, MEDIA_OPTIONS };
                       "1: the first damaged file ends the import; 0: it is taken as missing, and " \
                       "counted at the end"},                                                       \
     [MEDIA_THREADS] = {"threads", 0,    0,                                                         \
-                       1024,      true, "recordings read at once; 0: one for each processor"}
+                       1024,      true, "recordings read at once; 0: one for each processor"},     \
+    [MEDIA_RESUME] = {"resume",                                                                    \
+                      0,                                                                           \
+                      0,                                                                           \
+                      1,                                                                           \
+                      true,                                                                        \
+                      "1: keep the whole shards of an import that is stopped, and go on behind "   \
+                      "them"}
 
-/* rules and threads by these options. */
-void media_take_options(const double *values, media_import_t *import);
+/* rules, threads and the key to resume by, from the values of all options; files: text that changes
+ * with what the source holds. config is set already. */
+void media_take_options(const double *values, int count, const char *files, media_import_t *import);
 
 #endif

@@ -11,6 +11,11 @@
 
 enum { DEPTH_MAX = 8 };
 
+/* 00001.jpg and the like: another picture does not make a folder one of frames. */
+static bool is_frame(const char *name) {
+    return media_is_picture(name) && name[strspn(name, "0123456789")] == '.' && name[0] != '.';
+}
+
 static void add_place(tree_list_t *list, const char *name, const char *path,
                       const archive_t *archive, const char *prefix) {
     list->items = array_grow(list->items, list->count, sizeof *list->items);
@@ -27,7 +32,7 @@ static void add_archive_folders(media_tree_t *tree, const char *path, const arch
         const char *slash = strrchr(entries[i].name, '/');
         size_t bytes = slash == NULL ? 0 : (size_t)(slash + 1 - entries[i].name);
         bool known = strlen(last) == bytes && strncmp(last, entries[i].name, bytes) == 0;
-        if (bytes == 0 || known || !media_is_picture(entries[i].name)) {
+        if (bytes == 0 || known || !is_frame(entries[i].name + bytes)) {
             continue;
         }
         free(last);
@@ -49,7 +54,7 @@ static status_t add_archive(media_tree_t *tree, const char *path) {
     return STATUS_OK;
 }
 
-/* The first picture says what a folder is: 5,000 more need not be read. */
+/* The first frame says what a folder is: 5,000 more need not be read. */
 static status_t has_pictures(const char *path, bool *has_out) {
     DIR *dir = opendir(path);
     if (dir == NULL) {
@@ -58,7 +63,7 @@ static status_t has_pictures(const char *path, bool *has_out) {
     const struct dirent *entry;
     *has_out = false;
     while (!*has_out && (entry = readdir(dir)) != NULL) {
-        *has_out = entry->d_name[0] != '.' && media_is_picture(entry->d_name);
+        *has_out = is_frame(entry->d_name);
     }
     closedir(dir);
     return STATUS_OK;

@@ -102,7 +102,7 @@ static int start(pool_t *pool, pthread_t *threads) {
 }
 
 static status_t run_alone(const ordered_work_t *work) {
-    for (int64_t item = 0; item < work->count; item++) {
+    for (int64_t item = work->begin; item < work->count; item++) {
         void *made = NULL;
         TRY(work->make(work->context, item, &made));
         TRY(work->take(work->context, item, made));
@@ -111,7 +111,10 @@ static status_t run_alone(const ordered_work_t *work) {
 }
 
 status_t ordered_work_run(const ordered_work_t *work) {
-    pool_t pool = {.work = work, .room = AHEAD * (int64_t)work->threads};
+    pool_t pool = {.work = work,
+                   .begun = work->begin,
+                   .taken = work->begin,
+                   .room = AHEAD * (int64_t)work->threads};
     pthread_t *threads = alloc_zero(work->threads, sizeof *threads);
     pool.slots = alloc_zero(pool.room, sizeof *pool.slots);
     REQUIRE(pthread_mutex_init(&pool.lock, NULL) == 0 &&

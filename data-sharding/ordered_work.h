@@ -10,8 +10,8 @@
 #include "kernels/base/status.h"
 
 typedef struct ordered_work {
-    int64_t count;
-    int threads; /* at least 1; 1: no thread but the caller's */
+    int64_t begin, count; /* items begin..count-1 */
+    int threads;          /* at least 1; 1: no thread but the caller's */
     void *context;
     /* Item `item`, on any thread; what it makes depends on the item alone. *made_out is the
      * taker's, or drop's. */

@@ -71,12 +71,12 @@ unset PKG_CONFIG
 
 check "OFF is configured" configure off -DMEDIA=OFF
 check "and asks for none of them" fails says libavutil
-programs=(test_audio_resample test_image test_video test_faces test_import_raw media_dump)
+programs=(test_audio_resample test_image test_video test_faces test_import_raw test_import_media media_dump)
 if ! cmake --build "$work/off" --target jmt "${programs[@]}" >"$work/said" 2>&1; then
     tail -n 20 "$work/said"
     check "OFF is built" false
 else
-    for program in test_audio_resample test_image test_video test_faces test_import_raw; do
+    for program in test_audio_resample test_image test_video test_faces test_import_raw test_import_media; do
         check "$program is a skip with its reason" skips $program
     done
     check "archives are read" dumps 0 archive configs

@@ -143,4 +143,16 @@ check "a file that is cut off is counted" says 'S02/EDA.csv: its 98 samples cove
 refuses "cross-validated with another --set" "stress-predict-majority/.*: epochs was 1 and is 2; give another --out" \
     --data "$work/stress" --out "$work/stress-out" --set epochs=2
 holds "ten models and the control row" "$work/stress-out/summary.json" 'len(m) == 11 and "clock" in m'
+
+raw=$root/build/tests/tools/raw_make # quickstart uses build/, too
+if [ -x "$raw" ]; then
+    "$raw" biovid "$work/pain"
+    check "raw media: BioVid's layout" quickstart --data "$work/pain" --out "$work/pain-out" --seeds 0 \
+        --shard size=16 --set epochs=1
+    check "pictures are left out with a line" says 'video holds pictures, which no model takes yet'
+    holds "its signals, concat, jmt" "$work/pain-out/summary.json" \
+        'list(m)[:6] == "majority ecg emg gsr concat jmt".split()'
+else
+    skip_one "raw media: BioVid's layout" "built without the readers of raw media"
+fi
 finish

@@ -205,6 +205,12 @@ def check_version_2(work):
     assert (audio["dim"], audio["kind"], audio["steps"], audio["valid"]) == (24, "features", 48, 47)
     done = subprocess.run([jmt, "shard", "--verify", directory, "--json"], capture_output=True)
     assert done.returncode == 0 and json.loads(done.stdout)["bad"] == []
+    subprocess.run([jmt, "shard", "--remove-subject", "person-0001", "--key", directory + ".key", directory],
+                   check=True, capture_output=True)
+    done = subprocess.run([jmt, "inspect", directory, "--json"], check=True, capture_output=True)
+    inspected = json.loads(done.stdout)
+    assert (inspected["format_version"], inspected["recordings"]) == (3, 2)
+    assert inspected["modalities"]["audio"]["steps"] == 32
 
 
 work = tempfile.mkdtemp()

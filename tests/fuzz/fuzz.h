@@ -15,6 +15,7 @@ typedef bool fuzz_target_t(const uint8_t *data, size_t bytes);
 
 #define FUZZ_TARGETS(X)                                                                            \
     X(archive)                                                                                     \
+    X(boxes)                                                                                       \
     X(config)                                                                                      \
     X(safetensors)                                                                                 \
     X(shard)                                                                                       \

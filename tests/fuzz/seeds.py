@@ -97,6 +97,7 @@ def matrices():
     save("matrix", "zip64.npz", npz(two, zip64=True))
     save("matrix", "deflated.npz", npz_deflated({"a.npy": made["i2"]}))
     save("matrix", "plain.csv", "1,2\n3,4\n")
+    save("matrix", "timed.csv", "time_ms,x\n500,1\n600,2\n700,\n")
     save("matrix", "found-large.csv", "1e39,1\n")
     save("matrix", "found-far.csv", "frame,x\n9223372036854775807,1\n")
     save("matrix", "found-bomb.csv", "frame,,,,,,\n122272222,34\n")
@@ -106,6 +107,16 @@ def matrices():
     save("matrix", "empty.csv", "x,y\n")
     save("matrix", "big-endian.npy", npy(">u4", (2,), struct.pack(">2I", 1, 256)))
     save("matrix", "frames.csv", 'frame,x,"y, z"\n1,0.25,\n3,nan,-1e-3\n')
+
+
+def boxes_files():
+    save("boxes", "plain", "0frame,x,y,w,h\n0,1,2,3,4\n2,,,,\n3,1.5,2,30,40\n")
+    save("boxes", "corners", "0frame,x1,y1,x2,y2,score\n0,0,0,9,9,0.5\n0,1,1,4,4,0.9\n")
+    save("boxes", "parts", "0frame,xmin,ymin,width,height\n0,0.1,0.2,0.3,0.4\n")
+    save("boxes", "openface", "2frame, success, x_0, x_1, y_0, y_1\n1, 1, 3, 9, 4, 7\n2, 0, 0, 0, 0, 0\n")
+    save("boxes", "uncounted", "0frame,x,y,w,h\n7,1,2,3,4\n")
+    save("boxes", "unnamed", "0a,b\n1,2\n")
+    save("boxes", "found-far", "2frame, x_0, y_0\n1, 1, 1\n88888888, 1, 1\n")
 
 
 def safetensors_files():
@@ -266,6 +277,7 @@ def main():
     jmt = pathlib.Path(sys.argv[1]).resolve()
     configs(jmt)
     matrices()
+    boxes_files()
     safetensors_files()
     shards()
     features()

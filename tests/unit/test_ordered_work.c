@@ -48,7 +48,7 @@ static void drop(void *context, void *made) {
 }
 
 static status_t run(count_t *c) {
-    const ordered_work_t work = {ITEMS, c->threads, c, make, take, drop};
+    const ordered_work_t work = {0, ITEMS, c->threads, c, make, take, drop};
     return ordered_work_run(&work);
 }
 
