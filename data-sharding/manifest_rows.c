@@ -199,6 +199,12 @@ static status_t look_at_csv(const manifest_rows_t *f, int64_t row, row_track_t *
     char *path = row_path(f, row, COLUMN_PATH);
     status_t status = row_status(matrix_csv_head(path, &rules, &head), f, row);
     free(path);
+    if (status == STATUS_OK && f->media && !rules.timed && head.names != NULL &&
+        matrix_names_time(head.names)) {
+        status = refuse(f, row,
+                        "its column of times would be a feature; leave rate_hz empty, and the "
+                        "rate is taken from it, or remove the column");
+    }
     if (status == STATUS_OK && !kind->unsure) {
         status = check_width(f, row, head.columns);
     }

@@ -293,6 +293,13 @@ status_t matrix_csv_read(const char *path, const matrix_rules_t *rules, matrix_t
     return STATUS_OK;
 }
 
+bool matrix_names_time(const char *names) {
+    char *first = text_format("%.*s", (int)strcspn(names, ","), names);
+    bool time = unit_of(first) > 0.0;
+    free(first);
+    return time;
+}
+
 static char *join_names(const csv_row_t *row, int first) {
     char *names = text_copy(row->fields[first]);
     for (int c = first + 1; c < row->count; c++) {

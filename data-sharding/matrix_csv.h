@@ -28,6 +28,9 @@ status_t matrix_csv_head(const char *path, const matrix_rules_t *rules,
                          matrix_head_t *head_out) MUST_CHECK;
 void matrix_head_free(matrix_head_t *head);
 
+/* Whether the first of these names is that of a column of times. */
+bool matrix_names_time(const char *names);
+
 status_t matrix_csv_read(const char *path, const matrix_rules_t *rules,
                          matrix_t *matrix_out) MUST_CHECK;
 

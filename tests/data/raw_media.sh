@@ -56,6 +56,39 @@ PY
 run 1 shard media --source "$work/media.raw" --out "$work/long" --set size=16 --set first_frame=1
 same $? 0 && said 'labels go on after all else has ended; the first: r, by 5 s'
 report $? "media: labels longer than the video are told"
+# The same pictures and sound out of archives, by the column dataset.
+python3 - "$work/media.raw" <<'PY'
+import os, sys, tarfile, zipfile
+os.chdir(sys.argv[1])
+with zipfile.ZipFile("all.zip", "w") as made:
+    for name in sorted(os.listdir("two")):
+        made.write("two/" + name)
+with tarfile.open("all.tar", "w") as made:
+    made.add("two.wav")
+    made.add("Übung/α β.mp4")
+with open("manifest.csv", "w") as file:
+    file.write("recording,subject,group,modality,rate_hz,path,dataset\n")
+    for folder, zipped in (("two", ""), ("all.zip", "two")):
+        file.write("r%s,A,,video:face,25,%s,%s\n" % (zipped, folder, zipped))
+    for number, (path, member) in enumerate((("two.wav", ""), ("all.tar", "two.wav"))):
+        file.write("%s,A,,audio:voice,,%s,%s\n" % (("r", "rtwo")[number], path, member))
+    file.write("clip,A,,video:face,,Übung/α β.mp4,\ncliptar,A,,video:face,,all.tar,Übung/α β.mp4\n")
+PY
+run 1 shard media --source "$work/media.raw" --out "$work/archived" --set size=16 --set first_frame=1 --set shards=4
+report $? "media: out of archives"
+run 1 inspect "$work/archived" --json
+check "media: four recordings" holds "d['recordings'] == 4 and d['modalities']['voice']['steps'] == 2 * 301"
+if command -v h5dump >/dev/null; then
+    pictures() { # pictures SHARD: their bytes
+        h5dump -d /modalities/face/values -b -o "$work/$1.bytes" "$work/archived/shard-0000$1.h5" >/dev/null
+    }
+    pictures 0 && pictures 1 && cmp -s "$work/0.bytes" "$work/1.bytes"
+    report $? "media: the same pictures from a folder and from a .zip"
+    pictures 2 && pictures 3 && cmp -s "$work/2.bytes" "$work/3.bytes"
+    report $? "media: and from a video in a .tar"
+else
+    skip_one "media: the same pictures from archives" "h5dump is not installed"
+fi
 imported biovid 30 size=32
 check "biovid: three people, 2816 steps a sample" holds \
     "d['subjects'] == 3 and d['modalities']['gsr']['steps'] == 30 * 2816"

@@ -95,6 +95,7 @@ static void manifests_that_do_not_fit_are_refused(void **state) {
         {"a,A,,audio:v,,two.wav,faces.csv,\n", NULL, ":2: boxes frame pictures"},
         {"a,A,,video:x,25,two,,\na,A,,audio:x,,two.wav,,\n", NULL,
          ":3: another kind of modality has this name"},
+        {"a,A,,signal:e,64,one_eda.csv,,\n", NULL, ":2: its column of times would be a feature"},
         {"a,A,,label:y,,one_label.csv,,\n", NULL, "the first column is not called time"},
         {"a,A,,label:y,,two_label.npy,,\n", NULL, "beside a .csv with a column of times alone"},
         {"a,A,,video:face,25,two,,\n", "strict=1", "say how they count by --set first_frame=1"},
