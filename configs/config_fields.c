@@ -211,6 +211,10 @@ static const config_field_t modality_rows[] = {
      "backbones but cnn_1d: how all places become one; flatten: by a Linear to 512"},
     {"batch_norm", FIELD_CHOICE, MODALITY_AT(batch_norm), "frozen", 0, 0, "frozen shard", "", "",
      "backbones with it: by its running statistics, or by those of each virtual shard"},
+    {"augment", FIELD_CHOICE, MODALITY_AT(augment), "none", 0, 0,
+     "none colour strong mirror spectrum", "", "",
+     "training clips changed by chance, once a clip: colour, strong, mirror of pictures, spectrum"
+     " of sound"},
     {"frozen", FIELD_BOOL, MODALITY_AT(frozen), "false", 0, 0, NULL, NULL, "",
      "no parameter of the backbone is trained"},
     {"fc_relu", FIELD_BOOL, MODALITY_AT(fc_relu), "false", 0, 0, NULL, NULL, "",

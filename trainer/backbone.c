@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "trainer/augment.h"
 
 /* What a step is: a clip of pictures; mel bands over time, [bands, frames] or [frames, bands]; a
  * signal. */
@@ -117,11 +118,17 @@ status_t backbone_input(graph_t *graph, const modality_config_t *modality, int64
 /* --- what is fed to them --------------------------------------------------------------------- */
 
 /* From its first byte on, so that no byte is overwritten before it was read. */
-static void widen_pixels(const float *colours, float *x, int64_t count) {
+static void widen_pixels(float *x, int64_t count) {
     const uint8_t *bytes = (const uint8_t *)x + 3 * count;
     for (int64_t i = 0; i < count; i++) {
+        x[i] = (float)bytes[i] / 255.0f;
+    }
+}
+
+static void scale_colours(const float *colours, float *x, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
         int c = (int)(i % COLOURS);
-        x[i] = ((float)bytes[i] / 255.0f - colours[c]) / colours[COLOURS + c];
+        x[i] = (x[i] - colours[c]) / colours[COLOURS + c];
     }
 }
 
@@ -135,23 +142,45 @@ static void turn(float *x, int64_t frames, float *scratch) {
     }
 }
 
+/* One token: of pictures between 0 and 1, or of sound. */
+static void augment(const modality_config_t *modality, bool bytes, const chance_t *chance,
+                    int64_t token, float *x) {
+    augment_rule_t rule = augment_rule(modality->augment);
+    name_t name = name_of("%s.augment", modality->name);
+    rng_key_t key = {chance->seed, rng_name(name.text), chance->step};
+    uint64_t clip = (chance->sample << 16) + (uint64_t)token; /* windows are at most 65536 long */
+    if (bytes) {
+        augment_pictures(rule, key, clip, modality->clip, modality->size, x);
+    } else {
+        augment_sound(rule, key, clip, modality->clip, MEL_BANDS, x);
+    }
+}
+
 void backbone_prepare(const modality_config_t *modality, bool bytes, int64_t steps, int64_t dim,
-                      const uint8_t *mask, float *x) {
+                      const uint8_t *mask, const chance_t *chance, float *x) {
     const struct backbone_row *row = row_of(modality);
     int64_t step = modality->clip * dim;
+    bool mel = row != NULL && (row->step == STEP_MEL || row->step == STEP_PATCH);
+    bool turns = mel && row->step == STEP_MEL && modality->clip > 1;
+    float *scratch = turns ? alloc_aligned((size_t)step * sizeof *scratch) : NULL;
     if (bytes) {
-        widen_pixels(row->colours, x, steps * step);
-        for (int64_t t = 0; t < steps; t++) {
-            if (mask[t] == 0) {
-                memset(x + t * step, 0, (size_t)step * sizeof *x);
-            }
+        widen_pixels(x, steps * step);
+    }
+    for (int64_t t = 0; t < steps && (bytes || mel); t++) {
+        float *token = x + t * step;
+        if (mask[t] == 0) {
+            memset(token, 0, (size_t)step * sizeof *x);
+            continue;
+        }
+        if (chance != NULL && strcmp(modality->augment, "none") != 0) {
+            augment(modality, bytes, chance, t, token);
+        }
+        if (bytes) {
+            scale_colours(row->colours, token, step);
+        }
+        if (turns) {
+            turn(token, modality->clip, scratch);
         }
     }
-    if (row != NULL && row->step == STEP_MEL && modality->clip > 1) {
-        float *scratch = alloc_aligned((size_t)step * sizeof *scratch);
-        for (int64_t t = 0; t < steps; t++) {
-            turn(x + t * step, modality->clip, scratch);
-        }
-        free(scratch);
-    }
+    free(scratch);
 }

@@ -123,8 +123,8 @@ static void fill_empty(const batch_t *batch, float *const *features, uint8_t *co
     }
 }
 
-status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
-                    int64_t sample) {
+static status_t fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
+                     int64_t sample, const chance_t *chance) {
     float *features[STREAMS_MAX], *targets[STREAMS_MAX];
     uint8_t *masks[STREAMS_MAX];
     void *tokens[STREAMS_MAX];
@@ -155,9 +155,14 @@ status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t sp
                               info->clip);
         }
         backbone_prepare(batch->modality[m], info->kind == TRACK_PIXELS, batch->length, info->dim,
-                         masks[m], features[m]);
+                         masks[m], chance, features[m]);
     }
     return STATUS_OK;
+}
+
+status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
+                    int64_t sample) {
+    return fill(batch, place, split, slot, sample, NULL);
 }
 
 static void hide(const batch_t *batch, const batch_place_t *place, int m, int64_t slot) {
@@ -206,7 +211,8 @@ static status_t make(void *context, int place_index, int64_t item) {
         if (at < stream->end) {
             sample = stream->order != NULL ? stream->order[at] : at;
         }
-        TRY(batch_fill(batch, place, stream->split, slot, sample));
+        const chance_t chance = {stream->seed, stream->step + (uint64_t)item, (uint64_t)sample};
+        TRY(fill(batch, place, stream->split, slot, sample, stream->augments ? &chance : NULL));
         if (sample >= 0 && stream->modality_dropout > 0.0) {
             drop_modalities(batch, place, slot, sample, stream->step + (uint64_t)item);
         }
