@@ -1,5 +1,6 @@
 /* augment.h - training clips changed by chance (jmt.md 2.7), once a clip: what is drawn holds for
- * all its pictures, so that motion stays motion. A pure function of seed, step, sample and token. */
+ * all its pictures, so that motion stays motion. A pure function of seed, step, sample and
+ * token. */
 #ifndef JMT_AUGMENT_H
 #define JMT_AUGMENT_H
 
