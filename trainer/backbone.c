@@ -6,8 +6,8 @@
 #include "kernels/base/bytes.h"
 #include "trainer/augment.h"
 
-/* What a step is: a clip of pictures, or one; mel bands over time, [bands, frames] or [frames, bands]; a
- * signal. */
+/* What a step is: a clip of pictures, or one picture; mel bands over time, [bands, frames] or
+ * [frames, bands]; a signal. */
 typedef enum { STEP_CLIP, STEP_PICTURE, STEP_MEL, STEP_PATCH, STEP_SIGNAL } step_kind_t;
 enum { MEL_BANDS = 64, COLOURS = 3 };
 
