@@ -143,15 +143,12 @@ static status_t read_h5(const char *path, const char *dataset, matrix_t *m) {
         return status_fail(STATUS_INPUT, "%s: which dataset? name it in the column \"dataset\"",
                            path);
     }
-    if (!file_exists(path)) {
-        return status_fail(STATUS_INPUT, "%s: no such file; repair the manifest", path);
-    }
     float *values = NULL;
-    int64_t rows = 0, columns = 0;
-    TRY(h5_read_numbers(path, dataset, &values, &rows, &columns));
-    status_t status = matrix_make(path, rows, columns, m);
+    int64_t dims[3];
+    TRY(h5_read_numbers(path, dataset, 2, &values, dims));
+    status_t status = matrix_make(path, dims[0], dims[1], m);
     if (status == STATUS_OK) {
-        memcpy(m->values, values, (size_t)(rows * columns) * sizeof(float));
+        memcpy(m->values, values, (size_t)(dims[0] * dims[1]) * sizeof(float));
         matrix_mark_finite(m);
     }
     free(values);
