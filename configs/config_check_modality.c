@@ -81,7 +81,7 @@ static status_t check_augment(const checked_t *checked) {
     const modality_config_t *modality = checked->modality;
     bool none = strcmp(modality->augment, "none") == 0, wanted = false;
     bool spectrum = strcmp(modality->augment, "spectrum") == 0;
-    static const char *const pictures[] = {"r2plus1d_18", "r3d_18", "i3d"};
+    static const char *const pictures[] = {"r2plus1d_18", "r3d_18", "i3d", "ir_resnet_50"};
     static const char *const sounds[] = {"resnet_18", "vggish"};
     for (int i = 0; i < ARRAY_LEN(pictures); i++) {
         wanted |= !spectrum && strcmp(modality->backbone, pictures[i]) == 0;
@@ -103,10 +103,10 @@ static status_t check_augment(const checked_t *checked) {
 static status_t check_backbone(const checked_t *checked) {
     static const struct {
         const char *key, *backbones;
-    } reads[] = {{"size", " r2plus1d_18 r3d_18 i3d "},
+    } reads[] = {{"size", " r2plus1d_18 r3d_18 i3d ir_resnet_50 "},
                  {"reduce", " r2plus1d_18 r3d_18 resnet_18 "},
-                 {"batch_norm", " r2plus1d_18 r3d_18 i3d resnet_18 "},
-                 {"frozen", " r2plus1d_18 r3d_18 i3d resnet_18 vggish cnn_1d "},
+                 {"batch_norm", " r2plus1d_18 r3d_18 i3d ir_resnet_50 resnet_18 "},
+                 {"frozen", " r2plus1d_18 r3d_18 i3d ir_resnet_50 resnet_18 vggish cnn_1d "},
                  {"fc_relu", " cnn_1d "}};
     const modality_config_t *modality = checked->modality;
     TRY(check_augment(checked));

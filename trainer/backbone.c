@@ -6,9 +6,9 @@
 #include "kernels/base/bytes.h"
 #include "trainer/augment.h"
 
-/* What a step is: a clip of pictures; mel bands over time, [bands, frames] or [frames, bands]; a
- * signal. */
-typedef enum { STEP_CLIP, STEP_MEL, STEP_PATCH, STEP_SIGNAL } step_kind_t;
+/* What a step is: a clip of pictures, or one picture; mel bands over time, [bands, frames] or
+ * [frames, bands]; a signal. */
+typedef enum { STEP_CLIP, STEP_PICTURE, STEP_MEL, STEP_PATCH, STEP_SIGNAL } step_kind_t;
 enum { MEL_BANDS = 64, COLOURS = 3 };
 
 /* Of colours between 0 and 1 (jmt.md 1.2): as the weights of Kinetics-400 want them; to -1 .. 1. */
@@ -25,6 +25,7 @@ static const struct backbone_row {
     {"r2plus1d_18", STEP_CLIP, 1e-5, 0.1, kinetics, backbone_r2plus1d_18},
     {"r3d_18", STEP_CLIP, 1e-5, 0.1, kinetics, backbone_r3d_18},
     {"i3d", STEP_CLIP, 1e-3, 0.01, halves, backbone_i3d},
+    {"ir_resnet_50", STEP_PICTURE, 1e-5, 0.1, halves, backbone_ir_resnet_50},
     {"resnet_18", STEP_MEL, 1e-5, 0.1, NULL, backbone_resnet_18},
     {"vggish", STEP_PATCH, 0.0, 0.0, NULL, backbone_vggish},
     {"cnn_1d", STEP_SIGNAL, 0.0, 0.0, NULL, backbone_cnn_1d},
@@ -39,12 +40,16 @@ static const struct backbone_row *row_of(const modality_config_t *modality) {
     return NULL; /* "none" */
 }
 
+static bool has_pictures(const struct backbone_row *row) {
+    return row->step == STEP_CLIP || row->step == STEP_PICTURE;
+}
+
 /* Of a step of the data; 0: it takes what comes. */
 static int64_t taken_dim(const struct backbone_row *row, const modality_config_t *modality) {
     if (row == NULL || row->step == STEP_SIGNAL) {
         return 0;
     }
-    return row->step == STEP_CLIP ? modality->size * modality->size * COLOURS : MEL_BANDS;
+    return has_pictures(row) ? modality->size * modality->size * COLOURS : MEL_BANDS;
 }
 
 int64_t modality_step_dim(const modality_config_t *modality) {
@@ -53,7 +58,7 @@ int64_t modality_step_dim(const modality_config_t *modality) {
 
 bool modality_takes_pixels(const modality_config_t *modality) {
     const struct backbone_row *row = row_of(modality);
-    return row != NULL && row->step == STEP_CLIP;
+    return row != NULL && has_pictures(row);
 }
 
 /* dim: of a step of the model. */
@@ -65,8 +70,8 @@ static status_t check_dim(const struct backbone_row *row, const modality_config_
                            "modalities.%s has %lld numbers a step, but backbone %s%s takes %lld; "
                            "set backbone%s as the data was made",
                            modality->name, (long long)there, row->name,
-                           row->step == STEP_CLIP ? " of this size" : "", (long long)wanted,
-                           row->step == STEP_CLIP ? " and size" : "");
+                           has_pictures(row) ? " of this size" : "", (long long)wanted,
+                           has_pictures(row) ? " and size" : "");
     }
     return STATUS_OK;
 }
@@ -77,6 +82,8 @@ static grid_t grid_of(const struct backbone_row *row, const modality_config_t *m
     switch (row->step) {
     case STEP_CLIP:
         return (grid_t){.axes = 3, .extent = {clip, size, size}};
+    case STEP_PICTURE:
+        return (grid_t){.axes = 2, .extent = {1, size, size}};
     case STEP_MEL:
         return (grid_t){.axes = 2, .extent = {1, MEL_BANDS, clip}};
     case STEP_PATCH:
@@ -100,6 +107,12 @@ status_t backbone_input(graph_t *graph, const modality_config_t *modality, int64
         return STATUS_OK;
     }
     TRY(check_dim(row, modality, dim));
+    if (row->step == STEP_PICTURE && modality->clip != 1) {
+        return status_fail(STATUS_INPUT,
+                           "modalities.%s.backbone %s takes one picture of a step, not a clip of "
+                           "%lld; leave clip out",
+                           modality->name, row->name, (long long)modality->clip);
+    }
     name_t name = name_of("%s.backbone", modality->name);
     trunk_t trunk = {.graph = graph,
                      .name = name.text,

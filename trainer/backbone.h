@@ -32,6 +32,7 @@ void backbone_prepare(const modality_config_t *modality, bool bytes, int64_t ste
 value_t backbone_r2plus1d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_r3d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_resnet_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
+value_t backbone_ir_resnet_50(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_i3d(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_vggish(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_cnn_1d(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
