@@ -7,6 +7,7 @@
 
 #include "data-sharding/shard.h"
 #include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "bulk values are read from the file as they lie, which is little-endian");
@@ -372,50 +373,62 @@ status_t h5_get_extent(h5_file_t *file, const char *name, array_type_t type,
     return STATUS_OK;
 }
 
-static status_t read_numbers(hid_t file, const char *path, const char *name, float **values_out,
-                             int64_t *rows_out, int64_t *columns_out) {
-    hid_t id = H5Dopen2(file, name, H5P_DEFAULT);
-    if (id < 0) {
-        return status_fail(STATUS_INPUT, "%s: no dataset %s; repair the manifest", path, name);
-    }
+/* The number of all elements; -1: too many, or no array of numbers of such a rank. */
+static int64_t count_numbers(hid_t id, int rank_max, int64_t dims_out[3]) {
     hid_t type = H5Dget_type(id), space = H5Dget_space(id);
     H5T_class_t kind = H5Tget_class(type);
     int rank = H5Sget_simple_extent_ndims(space);
-    hsize_t dims[2] = {0, 1};
-    bool plain = (kind == H5T_FLOAT || kind == H5T_INTEGER) && (rank == 1 || rank == 2);
+    hsize_t dims[3] = {1, 1, 1}, count = 1;
+    bool plain = (kind == H5T_FLOAT || kind == H5T_INTEGER) && rank >= 1 && rank <= rank_max;
     if (plain) {
         H5Sget_simple_extent_dims(space, dims, NULL);
-        plain = dims[1] > 0 && dims[0] <= NUMBERS_MAX / dims[1];
     }
-    float *values =
-        plain ? alloc_zero(max_i64((int64_t)(dims[0] * dims[1]), 1), sizeof *values) : NULL;
-    herr_t result =
-        plain ? H5Dread(id, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) : -1;
+    for (int d = 2; d >= 0 && plain; d--) {
+        plain =
+            d == 0 ? dims[0] <= NUMBERS_MAX / count : dims[d] > 0 && dims[d] <= NUMBERS_MAX / count;
+        count *= plain ? dims[d] : 1;
+        dims_out[d] = plain ? (int64_t)dims[d] : 0;
+    }
     H5Sclose(space);
     H5Tclose(type);
+    return plain ? (int64_t)count : -1;
+}
+
+static status_t read_numbers(hid_t file, const char *path, const char *name, int rank_max,
+                             float **values_out, int64_t dims_out[3]) {
+    hid_t id = H5Dopen2(file, name, H5P_DEFAULT);
+    if (id < 0) {
+        return status_fail(STATUS_INPUT, "%s: no dataset %s; repair the manifest or the file", path,
+                           name);
+    }
+    int64_t count = count_numbers(id, rank_max, dims_out);
+    float *values = alloc_zero(max_i64(count, 1), sizeof *values);
+    herr_t result =
+        count < 0 ? -1 : H5Dread(id, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
     H5Dclose(id);
     if (result < 0) {
         free(values);
-        return status_fail(
-            STATUS_INPUT,
-            "%s: dataset %s is damaged or not one or two dimensions of numbers; write "
-            "it again so",
-            path, name);
+        return status_fail(STATUS_INPUT,
+                           "%s: dataset %s is damaged or not one %s dimensions of numbers; write "
+                           "it again so",
+                           path, name, rank_max == 2 ? "or two" : "to three");
     }
     *values_out = values;
-    *rows_out = (int64_t)dims[0];
-    *columns_out = (int64_t)dims[1];
     return STATUS_OK;
 }
 
-status_t h5_read_numbers(const char *path, const char *name, float **values_out, int64_t *rows_out,
-                         int64_t *columns_out) {
+status_t h5_read_numbers(const char *path, const char *name, int rank_max, float **values_out,
+                         int64_t dims_out[3]) {
+    if (!file_exists(path)) {
+        return status_fail(STATUS_INPUT, "%s: no such file; repair the manifest or the folder",
+                           path);
+    }
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0) {
         return status_fail(STATUS_INPUT, "%s: not an HDF5 file, or damaged; write it again", path);
     }
-    status_t status = read_numbers(file, path, name, values_out, rows_out, columns_out);
+    status_t status = read_numbers(file, path, name, rank_max, values_out, dims_out);
     H5Fclose(file);
     return status;
 }

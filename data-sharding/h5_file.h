@@ -48,10 +48,10 @@ typedef struct h5_extent {
 status_t h5_get_extent(h5_file_t *file, const char *name, array_type_t type,
                        h5_extent_t *extent_out) MUST_CHECK;
 
-/* One or two dimensions of floats or integers of any file, as float32; a flat one has one column.
- * The caller frees. */
-status_t h5_read_numbers(const char *path, const char *name, float **values_out, int64_t *rows_out,
-                         int64_t *columns_out) MUST_CHECK;
+/* Floats or integers of any file, as float32, in up to rank_max (2 or 3) dimensions; those that the
+ * array lacks are 1. The caller frees. */
+status_t h5_read_numbers(const char *path, const char *name, int rank_max, float **values_out,
+                         int64_t dims_out[3]) MUST_CHECK;
 
 void h5_strings_free(char **texts, int64_t count);
 

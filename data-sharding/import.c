@@ -13,7 +13,8 @@ enum { OPTIONS_MAX = 32, SHARDS_MAX = 100000 };
 
 static const importer_t *const importers[] = {
     &importer_synthetic, &importer_mosi,  &importer_stress_predict, &importer_ceap360,
-    &importer_features,  &importer_media, &importer_affwild2,       &importer_biovid};
+    &importer_cogload,   &importer_mmmo,  &importer_features,       &importer_media,
+    &importer_affwild2,  &importer_biovid};
 
 const importer_t *const *import_list(int *count_out) {
     *count_out = ARRAY_LEN(importers);

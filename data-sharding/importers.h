@@ -5,6 +5,7 @@
 #include "data-sharding/import.h"
 
 extern const importer_t importer_synthetic, importer_mosi, importer_stress_predict,
-    importer_ceap360, importer_features, importer_media, importer_affwild2, importer_biovid;
+    importer_ceap360, importer_cogload, importer_features, importer_media, importer_affwild2,
+    importer_biovid, importer_mmmo;
 
 #endif

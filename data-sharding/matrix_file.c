@@ -8,6 +8,7 @@
 
 #include "data-sharding/h5_file.h"
 #include "data-sharding/matrix_csv.h"
+#include "data-sharding/matrix_pickle.h"
 #include "data-sharding/number.h"
 #include "data-sharding/zip_file.h"
 #include "kernels/base/bytes.h"
@@ -35,7 +36,7 @@ status_t matrix_make(const char *path, int64_t rows, int64_t columns, matrix_t *
     return STATUS_OK;
 }
 
-static void mark_finite(matrix_t *m) {
+void matrix_mark_finite(matrix_t *m) {
     for (int64_t i = 0; i < m->rows; i++) {
         m->valid[i] = 1;
         for (int64_t d = 0; d < m->columns; d++) {
@@ -105,7 +106,7 @@ static status_t parse_npy(const char *path, const char *data, size_t bytes, matr
         int64_t at = i / m->columns * row_step + i % m->columns * column_step;
         m->values[i] = (float)number_read(numbers + at * size, npy.type);
     }
-    mark_finite(m);
+    matrix_mark_finite(m);
     return STATUS_OK;
 }
 
@@ -142,42 +143,75 @@ static status_t read_h5(const char *path, const char *dataset, matrix_t *m) {
         return status_fail(STATUS_INPUT, "%s: which dataset? name it in the column \"dataset\"",
                            path);
     }
-    if (!file_exists(path)) {
-        return status_fail(STATUS_INPUT, "%s: no such file; repair the manifest", path);
-    }
     float *values = NULL;
-    int64_t rows = 0, columns = 0;
-    TRY(h5_read_numbers(path, dataset, &values, &rows, &columns));
-    status_t status = matrix_make(path, rows, columns, m);
+    int64_t dims[3];
+    TRY(h5_read_numbers(path, dataset, 2, &values, dims));
+    status_t status = matrix_make(path, dims[0], dims[1], m);
     if (status == STATUS_OK) {
-        memcpy(m->values, values, (size_t)(rows * columns) * sizeof(float));
-        mark_finite(m);
+        memcpy(m->values, values, (size_t)(dims[0] * dims[1]) * sizeof(float));
+        matrix_mark_finite(m);
     }
     free(values);
     return status;
 }
 
+typedef enum {
+    KIND_UNKNOWN,
+    KIND_CSV,
+    KIND_NPY,
+    KIND_NPZ,
+    KIND_H5,
+    KIND_TORCH,
+    KIND_PICKLE
+} kind_t;
+
+static kind_t kind_of(const char *path) {
+    static const struct {
+        const char *suffix;
+        kind_t kind;
+    } known[] = {{".csv", KIND_CSV},   {".npy", KIND_NPY},    {".npz", KIND_NPZ},
+                 {".h5", KIND_H5},     {".hdf5", KIND_H5},    {".pt", KIND_TORCH},
+                 {".pth", KIND_TORCH}, {".pkl", KIND_PICKLE}, {".pickle", KIND_PICKLE}};
+    const char *dot = strrchr(path, '.');
+    for (int i = 0; i < ARRAY_LEN(known); i++) {
+        if (dot != NULL && strcmp(dot, known[i].suffix) == 0) {
+            return known[i].kind;
+        }
+    }
+    return KIND_UNKNOWN;
+}
+
+static status_t read_kind(kind_t kind, const char *path, const char *dataset,
+                          const matrix_rules_t *rules, matrix_t *m) {
+    if ((kind == KIND_CSV || kind == KIND_NPY) && dataset[0] != '\0') {
+        return status_fail(STATUS_INPUT, "%s: has no datasets; leave the column empty", path);
+    }
+    switch (kind) {
+    case KIND_CSV:
+        return matrix_csv_read(path, rules, m);
+    case KIND_NPY:
+        return read_npy(path, m);
+    case KIND_NPZ:
+        return read_npz(path, dataset, m);
+    case KIND_H5:
+        return read_h5(path, dataset, m);
+    case KIND_TORCH:
+        return matrix_read_torch(path, dataset, m);
+    case KIND_PICKLE:
+        return matrix_read_pickle(path, dataset, m);
+    case KIND_UNKNOWN:
+        break;
+    }
+    return status_fail(STATUS_INPUT,
+                       "%s: unknown kind of file; use .csv, .npy, .npz, .h5, .hdf5, .pt, .pth, "
+                       ".pkl or .pickle",
+                       path);
+}
+
 status_t matrix_read(const char *path, const char *dataset, const matrix_rules_t *rules,
                      matrix_t *matrix_out) {
-    const char *dot = strrchr(path, '.'), *kind = dot == NULL ? "" : dot;
-    bool h5 = strcmp(kind, ".h5") == 0 || strcmp(kind, ".hdf5") == 0;
-    bool npz = strcmp(kind, ".npz") == 0;
     matrix_t m = {0};
-    status_t status;
-    if (!h5 && !npz && dataset[0] != '\0') {
-        status = status_fail(STATUS_INPUT, "%s: has no datasets; leave the column empty", path);
-    } else if (strcmp(kind, ".csv") == 0) {
-        status = matrix_csv_read(path, rules, &m);
-    } else if (strcmp(kind, ".npy") == 0) {
-        status = read_npy(path, &m);
-    } else if (npz) {
-        status = read_npz(path, dataset, &m);
-    } else if (h5) {
-        status = read_h5(path, dataset, &m);
-    } else {
-        status = status_fail(STATUS_INPUT,
-                             "%s: unknown kind of file; use .csv, .npy, .npz, .h5 or .hdf5", path);
-    }
+    status_t status = read_kind(kind_of(path), path, dataset, rules, &m);
     if (status != STATUS_OK) {
         matrix_free(&m);
         return status;

@@ -1,4 +1,4 @@
-/* matrix_file.h - a table of numbers from CSV, .npy, .npz or HDF5, whatever made it. */
+/* matrix_file.h - a table of numbers from CSV, numpy, HDF5, PyTorch or a pickle. */
 #ifndef JMT_MATRIX_FILE_H
 #define JMT_MATRIX_FILE_H
 
@@ -23,7 +23,9 @@ typedef struct matrix_rules {
 
 /* .csv: numbers, with or without a header (matrix_csv.h). .npy: bool, float16, float32, float64 or
  * integers in either byte order, one or two dimensions. .npz: the .npy member of that name, "" the
- * only one. .h5, .hdf5: the dataset of that name. */
+ * only one. .h5, .hdf5: the dataset of that name. .pt, .pth, .pkl, .pickle: an array or tensor of
+ * one or two dimensions, at the path of keys and indexes "train/vision/3"; a dict of one thing may
+ * be left out at its end. Nothing in them is run (pickle.h). */
 status_t matrix_read(const char *path, const char *dataset, const matrix_rules_t *rules,
                      matrix_t *matrix_out) MUST_CHECK;
 void matrix_free(matrix_t *matrix);
@@ -31,5 +33,6 @@ void matrix_free(matrix_t *matrix);
 /* All zero and not valid; sizes that cannot be are refused, naming the file. */
 status_t matrix_make(const char *path, int64_t rows, int64_t columns,
                      matrix_t *matrix_out) MUST_CHECK;
+void matrix_mark_finite(matrix_t *matrix); /* valid: rows whose numbers all are finite */
 
 #endif

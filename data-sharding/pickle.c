@@ -159,3 +159,10 @@ int64_t pickle_array_place(const pickle_array_t *array, int64_t index) {
     }
     return place;
 }
+
+void pickle_array_read(const pickle_array_t *array, const char *data, number_type_t type,
+                       float *out) {
+    for (int64_t i = 0; i < array->count; i++) {
+        out[i] = (float)number_read(data + pickle_array_place(array, i) * type.bytes, type);
+    }
+}

@@ -83,5 +83,8 @@ bool pickle_text_is(pickle_text_t text, const char *word);
 const pickle_array_t *pickle_storage(const pickle_t *pickle, pickle_text_t key);
 /* Where in its data the element is that comes `index`th in row-major order. */
 int64_t pickle_array_place(const pickle_array_t *array, int64_t index);
+/* All elements, row-major, out of data that has numbers of that type. */
+void pickle_array_read(const pickle_array_t *array, const char *data, number_type_t type,
+                       float *out);
 
 #endif

@@ -247,8 +247,6 @@ status_t torch_read(torch_file_t *file, const pickle_array_t *array, float *out)
         TRY(data_of(file, array, &data));
         type.big = file->big;
     }
-    for (int64_t i = 0; i < array->count; i++) {
-        out[i] = (float)number_read(data + pickle_array_place(array, i) * type.bytes, type);
-    }
+    pickle_array_read(array, data, type, out);
     return STATUS_OK;
 }

@@ -84,6 +84,13 @@ def configs(jmt):
          + (ROOT / "configs/tiny/jmt.yaml").read_text())
 
 
+def pickle_of_array():
+    """numpy's, of [[1, 2], [3, 4]] in bytes, behind the key a."""
+    made = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85C\x01btR"
+    kind = b"cnumpy\ndtype\n(U\x02u1K\0K\x01tR(K\x03U\x01|NNNK\0K\0K\0tb"
+    return b"\x80\x03}U\x01a" + made + b"(K\x01K\x02K\x02\x86" + kind + b"\x89C\x04\1\2\3\4tbs."
+
+
 def matrices():
     floats, doubles = struct.pack("<6f", *range(6)), struct.pack("<4d", 1, 2, 3, 4)
     made = {"f4": npy("<f4", (3, 2), floats), "f8": npy("<f8", (4,), doubles, version=2),
@@ -106,6 +113,8 @@ def matrices():
     save("matrix", "index.csv", ",0,1\n0,5,6\n")
     save("matrix", "empty.csv", "x,y\n")
     save("matrix", "big-endian.npy", npy(">u4", (2,), struct.pack(">2I", 1, 256)))
+    save("matrix", "array.pkl", pickle_of_array())
+    save("matrix", "stream.pt", (HERE.parent / "unit/torch/stream.pth").read_bytes())
     save("matrix", "frames.csv", 'frame,x,"y, z"\n1,0.25,\n3,nan,-1e-3\n')
 
 

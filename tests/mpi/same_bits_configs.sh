@@ -20,6 +20,8 @@ import() { # import KIND IMPORTER SOURCE
 import mosi mosi cmu_mosi_utt
 import stress_predict stress-predict stress_predict
 import ceap360 ceap360 ceap360vr_behaviour
+import cogload cogload cogload_ubicomp2020
+import mmmo mmmo mmmo
 
 turn=0
 check_file() { # check_file FILE ARGUMENTS...: on the ranks whose turn it is

@@ -69,6 +69,20 @@ def features():
     }
 
 
+def nested():
+    """Keys that are numbers or have slashes, lists of arrays, gaps, and an array that is a view of another one."""
+    first, second = (numpy.arange(6, dtype=numpy.float32).reshape(2, 3) + 10 * i for i in range(2))
+    return {
+        0: [first, second],
+        "a/b": first,
+        "a": {"b": second, "c": {"only": numpy.array([1.5, numpy.nan, numpy.inf])}},
+        "part": numpy.arange(20, dtype=numpy.int64).reshape(4, 5)[1:3, 1:4],
+        "scalar": numpy.array(3.5),
+        "words": numpy.array(["x", "y"]),
+        "score": 0.5,
+    }
+
+
 def written_by_python_2():
     """An old file of PyTorch as Python 2 left it: byte strings as names, an OrderedDict from a list of pairs, and
     _rebuild_tensor (the form of rgb_imagenet.pt)."""
@@ -139,6 +153,7 @@ def main():
     torch.save(published(), OUT.parent.parent / "golden" / "vectors" / "published.pt")
     torch.save({"conv1.weight": count(2, 3, 5), "conv1.bias": count(2), "fc.weight": count(4, 2),
                 "bn1.num_batches_tracked": torch.tensor(9)}, OUT / "conv.pt")
+    torch.save(count(3, 2) / 4, OUT / "tensor.pt")
     torch.save(tensors(), OUT / "zip.pt")
     torch.save(tensors(), OUT / "stream.pth", _use_new_zipfile_serialization=False)
     torch.save({"a": torch.ones(2).expand(3, 2)}, OUT / "expanded.pt")
@@ -146,6 +161,7 @@ def main():
     (OUT / "python2.pt").write_bytes(written_by_python_2())
     for protocol in range(2, 6):
         (OUT / f"features-{protocol}.pkl").write_bytes(pickle.dumps(features(), protocol))
+    (OUT / "nested.pickle").write_bytes(pickle.dumps(nested(), 4))
     known = torch.load(io.BytesIO(written_by_python_2()), map_location="cpu", weights_only=False)
     assert known["logits.bias"].tolist() == [2, 3] and known["logits.weight"][1, 2] == 5
 
