@@ -196,8 +196,8 @@ static status_t describe_modalities(const dataset_config_t *config, dataset_t *d
             dataset->dims[m] = info->dim = track->dim;
             info->kind = track->kind;
             memcpy(info->shape, track->shape, sizeof info->shape);
-            info->scaled =
-                info->kind != TRACK_PIXELS && !(info->kind == TRACK_LOG_MEL && info->clip > 1);
+            info->scaled = info->kind != TRACK_PIXELS && info->kind != TRACK_EMBEDDING &&
+                           !(info->kind == TRACK_LOG_MEL && info->clip > 1);
         }
     }
     return STATUS_OK;

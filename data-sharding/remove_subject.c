@@ -9,6 +9,7 @@
 
 #include "data-sharding/alias.h"
 #include "data-sharding/manifest.h"
+#include "data-sharding/out_directory.h"
 #include "data-sharding/shard.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
@@ -217,10 +218,7 @@ static status_t remove_alias(const char *name, const char *key_file, const place
 }
 
 status_t shard_remove_subject(const char *name, const char *key_file, const char *dir) {
-    char *plain = text_copy(dir);
-    for (size_t end = strlen(plain); end > 1 && plain[end - 1] == '/'; end--) {
-        plain[end - 1] = '\0';
-    }
+    char *plain = out_directory_name(dir);
     places_t at = {plain, text_format("%s.tmp", plain), text_format("%s.old", plain)};
     status_t status = remove_alias(name, key_file, &at);
     free(at.old);
