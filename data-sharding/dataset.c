@@ -55,6 +55,7 @@ static status_t open_shards(const char *dir, dataset_t *dataset) {
     }
     sha256_close(identity, dataset->identity);
     dataset->key_id = text_copy(manifest.key_id != NULL ? manifest.key_id : "");
+    dataset->trained_on = text_copy(manifest.trained_on != NULL ? manifest.trained_on : "");
     manifest_free(&manifest);
     return status;
 }
@@ -293,6 +294,7 @@ void dataset_close(dataset_t *dataset) {
         free(dataset->samples[split]);
     }
     free(dataset->key_id);
+    free(dataset->trained_on);
     free(dataset->person_scales);
     free(dataset->built_in);
     free(dataset->trained);

@@ -165,6 +165,9 @@ recording_info_t dataset_recording(const dataset_t *dataset, int64_t recording);
 /* Aliases of two data sets with the same one mean the same people (key_id of alias.h). */
 const char *dataset_key_id(const dataset_t *dataset);
 
+/* Who the backbones that made its embeddings were trained on, as their writer said; "": nobody. */
+const char *dataset_trained_on(const dataset_t *dataset);
+
 /* SHA-256 over the verified content of all shards (their trailers): identity of the data, for
  * manifests and resume. 64 hex digits. */
 const char *dataset_identity(const dataset_t *dataset);

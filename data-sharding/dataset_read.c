@@ -40,6 +40,8 @@ const char *dataset_identity(const dataset_t *dataset) { return dataset->identit
 
 const char *dataset_key_id(const dataset_t *dataset) { return dataset->key_id; }
 
+const char *dataset_trained_on(const dataset_t *dataset) { return dataset->trained_on; }
+
 int64_t dataset_recordings(const dataset_t *dataset) { return dataset->recording_count; }
 
 recording_info_t dataset_recording(const dataset_t *dataset, int64_t recording) {

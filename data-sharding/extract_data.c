@@ -168,9 +168,11 @@ static void add_fact(manifest_t *manifest, const char *facts) {
     json_decref(all);
 }
 
-status_t extract_data_publish(extract_data_t *data, const char *facts) {
+status_t extract_data_publish(extract_data_t *data, const char *facts, const char *trained_on) {
     REQUIRE(data->added == data->dataset->shard_count);
     add_fact(&data->manifest, facts);
+    free(data->manifest.trained_on);
+    data->manifest.trained_on = trained_on[0] != '\0' ? text_copy(trained_on) : NULL;
     TRY(manifest_write(data->aside, &data->manifest));
     TRY(out_directory_publish(data->aside, data->out));
     data->published = true;

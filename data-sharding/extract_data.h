@@ -22,8 +22,10 @@ status_t extract_data_open(const dataset_t *dataset, const char *path, const cha
                            extract_data_t **data_out) MUST_CHECK;
 status_t extract_data_add(extract_data_t *data, const embedding_t *embeddings,
                           int count) MUST_CHECK;
-/* facts: a JSON object of what made the embeddings; becomes the fact `extracted`. */
-status_t extract_data_publish(extract_data_t *data, const char *facts) MUST_CHECK;
+/* facts: a JSON object of what made the embeddings; becomes the fact `extracted`. trained_on: JSON
+ * of the people whom they know (dataset_trained_on); "": nobody. */
+status_t extract_data_publish(extract_data_t *data, const char *facts,
+                              const char *trained_on) MUST_CHECK;
 void extract_data_close(extract_data_t *data); /* NULL allowed; unpublished work is removed */
 
 #endif

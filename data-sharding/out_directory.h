@@ -1,4 +1,4 @@
-/* out_directory.h - where a data directory is made: in OUT.tmp beside it, published by one rename. */
+/* out_directory.h - where a data directory is made: in OUT.tmp, published by one rename. */
 #ifndef JMT_OUT_DIRECTORY_H
 #define JMT_OUT_DIRECTORY_H
 

@@ -173,13 +173,16 @@ typedef struct places {
     char *dir, *aside, *old;
 } places_t;
 
-/* The facts are not kept: they were found with the person. */
+/* The facts are not kept: they were found with the person. Who the backbones of embeddings were
+ * trained on stays true, and names nobody. */
 static status_t rewrite(const manifest_t *old, const char *alias, const places_t *at) {
     manifest_t manifest = {.importer = text_copy(old->importer),
                            .source = text_copy(old->source),
                            .licence = text_copy(old->licence),
                            .terms = text_copy(old->terms),
                            .key_id = text_copy(old->key_id),
+                           .trained_on =
+                               old->trained_on != NULL ? text_copy(old->trained_on) : NULL,
                            .window = old->window,
                            .rate_hz = old->rate_hz};
     int64_t removed = 0;

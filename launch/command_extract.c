@@ -85,11 +85,10 @@ static void say(const opened_t *opened, const extracted_t *made) {
                         made->modality[i]->backbone, name, name);
         }
     }
-    if (opened->trained) {
-        log_info("these features know the people that the weights were trained on: keep split.* as "
-                 "that run had it");
-    } else if (made->scaled) {
-        log_info("data.standardize went by the training people: keep split.* as it is");
+    if (made->known) {
+        log_info(
+            "these features know people, by the weights or by data.standardize: none of them is "
+            "scored as held out, so keep split.*");
     }
 }
 
@@ -97,7 +96,8 @@ static status_t extract(comm_t *comm, const opened_t *opened) {
     trainer_t *t = NULL;
     extracted_t made = {0};
     TRY(open_trainer(comm, opened, &t));
-    status_t status = extract_features(t, opened->data_path, opened->out, &made);
+    const char *people = opened->trained ? opened->checkpoint.trained_on : NULL;
+    status_t status = extract_features(t, people, opened->data_path, opened->out, &made);
     if (status == STATUS_OK && comm_rank(comm) == 0) {
         say(opened, &made);
     }

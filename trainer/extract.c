@@ -9,6 +9,7 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/work.h"
 #include "trainer/backbone.h"
+#include "trainer/trained_on.h"
 
 /* A window in a slot of the executor: `steps` steps of the own share, from `at` on. */
 typedef struct stretch {
@@ -17,6 +18,7 @@ typedef struct stretch {
 
 typedef struct extract {
     const trainer_t *t;
+    const char *trained_on; /* of the checkpoint; NULL: there is none */
     extracted_t made;
     int index[CONFIG_MODALITIES_MAX]; /* of each among the model's modalities */
     predictor_t *predictor;
@@ -310,9 +312,23 @@ static char *facts_of(const extract_t *x) {
     return text;
 }
 
-static status_t publish(const extract_t *x, extract_data_t *data) {
+/* Whom the features know: who the weights were trained on, and those whose scales went into them.
+ * A backbone that was frozen in its run knows only who came before. */
+static char *people_of(const extract_t *x) {
+    const trainer_t *t = x->t;
+    bool learned = x->made.scaled;
+    for (int i = 0; i < x->made.count; i++) {
+        learned |= !x->made.modality[i]->frozen;
+    }
+    if (x->trained_on != NULL) {
+        return learned ? text_copy(x->trained_on) : trained_on_before(x->trained_on);
+    }
+    return x->made.scaled ? trainer_trained_on(t) : text_copy(t->origin.trained_on);
+}
+
+static status_t publish(const extract_t *x, const char *people, extract_data_t *data) {
     char *facts = facts_of(x);
-    status_t status = extract_data_publish(data, facts);
+    status_t status = extract_data_publish(data, facts, people);
     free(facts);
     return status;
 }
@@ -330,15 +346,19 @@ static status_t extract_all(extract_t *x, const char *path, const char *out) {
         status = make_shards(x, data);
     }
     if (status == STATUS_OK) {
-        status = comm_agree(t->comm, writes ? publish(x, data) : STATUS_OK, "publish features");
+        char *people = people_of(x);
+        x->made.known = people[0] != '\0';
+        status = writes ? publish(x, people, data) : STATUS_OK;
+        status = comm_agree(t->comm, status, "publish features");
+        free(people);
     }
     extract_data_close(data);
     return status;
 }
 
-status_t extract_features(const trainer_t *trainer, const char *path, const char *out,
-                          extracted_t *extracted_out) {
-    extract_t x = {.t = trainer};
+status_t extract_features(const trainer_t *trainer, const char *trained_on, const char *path,
+                          const char *out, extracted_t *extracted_out) {
+    extract_t x = {.t = trainer, .trained_on = trained_on};
     status_t status = extract_all(&x, path, out);
     close_all(&x);
     if (status == STATUS_OK) {

@@ -10,12 +10,14 @@ typedef struct extracted {
     int count; /* modalities that have a backbone, and that the data has */
     const modality_config_t *modality[CONFIG_MODALITIES_MAX]; /* of the trainer's configuration */
     int64_t dim[CONFIG_MODALITIES_MAX];
-    bool scaled; /* the statistics of training people are in one of them */
+    bool scaled; /* by the training people, before the backbone */
+    bool known;  /* somebody is: of the weights, or of the scales */
 } extracted_t;
 
-/* Collective. trainer: not for training, with its weights, opened on `path`. STATUS_INPUT where no
- * modality has a backbone, or `out` holds something. */
-status_t extract_features(const trainer_t *trainer, const char *path, const char *out,
-                          extracted_t *extracted_out) MUST_CHECK;
+/* Collective. trainer: not for training, with its weights, opened on `path`. trained_on: of the
+ * checkpoint that they are of; NULL: they are what the configuration begins with. STATUS_INPUT
+ * where no modality has a backbone, or `out` holds something. */
+status_t extract_features(const trainer_t *trainer, const char *trained_on, const char *path,
+                          const char *out, extracted_t *extracted_out) MUST_CHECK;
 
 #endif

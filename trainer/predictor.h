@@ -23,8 +23,8 @@ int64_t predictor_samples(int64_t window);
 status_t predictor_open(const config_t *config, const int64_t *dims, const kernels_t *kernels,
                         const device_t *device, int64_t samples_per_shard, int shards,
                         predictor_t **predictor_out) MUST_CHECK;
-/* The same of a graph built to predict (graph_predict), whose parameters the trained model has. It is
- * taken over, also after an error. */
+/* The same of a graph built to predict (graph_predict), whose parameters the trained model has. It
+ * is taken over, also after an error. */
 status_t predictor_open_graph(graph_t *graph, const kernels_t *kernels, const device_t *device,
                               int64_t samples_per_shard, int shards,
                               predictor_t **predictor_out) MUST_CHECK;

@@ -16,7 +16,8 @@ for number in range(16):
     recording = "abcdefgh"[number // 2] + str(number % 2)
     label = [math.sin(1.7 * number + 0.9 * t) for t in range(5 + number % 4)]
     gone = range(6, 10) if number % 3 == 0 else ()
-    table("voice", 3, recording, [[None if t in gone else math.sin(0.2 * k * (1 + label[t // 3])) + 0.2 * math.cos(k + t)
+    table("voice", 3, recording, [[None if t in gone else
+                                   math.sin(0.2 * k * (1 + label[t // 3])) + 0.2 * math.cos(k + t)
                                    for k in range(64)] for t in range(3 * len(label))])
     table("signal", 40, recording, [[math.sin(0.3 * t + label[t // 40])] for t in range(40 * len(label))])
     table("heart", 2, recording, [[math.cos(t + number), t % 3] for t in range(2 * len(label))])
@@ -111,6 +112,22 @@ run 1 extract "$work/through-1" --out "$work/of-run"
 check "of a run: the same features" same "$(cd "$work/cache" && sha256sum -- *.h5)" \
     "$(cd "$work/of-run" && sha256sum -- *.h5)"
 
+check "of a run: the people that it knows are said" grep -q 'these features know people' "$work/stderr"
+# The frozen backbones know nobody, but a signal was scaled by the training people of this split.
+fails "features of people who would be scored" 2 'data.path: fold [0-9] would score [1-9].*people whom the backbones' \
+    1 cv "$work/cached.yaml" --set data.path="$work/of-run" --set split.folds=4 \
+    --set epochs=1 --out "$work/folds"
+run 1 train "$work/cached.yaml" --set split.seed=3 --run "$work/other-split" --steps 1
+check "another split is warned of" grep -q 'warning: the weights, or features, .*jmt evaluate will not score' \
+    "$work/stderr"
+fails "and not scored" 2 'trained on' 1 evaluate "$work/other-split/checkpoints/last"
+run 1 extract "$work/model.yaml" --set data.standardize=none --out "$work/plain"
+report $? "features that know nobody"
+check "nobody is said" [ "$(grep -c 'know people' "$work/stderr")" = 0 ]
+run 1 train "$work/cached.yaml" --set data.path="$work/plain" --set split.seed=3 --run "$work/nobody" --steps 1 &&
+    run 1 evaluate "$work/nobody/checkpoints/last"
+report $? "these are scored in any split"
+
 # bf16 has bits of its own, which are kept as well.
 run 1 extract "$work/model.yaml" --set precision=bf16 --out "$work/halves" &&
     run 1 train "$work/model.yaml" --set precision=bf16 --run "$work/through-bf16" --steps 3 &&
@@ -122,7 +139,8 @@ check "bf16: the same bits" same "$(trained through-bf16)" "$(trained cached-bf1
 # Pictures and their sound, at a rate of their own.
 make=${JMT_BUILD:-$root/build}/tests/tools/raw_make
 if [ -x "$make" ]; then
-    "$make" affwild2 "$work/faces.raw" && run 1 shard affwild2 --source "$work/faces.raw" --out "$work/faces" --set size=32
+    "$make" affwild2 "$work/faces.raw" &&
+        run 1 shard affwild2 --source "$work/faces.raw" --out "$work/faces" --set size=32
     report $? "data of faces and sound"
     sed -e "s#$work/steps, window: 2#$work/faces, window: 4, rate_hz: 5#" -e 's/test_fraction: 0.25/test_fraction: 0/' \
         -e '/signal:/d' -e '/heart:/d' -e 's/batch: 8/batch: 4/' -e 's/virtual_shards: 4/virtual_shards: 2/' \

@@ -1,4 +1,4 @@
-/* Stretches of any recording's clock, and a data directory in which embeddings stand for a modality. */
+/* Stretches of any recording's clock; a data directory in which embeddings stand for a modality. */
 #include <math.h>
 #include <string.h>
 
@@ -93,7 +93,7 @@ static void write_embeddings(const opened_t *opened) {
     for (int file = 0; file < dataset_file_count(opened->dataset); file++) {
         add_shard(opened, data, file);
     }
-    CHECK_OK(extract_data_publish(data, "{\"a\": 1}"));
+    CHECK_OK(extract_data_publish(data, "{\"a\": 1}", "{\"people\":{}}"));
     extract_data_close(data);
 }
 
@@ -134,6 +134,8 @@ static void embeddings_replace_a_modality_and_all_else_stays(void **state) {
     assert_int_equal(dataset_modality(dataset, 0).kind, TRACK_EMBEDDING);
     assert_int_equal(dataset_modality(dataset, 1).kind, TRACK_FEATURES);
     assert_string_equal(dataset_key_id(dataset), dataset_key_id(opened.dataset));
+    assert_string_equal(dataset_trained_on(dataset), "{\"people\":{}}");
+    assert_string_equal(dataset_trained_on(opened.dataset), "");
     assert_int_equal(dataset_recordings(dataset), COUNT);
     for (int64_t r = 0; r < COUNT; r++) {
         check_values(opened.dataset, dataset, r);
