@@ -129,7 +129,7 @@ const command_t command_extract = {
     .name = "extract",
     .group = GROUP_DATA,
     .synopsis = "CONFIG|CHECKPOINT --out DIR [--data DIR] [--set KEY=VALUE]...",
-    .summary = "run frozen backbones once, and keep their features as a data directory",
+    .summary = "run frozen backbones once; their features become a data directory",
     .help =
         "Every modality that has a backbone is replaced by what the backbone makes of it at each "
         "step of each recording, whatever its split; everything else is copied. A training on DIR "
