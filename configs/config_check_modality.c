@@ -76,16 +76,40 @@ static status_t check_tcn(const checked_t *checked) {
     return STATUS_OK;
 }
 
+/* Pictures and sound are changed in ways of their own. */
+static status_t check_augment(const checked_t *checked) {
+    const modality_config_t *modality = checked->modality;
+    bool none = strcmp(modality->augment, "none") == 0, wanted = false;
+    bool spectrum = strcmp(modality->augment, "spectrum") == 0;
+    static const char *const pictures[] = {"r2plus1d_18", "r3d_18", "i3d", "ir_resnet_50"};
+    static const char *const sounds[] = {"resnet_18", "vggish"};
+    for (int i = 0; i < ARRAY_LEN(pictures); i++) {
+        wanted |= !spectrum && strcmp(modality->backbone, pictures[i]) == 0;
+    }
+    for (int i = 0; i < ARRAY_LEN(sounds); i++) {
+        wanted |= spectrum && strcmp(modality->backbone, sounds[i]) == 0;
+    }
+    if (none || wanted) {
+        return STATUS_OK;
+    }
+    return refuse(checked, "augment", "backbone",
+                  text_format("modalities.%s.augment %s is for backbones of %s, not for %s; leave "
+                              "it out",
+                              modality->name, modality->augment, spectrum ? "sound" : "pictures",
+                              modality->backbone));
+}
+
 /* What each setting of a backbone is for: names with spaces around them. */
 static status_t check_backbone(const checked_t *checked) {
     static const struct {
         const char *key, *backbones;
-    } reads[] = {{"size", " r2plus1d_18 r3d_18 i3d "},
+    } reads[] = {{"size", " r2plus1d_18 r3d_18 i3d ir_resnet_50 "},
                  {"reduce", " r2plus1d_18 r3d_18 resnet_18 "},
-                 {"batch_norm", " r2plus1d_18 r3d_18 i3d resnet_18 "},
-                 {"frozen", " r2plus1d_18 r3d_18 i3d resnet_18 vggish cnn_1d "},
+                 {"batch_norm", " r2plus1d_18 r3d_18 i3d ir_resnet_50 resnet_18 "},
+                 {"frozen", " r2plus1d_18 r3d_18 i3d ir_resnet_50 resnet_18 vggish cnn_1d "},
                  {"fc_relu", " cnn_1d "}};
     const modality_config_t *modality = checked->modality;
+    TRY(check_augment(checked));
     char *name = text_format(" %s ", modality->backbone);
     char *without = text_format("with backbone %s", modality->backbone);
     status_t status = STATUS_OK;

@@ -202,15 +202,19 @@ static const config_field_t modality_rows[] = {
     {"tcn_dropout", FIELD_REAL, MODALITY_AT(tcn_dropout), "0.1", 0, 0.95, NULL, NULL, "",
      "front tcn only: part of the channels dropped in training, over all steps of a sample"},
     {"backbone", FIELD_CHOICE, MODALITY_AT(backbone), "none", 0, 0,
-     "none r2plus1d_18 r3d_18 i3d resnet_18 vggish cnn_1d", "", "",
-     "what makes features of clips (r2plus1d_18, r3d_18, i3d), log-mel (resnet_18, vggish) or "
-     "signals (cnn_1d)"},
+     "none r2plus1d_18 r3d_18 i3d ir_resnet_50 resnet_18 vggish cnn_1d", "", "",
+     "what makes features of clips (r2plus1d_18, r3d_18, i3d), single faces (ir_resnet_50), "
+     "log-mel (resnet_18, vggish) or signals (cnn_1d)"},
     {"size", FIELD_INT, MODALITY_AT(size), "112", 1, 1024, NULL, NULL, "pixels",
      "backbones of clips only: height and width"},
     {"reduce", FIELD_CHOICE, MODALITY_AT(reduce), "max", 0, 0, "max average flatten", "", "",
      "backbones but cnn_1d: how all places become one; flatten: by a Linear to 512"},
     {"batch_norm", FIELD_CHOICE, MODALITY_AT(batch_norm), "frozen", 0, 0, "frozen shard", "", "",
      "backbones with it: by its running statistics, or by those of each virtual shard"},
+    {"augment", FIELD_CHOICE, MODALITY_AT(augment), "none", 0, 0,
+     "none colour strong mirror spectrum", "", "",
+     "training clips changed by chance, once a clip: colour, strong, mirror of pictures, spectrum"
+     " of sound"},
     {"frozen", FIELD_BOOL, MODALITY_AT(frozen), "false", 0, 0, NULL, NULL, "",
      "no parameter of the backbone is trained"},
     {"fc_relu", FIELD_BOOL, MODALITY_AT(fc_relu), "false", 0, 0, NULL, NULL, "",

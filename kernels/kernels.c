@@ -18,7 +18,7 @@ static bool is_largest(op_kind_t kind, const op_attributes_t *attributes) {
 bool op_backward_data_reads_in(op_kind_t kind, const op_attributes_t *attributes) {
     return kind == OP_attention || kind == OP_add_layernorm || kind == OP_l2_normalize ||
            kind == OP_softmax_gate || kind == OP_batch_norm || kind == OP_correlate ||
-           is_largest(kind, attributes);
+           kind == OP_prelu || is_largest(kind, attributes);
 }
 
 /* Where the derivative is seen in the result. */

@@ -74,6 +74,7 @@ typedef enum { NORM_FROZEN, NORM_SHARD } norm_rule_t;
  *                          root; weights gain [d], bias [d]; saved: mean and 1/sd of each row
  *  relu           x        max(0, x)
  *  leaky_relu     x[,y]    z = x + y: z where it is above 0, else 0.01 z
+ *  prelu          x        x where it is above 0, else the weight [d] times it
  *  temporal_conv  x        over each run of `period` rows: y[t] = b + the sum over j < taps of
  *                          W_j x[t + j dilation - before], where rows outside the run or masked
  *                          out count as 0 and get no gradient; weight-normed: weights v [out, in,
@@ -127,6 +128,7 @@ typedef enum { NORM_FROZEN, NORM_SHARD } norm_rule_t;
     X(add_layernorm)                                                                               \
     X(relu)                                                                                        \
     X(leaky_relu)                                                                                  \
+    X(prelu)                                                                                       \
     X(temporal_conv)                                                                               \
     X(conv)                                                                                        \
     X(pool)                                                                                        \

@@ -115,6 +115,7 @@ static void open_weights(op_bench_t *bench) {
         count[0] = d->attributes.period * out;
         break;
     case OP_fill_rows:
+    case OP_prelu:
         count[0] = out;
         break;
     case OP_mix_rows:

@@ -20,14 +20,19 @@ bool modality_takes_pixels(const modality_config_t *modality);
 
 /* What a modality's backbone does to what dataset_read_tokens gives for one sample, before the
  * graph. x: [steps, clip, dim] of floats, in place; bytes: pixels instead, which lie in the last
- * quarter of x's memory. Rows of steps that are masked stay zeros. */
+ * quarter of x's memory. Rows of steps that are masked stay zeros. chance: of a training sample,
+ * by which it is changed as the modality says; NULL: it is not. */
+typedef struct chance {
+    uint64_t seed, step, sample;
+} chance_t;
 void backbone_prepare(const modality_config_t *modality, bool bytes, int64_t steps, int64_t dim,
-                      const uint8_t *mask, float *x);
+                      const uint8_t *mask, const chance_t *chance, float *x);
 
 /* The architectures: [length, columns] of x. */
 value_t backbone_r2plus1d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_r3d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_resnet_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
+value_t backbone_ir_resnet_50(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_i3d(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_vggish(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_cnn_1d(const trunk_t *trunk, const modality_config_t *modality, grid_t x);

@@ -131,13 +131,14 @@ static void *tokens_of(const batch_t *batch, int m, float *features) {
     return features;
 }
 
-static void prepare(const batch_t *batch, int m, float *features, const uint8_t *mask) {
+static void prepare(const batch_t *batch, int m, float *features, const uint8_t *mask,
+                    const chance_t *chance) {
     const modality_info_t *info = &batch->info[m];
     if (info->scaled) {
         standardize_apply(batch->standardize, m, features, mask, batch->length, info->clip);
     }
     backbone_prepare(batch->modality[m], info->kind == TRACK_PIXELS, batch->length, info->dim, mask,
-                     features);
+                     chance, features);
 }
 
 status_t batch_fill_stretch(const batch_t *batch, int m, int64_t recording, int64_t first,
@@ -148,12 +149,12 @@ status_t batch_fill_stretch(const batch_t *batch, int m, int64_t recording, int6
     TRY(dataset_read_stretch(batch->dataset, recording, m, first, steps, tokens, mask));
     memset(tokens + (size_t)steps * token, 0, (size_t)(batch->length - steps) * token);
     memset(mask + steps, 0, (size_t)(batch->length - steps));
-    prepare(batch, m, features, mask);
+    prepare(batch, m, features, mask, NULL);
     return STATUS_OK;
 }
 
-status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
-                    int64_t sample) {
+static status_t fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
+                     int64_t sample, const chance_t *chance) {
     float *features[STREAMS_MAX], *targets[STREAMS_MAX];
     uint8_t *masks[STREAMS_MAX];
     void *tokens[STREAMS_MAX];
@@ -176,9 +177,14 @@ status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t sp
                (size_t)batch->length * sizeof(float));
     }
     for (int m = 0; m < batch->modality_count; m++) {
-        prepare(batch, m, features[m], masks[m]);
+        prepare(batch, m, features[m], masks[m], chance);
     }
     return STATUS_OK;
+}
+
+status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
+                    int64_t sample) {
+    return fill(batch, place, split, slot, sample, NULL);
 }
 
 static void hide(const batch_t *batch, const batch_place_t *place, int m, int64_t slot) {
@@ -227,7 +233,8 @@ static status_t make(void *context, int place_index, int64_t item) {
         if (at < stream->end) {
             sample = stream->order != NULL ? stream->order[at] : at;
         }
-        TRY(batch_fill(batch, place, stream->split, slot, sample));
+        const chance_t chance = {stream->seed, stream->step + (uint64_t)item, (uint64_t)sample};
+        TRY(fill(batch, place, stream->split, slot, sample, stream->augments ? &chance : NULL));
         if (sample >= 0 && stream->modality_dropout > 0.0) {
             drop_modalities(batch, place, slot, sample, stream->step + (uint64_t)item);
         }

@@ -23,7 +23,8 @@ typedef struct batch_stream {
     int64_t end;          /* slots of positions from here on are empty: masked, without labels */
     int64_t count;        /* batches */
     double modality_dropout; /* probability that each modality of a sample is hidden */
-    uint64_t seed, step;     /* its key; step of the first batch */
+    bool augments;           /* clips are changed as their modality says */
+    uint64_t seed, step;     /* of both; step of the first batch */
 } batch_stream_t;
 
 typedef struct batch {

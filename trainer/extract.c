@@ -40,6 +40,12 @@ static status_t find_modalities(extract_t *x) {
         const modality_config_t *modality = t->batch.modality[m];
         if (strcmp(modality->backbone, "none") != 0 && !dataset_is_built_in(t->dataset, m)) {
             x->made.scaled |= t->batch.info[m].scaled && t->standardize.count > 0;
+            if (strcmp(modality->augment, "none") != 0) {
+                return status_fail(STATUS_INPUT,
+                                   "modalities.%s.augment changes clips at every step, so their "
+                                   "features cannot be made once; set it to none",
+                                   modality->name);
+            }
             x->index[x->made.count] = m;
             x->made.modality[x->made.count++] = modality;
         }

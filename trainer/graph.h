@@ -136,6 +136,7 @@ value_t graph_batch_norm(graph_t *graph, const char *name, value_t x, row_mask_t
 
 value_t graph_tanh(graph_t *graph, const char *name, value_t x);
 value_t graph_relu(graph_t *graph, const char *name, value_t x);
+value_t graph_prelu(graph_t *graph, const char *name, value_t x, parameter_t slope);
 /* x * softmax(scores) over the columns of each row, where each score weighs as many columns of x.
  * mask: a byte for each score, as graph_mask_tokens makes them. */
 value_t graph_softmax_gate(graph_t *graph, const char *name, value_t x, value_t scores,

@@ -67,3 +67,11 @@ value_t graph_batch_norm(graph_t *graph, const char *name, value_t x, row_mask_t
 value_t graph_relu(graph_t *graph, const char *name, value_t x) {
     return graph_add_unary(graph, OP_relu, name, x, NO_MASK);
 }
+
+value_t graph_prelu(graph_t *graph, const char *name, value_t x, parameter_t slope) {
+    graph_require(graph, name, graph->parameters[slope].count == value_of(graph, x)->columns,
+                  "slopes and input differ in width");
+    value_t out = graph_add_unary(graph, OP_prelu, name, x, NO_MASK);
+    graph_add_weight(graph, &graph->nodes[graph->values[out].producer], weight_of(slope));
+    return out;
+}

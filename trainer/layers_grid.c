@@ -139,30 +139,58 @@ static row_mask_t cells_mask(const trunk_t *trunk, grid_t x) {
     return graph_mask_seen(trunk->graph, x.steps, rows, graph_length(trunk->graph), false);
 }
 
+grid_t trunk_norm(const trunk_t *trunk, const char *name, grid_t x) {
+    batch_norm_t norm = make_norm(trunk, name, channels_of(trunk, x));
+    row_mask_t mask = norm.rule == NORM_FROZEN ? NO_MASK : cells_mask(trunk, x);
+    x.x = graph_batch_norm(trunk->graph, in_trunk(trunk, name).text, x.x, mask, &norm);
+    return x;
+}
+
+/* Its place in the graph is the caller's to make. */
+static parameter_t bare_weight(const trunk_t *trunk, const char *name, grid_t x, int64_t channels,
+                               const window_t *window) {
+    parameter_t weight =
+        make(trunk, name, "weight", channels, channels_of(trunk, x) * taps_of(window),
+             normal_init(channels, window));
+    shape_weight(trunk, weight, x.axes, window);
+    return weight;
+}
+
+grid_t trunk_bare_conv(const trunk_t *trunk, const char *name, grid_t x, int64_t channels,
+                       const window_t *window) {
+    op_axis_t axis[OP_AXES];
+    grid_t out = through(trunk, name, x, window, axis);
+    parameter_t weight = bare_weight(trunk, name, x, channels, window);
+    out.x = graph_conv(trunk->graph, in_trunk(trunk, name).text, x.x, weight, -1, axis, 1,
+                       ACTIVATION_NONE);
+    return out;
+}
+
 grid_t trunk_conv_norm(const trunk_t *trunk, const char *conv, const char *norm, grid_t x,
                        int64_t channels, const window_t *window, activation_t activation) {
     graph_t *graph = trunk->graph;
+    if (!graph_predicts(graph) && !trunk->frozen) {
+        grid_t out = trunk_norm(trunk, norm, trunk_bare_conv(trunk, conv, x, channels, window));
+        if (activation == ACTIVATION_RELU) {
+            out.x = graph_relu(graph, name_of("%s.%s.relu", trunk->name, norm).text, out.x);
+        }
+        return out;
+    }
     op_axis_t axis[OP_AXES];
     grid_t out = through(trunk, conv, x, window, axis);
-    if (!graph_predicts(graph)) {
-        parameter_t weight =
-            make(trunk, conv, "weight", channels, channels_of(trunk, x) * taps_of(window),
-                 normal_init(channels, window));
-        shape_weight(trunk, weight, x.axes, window);
-        batch_norm_t made = make_norm(trunk, norm, channels);
-        if (!trunk->frozen) {
-            out.x = graph_conv(graph, in_trunk(trunk, conv).text, x.x, weight, -1, axis, 1,
-                               ACTIVATION_NONE);
-            row_mask_t mask = made.rule == NORM_FROZEN ? NO_MASK : cells_mask(trunk, out);
-            out.x = graph_batch_norm(graph, in_trunk(trunk, norm).text, out.x, mask, &made);
-            if (activation == ACTIVATION_RELU) {
-                out.x = graph_relu(graph, name_of("%s.%s.relu", trunk->name, norm).text, out.x);
-            }
-            return out;
-        }
+    if (!graph_predicts(graph)) { /* what the folded ones are computed from */
+        bare_weight(trunk, conv, x, channels, window);
+        make_norm(trunk, norm, channels);
     }
     out.x = folded_conv(trunk, conv, norm, x, channels, axis, activation);
     return out;
+}
+
+grid_t trunk_prelu(const trunk_t *trunk, const char *name, grid_t x) {
+    init_t quarter = {.constant = 0.25};
+    parameter_t slope = make(trunk, name, "weight", channels_of(trunk, x), 0, quarter);
+    x.x = graph_prelu(trunk->graph, in_trunk(trunk, name).text, x.x, slope);
+    return x;
 }
 
 /* --- the rest -------------------------------------------------------------------------------- */
@@ -175,10 +203,15 @@ grid_t trunk_pool(const trunk_t *trunk, const char *name, grid_t x, pool_rule_t 
     return out;
 }
 
-grid_t trunk_add_relu(const trunk_t *trunk, const char *name, grid_t x, grid_t y) {
+grid_t trunk_add(const trunk_t *trunk, const char *name, grid_t x, grid_t y) {
     value_t terms[] = {x.x, y.x};
-    value_t sum = graph_sum(trunk->graph, name_of("%s.%s.add", trunk->name, name).text, terms, 2);
-    x.x = graph_relu(trunk->graph, name_of("%s.%s.relu", trunk->name, name).text, sum);
+    x.x = graph_sum(trunk->graph, name_of("%s.%s.add", trunk->name, name).text, terms, 2);
+    return x;
+}
+
+grid_t trunk_add_relu(const trunk_t *trunk, const char *name, grid_t x, grid_t y) {
+    x = trunk_add(trunk, name, x, y);
+    x.x = graph_relu(trunk->graph, name_of("%s.%s.relu", trunk->name, name).text, x.x);
     return x;
 }
 

@@ -44,10 +44,19 @@ grid_t trunk_conv(const trunk_t *trunk, const char *name, grid_t x, int64_t chan
 grid_t trunk_conv_norm(const trunk_t *trunk, const char *conv, const char *norm, grid_t x,
                        int64_t channels, const window_t *window, activation_t activation);
 
+/* The two by themselves: a batch norm, for networks that have it before a convolution; a
+ * convolution without bias. And ReLU with learned slopes, which begin at 0.25. */
+grid_t trunk_norm(const trunk_t *trunk, const char *name, grid_t x);
+grid_t trunk_bare_conv(const trunk_t *trunk, const char *name, grid_t x, int64_t channels,
+                       const window_t *window);
+grid_t trunk_prelu(const trunk_t *trunk, const char *name, grid_t x);
+
 grid_t trunk_pool(const trunk_t *trunk, const char *name, grid_t x, pool_rule_t rule,
                   const window_t *window);
 /* Channels side by side, of grids of one extent. */
 grid_t trunk_concat(const trunk_t *trunk, const char *name, const grid_t *parts, int count);
+/* x + y */
+grid_t trunk_add(const trunk_t *trunk, const char *name, grid_t x, grid_t y);
 /* max(0, x + y) */
 grid_t trunk_add_relu(const trunk_t *trunk, const char *name, grid_t x, grid_t y);
 

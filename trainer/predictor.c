@@ -17,8 +17,15 @@ struct predictor {
     executor_t *executor;
 };
 
-int64_t predictor_samples(int64_t window) {
+int64_t predictor_samples(const config_t *config, int64_t window) {
     enum { ROWS_MIN = 16 }; /* fewer leave registers of a product empty */
+    int indices[CONFIG_MODALITIES_MAX];
+    int count = model_modalities(config, indices);
+    for (int m = 0; m < count; m++) { /* a backbone has thousands, and an empty sample costs all */
+        if (strcmp(config->modalities[indices[m]].backbone, "none") != 0) {
+            return 1;
+        }
+    }
     return div_up(ROWS_MIN, window);
 }
 

@@ -15,9 +15,9 @@
 
 typedef struct predictor predictor_t;
 
-/* Samples that are computed together: one, or as many short ones as have 16 rows. What a sample is
- * predicted to be depends on nothing else, so this is a function of the window alone. */
-int64_t predictor_samples(int64_t window);
+/* Samples that are computed together: one, or of models without a backbone as many short ones as
+ * have 16 rows. What a sample is predicted to be depends on nothing else. */
+int64_t predictor_samples(const config_t *config, int64_t window);
 
 /* For `shards` times samples_per_shard samples at once. dims: as for model_build. */
 status_t predictor_open(const config_t *config, const int64_t *dims, const kernels_t *kernels,

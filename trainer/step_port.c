@@ -415,7 +415,7 @@ status_t step_port_predict(config_t *config, const kernels_t *kernels, const ten
     const device_t *device = NULL;
     TRY(device_for("cpu", &device));
     TRY(open_port(config, kernels, batch, dims, &port));
-    int64_t samples = predictor_samples(port.length);
+    int64_t samples = predictor_samples(config, port.length);
     predictor_t *predictor = NULL;
     tensor_set_t result = {0};
     status_t status = predictor_open(config, dims, kernels, device, samples,

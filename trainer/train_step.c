@@ -25,6 +25,7 @@ void trainer_read_ahead(trainer_t *t) {
                              .end = t->train_count,
                              .count = trainer_batches(t) - t->progress.batch,
                              .modality_dropout = config->model.modality_dropout,
+                             .augments = true,
                              .seed = (uint64_t)config->seed,
                              .step = (uint64_t)t->progress.step};
     batch_start(&t->batch, &stream);

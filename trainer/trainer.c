@@ -204,7 +204,7 @@ status_t trainer_open(const config_t *config, comm_t *comm, const char *data_pat
     }
     if (!for_training) { /* as many at a time as in training, each as it would be alone */
         int64_t slots = t->shard_count * t->samples_per_shard;
-        t->samples_per_shard = predictor_samples(config->data.window);
+        t->samples_per_shard = predictor_samples(config, config->data.window);
         t->shard_count = (int)div_up(slots, t->samples_per_shard);
     }
     status_t status = open_all(t, data_path, standardize, target_fit, for_training);

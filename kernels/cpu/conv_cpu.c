@@ -174,6 +174,45 @@ static int64_t tap_of(const conv_pass_t *pass, int64_t tap) {
     return at;
 }
 
+/* Some of a panel: to[tap, left, col] = from[left, col, tap], with steps of each. */
+typedef struct strip {
+    const float *from;
+    int64_t left, left_step, right_step, taps, cols;
+    float *to;
+    int64_t tap_step, row;
+} strip_t;
+enum { TAPS_AT_ONCE = 64 };
+
+/* Where the columns of one row lie near to each other. */
+static void pack_rows(const strip_t *strip, const int64_t *tap) {
+    for (int64_t i = 0; i < strip->left; i++) {
+        for (int64_t j = 0; j < strip->taps; j++) {
+            const float *weight = strip->from + i * strip->left_step + tap[j];
+            float *to = strip->to + j * strip->tap_step + i * strip->row;
+            for (int64_t c = 0; c < strip->cols; c++) {
+                to[c] = weight[c * strip->right_step];
+            }
+        }
+    }
+}
+
+/* Where they lie far apart: through a copy that the first cache holds. Its rows are no power of two
+ * apart, which would put them all into the same places of that cache. */
+static void pack_cols(const strip_t *strip, const int64_t *tap) {
+    enum { COPY_ROW = 2 * TAPS_AT_ONCE + 5 };
+    float copy[TILE_COLS * COPY_ROW];
+    int64_t count = strip->left * strip->left_step;
+    REQUIRE(count <= COPY_ROW);
+    for (int64_t c = 0; c < strip->cols; c++) {
+        memcpy(copy + c * COPY_ROW, strip->from + c * strip->right_step,
+               (size_t)count * sizeof *copy);
+    }
+    strip_t near = *strip;
+    near.from = copy;
+    near.right_step = COPY_ROW;
+    pack_rows(&near, tap);
+}
+
 /* Columns [col, col + cols) of a group's weight: [tap, cols of the patches] rows of `cols`, of
  * W [out, in, taps] (forward) or of its transposed. */
 static void pack(const conv_pass_t *pass, int64_t group, int64_t col, int64_t cols, float *panel) {
@@ -183,15 +222,29 @@ static void pack(const conv_pass_t *pass, int64_t group, int64_t col, int64_t co
     int64_t left_step = pass->backward ? plan->width : plan->taps;
     int64_t right_step = pass->backward ? plan->taps : plan->width;
     const float *from = pass->weight + group * plan->out * plan->width + col * right_step;
-    for (int64_t i = 0; i < left; i++, from += left_step) {
-        for (int64_t j = 0; j < taps; j++) {
-            const float *weight = from + tap_of(pass, j);
-            float *to = panel + (j * left + i) * panel_row;
-            for (int64_t c = 0; c < cols; c++) {
-                to[c] = weight[c * right_step];
-            }
-            for (int64_t c = cols; c < panel_row; c++) {
-                to[c] = 0;
+    int64_t block = conv_block_of(taps);
+    if (cols < panel_row) {
+        memset(panel, 0, (size_t)(taps * left * panel_row) * sizeof *panel);
+    }
+    for (int64_t first = 0; first < taps; first += TAPS_AT_ONCE) {
+        int64_t tap[TAPS_AT_ONCE], count = min_i64(TAPS_AT_ONCE, taps - first);
+        for (int64_t j = 0; j < count; j++) {
+            tap[j] = tap_of(pass, first + j);
+        }
+        for (int64_t i = 0; i < left; i += block) {
+            strip_t strip = {.from = from + i * left_step,
+                             .left = min_i64(block, left - i),
+                             .left_step = left_step,
+                             .right_step = right_step,
+                             .taps = count,
+                             .cols = cols,
+                             .to = panel + (first * left + i) * panel_row,
+                             .tap_step = left * panel_row,
+                             .row = panel_row};
+            if (pass->backward || plan->taps > TAPS_AT_ONCE) {
+                pack_rows(&strip, tap);
+            } else {
+                pack_cols(&strip, tap);
             }
         }
     }

@@ -45,4 +45,7 @@ static inline bool conv_has_relu(const op_plan_t *plan) {
     return plan->description.attributes.activation == ACTIVATION_RELU;
 }
 
+/* Rows of a weight (of `taps` numbers each) that are moved between layouts at a time. */
+static inline int64_t conv_block_of(int64_t taps) { return max_i64(1, 64 / taps); }
+
 #endif

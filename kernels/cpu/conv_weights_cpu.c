@@ -211,26 +211,55 @@ static void sum_leaf(const void *of, int begin, int end, sums_t out, const waiti
 
 /* --- calls ----------------------------------------------------------------------------------- */
 
-/* Columns [begin, end) of the outputs, from [group, tap, in, out] to [out, in, tap]. */
+enum { OUT_AT_ONCE = 32, COPY_ROW = 133 }; /* 128 numbers, and rows not a power of two apart */
+
+/* Outputs [begin, end) of one group, from [tap, in, out] to [out, in, tap], for the inputs
+ * [first, last): through a copy that the first cache holds. */
+static void reorder_block(const conv_plan_t *plan, const float *from, int64_t begin, int64_t end,
+                          int64_t first, int64_t last, float *to) {
+    float copy[OUT_AT_ONCE * COPY_ROW];
+    int64_t taps = plan->taps;
+    REQUIRE((last - first) * taps <= COPY_ROW);
+    for (int64_t t = 0; t < taps; t++) {
+        for (int64_t i = first; i < last; i++) {
+            const float *row = from + (t * plan->in + i) * plan->out;
+            for (int64_t o = begin; o < end; o++) {
+                copy[(o - begin) * COPY_ROW + (i - first) * taps + t] = row[o];
+            }
+        }
+    }
+    for (int64_t o = begin; o < end; o++) {
+        memcpy(to + o * plan->width + first * taps, copy + (o - begin) * COPY_ROW,
+               (size_t)((last - first) * taps) * sizeof *copy);
+    }
+}
+
 static void reorder(const conv_plan_t *plan, const float *from, int64_t begin, int64_t end,
                     float *to) {
-    int64_t width = plan->width, taps = plan->taps;
-    for (int64_t i = 0; i < plan->in; i++) {
-        for (int64_t t = 0; t < taps; t++) {
+    int64_t block = conv_block_of(plan->taps);
+    for (int64_t first = 0; first < plan->in; first += block) {
+        int64_t last = min_i64(first + block, plan->in);
+        if (block * plan->taps <= COPY_ROW) {
+            reorder_block(plan, from, begin, end, first, last, to);
+            continue;
+        }
+        for (int64_t t = 0; t < plan->taps; t++) { /* a window so large that it is alone */
             for (int64_t o = begin; o < end; o++) {
-                int64_t group = o / plan->out;
-                to[o * width + i * taps + t] =
-                    from[(group * width + t * plan->in + i) * plan->out + o % plan->out];
+                to[o * plan->width + first * plan->taps + t] =
+                    from[(t * plan->in + first) * plan->out + o];
             }
         }
     }
 }
 
 static void reorder_all(const conv_plan_t *plan, const float *from, float *to) {
-    int64_t out = plan->base.description.out.cols;
+    int64_t out = plan->base.description.out.cols, group_size = plan->out * plan->width;
+    int64_t blocks = div_up(plan->out, OUT_AT_ONCE), groups = out / plan->out;
 #pragma omp parallel for schedule(static) num_threads(plan->threads) if (plan->threads > 1)
-    for (int64_t o = 0; o < out; o += LINE_UNITS) {
-        reorder(plan, from, o, min_i64(o + LINE_UNITS, out), to);
+    for (int64_t b = 0; b < groups * blocks; b++) {
+        int64_t group = b / blocks, begin = b % blocks * OUT_AT_ONCE;
+        reorder(plan, from + group * group_size, begin, min_i64(begin + OUT_AT_ONCE, plan->out),
+                to + group * group_size);
     }
 }
 

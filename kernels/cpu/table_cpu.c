@@ -7,6 +7,7 @@
     OP_PROTOTYPES(add_layernorm, isa_suffix)                                                       \
     OP_PROTOTYPES(relu, isa_suffix)                                                                \
     OP_PROTOTYPES(leaky_relu, isa_suffix)                                                          \
+    OP_PROTOTYPES(prelu, isa_suffix)                                                               \
     OP_PROTOTYPES(pool, isa_suffix)                                                                \
     OP_PROTOTYPES(batch_norm, isa_suffix)                                                          \
     OP_PROTOTYPES(l2_normalize, isa_suffix)                                                        \
@@ -45,15 +46,16 @@
                              ROW_NAME(conv_backward_weights, products),                            \
                              ROW_NAME(conv_backward_tree, products)},                              \
                 OP_ROW(attention, isa_suffix) OP_ROW(add_layernorm, isa_suffix) OP_ROW(            \
-                    relu, isa_suffix) OP_ROW(leaky_relu, isa_suffix) OP_ROW(pool, isa_suffix)      \
-                    OP_ROW(batch_norm, isa_suffix) OP_ROW(l2_normalize, isa_suffix)                \
-                        OP_ROW(mask_rows, isa_suffix) OP_ROW(concat, isa_suffix)                   \
-                            OP_ROW(select_token,                                                   \
-                                   isa_suffix) OP_ROW(dropout, isa_suffix) OP_ROW(sum, isa_suffix) \
-                                OP_ROW(tanh, isa_suffix) OP_ROW(softmax_gate, isa_suffix)          \
-                                    OP_ROW(add_rows, isa_suffix) OP_ROW(fill_rows, isa_suffix)     \
-                                        OP_ROW(add_waves, isa_suffix) OP_ROW(mix_rows, isa_suffix) \
-                                            OP_ROW(correlate, isa_suffix)},                        \
+                    relu, isa_suffix) OP_ROW(leaky_relu, isa_suffix) OP_ROW(prelu, isa_suffix)     \
+                    OP_ROW(pool, isa_suffix) OP_ROW(batch_norm, isa_suffix)                        \
+                        OP_ROW(l2_normalize, isa_suffix) OP_ROW(mask_rows, isa_suffix)             \
+                            OP_ROW(concat, isa_suffix) OP_ROW(select_token, isa_suffix)            \
+                                OP_ROW(dropout, isa_suffix) OP_ROW(sum, isa_suffix)                \
+                                    OP_ROW(tanh, isa_suffix) OP_ROW(softmax_gate, isa_suffix)      \
+                                        OP_ROW(add_rows, isa_suffix) OP_ROW(fill_rows, isa_suffix) \
+                                            OP_ROW(add_waves, isa_suffix)                          \
+                                                OP_ROW(mix_rows, isa_suffix)                       \
+                                                    OP_ROW(correlate, isa_suffix)},                \
         TABLE_REST(isa_suffix),                                                                    \
     }
 

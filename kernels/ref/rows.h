@@ -13,6 +13,7 @@
 #define WEIGHTS_add_layernorm(function) function
 #define WEIGHTS_relu(function)          NULL
 #define WEIGHTS_leaky_relu(function)    NULL
+#define WEIGHTS_prelu(function)         function
 #define WEIGHTS_temporal_conv(function) function
 #define WEIGHTS_conv(function)          function
 #define WEIGHTS_pool(function)          NULL

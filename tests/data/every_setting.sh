@@ -148,6 +148,7 @@ elsewhere evaluation.fold_attention golden/test_prediction.py
 elsewhere comm.timeout_s faults/stop.sh
 elsewhere early_stopping.patience faults/early_stopping.sh
 elsewhere modalities.NAME.dim faults/error_lines.sh
+elsewhere modalities.NAME.augment mpi/backbones.sh
 elsewhere modalities.NAME.batch_norm mpi/backbones.sh
 elsewhere modalities.NAME.size golden/test_refusals.py
 elsewhere modalities.NAME.reduce golden/test_refusals.py

@@ -158,6 +158,8 @@ else
 fi
 
 fails "nothing to extract" 2 'no modality of the model has a backbone' 1 extract "$work/cached.yaml" --out "$work/none"
+fails "clips that change" 2 'modalities.voice.augment changes clips' 1 extract "$work/model.yaml" \
+    --set modalities.voice.augment=spectrum --out "$work/none"
 fails "a backbone on what one made" 2 'voice holds what a backbone made already' 1 train "$work/model.yaml" \
     --set data.path="$work/cache" --run "$work/twice"
 fails "a directory that is there" 2 'is not empty; give another --out' 2 extract "$work/model.yaml" --out "$work/cache"

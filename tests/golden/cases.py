@@ -325,6 +325,9 @@ BACKBONES = (
     ("i3d", 3, 20, 3, ""),
     ("i3d", 2, 33, 3, "batch_norm: shard"),
     ("i3d", 4, 17, 3, "frozen: true"),
+    ("ir_resnet_50", 1, 40, 3, ""),
+    ("ir_resnet_50", 1, 33, 3, "batch_norm: shard"),
+    ("ir_resnet_50", 1, 20, 3, "frozen: true"),
     ("vggish", 32, 0, 1, ""),
     ("resnet_18", 11, 0, 1, "reduce: average"),
     ("resnet_18", 11, 0, 1, "batch_norm: shard, reduce: flatten"),
@@ -339,6 +342,8 @@ def backbone_shape(row):
     name, clip, size, channels, _ = row
     if name == "cnn_1d":
         return (clip, channels)
+    if name == "ir_resnet_50":
+        return (size, size, channels)
     if name == "vggish":
         return (clip, MEL_BANDS, 1)
     return (MEL_BANDS, clip, 1) if name == "resnet_18" else (clip, size, size, channels)

@@ -92,6 +92,14 @@ train frozen-resumed 2 2 "${frozen[@]}"
 train frozen-resumed 1 3 "${frozen[@]}" --resume auto
 check "frozen: 3 ranks, and 2 then 1, have one hash" same "$(hash_of "$work/frozen")" \
     "$(hash_of "$work/frozen-resumed")"
+
+train augmented-1 1 3 --set modalities.voice.augment=spectrum
+train augmented-3 3 2 --set modalities.voice.augment=spectrum
+train augmented-3 2 3 --set modalities.voice.augment=spectrum --resume auto
+check "augmented: the same bits on 1 rank, and on 3 then 2" same "$(hash_of "$work/augmented-1")" \
+    "$(hash_of "$work/augmented-3")"
+[ "$(hash_of "$work/augmented-1")" != "$reference" ]
+report $? "which augmentation has changed"
 for name in r1 frozen; do
     run 1 evaluate "$work/$name/checkpoints/last" --predictions "$work/$name-1.csv" &&
         run 3 evaluate "$work/$name/checkpoints/last" --predictions "$work/$name-3.csv" &&
@@ -102,4 +110,6 @@ fails "a backbone for other data" 2 'voice has 64 numbers a step.*37632' 1 train
     --run "$work/bad" --set modalities.voice.backbone=r3d_18
 fails "a clip too short for its backbone" 2 'conv2.*longer clips' 1 train "$work/model.yaml" \
     --run "$work/bad" --set modalities.signal.clip=20
+fails "pictures' changes of a signal" 2 'augment strong is for backbones of pictures, not for cnn_1d' 1 \
+    train "$work/model.yaml" --run "$work/bad" --set modalities.signal.augment=strong
 finish

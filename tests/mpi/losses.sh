@@ -70,7 +70,7 @@ person=$(grep -o "\"$alias\": \"[^\"]*\"" "$work/fewer.key" | cut -d'"' -f4)
 "$jmt" shard --remove-subject "$person" --key "$work/fewer.key" "$work/fewer" >/dev/null 2>"$work/stderr"
 score() { # score RANKS ARGUMENTS...: $work/score.json, without the settings that it was made with
     run "$1" evaluate "$work/r1" --json --split train --data "$work/fewer" "${@:2}"
-    python3 -c 'import json, sys; o = json.load(sys.stdin); del o["settings"]; print(json.dumps(o))' \
+    python3 -c 'import json, sys; o = json.load(sys.stdin); del o["settings"], o["config"]; print(json.dumps(o))' \
         <"$work/stdout" >"$work/score.json"
 }
 fails "without a person the others are dealt anew: who was trained on is no test person" 2 \

@@ -50,6 +50,8 @@ def backbone_weight(number, name, shape):
     convolutions; variances, gains about 1."""
     if count_of(shape) == shape[0]:
         centre = 1.0 if name.endswith((".weight", "weight_g", "running_var")) else 0.0
+        if name.endswith("res_layer.4.weight"): # of 24 residual branches, none normalised behind
+            centre = 0.2
         return array.array("d", [centre + v for v in full_size_weight(number, "", shape, 0.2)])
     if name.endswith("head.3.weight"):
         return full_size_weight(number, "", shape, 0.2)

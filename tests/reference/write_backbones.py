@@ -162,7 +162,47 @@ class Vggish(nn.Module):
         return self.embeddings(self.features(x).permute(0, 2, 3, 1).flatten(1))
 
 
-WHOLE = ("cnn_1d", "i3d", "vggish")
+class Flatten(nn.Module):
+    def forward(self, x):
+        return x.flatten(1)
+
+
+class IrBlock(nn.Module):
+    def __init__(self, channels_in, channels, stride):
+        super().__init__()
+        self.res_layer = nn.Sequential(
+            nn.BatchNorm2d(channels_in), nn.Conv2d(channels_in, channels, 3, 1, 1, bias=False),
+            nn.PReLU(channels), nn.Conv2d(channels, channels, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(channels))
+        self.shortcut_layer = nn.MaxPool2d(1, stride) if channels_in == channels else nn.Sequential(
+            nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x):
+        return self.res_layer(x) + self.shortcut_layer(x)
+
+
+class IrResnet50(nn.Module):
+    """ArcFace's IR-50; its dropout is left out, as `jmt step` has none."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.input_layer = nn.Sequential(nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64),
+                                         nn.PReLU(64))
+        blocks, width = [], 64
+        for channels, count in ((64, 3), (128, 4), (256, 14), (512, 3)):
+            for i in range(count):
+                blocks.append(IrBlock(width, channels, 2 if i == 0 else 1))
+                width = channels
+            size = (size - 1) // 2 + 1
+        self.body = nn.Sequential(*blocks)
+        self.output_layer = nn.Sequential(nn.BatchNorm2d(512), nn.Identity(), Flatten(),
+                                          nn.Linear(512 * size * size, 512), nn.BatchNorm1d(512))
+
+    def forward(self, x):
+        return self.output_layer(self.body(self.input_layer(x)))
+
+
+WHOLE = ("cnn_1d", "i3d", "ir_resnet_50", "vggish")
 
 
 def places_of(trunk, x):
@@ -178,7 +218,8 @@ def trunk_of(row, options):
     if name == "cnn_1d":
         return Signal(channels, clip, options.get("fc_relu") == "true")
     if name in WHOLE:
-        return I3d() if name == "i3d" else Vggish(clip)
+        return {"i3d": I3d, "ir_resnet_50": lambda: IrResnet50(row[2]),
+                "vggish": lambda: Vggish(clip)}[name]()
     if name == "resnet_18":
         trunk = torchvision.models.resnet18(weights=None)
         trunk.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)

@@ -123,7 +123,7 @@ static void weights_open(op_case_t *test) {
         test->weight_count[0] = d->out.rows / groups * (d->in[0].rows / groups);
         test->weight_count[1] = 0;
     }
-    if (d->kind == OP_add_rows || d->kind == OP_fill_rows) {
+    if (d->kind == OP_add_rows || d->kind == OP_fill_rows || d->kind == OP_prelu) {
         int64_t rows = d->kind == OP_add_rows ? d->attributes.period : 1;
         test->weight_count[0] = rows * d->out.cols;
         test->weight_count[1] = 0;

@@ -229,6 +229,7 @@ static const struct {
     {"modalities.a.reduce", "modalities.a.backbone=r3d_18"},
     {"modalities.a.batch_norm", "modalities.a.backbone=r3d_18"},
     {"modalities.a.frozen", "modalities.a.backbone=r3d_18"},
+    {"modalities.a.augment", "modalities.a.backbone=r3d_18"},
     {"modalities.a.fc_relu", "modalities.a.backbone=cnn_1d"},
     {"modalities.a.of", "modalities.c.front=auto"},
     {"modalities.a.intra", "modalities.c.front=auto"},

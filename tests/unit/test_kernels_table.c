@@ -16,7 +16,7 @@ static void check_full(const kernels_t *kernels, const char *backend, dtype_t dt
         assert_true(row->forward != NULL && row->backward_data != NULL);
         bool weights = i == OP_linear || i == OP_add_layernorm || i == OP_add_rows ||
                        i == OP_fill_rows || i == OP_temporal_conv || i == OP_conv ||
-                       i == OP_batch_norm || i == OP_mix_rows;
+                       i == OP_batch_norm || i == OP_mix_rows || i == OP_prelu;
         assert_int_equal(row->backward_weights != NULL, weights);
         row->plan_close(NULL);
     }

@@ -294,6 +294,30 @@ static void add_rows(void **state) {
     case_close(&test);
 }
 
+static void prelu(void **state) {
+    (void)state;
+    op_description_t d = plain(OP_prelu, 6, 7, 1);
+    case_check_reference(&d, 0, 0, 0);
+    d = plain(OP_prelu, 5, 70, 1); /* more columns than are summed at once */
+    case_check_reference(&d, 0, 0, 0);
+    op_case_t test;
+    d = plain(OP_prelu, 2, 1, 1);
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+    case_flat_set(&test, (void *)test.call.weight[0], 0, 0.25);
+    const double x[2] = {-2.0, 3.0}, y[2] = {-0.5, 3.0}, dx[2] = {0.25, 1.0};
+    for (int r = 0; r < 2; r++) {
+        case_set(&test, test.call.in[0], 0, r, 0, x[r]);
+        case_set(&test, test.call.d_out, 0, r, 0, 1.0);
+    }
+    case_run(&test);
+    for (int r = 0; r < 2; r++) {
+        check_value(case_get(&test, test.call.out, 0, r, 0), y[r], 0.0);
+        check_value(case_get(&test, test.call.d_in[0], 0, r, 0), dx[r], 0.0);
+    }
+    check_value(case_flat_get(&test, test.d_weight[0][0], 0), -2.0, 0.0);
+    case_close(&test);
+}
+
 /* Masked rows become the vector; its gradient is theirs, and they hand nothing back. */
 static void fill_rows(void **state) {
     (void)state;
@@ -482,6 +506,7 @@ int main(void) {
         cmocka_unit_test(softmax_gate),
         cmocka_unit_test(softmax_gate_of_parts),
         cmocka_unit_test(add_rows),
+        cmocka_unit_test(prelu),
         cmocka_unit_test(fill_rows),
         cmocka_unit_test(add_waves),
         cmocka_unit_test(dropout),
