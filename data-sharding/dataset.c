@@ -55,6 +55,7 @@ static status_t open_shards(const char *dir, dataset_t *dataset) {
     }
     sha256_close(identity, dataset->identity);
     dataset->key_id = text_copy(manifest.key_id != NULL ? manifest.key_id : "");
+    dataset->trained_on = text_copy(manifest.trained_on != NULL ? manifest.trained_on : "");
     manifest_free(&manifest);
     return status;
 }
@@ -196,8 +197,8 @@ static status_t describe_modalities(const dataset_config_t *config, dataset_t *d
             dataset->dims[m] = info->dim = track->dim;
             info->kind = track->kind;
             memcpy(info->shape, track->shape, sizeof info->shape);
-            info->scaled =
-                info->kind != TRACK_PIXELS && !(info->kind == TRACK_LOG_MEL && info->clip > 1);
+            info->scaled = info->kind != TRACK_PIXELS && info->kind != TRACK_EMBEDDING &&
+                           !(info->kind == TRACK_LOG_MEL && info->clip > 1);
         }
     }
     return STATUS_OK;
@@ -293,6 +294,7 @@ void dataset_close(dataset_t *dataset) {
         free(dataset->samples[split]);
     }
     free(dataset->key_id);
+    free(dataset->trained_on);
     free(dataset->person_scales);
     free(dataset->built_in);
     free(dataset->trained);

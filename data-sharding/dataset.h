@@ -91,7 +91,7 @@ typedef struct modality_info {
     int64_t clip,
         dilation; /* a step of a window is [clip, dim] elements, of every dilation-th step */
     /* Whether statistics of features mean something: not of pixels, of clips of sound, which are
-     * normalised by themselves, and of built-in modalities. */
+     * normalised by themselves, of embeddings, and of built-in modalities. */
     bool scaled;
 } modality_info_t;
 modality_info_t dataset_modality(const dataset_t *dataset, int modality);
@@ -131,6 +131,11 @@ status_t dataset_read(const dataset_t *dataset, split_t split, int64_t sample,
                       float *const *features, uint8_t *const *mask,
                       float *const *target) MUST_CHECK;
 
+/* The same of one modality at steps first..first+steps-1 of any recording's clock: tokens [steps,
+ * clip, dim], mask [steps]. */
+status_t dataset_read_stretch(const dataset_t *dataset, int64_t recording, int modality,
+                              int64_t first, int64_t steps, void *tokens, uint8_t *mask) MUST_CHECK;
+
 /* Of a modality that is `scaled`: per-feature sums over the valid steps of one training recording,
  * for standardisation: count, and sum and sum of squares [dim] in double. Recordings are numbered
  * 0..dataset_recordings(split)-1. */
@@ -149,6 +154,9 @@ typedef struct recording_info {
     const char *group;          /* "": none */
     const char *content;        /* 64 hex digits: SHA-256 of its signals as they were imported */
     split_t split;              /* SPLIT_COUNT: in none */
+    int file;                   /* as of sample_info_t */
+    int64_t steps;              /* of its clock: at start_s + step / rate_hz */
+    double start_s, rate_hz;
 } recording_info_t;
 /* All recordings, whatever their split, in the order of the files. */
 int64_t dataset_recordings(const dataset_t *dataset);
@@ -156,6 +164,9 @@ recording_info_t dataset_recording(const dataset_t *dataset, int64_t recording);
 
 /* Aliases of two data sets with the same one mean the same people (key_id of alias.h). */
 const char *dataset_key_id(const dataset_t *dataset);
+
+/* Who the backbones that made its embeddings were trained on, as their writer said; "": nobody. */
+const char *dataset_trained_on(const dataset_t *dataset);
 
 /* SHA-256 over the verified content of all shards (their trailers): identity of the data, for
  * manifests and resume. 64 hex digits. */

@@ -59,7 +59,7 @@ struct dataset {
     dataset_sample_t *samples[SPLIT_COUNT];
     int64_t sample_count[SPLIT_COUNT], unlabelled_count[SPLIT_COUNT];
     char identity[SHA256_TEXT_BYTES];
-    char *key_id;
+    char *key_id, *trained_on;
 };
 
 static inline const shard_recording_t *dataset_origin(const dataset_t *dataset, int64_t recording) {

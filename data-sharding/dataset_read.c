@@ -40,15 +40,22 @@ const char *dataset_identity(const dataset_t *dataset) { return dataset->identit
 
 const char *dataset_key_id(const dataset_t *dataset) { return dataset->key_id; }
 
+const char *dataset_trained_on(const dataset_t *dataset) { return dataset->trained_on; }
+
 int64_t dataset_recordings(const dataset_t *dataset) { return dataset->recording_count; }
 
 recording_info_t dataset_recording(const dataset_t *dataset, int64_t recording) {
     const shard_recording_t *origin = dataset_origin(dataset, recording);
+    const dataset_recording_t *r = &dataset->recordings[recording];
     return (recording_info_t){.name = origin->name,
                               .subject = origin->subject,
                               .group = origin->group != NULL ? origin->group : "",
                               .content = origin->source_hash != NULL ? origin->source_hash : "",
-                              .split = dataset->recordings[recording].split};
+                              .split = r->split,
+                              .file = r->shard,
+                              .steps = r->length,
+                              .start_s = r->start_s,
+                              .rate_hz = r->rate_hz};
 }
 
 sample_info_t dataset_sample(const dataset_t *dataset, split_t split, int64_t sample) {
@@ -181,6 +188,13 @@ static void read_target(const dataset_t *dataset, const dataset_sample_t *s, int
         bool scored = t < s->steps && step >= s->scored_from;
         values[t] = scored ? dataset_label(dataset, r, target, step) : NAN;
     }
+}
+
+status_t dataset_read_stretch(const dataset_t *dataset, int64_t recording, int modality,
+                              int64_t first, int64_t steps, void *tokens, uint8_t *mask) {
+    REQUIRE(first >= 0 && first + steps <= dataset->recordings[recording].length);
+    return read_modality(dataset, recording, modality, first, steps, dataset->infos[modality].clip,
+                         tokens, mask);
 }
 
 static status_t read_one(const dataset_t *dataset, const dataset_sample_t *s, int modality,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "data-sharding/alias.h"
+#include "data-sharding/out_directory.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
@@ -34,20 +35,7 @@ static status_t check_config(const writer_config_t *config, const char *out) {
                                (long long)track->dim);
         }
     }
-    if (file_exists(out)) {
-        return status_fail(STATUS_INPUT, "%s is a file; give another --out", out);
-    }
-    if (dir_exists(out)) {
-        char **names;
-        int count;
-        TRY(dir_list(out, &names, &count));
-        names_free(names, count);
-        if (count > 0) {
-            return status_fail(STATUS_INPUT, "%s is not empty; give another --out or remove it",
-                               out);
-        }
-    }
-    return STATUS_OK;
+    return out_directory_check(out);
 }
 
 static void start_shard(dataset_writer_t *writer) {
@@ -72,10 +60,7 @@ static void start_shard(dataset_writer_t *writer) {
 }
 
 status_t dataset_writer_open(const writer_config_t *config, dataset_writer_t **writer_out) {
-    char *out = text_copy(config->out);
-    for (size_t end = strlen(out); end > 1 && out[end - 1] == '/'; end--) {
-        out[end - 1] = '\0'; /* OUT.key and OUT.tmp lie beside it */
-    }
+    char *out = out_directory_name(config->out); /* OUT.key and OUT.tmp lie beside it */
     status_t status = check_config(config, out);
     if (status != STATUS_OK) {
         free(out);
@@ -310,15 +295,9 @@ status_t dataset_writer_publish(dataset_writer_t *writer, const char *facts) {
     free(journal);
     TRY(manifest_write(writer->aside, manifest));
     TRY(publish_key(writer));
-    if (rename(writer->aside, writer->out) != 0) {
-        return status_fail_errno(STATUS_FAILED, "cannot rename %s to %s", writer->aside,
-                                 writer->out);
-    }
+    TRY(out_directory_publish(writer->aside, writer->out));
     writer->published = true;
-    char *parent = text_format("%s/..", writer->out);
-    status_t status = dir_sync(parent);
-    free(parent);
-    return status;
+    return STATUS_OK;
 }
 
 void dataset_writer_close(dataset_writer_t *writer) {

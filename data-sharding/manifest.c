@@ -19,6 +19,7 @@ void manifest_free(manifest_t *manifest) {
     free(manifest->terms);
     free(manifest->key_id);
     free(manifest->facts);
+    free(manifest->trained_on);
     *manifest = (manifest_t){0};
 }
 
@@ -64,6 +65,9 @@ status_t manifest_write(const char *dir, const manifest_t *manifest) {
     if (root == NULL) {
         return status_fail(STATUS_INPUT, "cannot write %s/%s: a text is not valid UTF-8", dir,
                            MANIFEST_NAME);
+    }
+    if (manifest->trained_on != NULL) {
+        json_object_set_new(root, "trained_on", json_loads(manifest->trained_on, 0, NULL));
     }
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     json_decref(root);
@@ -164,11 +168,9 @@ static status_t read_root(const json_t *root, const char *dir, manifest_t *manif
     manifest->subjects = json_integer_value(json_object_get(root, "subjects"));
     manifest->window = json_integer_value(json_object_get(root, "window"));
     manifest->rate_hz = json_number_value(json_object_get(root, "rate_hz"));
-    char *facts = json_dumps(json_object_get(root, "facts"), JSON_REAL_PRECISION(12));
-    if (facts != NULL) {
-        manifest->facts = text_copy(facts);
-        free(facts);
-    }
+    manifest->facts = json_dumps(json_object_get(root, "facts"), JSON_REAL_PRECISION(12));
+    const json_t *people = json_object_get(root, "trained_on");
+    manifest->trained_on = json_is_object(people) ? json_dumps(people, JSON_COMPACT) : NULL;
     return read_files(root, dir, manifest);
 }
 

@@ -24,6 +24,8 @@ typedef struct manifest {
     double rate_hz; /* of those steps; 0: that of the targets */
     char *key_id;   /* of the key file that explains the aliases */
     char *facts;    /* what the importer knows besides, a JSON object; NULL: nothing */
+    /* Of embeddings: who their backbones were trained on, as JSON of the trainer; NULL: nobody. */
+    char *trained_on;
     int file_count;
     manifest_file_t *files;
 } manifest_t;

@@ -9,6 +9,7 @@
 
 #include "data-sharding/alias.h"
 #include "data-sharding/manifest.h"
+#include "data-sharding/out_directory.h"
 #include "data-sharding/shard.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
@@ -172,13 +173,16 @@ typedef struct places {
     char *dir, *aside, *old;
 } places_t;
 
-/* The facts are not kept: they were found with the person. */
+/* The facts are not kept: they were found with the person. Who the backbones of embeddings were
+ * trained on stays true, and names nobody. */
 static status_t rewrite(const manifest_t *old, const char *alias, const places_t *at) {
     manifest_t manifest = {.importer = text_copy(old->importer),
                            .source = text_copy(old->source),
                            .licence = text_copy(old->licence),
                            .terms = text_copy(old->terms),
                            .key_id = text_copy(old->key_id),
+                           .trained_on =
+                               old->trained_on != NULL ? text_copy(old->trained_on) : NULL,
                            .window = old->window,
                            .rate_hz = old->rate_hz};
     int64_t removed = 0;
@@ -217,10 +221,7 @@ static status_t remove_alias(const char *name, const char *key_file, const place
 }
 
 status_t shard_remove_subject(const char *name, const char *key_file, const char *dir) {
-    char *plain = text_copy(dir);
-    for (size_t end = strlen(plain); end > 1 && plain[end - 1] == '/'; end--) {
-        plain[end - 1] = '\0';
-    }
+    char *plain = out_directory_name(dir);
     places_t at = {plain, text_format("%s.tmp", plain), text_format("%s.old", plain)};
     status_t status = remove_alias(name, key_file, &at);
     free(at.old);

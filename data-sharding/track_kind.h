@@ -8,10 +8,17 @@
 
 /* FEATURES and SIGNAL: numbers, float32; a signal is a waveform whose steps keep their places in
  * time when one is missing. LOG_MEL: decibels of 64 bands, float32, not yet normalised. PIXELS:
- * uint8 of shape [height, width, channels]. */
-typedef enum { TRACK_FEATURES, TRACK_PIXELS, TRACK_LOG_MEL, TRACK_SIGNAL } track_kind_t;
+ * uint8 of shape [height, width, channels]. EMBEDDING: what a backbone made of a modality, float32,
+ * to be taken as it is. */
+typedef enum {
+    TRACK_FEATURES,
+    TRACK_PIXELS,
+    TRACK_LOG_MEL,
+    TRACK_SIGNAL,
+    TRACK_EMBEDDING
+} track_kind_t;
 
-const char *track_kind_name(track_kind_t kind); /* "features" | "pixels" | "log_mel" | "signal" */
+const char *track_kind_name(track_kind_t kind); /* "features", as FORMAT.md has them */
 bool track_kind_find(const char *name, track_kind_t *kind_out);
 
 static inline size_t track_element_bytes(track_kind_t kind) {

@@ -48,7 +48,7 @@ extern const command_t *const command_list[]; /* ends with NULL */
 
 extern const command_t command_train, command_evaluate, command_shard, command_inspect,
     command_export, command_plan, command_step, command_config, command_doctor, command_launch,
-    command_table, command_cv, command_bench, command_completion;
+    command_table, command_cv, command_bench, command_completion, command_extract;
 
 /* --set, --json and the like, declared once. */
 #define OPTION_SET                                                                                 \
@@ -60,6 +60,8 @@ extern const command_t command_train, command_evaluate, command_shard, command_i
 #define EXAMPLE_END                                                                                \
     { NULL, NULL }
 
+/* Of CONFIG|CHECKPOINT: a path that ends in .yaml. */
+bool command_is_config(const char *path);
 /* The CONFIG at positional `index` with --set applied. */
 status_t command_config_of(const arguments_t *arguments, int index,
                            config_t **config_out) MUST_CHECK;

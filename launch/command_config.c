@@ -16,6 +16,11 @@ status_t command_config_of(const arguments_t *arguments, int index, config_t **c
     return config_load(path, sets, count, config_out);
 }
 
+bool command_is_config(const char *path) {
+    size_t length = strlen(path);
+    return length > 5 && strcmp(path + length - 5, ".yaml") == 0;
+}
+
 static const option_t options[] = {
     OPTION_SET,
     {"--against", "FILE", "refuse what differs in its results from that config.yaml of a run"},

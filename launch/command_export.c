@@ -19,11 +19,6 @@ static const option_t options[] = {
     OPTION_END,
 };
 
-static bool is_config(const char *path) {
-    size_t length = strlen(path);
-    return length > 5 && strcmp(path + length - 5, ".yaml") == 0;
-}
-
 static status_t from_config(const arguments_t *arguments, tensor_set_t *set_out) {
     config_t *config = NULL;
     TRY(command_config_of(arguments, 0, &config));
@@ -151,7 +146,7 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     if (out == NULL) {
         return status_fail(STATUS_INPUT, "--out FILE is missing; see jmt export --help");
     }
-    bool config = is_config(arguments->positional[0]);
+    bool config = command_is_config(arguments->positional[0]);
     if (config &&
         (arguments_has(arguments, "--optimizer") || arguments_has(arguments, "--evaluation"))) {
         return status_fail(STATUS_INPUT, "a configuration has neither optimiser state nor an "

@@ -123,6 +123,36 @@ static void fill_empty(const batch_t *batch, float *const *features, uint8_t *co
     }
 }
 
+/* Where a modality's tokens are read to, before they are prepared in place. */
+static void *tokens_of(const batch_t *batch, int m, float *features) {
+    if (batch->info[m].kind == TRACK_PIXELS) {
+        return (uint8_t *)features + 3 * batch->length * batch->dims[m]; /* backbone_prepare */
+    }
+    return features;
+}
+
+static void prepare(const batch_t *batch, int m, float *features, const uint8_t *mask,
+                    const chance_t *chance) {
+    const modality_info_t *info = &batch->info[m];
+    if (info->scaled) {
+        standardize_apply(batch->standardize, m, features, mask, batch->length, info->clip);
+    }
+    backbone_prepare(batch->modality[m], info->kind == TRACK_PIXELS, batch->length, info->dim, mask,
+                     chance, features);
+}
+
+status_t batch_fill_stretch(const batch_t *batch, int m, int64_t recording, int64_t first,
+                            int64_t steps, float *features, uint8_t *mask) {
+    const modality_info_t *info = &batch->info[m];
+    size_t token = (size_t)(info->clip * info->dim) * track_element_bytes(info->kind);
+    char *tokens = tokens_of(batch, m, features);
+    TRY(dataset_read_stretch(batch->dataset, recording, m, first, steps, tokens, mask));
+    memset(tokens + (size_t)steps * token, 0, (size_t)(batch->length - steps) * token);
+    memset(mask + steps, 0, (size_t)(batch->length - steps));
+    prepare(batch, m, features, mask, NULL);
+    return STATUS_OK;
+}
+
 static status_t fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
                      int64_t sample, const chance_t *chance) {
     float *features[STREAMS_MAX], *targets[STREAMS_MAX];
@@ -130,11 +160,9 @@ static status_t fill(const batch_t *batch, const batch_place_t *place, split_t s
     void *tokens[STREAMS_MAX];
     for (int m = 0; m < batch->modality_count; m++) {
         int64_t elements = batch->length * batch->dims[m];
-        tokens[m] = features[m] = place->features[m] + slot * elements;
+        features[m] = place->features[m] + slot * elements;
+        tokens[m] = tokens_of(batch, m, features[m]);
         masks[m] = place->masks[m] + slot * batch->length;
-        if (batch->info[m].kind == TRACK_PIXELS) {
-            tokens[m] = (uint8_t *)features[m] + 3 * elements; /* backbone_prepare */
-        }
     }
     for (int t = 0; t < batch->target_count; t++) {
         targets[t] = place->target[t] + slot * batch->length;
@@ -149,13 +177,7 @@ static status_t fill(const batch_t *batch, const batch_place_t *place, split_t s
                (size_t)batch->length * sizeof(float));
     }
     for (int m = 0; m < batch->modality_count; m++) {
-        const modality_info_t *info = &batch->info[m];
-        if (info->scaled) {
-            standardize_apply(batch->standardize, m, features[m], masks[m], batch->length,
-                              info->clip);
-        }
-        backbone_prepare(batch->modality[m], info->kind == TRACK_PIXELS, batch->length, info->dim,
-                         masks[m], chance, features[m]);
+        prepare(batch, m, features[m], masks[m], chance);
     }
     return STATUS_OK;
 }

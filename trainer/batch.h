@@ -78,5 +78,9 @@ status_t batch_permute_labels(batch_t *batch, split_t split, bool within_person,
 /* One sample alone. sample < 0: an empty slot. */
 status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
                     int64_t sample) MUST_CHECK;
+/* Of one modality at `steps` steps of any recording, whatever its split, from `first` on: what a
+ * sample would hold there. features: [length, dims[m]], mask: [length]; steps behind are masked. */
+status_t batch_fill_stretch(const batch_t *batch, int m, int64_t recording, int64_t first,
+                            int64_t steps, float *features, uint8_t *mask) MUST_CHECK;
 
 #endif

@@ -24,6 +24,7 @@
 typedef struct cv {
     config_t config; /* the caller's, with data.path filled in */
     cv_plan_t plan;
+    char *data_people; /* whom the data's embeddings know (dataset_trained_on) */
     comm_t *whole, *group;
     int group_count, group_index;
     bool first;           /* rank 0 of its group */
@@ -82,21 +83,41 @@ static status_t open_directory(const cv_t *cv, bool own_data) {
     return own_data ? make_synthetic(cv->config.data.path) : STATUS_OK;
 }
 
-/* Nobody is scored whom the files that a fold begins with were trained on: better said before
- * anything is trained. `people` is theirs (trained_on.h). */
-static status_t check_origin(const config_t *config, const char *people) {
-    dataset_t *dataset = NULL;
+/* Where people come from whom a fold knows before it is trained. */
+typedef struct origin {
+    const char *setting, *what, *remedy;
+} origin_t;
+static const origin_t of_weights = {
+    "init", "the weights that it begins with",
+    "give each fold its own, such as RUNS/fold-{fold}-seed-{seed} of another jmt cv, or leave init "
+    "out"};
+static const origin_t of_features = {
+    "data.path", "the backbones of its features, or their scales,",
+    "extract the features by other weights, without data.standardize: train"};
+
+static status_t check_people(const config_t *config, const dataset_t *dataset, const char *people,
+                             const origin_t *origin) {
     int64_t seen = 0, all = 0;
     bool overlap = config->split.allow_subject_overlap;
+    if (people[0] == '\0' || trained_on_check(people, dataset, SPLIT_TEST, overlap) == STATUS_OK) {
+        return STATUS_OK;
+    }
+    trained_on_count(people, dataset, SPLIT_TEST, overlap, &seen, &all);
+    return status_fail(STATUS_INPUT,
+                       "%s: fold %lld would score %lld of its %lld people whom %s were trained on; "
+                       "%s",
+                       origin->setting, (long long)config->split.fold, (long long)seen,
+                       (long long)all, origin->what, origin->remedy);
+}
+
+/* Nobody is scored whom a fold knows: better said before anything is trained. people: of the files
+ * that it begins with (trained_on.h). */
+static status_t check_origin(const cv_t *cv, const config_t *config, const char *people) {
+    dataset_t *dataset = NULL;
     TRY(model_data_open(config, config->data.path, NULL, &dataset));
-    status_t status = trained_on_check(people, dataset, SPLIT_TEST, overlap);
-    if (status != STATUS_OK) {
-        trained_on_count(people, dataset, SPLIT_TEST, overlap, &seen, &all);
-        status = status_fail(status,
-                             "init: fold %lld would score %lld of its %lld people whom the weights "
-                             "that it begins with were trained on; give each fold its own, such as "
-                             "RUNS/fold-{fold}-seed-{seed} of another jmt cv, or leave init out",
-                             (long long)config->split.fold, (long long)seen, (long long)all);
+    status_t status = check_people(config, dataset, people, &of_weights);
+    if (status == STATUS_OK) {
+        status = check_people(config, dataset, cv->data_people, &of_features);
     }
     dataset_close(dataset);
     return status;
@@ -110,7 +131,8 @@ static status_t check_origins(const cv_t *cv) {
     char *people = NULL;
     status_t status = STATUS_OK;
     int jobs = plan->fold_count * (vary ? plan->seed_count : 1);
-    for (int job = 0; job < jobs && status == STATUS_OK && config.init_count > 0; job++) {
+    bool any = config.init_count > 0 || cv->data_people[0] != '\0';
+    for (int job = 0; job < jobs && status == STATUS_OK && any; job++) {
         config.split.fold = fold_of(cv, job);
         config.seed = seed_of(cv, job);
         if (people == NULL || vary) {
@@ -118,8 +140,8 @@ static status_t check_origins(const cv_t *cv) {
             people = NULL;
             status = weights_init_people(&config, &people);
         }
-        if (status == STATUS_OK && people[0] != '\0') {
-            status = check_origin(&config, people);
+        if (status == STATUS_OK && (people[0] != '\0' || cv->data_people[0] != '\0')) {
+            status = check_origin(cv, &config, people);
         }
     }
     free(people);
@@ -139,6 +161,7 @@ static status_t describe_data(cv_t *cv) {
     }
     plan->fold_total = dataset_fold_count(dataset);
     plan->data_identity = text_copy(dataset_identity(dataset));
+    cv->data_people = text_copy(dataset_trained_on(dataset));
     dataset_close(dataset);
     return STATUS_OK;
 }
@@ -376,6 +399,7 @@ status_t cv_run(const config_t *config, comm_t *comm, const cv_options_t *option
     free(cv.plan.out);
     free(cv.plan.folds);
     free(cv.plan.data_identity);
+    free(cv.data_people);
     free(data);
     return status;
 }

@@ -545,7 +545,8 @@ row_mask_t graph_mask_tokens(graph_t *graph, const row_mask_t *queries, const ro
 
 void graph_output(graph_t *graph, const char *name, value_t x) {
     graph_require(graph, name, value_of(graph, x)->output < 0, "a value can be one output only");
-    graph_require(graph, name, graph->values[x].learned, "an output depends on no parameter");
+    graph_require(graph, name, graph->predicts || graph->values[x].learned,
+                  "an output depends on no parameter");
     graph->values[x].output = graph->output_count;
     new_named(&graph->outputs, &graph->output_count, name)->value = x;
 }

@@ -24,13 +24,20 @@ status_t model_data_check(const config_t *config, const dataset_t *dataset) {
     return STATUS_OK;
 }
 
-/* Pictures are for backbones. */
-static status_t check_pictures(const config_t *config, const dataset_t *dataset) {
+/* Pictures are for backbones; what a backbone made is not. */
+static status_t check_kinds(const config_t *config, const dataset_t *dataset) {
     int indices[CONFIG_MODALITIES_MAX];
     int count = model_modalities(config, indices);
     for (int m = 0; m < count; m++) {
         const modality_config_t *modality = &config->modalities[indices[m]];
-        if (dataset_modality(dataset, m).kind == TRACK_PIXELS && !modality_takes_pixels(modality)) {
+        track_kind_t kind = dataset_modality(dataset, m).kind;
+        if (kind == TRACK_EMBEDDING && strcmp(modality->backbone, "none") != 0) {
+            return status_fail(STATUS_INPUT,
+                               "modality %s holds what a backbone made already; leave "
+                               "modalities.%s.backbone out",
+                               modality->name, modality->name);
+        }
+        if (kind == TRACK_PIXELS && !modality_takes_pixels(modality)) {
             return status_fail(STATUS_INPUT,
                                "modality %s holds pictures; set modalities.%s.backbone to one of "
                                "clips, or name others in model.modalities",
@@ -89,7 +96,7 @@ status_t model_data_open(const config_t *config, const char *path, const standar
         .target_count = config->target_count,
     };
     TRY(dataset_open(&data, dataset_out));
-    status_t status = check_pictures(config, *dataset_out);
+    status_t status = check_kinds(config, *dataset_out);
     if (status != STATUS_OK) {
         dataset_close(*dataset_out);
         *dataset_out = NULL;

@@ -48,18 +48,23 @@ static void open_weights(predictor_t *p) {
 status_t predictor_open(const config_t *config, const int64_t *dims, const kernels_t *kernels,
                         const device_t *device, int64_t samples_per_shard, int shards,
                         predictor_t **predictor_out) {
+    graph_t *graph = NULL;
+    TRY(build(config, dims, &graph));
+    return predictor_open_graph(graph, kernels, device, samples_per_shard, shards, predictor_out);
+}
+
+status_t predictor_open_graph(graph_t *graph, const kernels_t *kernels, const device_t *device,
+                              int64_t samples_per_shard, int shards, predictor_t **predictor_out) {
     predictor_t *p = alloc_zero(1, sizeof *p);
     p->kernels = kernels;
+    p->graph = graph;
     executor_config_t executor = {.kernels = kernels,
                                   .device = device,
                                   .samples_per_shard = samples_per_shard,
                                   .shard_count = shards,
                                   .weights_stay = true};
-    status_t status = build(config, dims, &p->graph);
-    if (status == STATUS_OK) {
-        open_weights(p);
-        status = executor_open(p->graph, &executor, &p->executor);
-    }
+    open_weights(p);
+    status_t status = executor_open(p->graph, &executor, &p->executor);
     if (status != STATUS_OK) {
         predictor_close(p);
         return status;

@@ -23,6 +23,11 @@ int64_t predictor_samples(const config_t *config, int64_t window);
 status_t predictor_open(const config_t *config, const int64_t *dims, const kernels_t *kernels,
                         const device_t *device, int64_t samples_per_shard, int shards,
                         predictor_t **predictor_out) MUST_CHECK;
+/* The same of a graph built to predict (graph_predict), whose parameters the trained model has. It
+ * is taken over, also after an error. */
+status_t predictor_open_graph(graph_t *graph, const kernels_t *kernels, const device_t *device,
+                              int64_t samples_per_shard, int shards,
+                              predictor_t **predictor_out) MUST_CHECK;
 void predictor_close(predictor_t *predictor); /* NULL allowed */
 
 /* Takes over the weights of a trained model, a graph by model_build of the same configuration:

@@ -266,6 +266,9 @@ static status_t begin_with_files(trainer_t *t) {
     status_t status = weights_init(t->config, t->graph, t->flat.offsets, t->weights, &t->origin);
     TRY(comm_agree(t->comm, status, NULL));
     TRY(same_on_ranks(t->comm, t->origin.files));
+    char *people = trained_on_join(t->origin.trained_on, dataset_trained_on(t->dataset));
+    free(t->origin.trained_on);
+    t->origin.trained_on = people; /* features begin with somebody's weights, too */
     weights_origin_say(&t->origin, t->dataset, t->config->split.allow_subject_overlap);
     return STATUS_OK;
 }

@@ -87,7 +87,8 @@ static void warn_of(const char *trained_on, const dataset_t *dataset, split_t sp
     int64_t seen = 0, all = 0;
     if (trained_on_check(trained_on, dataset, split, overlap) != STATUS_OK) {
         trained_on_count(trained_on, dataset, split, overlap, &seen, &all);
-        log_warning("the weights that this run begins with were trained on %lld of %lld %s people: "
+        log_warning("the weights, or features, that this run begins with were trained on %lld of "
+                    "%lld %s people: "
                     "%s; begin with weights of another split, or none",
                     (long long)seen, (long long)all, split_name(split),
                     split == SPLIT_TEST ? "jmt evaluate will not score them"

@@ -8,9 +8,10 @@
 
 /* Where weights come from besides the seed. All NULL: nowhere. */
 typedef struct weights_origin {
-    char *files;      /* JSON: {NAME: {"file": PATH, "sha256": HEX, "format": TEXT}}; "{}": none */
-    char *trained_on; /* of all files, joined (trained_on.h); "": they do not say */
-    char *notes;      /* what people should know, in lines */
+    char *files; /* JSON: {NAME: {"file": PATH, "sha256": HEX, "format": TEXT}}; "{}": none */
+    /* Of all files, and of the data's embeddings, joined (trained_on.h); "": they do not say. */
+    char *trained_on;
+    char *notes; /* what people should know, in lines */
 } weights_origin_t;
 
 void weights_origin_free(weights_origin_t *origin);
