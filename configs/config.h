@@ -38,6 +38,8 @@ typedef struct target_config { /* targets.NAME */
     double label_smoothing; /* cross_entropy */
     double mse_weight;      /* ccc: of the mean squared error beside it */
     char *threshold;        /* two classes: fit | a probability */
+    bool clip;              /* values: to [-1, 1] */
+    char *smooth;           /* values: fit | width of a moving average in steps */
 } target_config_t;
 
 typedef struct init_config { /* init.NAME; NAME is a modality, or "model" */
@@ -103,6 +105,7 @@ typedef struct config {
     } loss;
     struct {
         bool fold_attention;
+        char *smooth_edges; /* nearest | constant */
     } evaluation;
     struct {
         double timeout_s;
@@ -135,6 +138,9 @@ status_t config_parse(const char *text, const char *name, const char *const *set
 status_t config_parse_stored(const char *text, const char *name, const char *const *sets,
                              int set_count, config_t **config_out) MUST_CHECK;
 void config_free(config_t *config); /* NULL allowed */
+
+/* Whether predictions of its values are clipped or smoothed. */
+bool target_is_post_processed(const target_config_t *target);
 
 /* Modalities that the model sees, as indices in order: those of model.modalities, or all but those
  * that another one is made of. The number of them. */

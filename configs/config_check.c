@@ -197,10 +197,12 @@ static status_t check_losses(const checker_t *checker) {
     return STATUS_OK;
 }
 
+static bool is_post_metric(const char *metric) { return words_have("rmse_post ccc_post", metric); }
+
 static bool target_has(const target_config_t *target, const char *metric) {
     return words_have("cross_entropy binary_cross_entropy", target->loss)
                ? words_have("accuracy uar f1_macro f1_weighted", metric)
-               : words_have("mae rmse r ccc", metric);
+               : words_have("mae rmse r ccc", metric) || is_post_metric(metric);
 }
 
 /* auto | loss | METRIC | TARGET.METRIC; a metric must be one that the targets are scored by. */
@@ -213,11 +215,12 @@ static status_t check_select_on(const checker_t *checker) {
     }
     const char *dot = strrchr(text, '.');
     const char *metric = dot == NULL ? text : dot + 1;
-    if (!words_have("accuracy uar f1_macro f1_weighted mae rmse r ccc", metric)) {
+    if (!words_have("accuracy uar f1_macro f1_weighted mae rmse r ccc rmse_post ccc_post",
+                    metric)) {
         return REFUSE(key, NULL,
                       "select_on '%s' is not a metric; use auto, loss, or one of "
-                      "accuracy uar f1_macro f1_weighted mae rmse r ccc, as METRIC or "
-                      "TARGET.METRIC",
+                      "accuracy uar f1_macro f1_weighted mae rmse r ccc rmse_post ccc_post, as "
+                      "METRIC or TARGET.METRIC",
                       shown(text, buffer));
     }
     if (dot == NULL && config->target_count == 0) {
@@ -225,10 +228,12 @@ static status_t check_select_on(const checker_t *checker) {
     }
     char *name = text_format("%.*s", dot == NULL ? 0 : (int)(dot - text), text);
     bool exists = dot == NULL || config_entry_find(config, TABLE_TARGET, name) >= 0;
-    bool scored = false;
+    bool scored = false, processed = false;
     for (int i = 0; i < config->target_count; i++) {
-        bool meant = dot == NULL || is(config->targets[i].name, name);
-        scored = scored || (meant && target_has(&config->targets[i], metric));
+        const target_config_t *target = &config->targets[i];
+        bool meant = dot == NULL || is(target->name, name);
+        scored = scored || (meant && target_has(target, metric));
+        processed = processed || (meant && target_is_post_processed(target));
     }
     free(name);
     if (!exists) {
@@ -243,6 +248,12 @@ static status_t check_select_on(const checker_t *checker) {
                       "f1_macro and f1_weighted go with the cross-entropies, mae, rmse, r and ccc "
                       "with the other losses",
                       shown(text, buffer), metric);
+    }
+    if (is_post_metric(metric) && !processed) {
+        return REFUSE_UNUSED(key, NULL,
+                             "select_on '%s' is of post-processed predictions, and no such target "
+                             "has any; set its smooth or clip, or select on another metric",
+                             shown(text, buffer));
     }
     return STATUS_OK;
 }

@@ -174,6 +174,9 @@ static const config_field_t main_rows[] = {
     BOOL_ROW("evaluation.fold_attention", evaluation.fold_attention, "true",
              "evaluate and cv multiply weights of one-headed attention once, beforehand: half the"
              " work, the same to rounding", ROUNDING),
+    CHOICE_ROW("evaluation.smooth_edges", evaluation.smooth_edges, "nearest", "nearest constant",
+               "", "what targets.NAME.smooth finds beyond a recording's ends: the nearest"
+               " prediction, or 0 as in the published code", SCORING),
     REAL_ROW("comm.timeout_s", comm.timeout_s, "300", 0.1, 1e6, "s",
              "how long a rank waits for the others", PLACE),
     INT_ROW("checkpoint.every_steps", checkpoint.every_steps, "100", 0, 1000000000, "steps",
@@ -239,6 +242,11 @@ static const config_field_t target_rows[] = {
     {"threshold", FIELD_NUMBERS, TARGET_AT(threshold), "0.5", 1e-6, 0.999999, "fit", "", "",
      "two classes: probability above which it is class 1; fit: best uar on validation people",
      SCORING},
+    {"clip", FIELD_BOOL, TARGET_AT(clip), "false", 0, 0, NULL, NULL, "",
+     "ccc and mse only: predictions beyond -1 or 1 become that end, before smooth", SCORING},
+    {"smooth", FIELD_NUMBERS, TARGET_AT(smooth), "0", 0, 1e6, "fit", "", "steps",
+     "ccc and mse only: width of a moving average of predictions; fit: best ccc on validation"
+     " people", SCORING},
 };
 
 static const config_field_t init_rows[] = {

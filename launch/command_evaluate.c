@@ -47,7 +47,7 @@ static status_t data_of(const arguments_t *arguments, const config_t *config, ch
 
 /* A row for each target, a column for each number that any of them has. */
 static void print_targets(const page_t *page, json_t *targets) {
-    enum { METRICS_MAX = 9, CELL_BYTES = 24 };
+    enum { METRICS_MAX = 12, CELL_BYTES = 24 };
     page_column_t columns[METRICS_MAX + 2] = {{"target", false, 0}};
     const char *name, *metric;
     json_t *target, *value;

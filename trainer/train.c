@@ -143,7 +143,7 @@ static status_t end_epoch(run_t *run, bool *finished_out) {
         bool higher = true;
         run_log_doing(run->log, "validating");
         TRY(trainer_evaluate(t, SPLIT_VALID, NULL, &evaluation));
-        evaluation_fit_cuts(evaluation, run->config, &t->target_fit);
+        evaluation_fit(evaluation, run->config, &t->target_fit);
         double value = evaluation_selected(evaluation, run->config, &higher);
         best = improves(t, value, higher);
         run_log_valid(run->log, &t->progress, evaluation, run->config, value, best);

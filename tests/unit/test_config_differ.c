@@ -44,6 +44,8 @@ static void where_settings_may_differ(void **state) {
         {"data.missing", "E"},
         {"split.fold", "E"},
         {"targets.y.threshold", "E"},
+        {"targets.y.smooth", "E"},
+        {"evaluation.smooth_edges", "E"},
         {"targets.y.class_weights", "E"},
         {"targets.y.loss", ""},
         {"targets", ""},
