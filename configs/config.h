@@ -75,7 +75,7 @@ typedef struct config {
     } model;
     struct {
         char *path;
-        double rate_hz;
+        double rate_hz, shift;
         int64_t window, stride;
         char *standardize;   /* train | person | none */
         char *missing;       /* refuse | mask: a modality that the data lacks */
@@ -104,7 +104,7 @@ typedef struct config {
         bool ccc_unbiased;
     } loss;
     struct {
-        bool fold_attention;
+        bool fold_attention, every_window;
         char *smooth_edges; /* nearest | constant */
     } evaluation;
     struct {

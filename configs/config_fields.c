@@ -113,6 +113,9 @@ static const config_field_t main_rows[] = {
              "directory of shards; empty: default synthetic data, written first", PLACE),
     REAL_ROW("data.rate_hz", data.rate_hz, "0", 0, 1e6, "Hz",
              "of the steps of samples, which signals are resampled to; 0: that of the targets"),
+    REAL_ROW("data.shift", data.shift, "0", 0, 0.999999, "steps",
+             "by which the clock of each recording begins later: other steps of the same signals",
+             SCORING),
     INT_ROW("data.window", data.window, "16", 1, 65536, "steps", "length of a sample"),
     INT_ROW("data.stride", data.stride, "0", 0, 65536, "steps",
             "from one window to the next; 0: data.window", SCORING),
@@ -174,6 +177,9 @@ static const config_field_t main_rows[] = {
     BOOL_ROW("evaluation.fold_attention", evaluation.fold_attention, "true",
              "evaluate and cv multiply weights of one-headed attention once, beforehand: half the"
              " work, the same to rounding", ROUNDING),
+    BOOL_ROW("evaluation.every_window", evaluation.every_window, "false",
+             "windows of validation and test people without any label are predicted, too; nothing"
+             " of them is scored", SCORING),
     CHOICE_ROW("evaluation.smooth_edges", evaluation.smooth_edges, "nearest", "nearest constant",
                "", "what targets.NAME.smooth finds beyond a recording's ends: the nearest"
                " prediction, or 0 as in the published code", SCORING),

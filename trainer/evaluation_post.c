@@ -5,7 +5,12 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
-#include "trainer/post_process.h"
+
+post_process_t target_post_process(const config_t *config, int target, int64_t width) {
+    bool nearest = strcmp(config->evaluation.smooth_edges, "nearest") == 0;
+    return (post_process_t){config->targets[target].clip, width,
+                            nearest ? EDGES_NEAREST : EDGES_CONSTANT};
+}
 
 bool config_is_post_processed(const config_t *config) {
     bool any = false;
@@ -47,8 +52,7 @@ static void scoring_close(post_scoring_t *scoring) {
 
 static void score_width(evaluation_t *e, const config_t *config, int t, int64_t width,
                         post_scoring_t *scoring) {
-    bool nearest = strcmp(config->evaluation.smooth_edges, "nearest") == 0;
-    post_process_t how = {config->targets[t].clip, width, nearest ? EDGES_NEAREST : EDGES_CONSTANT};
+    post_process_t how = target_post_process(config, t, width);
     post_process(&how, e->prediction[t], e->stretch, e->steps, e->post[t]);
     gather_by_name(e, 1, sizeof(float), e->post[t], scoring->x);
     score_post(scoring->x, scoring->y, scoring->sequence, e->steps, &e->scores[t]);

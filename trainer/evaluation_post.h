@@ -4,6 +4,10 @@
 #define JMT_EVALUATION_POST_H
 
 #include "trainer/evaluate.h"
+#include "trainer/post_process.h"
+
+/* How predictions of a target are changed, with this width. */
+post_process_t target_post_process(const config_t *config, int target, int64_t width);
 
 /* Whether some target asks for it. */
 bool config_is_post_processed(const config_t *config);

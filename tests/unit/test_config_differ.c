@@ -46,6 +46,8 @@ static void where_settings_may_differ(void **state) {
         {"targets.y.threshold", "E"},
         {"targets.y.smooth", "E"},
         {"evaluation.smooth_edges", "E"},
+        {"evaluation.every_window", "E"},
+        {"data.shift", "E"},
         {"targets.y.class_weights", "E"},
         {"targets.y.loss", ""},
         {"targets", ""},
