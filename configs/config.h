@@ -47,6 +47,7 @@ typedef struct init_config { /* init.NAME; NAME is a modality, or "model" */
     char *file; /* whose weights the run begins with */
 } init_config_t;
 
+enum { CONFIG_BEST_MAX = 8 }; /* metrics of checkpoint.best */
 enum { CONFIG_INITS_MAX = CONFIG_MODALITIES_MAX + 1 };
 
 typedef struct config {
@@ -112,6 +113,7 @@ typedef struct config {
     } comm;
     struct {
         int64_t every_steps, keep;
+        char *best; /* space-separated metrics as of select_on */
     } checkpoint;
     struct {
         int64_t patience;
@@ -138,6 +140,9 @@ status_t config_parse(const char *text, const char *name, const char *const *set
 status_t config_parse_stored(const char *text, const char *name, const char *const *sets,
                              int set_count, config_t **config_out) MUST_CHECK;
 void config_free(config_t *config); /* NULL allowed */
+
+/* Metric `index` of checkpoint.best; NULL: there are not so many. Caller frees. */
+char *config_best_metric(const config_t *config, int index);
 
 /* Whether predictions of its values are clipped or smoothed. */
 bool target_is_post_processed(const target_config_t *target);

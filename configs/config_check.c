@@ -205,12 +205,11 @@ static bool target_has(const target_config_t *target, const char *metric) {
                : words_have("mae rmse r ccc", metric) || is_post_metric(metric);
 }
 
-/* auto | loss | METRIC | TARGET.METRIC; a metric must be one that the targets are scored by. */
-static status_t check_select_on(const checker_t *checker) {
+/* loss | METRIC | TARGET.METRIC; a metric must be one that the targets are scored by. */
+static status_t check_metric(const checker_t *checker, const char *key, const char *text) {
     const config_t *config = checker->config;
-    const char *text = config->select_on, *key = "select_on";
     char buffer[SHOWN_BYTES];
-    if (is(text, "auto") || is(text, "loss")) {
+    if (is(text, "loss")) {
         return STATUS_OK;
     }
     const char *dot = strrchr(text, '.');
@@ -218,10 +217,10 @@ static status_t check_select_on(const checker_t *checker) {
     if (!words_have("accuracy uar f1_macro f1_weighted mae rmse r ccc rmse_post ccc_post",
                     metric)) {
         return REFUSE(key, NULL,
-                      "select_on '%s' is not a metric; use auto, loss, or one of "
+                      "%s '%s' is not a metric; use %sloss, or one of "
                       "accuracy uar f1_macro f1_weighted mae rmse r ccc rmse_post ccc_post, as "
                       "METRIC or TARGET.METRIC",
-                      shown(text, buffer));
+                      key, shown(text, buffer), is(key, "select_on") ? "auto, " : "");
     }
     if (dot == NULL && config->target_count == 0) {
         return STATUS_OK;
@@ -238,22 +237,53 @@ static status_t check_select_on(const checker_t *checker) {
     free(name);
     if (!exists) {
         return REFUSE(key, NULL,
-                      "select_on '%s' names a target that targets does not have; "
+                      "%s '%s' names a target that targets does not have; "
                       "correct the name",
-                      shown(text, buffer));
+                      key, shown(text, buffer));
     }
     if (!scored) {
         return REFUSE(key, NULL,
-                      "select_on '%s': no such target is scored by %s; accuracy, uar, "
+                      "%s '%s': no such target is scored by %s; accuracy, uar, "
                       "f1_macro and f1_weighted go with the cross-entropies, mae, rmse, r and ccc "
                       "with the other losses",
-                      shown(text, buffer), metric);
+                      key, shown(text, buffer), metric);
     }
     if (is_post_metric(metric) && !processed) {
         return REFUSE_UNUSED(key, NULL,
-                             "select_on '%s' is of post-processed predictions, and no such target "
-                             "has any; set its smooth or clip, or select on another metric",
-                             shown(text, buffer));
+                             "%s '%s' is of post-processed predictions, and no such target "
+                             "has any; set its smooth or clip, or take another metric",
+                             key, shown(text, buffer));
+    }
+    return STATUS_OK;
+}
+
+char *config_best_metric(const config_t *config, int index) {
+    const char *start = NULL;
+    int length = 0;
+    bool there = word_at(config->checkpoint.best, index, &start, &length);
+    return there ? text_format("%.*s", length, start) : NULL;
+}
+
+static status_t check_select_on(const checker_t *checker) {
+    const config_t *config = checker->config;
+    if (!is(config->select_on, "auto")) {
+        TRY(check_metric(checker, "select_on", config->select_on));
+    }
+    char *metric = NULL;
+    int count = 0;
+    for (; (metric = config_best_metric(config, count)) != NULL; count++) {
+        status_t status = check_metric(checker, "checkpoint.best", metric);
+        free(metric);
+        TRY(status);
+    }
+    if (count > CONFIG_BEST_MAX) {
+        return REFUSE("checkpoint.best", NULL, "checkpoint.best has %d metrics; use at most %d",
+                      count, CONFIG_BEST_MAX);
+    }
+    if (count > 0 && config->split.valid_fraction == 0.0) {
+        return REFUSE_UNUSED("checkpoint.best", "split.valid_fraction",
+                             "checkpoint.best has no effect without validation people; set "
+                             "split.valid_fraction above 0, or remove it");
     }
     return STATUS_OK;
 }

@@ -189,6 +189,9 @@ static const config_field_t main_rows[] = {
             "from one checkpoint to the next; 0: at the end of each epoch only", SAVING),
     INT_ROW("checkpoint.keep", checkpoint.keep, "3", 1, 1000000, "checkpoints",
             "newest ones kept, besides last and best", SAVING),
+    {"checkpoint.best", FIELD_NAMES, AT(checkpoint.best), "", 0, 0, NULL, NULL, "",
+     "further metrics, as select_on names them, whose best checkpoints are kept as best-METRIC",
+     DIFFER_IN_ROW},
     INT_ROW("early_stopping.patience", early_stopping.patience, "0", 0, 1000000, "epochs",
             "without a better select_on before training ends; 0: never", LENGTH),
 };

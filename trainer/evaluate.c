@@ -290,7 +290,12 @@ const char *select_on_name(const config_t *config) {
 
 double evaluation_selected(const evaluation_t *e, const config_t *config,
                            bool *higher_is_better_out) {
-    const char *name = select_on_name(config), *dot = strrchr(name, '.');
+    return evaluation_metric(e, config, select_on_name(config), higher_is_better_out);
+}
+
+double evaluation_metric(const evaluation_t *e, const config_t *config, const char *name,
+                         bool *higher_is_better_out) {
+    const char *dot = strrchr(name, '.');
     metric_t metric = METRIC_ccc;
     if (!metric_find(dot != NULL ? dot + 1 : name, &metric)) {
         *higher_is_better_out = false; /* "loss": config_check admits no other word */

@@ -53,6 +53,9 @@ status_t evaluation_write_csv(const evaluation_t *evaluation, const config_t *co
 /* The value of `select_on` (auto, loss, METRIC, TARGET.METRIC) and whether higher is better. */
 double evaluation_selected(const evaluation_t *evaluation, const config_t *config,
                            bool *higher_is_better_out);
+/* The same of any such metric but auto. */
+double evaluation_metric(const evaluation_t *evaluation, const config_t *config, const char *name,
+                         bool *higher_is_better_out);
 /* "ccc", "loss", ...: what `auto` stands for, for file names. */
 const char *select_on_name(const config_t *config);
 

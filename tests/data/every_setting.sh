@@ -160,6 +160,7 @@ elsewhere targets.NAME.smooth mpi/smoothing.sh
 elsewhere evaluation.smooth_edges mpi/smoothing.sh
 elsewhere evaluation.every_window mpi/submission.sh
 elsewhere data.shift mpi/submission.sh
+elsewhere checkpoint.best mpi/bests.sh
 
 named=video
 run 1 train "${tiny[@]}" --set model.name=unimodal --set 'model.modalities=[video]' --run "$work/video" --steps 3

@@ -202,7 +202,10 @@ static void settings_of_targets(void **state) {
          "or smooth to a number of steps"},
         {DATA "select_on: x.ccc_post\n",
          ":3:12: select_on 'x.ccc_post' is of post-processed predictions, and no such target has "
-         "any; set its smooth or clip, or select on another metric"},
+         "any; set its smooth or clip, or take another metric"},
+        {DATA "checkpoint.best: [x.ccc, y.ccc]\n",
+         ":3:18: checkpoint.best 'y.ccc': no such target is scored by ccc; accuracy, uar, f1_macro "
+         "and f1_weighted go with the cross-entropies, mae, rmse, r and ccc with the other losses"},
         {DATA "targets.y.label_smoothing: 1\n",
          ":3:28: targets.y.label_smoothing: 1 is out of bounds; use 0 to 0.999"},
     };
