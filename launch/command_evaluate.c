@@ -6,6 +6,7 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 #include "launch/command.h"
+#include "launch/opened.h"
 #include "launch/page_table.h"
 #include "trainer/checkpoint.h"
 #include "trainer/evaluation_record.h"
@@ -22,31 +23,6 @@ static const option_t options[] = {
     OPTION_JSON,
     OPTION_END,
 };
-
-static status_t split_of(const arguments_t *arguments, split_t *split_out) {
-    const char *name = arguments_value(arguments, "--split");
-    for (int s = 0; s < SPLIT_COUNT; s++) {
-        if (strcmp(name != NULL ? name : "test", split_name((split_t)s)) == 0) {
-            *split_out = (split_t)s;
-            return STATUS_OK;
-        }
-    }
-    return status_fail(STATUS_INPUT, "--split %s: train, valid or test is expected", name);
-}
-
-/* --data, else the configuration's, else the synthetic data beside the run's checkpoints. */
-static status_t data_of(const arguments_t *arguments, const config_t *config, char **path_out) {
-    const char *given = arguments_value(arguments, "--data");
-    if (given != NULL || config->data.path[0] != '\0') {
-        *path_out = text_copy(given != NULL ? given : config->data.path);
-        return STATUS_OK;
-    }
-    char *directory = NULL;
-    TRY(checkpoint_resolve(arguments->positional[0], &directory));
-    *path_out = text_format("%s/../../data", directory);
-    free(directory);
-    return STATUS_OK;
-}
 
 /* A row for each target, a column for each number that any of them has. */
 static void print_targets(const page_t *page, json_t *targets) {
@@ -163,19 +139,8 @@ static status_t evaluate(comm_t *comm, const arguments_t *arguments, const confi
                          const evaluation_source_t *source, split_t split) {
     trainer_t *t = NULL;
     evaluation_t *evaluation = NULL;
-    TRY(trainer_open_checkpoint(config, comm, source->data_path, source->checkpoint, &t));
-    if (dataset_sample_count(t->dataset, split) == 0) {
-        trainer_close(t);
-        status_t empty = status_fail(STATUS_INPUT,
-                                     "the split %s has no recordings; see jmt inspect "
-                                     "%s, or choose another with --split",
-                                     split_name(split), source->data_path);
-        return comm_agree(comm, empty, NULL);
-    }
-    status_t status = comm_agree(comm, evaluation_check(source->checkpoint, t, split), NULL);
-    if (status == STATUS_OK) {
-        status = trainer_evaluate(t, split, "scoring", &evaluation);
-    }
+    TRY(opened_trainer(comm, config, source, split, &t));
+    status_t status = trainer_evaluate(t, split, "scoring", &evaluation);
     if (status == STATUS_OK) {
         status = submit(t, evaluation, split, source, arguments);
     }
@@ -189,61 +154,18 @@ static status_t evaluate(comm_t *comm, const arguments_t *arguments, const confi
     return status;
 }
 
-typedef struct opened {
-    checkpoint_t checkpoint;
-    config_t *config;
-    char *data_path, *settings, *name;
-} opened_t;
-
-/* "last" of RUN/checkpoints/last. */
-static status_t checkpoint_name(const char *path, char **name_out) {
-    char *directory = NULL;
-    TRY(checkpoint_resolve(path, &directory));
-    for (size_t end = strlen(directory); end > 1 && directory[end - 1] == '/'; end--) {
-        directory[end - 1] = '\0';
-    }
-    const char *slash = strrchr(directory, '/');
-    *name_out = text_copy(slash != NULL ? slash + 1 : directory);
-    free(directory);
-    return STATUS_OK;
-}
-
-static status_t open_all(const arguments_t *arguments, opened_t *opened, split_t *split_out) {
-    int count = 0;
-    const char *const *sets = arguments_values(arguments, "--set", &count);
-    const char *path = arguments->positional[0];
-    checkpoint_t *checkpoint = &opened->checkpoint;
-    TRY(split_of(arguments, split_out));
-    TRY(checkpoint_read(path, checkpoint));
-    TRY(checkpoint_name(path, &opened->name));
-    const char *every[OPTION_VALUES_MAX + 1] = {"evaluation.every_window=true"};
-    bool submits = arguments_has(arguments, "--submission");
-    for (int i = 0; i < count; i++) {
-        every[i + 1] = sets[i];
-    }
-    TRY(config_parse_stored(checkpoint->config_yaml, path, submits ? every : sets,
-                            submits ? count + 1 : count, &opened->config));
-    TRY(evaluation_settings(checkpoint, path, opened->config, &opened->settings));
-    return data_of(arguments, opened->config, &opened->data_path);
-}
-
 static status_t run(comm_t *comm, const arguments_t *arguments) {
-    opened_t opened = {0};
-    split_t split = SPLIT_TEST;
-    status_t status = comm_agree(comm, open_all(arguments, &opened, &split), NULL);
+    opened_t opened;
+    bool submits = arguments_has(arguments, "--submission");
+    status_t status = opened_open(comm, arguments, submits, &opened);
     if (status == STATUS_OK) {
         evaluation_source_t source = {.checkpoint = &opened.checkpoint,
                                       .name = opened.name,
                                       .settings = opened.settings,
                                       .data_path = opened.data_path};
-        comm_set_timeout(comm, opened.config->comm.timeout_s);
-        status = evaluate(comm, arguments, opened.config, &source, split);
+        status = evaluate(comm, arguments, opened.config, &source, opened.split);
     }
-    checkpoint_free(&opened.checkpoint);
-    config_free(opened.config);
-    free(opened.data_path);
-    free(opened.settings);
-    free(opened.name);
+    opened_close(&opened);
     return status;
 }
 

@@ -157,6 +157,10 @@ status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t sp
         backbone_prepare(batch->modality[m], info->kind == TRACK_PIXELS, batch->length, info->dim,
                          masks[m], features[m]);
     }
+    int m = batch->corruption.modality;
+    if (batch->corruption.kind != CORRUPTION_NONE) {
+        corrupt(&batch->corruption, sample, batch->length, batch->dims[m], features[m], masks[m]);
+    }
     return STATUS_OK;
 }
 
