@@ -40,6 +40,8 @@ typedef struct target_config { /* targets.NAME */
     double label_smoothing; /* cross_entropy */
     double mse_weight;      /* ccc: of the mean squared error beside it */
     char *threshold;        /* two classes: fit | a probability */
+    bool clip;              /* values: to [-1, 1] */
+    char *smooth;           /* values: fit | width of a moving average in steps */
 } target_config_t;
 
 typedef struct init_config { /* init.NAME; NAME is a modality, or "model" */
@@ -47,6 +49,7 @@ typedef struct init_config { /* init.NAME; NAME is a modality, or "model" */
     char *file; /* whose weights the run begins with */
 } init_config_t;
 
+enum { CONFIG_BEST_MAX = 8 }; /* metrics of checkpoint.best */
 enum { CONFIG_INITS_MAX = CONFIG_MODALITIES_MAX + 1 };
 
 typedef struct config {
@@ -75,7 +78,7 @@ typedef struct config {
     } model;
     struct {
         char *path;
-        double rate_hz;
+        double rate_hz, shift;
         int64_t window, stride;
         char *standardize;   /* train | person | none */
         char *missing;       /* refuse | mask: a modality that the data lacks */
@@ -104,13 +107,15 @@ typedef struct config {
         bool ccc_unbiased;
     } loss;
     struct {
-        bool fold_attention;
+        bool fold_attention, every_window;
+        char *smooth_edges; /* nearest | constant */
     } evaluation;
     struct {
         double timeout_s;
     } comm;
     struct {
         int64_t every_steps, keep;
+        char *best; /* space-separated metrics as of select_on */
     } checkpoint;
     struct {
         int64_t patience;
@@ -137,6 +142,12 @@ status_t config_parse(const char *text, const char *name, const char *const *set
 status_t config_parse_stored(const char *text, const char *name, const char *const *sets,
                              int set_count, config_t **config_out) MUST_CHECK;
 void config_free(config_t *config); /* NULL allowed */
+
+/* Metric `index` of checkpoint.best; NULL: there are not so many. Caller frees. */
+char *config_best_metric(const config_t *config, int index);
+
+/* Whether predictions of its values are clipped or smoothed. */
+bool target_is_post_processed(const target_config_t *target);
 
 /* Modalities that the model sees, as indices in order: those of model.modalities, or all but those
  * that another one is made of. The number of them. */

@@ -197,52 +197,93 @@ static status_t check_losses(const checker_t *checker) {
     return STATUS_OK;
 }
 
+static bool is_post_metric(const char *metric) { return words_have("rmse_post ccc_post", metric); }
+
 static bool target_has(const target_config_t *target, const char *metric) {
     return words_have("cross_entropy binary_cross_entropy", target->loss)
                ? words_have("accuracy uar f1_macro f1_weighted", metric)
-               : words_have("mae rmse r ccc", metric);
+               : words_have("mae rmse r ccc", metric) || is_post_metric(metric);
 }
 
-/* auto | loss | METRIC | TARGET.METRIC; a metric must be one that the targets are scored by. */
-static status_t check_select_on(const checker_t *checker) {
+/* loss | METRIC | TARGET.METRIC; a metric must be one that the targets are scored by. */
+static status_t check_metric(const checker_t *checker, const char *key, const char *text) {
     const config_t *config = checker->config;
-    const char *text = config->select_on, *key = "select_on";
     char buffer[SHOWN_BYTES];
-    if (is(text, "auto") || is(text, "loss")) {
+    if (is(text, "loss")) {
         return STATUS_OK;
     }
     const char *dot = strrchr(text, '.');
     const char *metric = dot == NULL ? text : dot + 1;
-    if (!words_have("accuracy uar f1_macro f1_weighted mae rmse r ccc", metric)) {
+    if (!words_have("accuracy uar f1_macro f1_weighted mae rmse r ccc rmse_post ccc_post",
+                    metric)) {
         return REFUSE(key, NULL,
-                      "select_on '%s' is not a metric; use auto, loss, or one of "
-                      "accuracy uar f1_macro f1_weighted mae rmse r ccc, as METRIC or "
-                      "TARGET.METRIC",
-                      shown(text, buffer));
+                      "%s '%s' is not a metric; use %sloss, or one of "
+                      "accuracy uar f1_macro f1_weighted mae rmse r ccc rmse_post ccc_post, as "
+                      "METRIC or TARGET.METRIC",
+                      key, shown(text, buffer), is(key, "select_on") ? "auto, " : "");
     }
     if (dot == NULL && config->target_count == 0) {
         return STATUS_OK;
     }
     char *name = text_format("%.*s", dot == NULL ? 0 : (int)(dot - text), text);
     bool exists = dot == NULL || config_entry_find(config, TABLE_TARGET, name) >= 0;
-    bool scored = false;
+    bool scored = false, processed = false;
     for (int i = 0; i < config->target_count; i++) {
-        bool meant = dot == NULL || is(config->targets[i].name, name);
-        scored = scored || (meant && target_has(&config->targets[i], metric));
+        const target_config_t *target = &config->targets[i];
+        bool meant = dot == NULL || is(target->name, name);
+        scored = scored || (meant && target_has(target, metric));
+        processed = processed || (meant && target_is_post_processed(target));
     }
     free(name);
     if (!exists) {
         return REFUSE(key, NULL,
-                      "select_on '%s' names a target that targets does not have; "
+                      "%s '%s' names a target that targets does not have; "
                       "correct the name",
-                      shown(text, buffer));
+                      key, shown(text, buffer));
     }
     if (!scored) {
         return REFUSE(key, NULL,
-                      "select_on '%s': no such target is scored by %s; accuracy, uar, "
+                      "%s '%s': no such target is scored by %s; accuracy, uar, "
                       "f1_macro and f1_weighted go with the cross-entropies, mae, rmse, r and ccc "
                       "with the other losses",
-                      shown(text, buffer), metric);
+                      key, shown(text, buffer), metric);
+    }
+    if (is_post_metric(metric) && !processed) {
+        return REFUSE_UNUSED(key, NULL,
+                             "%s '%s' is of post-processed predictions, and no such target "
+                             "has any; set its smooth or clip, or take another metric",
+                             key, shown(text, buffer));
+    }
+    return STATUS_OK;
+}
+
+char *config_best_metric(const config_t *config, int index) {
+    const char *start = NULL;
+    int length = 0;
+    bool there = word_at(config->checkpoint.best, index, &start, &length);
+    return there ? text_format("%.*s", length, start) : NULL;
+}
+
+static status_t check_select_on(const checker_t *checker) {
+    const config_t *config = checker->config;
+    if (!is(config->select_on, "auto")) {
+        TRY(check_metric(checker, "select_on", config->select_on));
+    }
+    char *metric = NULL;
+    int count = 0;
+    for (; (metric = config_best_metric(config, count)) != NULL; count++) {
+        status_t status = check_metric(checker, "checkpoint.best", metric);
+        free(metric);
+        TRY(status);
+    }
+    if (count > CONFIG_BEST_MAX) {
+        return REFUSE("checkpoint.best", NULL, "checkpoint.best has %d metrics; use at most %d",
+                      count, CONFIG_BEST_MAX);
+    }
+    if (count > 0 && config->split.valid_fraction == 0.0) {
+        return REFUSE_UNUSED("checkpoint.best", "split.valid_fraction",
+                             "checkpoint.best has no effect without validation people; set "
+                             "split.valid_fraction above 0, or remove it");
     }
     return STATUS_OK;
 }

@@ -7,6 +7,10 @@
 #include "configs/config_origin.h"
 #include "kernels/base/bytes.h"
 
+bool target_is_post_processed(const target_config_t *target) {
+    return target->clip || strcmp(target->smooth, "0") != 0;
+}
+
 typedef struct reader {
     const char *key, *losses;
 } reader_t;
@@ -17,6 +21,8 @@ static const reader_t readers[] = {
     {"label_smoothing", "cross_entropy"},
     {"mse_weight", "ccc"},
     {"threshold", "cross_entropy binary_cross_entropy"},
+    {"clip", "mse ccc"},
+    {"smooth", "mse ccc"},
 };
 
 typedef struct checked {
@@ -40,6 +46,9 @@ static status_t refuse(const checked_t *c, const char *key, const char *other, c
 static bool is_default(const config_field_t *row, const target_config_t *target) {
     if (row->type == FIELD_INT) {
         return field_int(row, target) == strtoll(row->initial, NULL, 10);
+    }
+    if (row->type == FIELD_BOOL) {
+        return field_bool(row, target) == (strcmp(row->initial, "true") == 0);
     }
     if (row->type == FIELD_REAL) {
         return field_real(row, target) == strtod(row->initial, NULL);
@@ -113,6 +122,23 @@ static status_t check_threshold(const checked_t *c, double valid_fraction) {
     return STATUS_OK;
 }
 
+static status_t check_smooth(const checked_t *c, double valid_fraction) {
+    const char *smooth = c->target->smooth;
+    if (strcmp(smooth, "fit") == 0 && valid_fraction == 0.0) {
+        return refuse(c, "smooth", "loss",
+                      text_format("smooth fit needs a validation split; set "
+                                  "split.valid_fraction above 0, or smooth to a number of steps"));
+    }
+    if (strcmp(smooth, "fit") != 0 &&
+        (word_count(smooth) != 1 || strspn(smooth, "0123456789") != strlen(smooth))) {
+        return refuse(c, "smooth", "loss",
+                      text_format("smooth takes one whole number of steps, and there is %s; write "
+                                  "one, or fit",
+                                  smooth));
+    }
+    return STATUS_OK;
+}
+
 status_t config_check_targets(const config_t *config, const config_origins_t *origins,
                               const char *name) {
     for (int i = 0; i < config->target_count; i++) {
@@ -126,6 +152,7 @@ status_t config_check_targets(const config_t *config, const config_origins_t *or
         TRY(check_readers(&c));
         TRY(check_weights(&c));
         TRY(check_threshold(&c, config->split.valid_fraction));
+        TRY(check_smooth(&c, config->split.valid_fraction));
     }
     return STATUS_OK;
 }

@@ -113,6 +113,9 @@ static const config_field_t main_rows[] = {
              "directory of shards; empty: default synthetic data, written first", PLACE),
     REAL_ROW("data.rate_hz", data.rate_hz, "0", 0, 1e6, "Hz",
              "of the steps of samples, which signals are resampled to; 0: that of the targets"),
+    REAL_ROW("data.shift", data.shift, "0", 0, 0.999999, "steps",
+             "by which the clock of each recording begins later: other steps of the same signals",
+             SCORING),
     INT_ROW("data.window", data.window, "16", 1, 65536, "steps", "length of a sample"),
     INT_ROW("data.stride", data.stride, "0", 0, 65536, "steps",
             "from one window to the next; 0: data.window", SCORING),
@@ -174,12 +177,21 @@ static const config_field_t main_rows[] = {
     BOOL_ROW("evaluation.fold_attention", evaluation.fold_attention, "true",
              "evaluate and cv multiply weights of one-headed attention once, beforehand: half the"
              " work, the same to rounding", ROUNDING),
+    BOOL_ROW("evaluation.every_window", evaluation.every_window, "false",
+             "windows of validation and test people without any label are predicted, too; nothing"
+             " of them is scored", SCORING),
+    CHOICE_ROW("evaluation.smooth_edges", evaluation.smooth_edges, "nearest", "nearest constant",
+               "", "what targets.NAME.smooth finds beyond a recording's ends: the nearest"
+               " prediction, or 0 as in the published code", SCORING),
     REAL_ROW("comm.timeout_s", comm.timeout_s, "300", 0.1, 1e6, "s",
              "how long a rank waits for the others", PLACE),
     INT_ROW("checkpoint.every_steps", checkpoint.every_steps, "100", 0, 1000000000, "steps",
             "from one checkpoint to the next; 0: at the end of each epoch only", SAVING),
     INT_ROW("checkpoint.keep", checkpoint.keep, "3", 1, 1000000, "checkpoints",
             "newest ones kept, besides last and best", SAVING),
+    {"checkpoint.best", FIELD_NAMES, AT(checkpoint.best), "", 0, 0, NULL, NULL, "",
+     "further metrics, as select_on names them, whose best checkpoints are kept as best-METRIC",
+     DIFFER_IN_ROW},
     INT_ROW("early_stopping.patience", early_stopping.patience, "0", 0, 1000000, "epochs",
             "without a better select_on before training ends; 0: never", LENGTH),
 };
@@ -243,6 +255,11 @@ static const config_field_t target_rows[] = {
     {"threshold", FIELD_NUMBERS, TARGET_AT(threshold), "0.5", 1e-6, 0.999999, "fit", "", "",
      "two classes: probability above which it is class 1; fit: best uar on validation people",
      SCORING},
+    {"clip", FIELD_BOOL, TARGET_AT(clip), "false", 0, 0, NULL, NULL, "",
+     "ccc and mse only: predictions beyond -1 or 1 become that end, before smooth", SCORING},
+    {"smooth", FIELD_NUMBERS, TARGET_AT(smooth), "0", 0, 1e6, "fit", "", "steps",
+     "ccc and mse only: width of a moving average of predictions; fit: best ccc on validation"
+     " people", SCORING},
 };
 
 static const config_field_t init_rows[] = {

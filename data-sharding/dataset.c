@@ -227,6 +227,7 @@ static status_t load_small(const dataset_config_t *config, dataset_t *dataset) {
 static status_t open_all(const dataset_config_t *config, dataset_t *dataset) {
     TRY(check_config(config));
     dataset->window = config->window;
+    dataset->every_window = config->every_window;
     dataset->stride = config->stride == 0 ? config->window : config->stride;
     TRY(open_shards(config->path, dataset));
     list_recordings(dataset);

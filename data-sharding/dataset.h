@@ -36,6 +36,7 @@ typedef struct dataset_config {
     const char *path;
     int64_t window; /* steps per sample, >= 1 */
     double rate_hz; /* of the steps of samples; 0: that of the targets */
+    double shift;   /* of a step, 0 to 1: by so much later the clock begins */
     int64_t stride; /* 0: window; at most window, or steps would be left out */
     /* Recordings that the importer marked train or test keep that; without any mark, subjects are
      * dealt by a permutation keyed by split_seed: test_fraction of them to test. Then
@@ -74,6 +75,7 @@ typedef struct dataset_config {
     const int64_t *dims; /* mask_missing only */
     const char *const *targets;
     int target_count;
+    bool every_window; /* of valid and test, also those in which nothing is scored */
 } dataset_config_t;
 
 typedef struct dataset dataset_t;
@@ -116,6 +118,14 @@ typedef struct sample_info {
     int file;              /* which shard file holds it, 0..dataset_file_count-1 */
 } sample_info_t;
 sample_info_t dataset_sample(const dataset_t *dataset, split_t split, int64_t sample);
+
+typedef struct frames_info {
+    double offset, ratio; /* step p of the recording's clock is at frame offset + p * ratio */
+    int64_t count;
+} frames_info_t;
+/* Frames of the sample's recording: steps of the first wanted target that it has; else of the first
+ * modality of pixels; else of the first modality. */
+frames_info_t dataset_frames(const dataset_t *dataset, split_t split, int64_t sample);
 
 /* Fills one sample. tokens[m]: [window, clip, dim] bytes or floats, as dataset_modality says, zero
  * where mask[m][t] is 0; mask[m]: [window] bytes; target[t]: [window] floats, NaN where there is no

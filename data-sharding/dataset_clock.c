@@ -78,13 +78,14 @@ static status_t set_clock(const dataset_config_t *config, dataset_t *dataset, in
     dataset_recording_t *r = &dataset->recordings[recording];
     r->start_s = range.start;
     r->rate_hz = config->rate_hz > 0.0 ? config->rate_hz : range.first == NULL ? 1 : range.rate_hz;
-    double length = ceil((range.end - range.start) * r->rate_hz - slack);
+    r->start_s += config->shift / r->rate_hz;
+    double length = ceil((range.end - r->start_s) * r->rate_hz - slack);
     if (!(length < (double)(INT64_MAX / 2))) {
         return status_fail(STATUS_INPUT,
                            "%s: recording %s is too long at %g Hz; lower data.rate_hz",
                            config->path, dataset_origin(dataset, recording)->name, r->rate_hz);
     }
-    r->length = (int64_t)length;
+    r->length = (int64_t)fmax(length, 0.0);
     return STATUS_OK;
 }
 
@@ -118,8 +119,9 @@ void dataset_cut(dataset_t *dataset) {
                 dataset_sample_t sample = {recording, first, min_i64(dataset->window, length),
                                            scored};
                 scored = first + sample.steps;
-                if (!is_scored(dataset, &sample)) {
-                    dataset->unlabelled_count[split]++;
+                bool scores = is_scored(dataset, &sample);
+                dataset->unlabelled_count[split] += !scores;
+                if (!scores && (split == SPLIT_TRAIN || !dataset->every_window)) {
                     continue;
                 }
                 int64_t count = dataset->sample_count[split]++;

@@ -48,7 +48,8 @@ extern const command_t *const command_list[]; /* ends with NULL */
 
 extern const command_t command_train, command_evaluate, command_shard, command_inspect,
     command_export, command_plan, command_step, command_config, command_doctor, command_launch,
-    command_table, command_cv, command_bench, command_completion, command_extract;
+    command_table, command_cv, command_bench, command_completion, command_extract,
+    command_robustness;
 
 /* --set, --json and the like, declared once. */
 #define OPTION_SET                                                                                 \

@@ -6,48 +6,27 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 #include "launch/command.h"
+#include "launch/opened.h"
 #include "launch/page_table.h"
 #include "trainer/checkpoint.h"
 #include "trainer/evaluation_record.h"
+#include "trainer/submission.h"
 
 static const option_t options[] = {
     OPTION_SET,
     {"--data", "DIR", "data directory (default: the one it was trained on)"},
     {"--split", "train|valid|test", "default test"},
     {"--predictions", "FILE", "write recording,subject,step,name,target,prediction"},
+    {"--submission", "FILE", "write image_location,TARGET...: a value for every frame"},
+    {"--shifts", "N", "submission: predict N times, each a part of a step later (default 1)"},
     {"--out", "FILE", "write the JSON object to FILE, whole or not at all"},
     OPTION_JSON,
     OPTION_END,
 };
 
-static status_t split_of(const arguments_t *arguments, split_t *split_out) {
-    const char *name = arguments_value(arguments, "--split");
-    for (int s = 0; s < SPLIT_COUNT; s++) {
-        if (strcmp(name != NULL ? name : "test", split_name((split_t)s)) == 0) {
-            *split_out = (split_t)s;
-            return STATUS_OK;
-        }
-    }
-    return status_fail(STATUS_INPUT, "--split %s: train, valid or test is expected", name);
-}
-
-/* --data, else the configuration's, else the synthetic data beside the run's checkpoints. */
-static status_t data_of(const arguments_t *arguments, const config_t *config, char **path_out) {
-    const char *given = arguments_value(arguments, "--data");
-    if (given != NULL || config->data.path[0] != '\0') {
-        *path_out = text_copy(given != NULL ? given : config->data.path);
-        return STATUS_OK;
-    }
-    char *directory = NULL;
-    TRY(checkpoint_resolve(arguments->positional[0], &directory));
-    *path_out = text_format("%s/../../data", directory);
-    free(directory);
-    return STATUS_OK;
-}
-
 /* A row for each target, a column for each number that any of them has. */
 static void print_targets(const page_t *page, json_t *targets) {
-    enum { METRICS_MAX = 9, CELL_BYTES = 24 };
+    enum { METRICS_MAX = 12, CELL_BYTES = 24 };
     page_column_t columns[METRICS_MAX + 2] = {{"target", false, 0}};
     const char *name, *metric;
     json_t *target, *value;
@@ -114,22 +93,56 @@ static status_t report(const trainer_t *t, const evaluation_t *evaluation, split
     return status;
 }
 
+/* Predicts the split again with recordings' clocks begun shift steps later. */
+static status_t add_shifted(comm_t *comm, const config_t *config, const evaluation_source_t *source,
+                            split_t split, double shift, submission_t *submission) {
+    config_t shifted = *config;
+    trainer_t *t = NULL;
+    evaluation_t *evaluation = NULL;
+    shifted.data.shift += shift;
+    TRY(trainer_open_checkpoint(&shifted, comm, source->data_path, source->checkpoint, &t));
+    status_t status = trainer_evaluate(t, split, "predicting", &evaluation);
+    if (status == STATUS_OK) {
+        submission_add(submission, evaluation, t->dataset, split);
+    }
+    evaluation_free(evaluation);
+    trainer_close(t);
+    return status;
+}
+
+static status_t submit(const trainer_t *t, const evaluation_t *evaluation, split_t split,
+                       const evaluation_source_t *source, const arguments_t *arguments) {
+    const char *path = arguments_value(arguments, "--submission");
+    submission_t *submission = NULL;
+    int64_t shifts = 1;
+    if (path == NULL) {
+        return STATUS_OK;
+    }
+    status_t status = arguments_integer(arguments, "--shifts", 1, 10000, 1, &shifts);
+    if (status == STATUS_OK) {
+        status = submission_open(t->config, &t->target_fit, (int)shifts, &submission);
+    }
+    TRY(comm_agree(t->comm, status, NULL));
+    submission_add(submission, evaluation, t->dataset, split);
+    for (int64_t i = 1; i < shifts && status == STATUS_OK; i++) {
+        status =
+            add_shifted(t->comm, t->config, source, split, (double)i / (double)shifts, submission);
+    }
+    if (status == STATUS_OK && comm_rank(t->comm) == 0) {
+        status = submission_write(submission, path);
+    }
+    submission_close(submission);
+    return comm_agree(t->comm, status, "write submission");
+}
+
 static status_t evaluate(comm_t *comm, const arguments_t *arguments, const config_t *config,
                          const evaluation_source_t *source, split_t split) {
     trainer_t *t = NULL;
     evaluation_t *evaluation = NULL;
-    TRY(trainer_open_checkpoint(config, comm, source->data_path, source->checkpoint, &t));
-    if (dataset_sample_count(t->dataset, split) == 0) {
-        trainer_close(t);
-        status_t empty = status_fail(STATUS_INPUT,
-                                     "the split %s has no recordings; see jmt inspect "
-                                     "%s, or choose another with --split",
-                                     split_name(split), source->data_path);
-        return comm_agree(comm, empty, NULL);
-    }
-    status_t status = comm_agree(comm, evaluation_check(source->checkpoint, t, split), NULL);
+    TRY(opened_trainer(comm, config, source, split, &t));
+    status_t status = trainer_evaluate(t, split, "scoring", &evaluation);
     if (status == STATUS_OK) {
-        status = trainer_evaluate(t, split, "scoring", &evaluation);
+        status = submit(t, evaluation, split, source, arguments);
     }
     if (status == STATUS_OK) {
         bool first = comm_rank(comm) == 0;
@@ -141,61 +154,25 @@ static status_t evaluate(comm_t *comm, const arguments_t *arguments, const confi
     return status;
 }
 
-typedef struct opened {
-    checkpoint_t checkpoint;
-    config_t *config;
-    char *data_path, *settings, *name;
-} opened_t;
-
-/* "last" of RUN/checkpoints/last. */
-static status_t checkpoint_name(const char *path, char **name_out) {
-    char *directory = NULL;
-    TRY(checkpoint_resolve(path, &directory));
-    for (size_t end = strlen(directory); end > 1 && directory[end - 1] == '/'; end--) {
-        directory[end - 1] = '\0';
-    }
-    const char *slash = strrchr(directory, '/');
-    *name_out = text_copy(slash != NULL ? slash + 1 : directory);
-    free(directory);
-    return STATUS_OK;
-}
-
-static status_t open_all(const arguments_t *arguments, opened_t *opened, split_t *split_out) {
-    int count = 0;
-    const char *const *sets = arguments_values(arguments, "--set", &count);
-    const char *path = arguments->positional[0];
-    checkpoint_t *checkpoint = &opened->checkpoint;
-    TRY(split_of(arguments, split_out));
-    TRY(checkpoint_read(path, checkpoint));
-    TRY(checkpoint_name(path, &opened->name));
-    TRY(config_parse_stored(checkpoint->config_yaml, path, sets, count, &opened->config));
-    TRY(evaluation_settings(checkpoint, path, opened->config, &opened->settings));
-    return data_of(arguments, opened->config, &opened->data_path);
-}
-
 static status_t run(comm_t *comm, const arguments_t *arguments) {
-    opened_t opened = {0};
-    split_t split = SPLIT_TEST;
-    status_t status = comm_agree(comm, open_all(arguments, &opened, &split), NULL);
+    opened_t opened;
+    bool submits = arguments_has(arguments, "--submission");
+    status_t status = opened_open(comm, arguments, submits, &opened);
     if (status == STATUS_OK) {
         evaluation_source_t source = {.checkpoint = &opened.checkpoint,
                                       .name = opened.name,
                                       .settings = opened.settings,
                                       .data_path = opened.data_path};
-        comm_set_timeout(comm, opened.config->comm.timeout_s);
-        status = evaluate(comm, arguments, opened.config, &source, split);
+        status = evaluate(comm, arguments, opened.config, &source, opened.split);
     }
-    checkpoint_free(&opened.checkpoint);
-    config_free(opened.config);
-    free(opened.data_path);
-    free(opened.settings);
-    free(opened.name);
+    opened_close(&opened);
     return status;
 }
 
 static const example_t examples[] = {
     {"jmt evaluate runs/one/checkpoints/best-ccc", "on the test people"},
     {"jmt evaluate runs/one/checkpoints/best-ccc --out runs/one/evaluation.json", "for jmt table"},
+    {"jmt evaluate runs/one --submission test.txt --shifts 32", "a step is 32 frames"},
     {"jmt launch -n 4 evaluate runs/one --split valid --predictions valid.csv", ""},
     EXAMPLE_END,
 };
@@ -203,15 +180,19 @@ static const example_t examples[] = {
 const command_t command_evaluate = {
     .name = "evaluate",
     .group = GROUP_RESULT,
-    .synopsis = "CHECKPOINT [--data DIR] [--split train|valid|test] [--predictions FILE] [--out "
-                "FILE] [--set KEY=VALUE]... [--json]",
+    .synopsis = "CHECKPOINT [--data DIR] [--split train|valid|test] [--predictions FILE] "
+                "[--submission FILE] [--shifts N] [--out FILE] [--set KEY=VALUE]... [--json]",
     .summary = "score a checkpoint: every sample of a split exactly once",
     .help =
         "CHECKPOINT is a run directory (its last checkpoint is meant), or one of its checkpoints. "
         "People that it was trained on are not scored as held out, whatever --data and split.* "
         "say; --set changes how, on what and by which yardstick is scored, not the model. Of the "
         "split valid it finds what the run said of it, to rounding; to the last bit with --set "
-        "evaluation.fold_attention=false.",
+        "evaluation.fold_attention=false.\n"
+        "--submission has a line for every frame of every recording, RECORDING/00001.jpg on; a "
+        "frame between two predictions takes its part of both. With --shifts N every recording is "
+        "predicted N times, its steps each time 1/N step later: where a step is N frames, each "
+        "frame is predicted exactly once.",
     .options = options,
     .examples = examples,
     .positional_min = 1,

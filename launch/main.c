@@ -14,10 +14,23 @@
 
 /* In the order of man page and completion; help sorts by group. */
 const command_t *const command_list[] = {
-    &command_train,   &command_cv,      &command_launch,     &command_shard,
-    &command_extract, &command_inspect, &command_evaluate,   &command_table,
-    &command_export,  &command_plan,    &command_config,     &command_doctor,
-    &command_bench,   &command_step,    &command_completion, NULL,
+    &command_train,
+    &command_cv,
+    &command_launch,
+    &command_shard,
+    &command_extract,
+    &command_inspect,
+    &command_evaluate,
+    &command_robustness,
+    &command_table,
+    &command_export,
+    &command_plan,
+    &command_config,
+    &command_doctor,
+    &command_bench,
+    &command_step,
+    &command_completion,
+    NULL,
 };
 
 /* Ranks that were started as different commands would wait for each other in different places. */

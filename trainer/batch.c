@@ -179,6 +179,10 @@ static status_t fill(const batch_t *batch, const batch_place_t *place, split_t s
     for (int m = 0; m < batch->modality_count; m++) {
         prepare(batch, m, features[m], masks[m], chance);
     }
+    int m = batch->corruption.modality;
+    if (batch->corruption.kind != CORRUPTION_NONE) {
+        corrupt(&batch->corruption, sample, batch->length, batch->dims[m], features[m], masks[m]);
+    }
     return STATUS_OK;
 }
 

@@ -6,6 +6,7 @@
 #include "configs/config.h"
 #include "data-sharding/dataset.h"
 #include "data-sharding/prefetch.h"
+#include "trainer/corruption.h"
 #include "trainer/executor.h"
 #include "trainer/standardize.h"
 
@@ -44,8 +45,9 @@ typedef struct batch {
     float **target;       /* of direct */
     /* Control row: labels instead of the data's own, [samples, length] by target; NULL: none. */
     float **labels[SPLIT_COUNT];
-    int ahead;             /* batches */
-    batch_place_t *places; /* [ahead] */
+    int ahead;               /* batches */
+    batch_place_t *places;   /* [ahead] */
+    corruption_t corruption; /* of every sample; changed between streams alone */
     prefetch_t *prefetch;
     batch_stream_t stream;
     int64_t next; /* position of the next batch */

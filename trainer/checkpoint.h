@@ -21,9 +21,10 @@
 typedef struct checkpoint_order {
     const char *root;   /* RUN/checkpoints */
     int64_t generation; /* of generation.h */
-    const char *best;   /* NULL, or the name of a second link beside `last` */
-    int64_t keep;       /* newest ones that stay, besides those that a link names */
-    bool enospc;        /* pretend that this rank's disk is full (tests) */
+    char *const *best;  /* names of further links beside `last` */
+    int best_count;
+    int64_t keep; /* newest ones that stay, besides those that a link names */
+    bool enospc;  /* pretend that this rank's disk is full (tests) */
 } checkpoint_order_t;
 
 /* Collective. Writes the trainer's state to ROOT/step-NNNNNNNN, in place of one that is there,

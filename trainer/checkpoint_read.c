@@ -1,4 +1,5 @@
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,6 +282,11 @@ static void take_fields(const json_t *manifest, checkpoint_t *c) {
                                .best_value = strtod(best, NULL),
                                .bad_epochs = integer_of(manifest, "bad_epochs")};
     free(best);
+    for (int i = 0; i < CONFIG_BEST_MAX; i++) { /* an older program's has none */
+        const json_t *bests = json_object_get(manifest, "bests");
+        const char *text = json_string_value(json_array_get(bests, (size_t)i));
+        c->progress.bests[i] = text != NULL ? strtod(text, NULL) : (double)NAN;
+    }
     c->updates = integer_of(manifest, "updates");
     c->seed = integer_of(manifest, "seed");
     c->virtual_shards = integer_of(manifest, "virtual_shards");

@@ -146,18 +146,28 @@ static json_t *file_digests(const trainer_t *t, const char *digests, const char 
     return files;
 }
 
+static json_t *bests_array(const progress_t *p) {
+    json_t *bests = json_array();
+    for (int i = 0; i < CONFIG_BEST_MAX; i++) {
+        char text[40];
+        snprintf(text, sizeof text, "%a", p->bests[i]); /* exact; nan */
+        json_array_append_new(bests, json_string(text));
+    }
+    return bests;
+}
+
 /* What resuming needs to go on at the same place. */
 static json_t *position_object(const trainer_t *t, int64_t generation) {
     const progress_t *p = &t->progress;
     char best[40];
     snprintf(best, sizeof best, "%a", p->best_value); /* exact */
-    return json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I}", "format_version",
-                     CHECKPOINT_FORMAT, "program", "jmt", "generation", (json_int_t)generation,
-                     "step", (json_int_t)p->step, "epoch", (json_int_t)p->epoch, "batch",
-                     (json_int_t)p->batch, "best_step", (json_int_t)p->best_step, "best_value",
-                     best, "bad_epochs", (json_int_t)p->bad_epochs, "updates",
-                     (json_int_t)optimizer_updates(t->optimizer), "train_count",
-                     (json_int_t)t->train_count);
+    return json_pack(
+        "{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:I, s:I}", "format_version",
+        CHECKPOINT_FORMAT, "program", "jmt", "generation", (json_int_t)generation, "step",
+        (json_int_t)p->step, "epoch", (json_int_t)p->epoch, "batch", (json_int_t)p->batch,
+        "best_step", (json_int_t)p->best_step, "best_value", best, "bests", bests_array(p),
+        "bad_epochs", (json_int_t)p->bad_epochs, "updates",
+        (json_int_t)optimizer_updates(t->optimizer), "train_count", (json_int_t)t->train_count);
 }
 
 static json_t *manifest_object(const trainer_t *t, int64_t generation, const char *digests,
@@ -315,8 +325,8 @@ static status_t publish(const checkpoint_order_t *order, const char *aside, int6
     TRY(generation_lock(order->root, order->generation, &lock));
     char *step_name = text_format(STEP_FORMAT, (long long)step);
     status_t status = rename_step(order->root, aside, step_name);
-    if (status == STATUS_OK && order->best != NULL) {
-        status = link_step(order->root, order->best, step_name);
+    for (int i = 0; i < order->best_count && status == STATUS_OK; i++) {
+        status = link_step(order->root, order->best[i], step_name);
     }
     status = status == STATUS_OK ? link_step(order->root, "last", step_name) : status;
     status = status == STATUS_OK ? prune(order->root, order->keep) : status;

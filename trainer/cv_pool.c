@@ -1,16 +1,19 @@
 #include "trainer/cv_pool.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "kernels/base/bytes.h"
 #include "trainer/models.h"
 
-void pool_add(pool_t *pool, double target, double prediction, bool same_recording) {
+void pool_add(pool_t *pool, double target, double prediction, double post, bool same_recording) {
     pool->x = array_grow(pool->x, pool->count, sizeof *pool->x);
     pool->y = array_grow(pool->y, pool->count, sizeof *pool->y);
     pool->sequence = array_grow(pool->sequence, pool->count, sizeof *pool->sequence);
+    pool->post = array_grow(pool->post, pool->count, sizeof *pool->post);
     pool->sequences += !same_recording;
     pool->x[pool->count] = (float)prediction;
+    pool->post[pool->count] = (float)post;
     pool->y[pool->count] = (float)target;
     pool->sequence[pool->count++] = pool->sequences;
 }
@@ -19,6 +22,9 @@ void pool_score(const pool_t *pool, const target_config_t *target, scores_t *sco
     int64_t classes = target_classes(target);
     if (classes == 0) {
         score_values(pool->x, pool->y, pool->sequence, pool->count, scores);
+        if (pool->count > 0 && !isnan(pool->post[0])) {
+            score_post(pool->post, pool->y, pool->sequence, pool->count, scores);
+        }
     } else {
         float *votes = alloc_zero(max_i64(pool->count * classes, 1), sizeof *votes);
         for (int64_t i = 0; i < pool->count; i++) {
@@ -33,6 +39,7 @@ void pool_score(const pool_t *pool, const target_config_t *target, scores_t *sco
 void pool_clear(pool_t *pool) {
     free(pool->x);
     free(pool->y);
+    free(pool->post);
     free(pool->sequence);
     *pool = (pool_t){0};
 }

@@ -10,10 +10,18 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 #include "trainer/cv_pool.h"
-#include "trainer/evaluate.h"
+#include "trainer/evaluation_post.h"
 #include "trainer/run_directory.h"
 
-enum { COLUMN_RECORDING, COLUMN_SUBJECT, COLUMN_STEP, COLUMN_NAME, COLUMN_TARGET, COLUMN_VALUE };
+enum {
+    COLUMN_RECORDING,
+    COLUMN_SUBJECT,
+    COLUMN_STEP,
+    COLUMN_NAME,
+    COLUMN_TARGET,
+    COLUMN_VALUE,
+    COLUMN_POST
+};
 
 typedef struct summary {
     const config_t *config;
@@ -95,10 +103,11 @@ static void add_subject(json_t *subjects, const char *alias) {
 static status_t add_predictions(summary_t *s, const csv_t *csv, int64_t fold, int64_t seed,
                                 json_t *subjects) {
     const char *last[CONFIG_TARGETS_MAX] = {NULL};
+    int columns = config_is_post_processed(s->config) ? COLUMN_POST + 1 : COLUMN_POST;
     for (int64_t i = 1; i < csv->row_count; i++) {
-        const char *text[COLUMN_VALUE + 1];
-        double target = 0.0, prediction = 0.0;
-        for (int c = 0; c <= COLUMN_VALUE; c++) {
+        const char *text[COLUMN_POST + 1];
+        double target = 0.0, prediction = 0.0, post = (double)NAN;
+        for (int c = 0; c < columns; c++) {
             TRY(csv_text(csv, i, c, &text[c]));
         }
         TRY(csv_number(csv, i, COLUMN_TARGET, &target));
@@ -110,10 +119,13 @@ static status_t add_predictions(summary_t *s, const csv_t *csv, int64_t fold, in
         }
         bool same = last[t] != NULL && strcmp(last[t], text[COLUMN_RECORDING]) == 0;
         last[t] = text[COLUMN_RECORDING];
-        pool_add(&s->pools[t], target, prediction, same);
+        if (target_is_post_processed(&s->config->targets[t])) {
+            TRY(csv_number(csv, i, COLUMN_POST, &post));
+        }
+        pool_add(&s->pools[t], target, prediction, post, same);
         add_subject(subjects, text[COLUMN_SUBJECT]);
         fprintf(s->csv, "%lld,%lld", (long long)fold, (long long)seed);
-        for (int c = 0; c <= COLUMN_VALUE; c++) {
+        for (int c = 0; c < columns; c++) {
             fputc(',', s->csv);
             csv_write_field(s->csv, text[c]);
         }
@@ -279,7 +291,8 @@ static status_t write_summary(const summary_t *s) {
 }
 
 static status_t add_all(summary_t *s) {
-    fprintf(s->csv, "fold,seed,recording,subject,step,name,target,prediction\n");
+    fprintf(s->csv, "fold,seed,recording,subject,step,name,target,prediction%s\n",
+            config_is_post_processed(s->config) ? ",post" : "");
     for (int i = 0; i < s->plan->seed_count; i++) {
         for (int f = 0; f < s->plan->fold_count; f++) {
             TRY(add_fold(s, s->plan->folds[f], s->plan->seeds[i]));

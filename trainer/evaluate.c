@@ -10,6 +10,7 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 #include "kernels/base/work.h"
+#include "trainer/evaluation_post.h"
 #include "trainer/loss.h"
 #include "trainer/models.h"
 
@@ -62,8 +63,12 @@ static evaluation_t *evaluation_new(const config_t *config, int64_t samples, int
     e->prediction = alloc_zero(e->target_count, sizeof *e->prediction);
     e->label = alloc_zero(e->target_count, sizeof *e->label);
     e->sequence = alloc_zero(e->steps, sizeof *e->sequence);
+    e->stretch = alloc_zero(e->steps, sizeof *e->stretch);
+    e->by_name = alloc_zero(max_i64(samples, 1), sizeof *e->by_name);
+    e->post = alloc_zero(e->target_count, sizeof *e->post);
     e->scores = alloc_zero(e->target_count, sizeof *e->scores);
     e->cuts = alloc_zero(e->target_count, sizeof *e->cuts);
+    e->widths = alloc_zero(e->target_count, sizeof *e->widths);
     for (int t = 0; t < e->target_count; t++) {
         e->columns[t] = target_columns(&config->targets[t]);
         e->prediction[t] = alloc_zero(e->steps * e->columns[t], sizeof(float));
@@ -79,13 +84,18 @@ void evaluation_free(evaluation_t *e) {
     for (int t = 0; t < e->target_count; t++) {
         free(e->prediction[t]);
         free(e->label[t]);
+        free(e->post[t]);
     }
     free(e->columns);
     free(e->prediction);
     free(e->label);
     free(e->sequence);
+    free(e->stretch);
+    free(e->by_name);
+    free(e->post);
     free(e->scores);
     free(e->cuts);
+    free(e->widths);
     free(e);
 }
 
@@ -121,21 +131,23 @@ static status_t gather(comm_t *comm, const evaluation_t *mine, evaluation_t *all
 
 /* --- scoring --------------------------------------------------------------------------------- */
 
-/* Numbers the recordings, and counts the steps that the data has: without padding, and a step that
- * two windows cover once. */
+/* Numbers the recordings and their stretches, and counts the steps that the data has: without
+ * padding, and a step that two windows cover once. */
 static void survey(const dataset_t *dataset, split_t split, evaluation_t *e) {
-    int64_t number = 0, end = 0;
+    int64_t number = 0, stretch = 0, end = 0;
     const char *last = NULL;
     for (int64_t s = 0; s < e->steps / e->length; s++) {
         sample_info_t info = dataset_sample(dataset, split, s);
         bool same = last != NULL && strcmp(last, info.recording) == 0;
         number += last != NULL && !same;
+        stretch += last != NULL && (!same || info.first_step > end);
         last = info.recording;
         int64_t known = same ? max_i64(0, end - info.first_step) : 0;
         e->data_steps += max_i64(0, info.steps - known);
         end = info.first_step + info.steps;
         for (int64_t i = 0; i < e->length; i++) {
             e->sequence[s * e->length + i] = number;
+            e->stretch[s * e->length + i] = i >= known && i < info.steps ? stretch : -1;
         }
     }
 }
@@ -178,13 +190,14 @@ static void score(const config_t *config, const target_fit_t *fit, const kernels
     }
 }
 
-void evaluation_fit_cuts(evaluation_t *e, const config_t *config, target_fit_t *fit) {
+void evaluation_fit(evaluation_t *e, const config_t *config, target_fit_t *fit) {
     for (int t = 0; t < e->target_count; t++) {
         if (strcmp(config->targets[t].threshold, "fit") == 0) {
             fit->cuts[t] = fitted_cut(e->prediction[t], e->label[t], e->steps, e->columns[t]);
             score_by_cut(e, t, fit->cuts[t]);
         }
     }
+    evaluation_fit_widths(e, config, fit);
 }
 
 typedef struct place {
@@ -199,43 +212,37 @@ static int compare_places(const void *left, const void *right) {
                         : (a->first_step > b->first_step) - (a->first_step < b->first_step);
 }
 
-static place_t *places_by_name(const dataset_t *dataset, split_t split, int64_t samples) {
+static void order_by_name(const dataset_t *dataset, split_t split, evaluation_t *e) {
+    int64_t samples = e->steps / e->length;
     place_t *places = alloc_zero(max_i64(samples, 1), sizeof *places);
     for (int64_t s = 0; s < samples; s++) {
         sample_info_t info = dataset_sample(dataset, split, s);
         places[s] = (place_t){info.recording, info.first_step, s};
     }
     qsort(places, (size_t)samples, sizeof *places, compare_places);
-    return places;
+    for (int64_t s = 0; s < samples; s++) {
+        e->by_name[s] = places[s].sample;
+    }
+    free(places);
 }
 
 /* Scores from sums in the order of the recordings' names: their last bit does not depend on the
  * order in which the data lists them. */
 static void score_by_name(const config_t *config, const target_fit_t *fit, const kernels_t *kernels,
-                          const dataset_t *dataset, split_t split, evaluation_t *e) {
+                          evaluation_t *e) {
     int64_t samples = e->steps / e->length;
-    place_t *places = places_by_name(dataset, split, samples);
     evaluation_t *sorted = evaluation_new(config, samples, e->length);
     sorted->data_steps = e->data_steps;
-    for (int64_t s = 0, number = 0; s < samples; s++) {
-        int64_t to = s * e->length, from = places[s].sample * e->length;
-        number += s > 0 && strcmp(places[s].recording, places[s - 1].recording) != 0;
-        for (int64_t i = 0; i < e->length; i++) {
-            sorted->sequence[to + i] = number;
-        }
-        for (int t = 0; t < e->target_count; t++) {
-            int64_t columns = e->columns[t];
-            memcpy(sorted->prediction[t] + to * columns, e->prediction[t] + from * columns,
-                   (size_t)(e->length * columns) * sizeof(float));
-            memcpy(sorted->label[t] + to, e->label[t] + from, (size_t)e->length * sizeof(float));
-        }
+    gather_by_name(e, 1, sizeof *e->sequence, e->sequence, sorted->sequence);
+    for (int t = 0; t < e->target_count; t++) {
+        gather_by_name(e, e->columns[t], sizeof(float), e->prediction[t], sorted->prediction[t]);
+        gather_by_name(e, 1, sizeof(float), e->label[t], sorted->label[t]);
     }
     score(config, fit, kernels, sorted);
     e->loss = sorted->loss;
     memcpy(e->scores, sorted->scores, (size_t)e->target_count * sizeof *e->scores);
     memcpy(e->cuts, sorted->cuts, (size_t)e->target_count * sizeof *e->cuts);
     evaluation_free(sorted);
-    free(places);
 }
 
 status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t *fit,
@@ -260,7 +267,9 @@ status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t
         return status;
     }
     survey(batch->dataset, split, all);
-    score_by_name(config, fit, floats, batch->dataset, split, all);
+    order_by_name(batch->dataset, split, all);
+    score_by_name(config, fit, floats, all);
+    evaluation_post_process(all, config, fit);
     *evaluation_out = all;
     return STATUS_OK;
 }
@@ -281,7 +290,12 @@ const char *select_on_name(const config_t *config) {
 
 double evaluation_selected(const evaluation_t *e, const config_t *config,
                            bool *higher_is_better_out) {
-    const char *name = select_on_name(config), *dot = strrchr(name, '.');
+    return evaluation_metric(e, config, select_on_name(config), higher_is_better_out);
+}
+
+double evaluation_metric(const evaluation_t *e, const config_t *config, const char *name,
+                         bool *higher_is_better_out) {
+    const char *dot = strrchr(name, '.');
     metric_t metric = METRIC_ccc;
     if (!metric_find(dot != NULL ? dot + 1 : name, &metric)) {
         *higher_is_better_out = false; /* "loss": config_check admits no other word */
@@ -332,6 +346,9 @@ char *evaluation_json(const evaluation_t *e, const config_t *config, const char 
             double threshold = 1.0 / (1.0 + exp(-e->cuts[t]));
             json_object_set_new(target, "threshold", json_real(threshold));
         }
+        if (e->post != NULL && e->post[t] != NULL) {
+            json_object_set_new(target, "smooth", json_integer(e->widths[t]));
+        }
         json_object_set_new(targets, name, target);
         if (e->scores[t].classes > 0) {
             json_object_set_new(confusion, name, confusion_array(&e->scores[t]));
@@ -350,21 +367,27 @@ char *evaluation_json(const evaluation_t *e, const config_t *config, const char 
 }
 
 static void write_row(FILE *file, const evaluation_t *e, const char *target_name, int target,
-                      sample_info_t info, int64_t at, int64_t step) {
+                      sample_info_t info, int64_t at, int64_t step, bool with_post) {
     float label = e->label[target][at];
     if (isnan(label)) {
         return;
     }
     const float *x = e->prediction[target] + at * e->columns[target];
+    const float *post = e->post[target] != NULL ? e->post[target] + at : x;
+    bool is_class = e->scores[target].classes > 0;
+    long long of_class = is_class ? predicted_class(x, e->columns[target], e->cuts[target]) : 0;
     csv_write_field(file, info.recording);
     fprintf(file, ",%s,%lld,", info.subject, (long long)step); /* an alias needs no quotes */
     csv_write_field(file, target_name);
-    fprintf(file, ",%.9g,", (double)label);
-    if (e->scores[target].classes > 0) {
-        fprintf(file, "%lld\n", (long long)predicted_class(x, e->columns[target], e->cuts[target]));
-    } else {
-        fprintf(file, "%.9g\n", (double)x[0]);
+    fprintf(file, ",%.9g", (double)label);
+    for (int i = 0; i < (with_post ? 2 : 1); i++) {
+        if (is_class) {
+            fprintf(file, ",%lld", of_class);
+        } else {
+            fprintf(file, ",%.9g", (double)(i == 0 ? x[0] : post[0]));
+        }
     }
+    fputc('\n', file);
 }
 
 status_t evaluation_write_csv(const evaluation_t *e, const config_t *config,
@@ -373,13 +396,14 @@ status_t evaluation_write_csv(const evaluation_t *e, const config_t *config,
     size_t bytes = 0;
     FILE *file = open_memstream(&text, &bytes);
     REQUIRE(file != NULL);
-    fprintf(file, "recording,subject,step,name,target,prediction\n");
+    bool with_post = config_is_post_processed(config);
+    fprintf(file, "recording,subject,step,name,target,prediction%s\n", with_post ? ",post" : "");
     for (int64_t s = 0; s < e->steps / e->length; s++) {
         sample_info_t info = dataset_sample(dataset, split, s);
         for (int64_t i = 0; i < info.steps; i++) {
             for (int t = 0; t < e->target_count; t++) {
                 write_row(file, e, config->targets[t].name, t, info, s * e->length + i,
-                          info.first_step + i);
+                          info.first_step + i, with_post);
             }
         }
     }

@@ -108,6 +108,16 @@ void score_values(const float *x, const float *y, const int64_t *sequence, int64
     scores->value[METRIC_ccc_per_sequence] = mean_sequence_ccc(x, y, sequence, count);
 }
 
+void score_post(const float *x, const float *y, const int64_t *sequence, int64_t count,
+                scores_t *scores) {
+    scores_t *own = alloc_zero(1, sizeof *own);
+    score_values(x, y, sequence, count, own);
+    scores->value[METRIC_rmse_post] = own->value[METRIC_rmse];
+    scores->value[METRIC_ccc_post] = own->value[METRIC_ccc];
+    scores->value[METRIC_ccc_per_sequence_post] = own->value[METRIC_ccc_per_sequence];
+    free(own);
+}
+
 /* --- classes --------------------------------------------------------------------------------- */
 
 static void derive_class_metrics(scores_t *scores) {

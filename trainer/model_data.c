@@ -75,6 +75,8 @@ status_t model_data_open(const config_t *config, const char *path, const standar
         .rate_hz = config->data.rate_hz,
         .window = config->data.window,
         .stride = config->data.stride,
+        .shift = config->data.shift,
+        .every_window = config->evaluation.every_window,
         .valid_fraction = config->split.valid_fraction,
         .test_fraction = config->split.test_fraction,
         .split_seed = config->split.seed,

@@ -14,6 +14,10 @@ static bool is_fitted(const target_config_t *target) {
     return strcmp(target->threshold, "fit") == 0;
 }
 
+static bool is_width_fitted(const target_config_t *target) {
+    return strcmp(target->smooth, "fit") == 0;
+}
+
 /* Of the target's weights: one per class, or the one of the label 1. */
 static int64_t weight_count(const target_config_t *target) { return target_columns(target); }
 
@@ -73,6 +77,9 @@ static void take_numbers(const config_t *config, target_fit_t *fit) {
             double threshold = strtod(config->targets[t].threshold, NULL);
             fit->cuts[t] = log(threshold / (1.0 - threshold));
         }
+        if (!is_width_fitted(&config->targets[t])) {
+            fit->widths[t] = strtod(config->targets[t].smooth, NULL);
+        }
         const char *next = config->targets[t].class_weights;
         fit->weighted[t] = strcmp(next, "none") != 0;
         for (int64_t c = 0; fit->weighted[t] && !is_balanced(&config->targets[t]) &&
@@ -128,6 +135,9 @@ void target_fit_save(const config_t *config, const target_fit_t *fit, tensor_set
         if (is_fitted(target)) {
             put_tensor(set, target, "cut", 1, &fit->cuts[t]);
         }
+        if (is_width_fitted(target)) {
+            put_tensor(set, target, "smooth", 1, &fit->widths[t]);
+        }
     }
 }
 
@@ -161,6 +171,15 @@ status_t target_fit_load(const config_t *config, const tensor_set_t *set, target
         }
         if (is_fitted(target)) {
             TRY(take_tensor(set, target, "cut", 1, &fit_out->cuts[t]));
+        }
+        if (is_width_fitted(target)) {
+            TRY(take_tensor(set, target, "smooth", 1, &fit_out->widths[t]));
+            if (!(fit_out->widths[t] >= 0.0 && fit_out->widths[t] <= 1e6)) {
+                return status_fail(STATUS_INPUT,
+                                   "the checkpoint's width of targets.%s.smooth is no number of "
+                                   "steps; give one",
+                                   target->name);
+            }
         }
     }
     return STATUS_OK;

@@ -33,6 +33,8 @@ typedef struct run {
     int64_t generation;
     progress_t saved;
     bool has_saved;
+    char *best[CONFIG_BEST_MAX + 1]; /* links to the checkpoint that is saved next */
+    int best_count;
     trainer_t *trainer;
     run_log_t *log;
     fault_t fault;
@@ -86,18 +88,22 @@ static bool same_progress(const progress_t *a, const progress_t *b) {
            a->best_step == b->best_step && a->bad_epochs == b->bad_epochs;
 }
 
+static void link_best(run_t *run, const char *metric) {
+    run->best[run->best_count++] = text_format("best-%s", metric);
+}
+
 /* Nothing to do where this process has just saved the same. */
-static status_t save(run_t *run, bool best) {
+static status_t save(run_t *run) {
     trainer_t *t = run->trainer;
-    if (run->has_saved && !best && same_progress(&run->saved, &t->progress)) {
+    if (run->has_saved && run->best_count == 0 && same_progress(&run->saved, &t->progress)) {
         return STATUS_OK;
     }
     double begin_s = clock_s();
-    char *name = text_format("best-%s", select_on_name(run->config));
     checkpoint_order_t order = {
         .root = run->checkpoints,
         .generation = run->generation,
-        .best = best ? name : NULL,
+        .best = run->best,
+        .best_count = run->best_count,
         .keep = run->config->checkpoint.keep,
         .enospc = run->fault.kind == FAULT_ENOSPC && run->fault.step <= t->progress.step,
     };
@@ -105,7 +111,9 @@ static status_t save(run_t *run, bool best) {
     if (status == STATUS_OK) {
         status = checkpoint_write(t, &order);
     }
-    free(name);
+    while (run->best_count > 0) {
+        free(run->best[--run->best_count]);
+    }
     TRY(status);
     run->saved = t->progress;
     run->has_saved = true;
@@ -118,12 +126,39 @@ static bool is_due(const run_t *run) {
     return every > 0 && run->trainer->progress.step % every == 0;
 }
 
-static bool improves(const trainer_t *t, double value, bool higher_is_better) {
-    if (isnan(value)) {
-        return false;
+/* best: NaN where there is none yet. */
+static bool improves(double best, double value, bool higher_is_better) {
+    return !isnan(value) && (isnan(best) || (higher_is_better ? value > best : value < best));
+}
+
+/* Links for those metrics of checkpoint.best in which this validation is the best so far. */
+static void keep_bests(run_t *run, const evaluation_t *evaluation) {
+    progress_t *p = &run->trainer->progress;
+    char *metric = NULL;
+    for (int i = 0; (metric = config_best_metric(run->config, i)) != NULL; i++) {
+        bool higher = true;
+        double value = evaluation_metric(evaluation, run->config, metric, &higher);
+        if (improves(p->bests[i], value, higher)) {
+            p->bests[i] = value;
+            link_best(run, metric);
+        }
+        free(metric);
     }
-    double best = t->progress.best_value;
-    return t->progress.best_step < 0 || (higher_is_better ? value > best : value < best);
+}
+
+/* Best of nothing is the last. */
+static void link_missing(run_t *run) {
+    const progress_t *p = &run->trainer->progress;
+    char *metric = NULL;
+    if (p->best_step < 0) {
+        link_best(run, select_on_name(run->config));
+    }
+    for (int i = 0; (metric = config_best_metric(run->config, i)) != NULL; i++) {
+        if (isnan(p->bests[i])) {
+            link_best(run, metric);
+        }
+        free(metric);
+    }
 }
 
 /* All epochs done (--steps overrides their number), or no improvement for too long. */
@@ -143,15 +178,18 @@ static status_t end_epoch(run_t *run, bool *finished_out) {
         bool higher = true;
         run_log_doing(run->log, "validating");
         TRY(trainer_evaluate(t, SPLIT_VALID, NULL, &evaluation));
-        evaluation_fit_cuts(evaluation, run->config, &t->target_fit);
+        evaluation_fit(evaluation, run->config, &t->target_fit);
         double value = evaluation_selected(evaluation, run->config, &higher);
-        best = improves(t, value, higher);
+        best = improves(t->progress.best_step < 0 ? (double)NAN : t->progress.best_value, value,
+                        higher);
+        keep_bests(run, evaluation);
         run_log_valid(run->log, &t->progress, evaluation, run->config, value, best);
         evaluation_free(evaluation);
         t->progress.bad_epochs = best ? 0 : t->progress.bad_epochs + 1;
         if (best) {
             t->progress.best_value = value;
             t->progress.best_step = t->progress.step;
+            link_best(run, select_on_name(run->config));
         }
     }
     run_log_epoch(run->log, &t->progress);
@@ -162,7 +200,7 @@ static status_t end_epoch(run_t *run, bool *finished_out) {
         trainer_read_ahead(t);
     }
     bool due = is_due(run) || run->config->checkpoint.every_steps == 0;
-    return best || due ? save(run, best) : STATUS_OK;
+    return run->best_count > 0 || due ? save(run) : STATUS_OK;
 }
 
 static status_t train_batches(run_t *run) {
@@ -181,14 +219,14 @@ static status_t train_batches(run_t *run) {
         TRY(trainer_step(t, stop_requested_ != 0, &result));
         run_log_step(run->log, &t->progress, &result);
         if (result.stop) {
-            TRY(save(run, false));
+            TRY(save(run));
             run_log_end(run->log, &t->progress, "stopped by a signal");
             return status_fail(STATUS_STOPPED,
                                "stopped by a signal at step %lld; go on with --resume auto",
                                (long long)t->progress.step);
         }
         if (is_due(run) && t->progress.batch < trainer_batches(t)) { /* the last one: end_epoch */
-            TRY(save(run, false));
+            TRY(save(run));
         }
     }
     return STATUS_OK;
@@ -217,7 +255,8 @@ static status_t loop(run_t *run) {
             TRY(end_epoch(run, &finished));
         }
     }
-    TRY(save(run, t->progress.best_step < 0));
+    link_missing(run);
+    TRY(save(run));
     run_log_end(run->log, &t->progress, run->stopped ? "reached --steps" : "finished");
     return comm_agree(run->comm, run_log_sync(run->log), "write metrics");
 }

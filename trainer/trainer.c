@@ -1,6 +1,7 @@
 #include "trainer/trainer.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -199,6 +200,9 @@ status_t trainer_open(const config_t *config, comm_t *comm, const char *data_pat
     t->shard_first = run.begin;
     t->shard_count = for_training || run.end > run.begin ? run.end - run.begin : 1;
     t->progress.best_step = -1;
+    for (int i = 0; i < CONFIG_BEST_MAX; i++) {
+        t->progress.bests[i] = (double)NAN;
+    }
     if (t->shard_count < 1) {
         t->shard_count = 1; /* more ranks than shards: refused in check_sizes */
     }

@@ -20,7 +20,8 @@ typedef struct progress { /* where a run stands: part of a checkpoint */
     int64_t batch;        /* batches of it done */
     int64_t best_step;    /* -1: none yet */
     double best_value;
-    int64_t bad_epochs; /* validations without improvement */
+    int64_t bad_epochs;            /* validations without improvement */
+    double bests[CONFIG_BEST_MAX]; /* of the metrics of checkpoint.best; NaN: none yet */
 } progress_t;
 
 typedef struct trainer {

@@ -156,6 +156,12 @@ elsewhere targets.NAME.classes mpi/losses.sh
 elsewhere targets.NAME.class_weights golden/test_training.py
 elsewhere targets.NAME.label_smoothing golden/test_training.py
 elsewhere targets.NAME.threshold mpi/threshold.sh
+elsewhere targets.NAME.clip mpi/smoothing.sh
+elsewhere targets.NAME.smooth mpi/smoothing.sh
+elsewhere evaluation.smooth_edges mpi/smoothing.sh
+elsewhere evaluation.every_window mpi/submission.sh
+elsewhere data.shift mpi/submission.sh
+elsewhere checkpoint.best mpi/bests.sh
 
 named=video
 run 1 train "${tiny[@]}" --set model.name=unimodal --set 'model.modalities=[video]' --run "$work/video" --steps 3

@@ -175,7 +175,8 @@ static char *other_value(const json_t *row) {
         return text_copy(json_is_true(initial) ? "false" : "true");
     }
     if (strcmp(type, "names") == 0) {
-        return text_copy("[a]");
+        const char *key = json_string_value(json_object_get(row, "key"));
+        return text_copy(strcmp(key, "checkpoint.best") == 0 ? "[loss]" : "[a]");
     }
     const json_t *choices = json_object_get(row, "choices");
     for (size_t i = 0; i < json_array_size(choices); i++) {
@@ -276,7 +277,8 @@ static void every_row_is_settable_and_comes_back(void **state) {
         assert_non_null(object);
         char *shown_value = json_dumps(value_at(object, key), JSON_ENCODE_ANY | JSON_COMPACT);
         json_t *wanted = json_loads(value, JSON_DECODE_ANY, NULL); /* NULL for words */
-        char *wanted_value = strcmp(value, "[a]") == 0      ? text_copy("[\"a\"]")
+        char *wanted_value = strcmp(value, "[loss]") == 0   ? text_copy("[\"loss\"]")
+                             : strcmp(value, "[a]") == 0    ? text_copy("[\"a\"]")
                              : strcmp(value, "[a<-b]") == 0 ? text_copy("[\"a<-b\"]")
                              : strcmp(value, "[b, c]") == 0 ? text_copy("[\"b\",\"c\"]")
                              : wanted == NULL               ? text_format("\"%s\"", value)

@@ -185,6 +185,27 @@ static void settings_of_targets(void **state) {
          "targets: {x: {loss: binary_cross_entropy, threshold: fit}}\n",
          ":3:54: targets.x.threshold fit needs a validation split; set split.valid_fraction above "
          "0, or the threshold to a number"},
+        {DATA "targets.y.smooth: 3\n",
+         ":3:19: targets.y.smooth is for mse and ccc only, and the loss is cross_entropy; remove "
+         "it or set loss: ccc"},
+        {DATA "targets.y.clip: true\n",
+         ":3:17: targets.y.clip is for mse and ccc only, and the loss is cross_entropy; remove "
+         "it or set loss: ccc"},
+        {DATA "targets.x.smooth: 2.5\n",
+         ":3:19: targets.x.smooth takes one whole number of steps, and there is 2.5; write one, or "
+         "fit"},
+        {DATA "targets.x.smooth: [3, 4]\n",
+         ":3:19: targets.x.smooth takes one whole number of steps, and there is 3 4; write one, or "
+         "fit"},
+        {"split.valid_fraction: 0\nmodalities: {a: {}}\ntargets: {x: {smooth: fit}}\n",
+         ":3:23: targets.x.smooth fit needs a validation split; set split.valid_fraction above 0, "
+         "or smooth to a number of steps"},
+        {DATA "select_on: x.ccc_post\n",
+         ":3:12: select_on 'x.ccc_post' is of post-processed predictions, and no such target has "
+         "any; set its smooth or clip, or take another metric"},
+        {DATA "checkpoint.best: [x.ccc, y.ccc]\n",
+         ":3:18: checkpoint.best 'y.ccc': no such target is scored by ccc; accuracy, uar, f1_macro "
+         "and f1_weighted go with the cross-entropies, mae, rmse, r and ccc with the other losses"},
         {DATA "targets.y.label_smoothing: 1\n",
          ":3:28: targets.y.label_smoothing: 1 is out of bounds; use 0 to 0.999"},
     };
@@ -224,7 +245,7 @@ static void rules_across_keys(void **state) {
                                                  "2 or more"},
         {"select_on: acc\n",
          ":1:12: select_on 'acc' is not a metric; use auto, loss, or one of accuracy uar f1_macro "
-         "f1_weighted mae rmse r ccc, as METRIC or TARGET.METRIC"},
+         "f1_weighted mae rmse r ccc rmse_post ccc_post, as METRIC or TARGET.METRIC"},
         {DATA "select_on: z.ccc\n",
          ":3:12: select_on 'z.ccc' names a target that targets does not have; correct the name"},
         {DATA "select_on: y.ccc\n",

@@ -28,8 +28,8 @@ def say(*words):
 
 top = say("--help")
 commands = [m[1] for m in re.finditer(r"^  ([a-z]+) {2,}\S", top, re.M)]
-report({"train", "cv", "evaluate", "shard", "inspect", "export", "extract", "plan", "step", "table", "config", "doctor",
-        "launch", "completion"} <= set(commands) and len(commands) == len(set(commands)),
+report({"train", "cv", "evaluate", "robustness", "shard", "inspect", "export", "extract", "plan", "step", "table",
+        "config", "doctor", "launch", "completion"} <= set(commands) and len(commands) == len(set(commands)),
        "jmt --help lists the commands, each once", commands)
 report(all(len(line) < 80 for line in top.split("\n")), "... in lines that fit 80 columns", top)
 man, bash, zsh = say("--man"), say("completion", "bash"), say("completion", "zsh")

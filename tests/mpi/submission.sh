@@ -1,0 +1,100 @@
+#!/bin/bash
+# submission.sh - a value for every frame of every recording: between steps in parts, with as many shifts as a step has
+# frames each frame predicted once, smoothed in order of time; also of recordings without a label; the same bytes on any
+# number of ranks. Plain code makes the same of the predictions of single evaluations (data.shift).
+. "$(dirname "$0")/../system.sh"
+command -v python3 >/dev/null || skip "python3 is not installed"
+
+import() { # import NAME: the features in $work/NAME.csv as data
+    "$jmt" shard features --source "$work/$1.csv" --out "$work/$1" --set header=0 >"$work/stdout" 2>"$work/stderr"
+}
+python3 tests/golden/labelled.py "$work/every.csv"
+sed -i 's/^nan$/0.5/' "$work"/every.csv/*-label-level.csv && import every
+report $? "recordings with a label at each frame"
+cp -r "$work/every.csv" "$work/none.csv"
+sed -i 's/^.*$/nan/' "$work"/none.csv/r[0-9]-0-label-level.csv && import none
+report $? "the same, half of most people's recordings without any label"
+
+# 10 frames a second, 2.5 steps: 4 frames are a step. One value, so that none has classes.
+cat >"$work/level.yaml" <<YAML
+$(sed '/^targets:/,$d' tests/golden/labelled.yaml)
+targets: {level: {loss: ccc}}
+YAML
+level=("$work/level.yaml" --set data.rate_hz=2.5 --set data.window=6 --set epochs=2)
+run 1 train "${level[@]}" --set "data.path=$work/every" --run "$work/run"
+report $? "a model of steps of 4 frames"
+submit() { # submit NAME RANKS ARGUMENTS...: NAME.txt
+    run "$2" evaluate "$work/run" --submission "$work/$1.txt" "${@:3}"
+}
+for shift in 0 0.25 0.5 0.75; do
+    run 1 evaluate "$work/run" --set data.shift=$shift --predictions "$work/shift-$shift.csv"
+    report $? "an evaluation with data.shift=$shift"
+done
+cat >"$work/plain.py" <<'PY'
+import csv, glob, math, sys
+work, name, shifts, width, data = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
+points = {}
+for i in range(shifts):
+    for row in csv.DictReader(open(f"{work}/shift-{i / shifts:g}.csv")):
+        points.setdefault(row["recording"], []).append((4 * (int(row["step"]) + i / shifts), float(row["prediction"])))
+rows = list(csv.reader(open(f"{work}/{name}.txt")))
+assert rows[0] == ["image_location", "level"], rows[0]
+told, order = {}, []
+for image, value in rows[1:]:
+    recording, file = image.rsplit("/", 1)
+    told.setdefault(recording, []).append(float(value))
+    assert file == f"{len(told[recording]):05d}.jpg", image
+assert set(told) == set(points) and len(told) > 2
+for recording, values in told.items():
+    frames = sum(1 for _ in open(f"{work}/{data}.csv/{recording}-label-level.csv"))
+    assert len(values) == frames, (recording, len(values), frames)
+    line = sorted(points[recording])
+    if shifts == 4:
+        assert [p for p, _ in line] == list(range(frames)), "a frame is not predicted exactly once"
+    x = [v for _, v in line]
+    if width > 1:
+        at = lambda k: x[min(max(k, 0), len(x) - 1)]
+        x = [math.fsum(at(i - width // 2 + k) for k in range(width)) / width for i in range(len(x))]
+    for frame, value in enumerate(values):
+        before = [i for i, (p, _) in enumerate(line) if p <= frame][-1:] or [0]
+        a = before[0]
+        b = min(a + 1, len(line) - 1)
+        part = (frame - line[a][0]) / (line[b][0] - line[a][0]) if b > a and frame > line[a][0] else 0.0
+        want = (1 - part) * x[a] + part * x[b]
+        assert abs(value - want) < 1e-6, (recording, frame, value, want)  # six decimals
+PY
+plain() { python3 "$work/plain.py" "$work" "$@" 2>"$work/stderr"; }
+for shifts in 1 2 4; do
+    submit s$shifts 1 --shifts $shifts
+    report $? "--shifts $shifts"
+    check "--shifts $shifts: what plain code makes of the evaluations" plain s$shifts $shifts 0 every
+    submit smooth 1 --shifts $shifts --set targets.level.smooth=5
+    check "--shifts $shifts: smoothed over 5 predictions" plain smooth $shifts 5 every
+done
+submit s0 1
+check "no --shifts is 1" cmp "$work/s0.txt" "$work/s1.txt"
+for ranks in 2 3; do
+    submit r$ranks $ranks --shifts 4
+    check "R=$ranks: the bytes of R=1" cmp "$work/r$ranks.txt" "$work/s4.txt"
+done
+submit none 2 --shifts 4 --data "$work/none"
+check "recordings without any label: the same values" cmp "$work/none.txt" "$work/s4.txt"
+fails "no shifts" 2 "--shifts" 2 evaluate "$work/run" --submission "$work/no.txt" --shifts 0
+
+# Windows without a label: predicted and not scored, so that a filter has no gap there.
+for every in false true; do
+    run 1 evaluate "$work/run" --json --data "$work/none" --set evaluation.every_window=$every \
+        --predictions "$work/windows-$every.csv"
+    report $? "evaluation.every_window=$every"
+    cp "$work/stdout" "$work/windows-$every.json"
+done
+check "evaluation.every_window: the same predictions of labels" cmp "$work/windows-false.csv" "$work/windows-true.csv"
+python3 - "$work/windows-false.json" "$work/windows-true.json" <<'PY'
+import json, sys
+a, b = (json.load(open(path)) for path in sys.argv[1:])
+assert a["metrics"] == b["metrics"] and a["n"] == b["n"] and a["n_invalid"] < b["n_invalid"]
+PY
+report $? "the same scores, and more steps without a label"
+run 1 train tests/golden/labelled.yaml --set "data.path=$work/every" --run "$work/classes" --steps 1
+fails "classes" 2 "target kind has classes; use --predictions" 2 evaluate "$work/classes" --submission "$work/no.txt"
+finish

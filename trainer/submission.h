@@ -1,0 +1,25 @@
+/* submission.h - values for every frame of every recording, as challenges ask for them. Several
+ * evaluations of the same people, each with recordings' clocks begun at another part of a step
+ * (data.shift), are merged in order of time; their targets are post-processed as one; a frame
+ * between two predictions takes its part of both, and one beyond the first or the last takes that.
+ */
+#ifndef JMT_SUBMISSION_H
+#define JMT_SUBMISSION_H
+
+#include "trainer/evaluate.h"
+
+typedef struct submission submission_t;
+
+/* shifts: how many evaluations there will be; a fitted width counts steps, so that it spans so
+ * many times as many predictions. STATUS_INPUT: a target has classes. */
+status_t submission_open(const config_t *config, const target_fit_t *fit, int shifts,
+                         submission_t **submission_out) MUST_CHECK;
+void submission_close(submission_t *submission); /* NULL allowed */
+
+void submission_add(submission_t *submission, const evaluation_t *evaluation,
+                    const dataset_t *dataset, split_t split);
+
+/* image_location,TARGET...: RECORDING/00001.jpg,VALUE...: frames numbered from 1. */
+status_t submission_write(submission_t *submission, const char *path) MUST_CHECK;
+
+#endif
