@@ -149,7 +149,7 @@ if [ -x "$raw" ]; then
     "$raw" biovid "$work/pain"
     check "raw media: BioVid's layout" quickstart --data "$work/pain" --out "$work/pain-out" --seeds 0 \
         --shard size=16 --set epochs=1
-    check "pictures are left out with a line" says 'video holds pictures, which no model takes yet'
+    check "pictures are left out with a line" says 'video holds pictures and is left out'
     holds "its signals, concat, jmt" "$work/pain-out/summary.json" \
         'list(m)[:6] == "majority ecg emg gsr concat jmt".split()'
 else
