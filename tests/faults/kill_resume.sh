@@ -84,7 +84,11 @@ intact=0 kills=0
 for attempt in 1 2 3 4 5 6; do
     go outside $((attempt % 3 + 2)) --resume auto &
     job=$!
-    sleep "$(awk "BEGIN { print 0.25 + $((RANDOM % 1000)) / 1100 }")"
+    for ((wait_for = 0; wait_for < 400; wait_for++)); do # on a busy machine a start takes long
+        [ -z "$(ranks_of "$work/outside")" ] && kill -0 $job 2>/dev/null || break
+        sleep 0.05
+    done
+    sleep "$(awk "BEGIN { print $((RANDOM % 1000)) / 1100 }")"
     victims=($(ranks_of "$work/outside"))
     if [ ${#victims[@]} -gt 0 ]; then
         kill -9 "${victims[RANDOM % ${#victims[@]}]}" 2>/dev/null && kills=$((kills + 1))
