@@ -118,7 +118,7 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
 }
 
 static const example_t examples[] = {
-    {"jmt extract configs/biovid/jmt.yaml --set init.video=r2plus1d_18.pth --out data/biovid-512",
+    {"jmt extract configs/biovid/jmt.yaml --set init.video=r3d_18.pth --out data/biovid-512",
      "a backbone as published"},
     {"jmt launch -n 4 extract runs/video/checkpoints/best-ccc --out data/biovid-512",
      "one that was trained here"},

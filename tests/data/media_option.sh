@@ -61,7 +61,7 @@ END
 chmod +x "$work/bin/pkg-config"
 export PKG_CONFIG=$work/bin/pkg-config
 check "ON without the libraries is refused" fails configure on -DMEDIA=ON
-for name in 'libpng>=1.6' 'libavutil>=57.24' 'launch/setup --tests'; do
+for name in 'libpng>=1.6' 'libavutil>=57.24' 'launch/setup --media'; do
     check "and names $name" says "$name"
 done
 check "AUTO without them is configured" configure auto

@@ -2,6 +2,6 @@
 #include <stdio.h>
 
 int main(void) {
-    puts("SKIP: built without the readers of raw media (-DMEDIA; launch/setup --tests)");
+    puts("SKIP: built without the readers of raw media (-DMEDIA; launch/setup --media)");
     return 77;
 }
