@@ -5,7 +5,7 @@ status_t media_available(void) {
     const char *missing = MEDIA_MISSING;
     return status_fail(STATUS_UNAVAILABLE,
                        "this build reads no raw media%s%s; install what it takes by launch/setup "
-                       "--tests, and configure again without -DMEDIA=OFF",
+                       "--media, and configure again without -DMEDIA=OFF",
                        missing[0] != '\0' ? ": there was no " : "", missing);
 }
 

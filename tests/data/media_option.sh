@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # -DMEDIA: the readers of raw media are built where their libraries are, left out without a fault where not,
-# and missed by name where they are asked for. launch/setup installs the libraries for the tests alone.
+# and missed by name where they are asked for. launch/setup installs the libraries with --media or --tests alone.
 set -u
 trap 'rm -rf "$work"' EXIT
 work=$(mktemp -d)
@@ -46,6 +46,7 @@ if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
     chmod +x "$work/bin/dpkg-query"
     for package in lib{turbojpeg0,png,samplerate0,avformat,avcodec,swscale}-dev; do
         check "the program does without $package" fails wants $package
+        check "importers of raw media want $package" wants $package --media
         check "the tests want $package" wants $package --tests
     done
     check "the program wants libyaml-dev" wants libyaml-dev
