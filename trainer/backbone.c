@@ -175,11 +175,14 @@ void backbone_prepare(const modality_config_t *modality, bool bytes, int64_t ste
     int64_t step = modality->clip * dim;
     bool mel = row != NULL && (row->step == STEP_MEL || row->step == STEP_PATCH);
     bool turns = mel && row->step == STEP_MEL && modality->clip > 1;
+    if (!bytes && !mel) {
+        return;
+    }
     float *scratch = turns ? alloc_aligned((size_t)step * sizeof *scratch) : NULL;
     if (bytes) {
         widen_pixels(x, steps * step);
     }
-    for (int64_t t = 0; t < steps && (bytes || mel); t++) {
+    for (int64_t t = 0; t < steps; t++) {
         float *token = x + t * step;
         if (mask[t] == 0) {
             memset(token, 0, (size_t)step * sizeof *x);
