@@ -2,7 +2,7 @@
 # stop.sh - a request to stop saves a checkpoint and ends with 75; a rank that hangs is named.
 . "$(dirname "$0")/../system.sh"
 
-steps=600
+steps=20000 # more than are done before a signal arrives
 options=(--set checkpoint.every_steps=0 --set data.window=16)
 started() { # waits until the run in DIR has done a step
     local i
