@@ -88,7 +88,7 @@ for attempt in 1 2 3 4 5 6; do
         [ -z "$(ranks_of "$work/outside")" ] && kill -0 $job 2>/dev/null || break
         sleep 0.05
     done
-    sleep "$(awk "BEGIN { print $((RANDOM % 1000)) / 1100 }")"
+    sleep "$(awk "BEGIN { print $((RANDOM % 1000)) / 3000 }")"
     victims=($(ranks_of "$work/outside"))
     if [ ${#victims[@]} -gt 0 ]; then
         kill -9 "${victims[RANDOM % ${#victims[@]}]}" 2>/dev/null && kills=$((kills + 1))
