@@ -48,7 +48,8 @@ status_t comm_enter(comm_t *comm, const char *operation) {
         return comm->broken;
     }
     comm->operations++;
-    comm->deadline_s = clock_s() + comm->timeout_s;
+    comm->looked_s = clock_s();
+    comm->deadline_s = comm->looked_s + comm->timeout_s;
     board_enter(comm, operation);
     return STATUS_OK;
 }
@@ -200,10 +201,11 @@ static void pause_after(const comm_t *comm, double waited_s) {
  * finds nobody late. Naps between two looks are a thousandth of this. */
 static const double ASLEEP_S = 1.0;
 
-static void count_awake(comm_t *comm, double last_s, double now_s) {
-    if (now_s - last_s > ASLEEP_S) {
-        comm->deadline_s += now_s - last_s;
+static void count_awake(comm_t *comm, double now_s) {
+    if (now_s - comm->looked_s > ASLEEP_S) {
+        comm->deadline_s += now_s - comm->looked_s;
     }
+    comm->looked_s = now_s;
 }
 
 static bool put_off(comm_t *comm) {
@@ -220,11 +222,10 @@ status_t comm_wait(comm_t *comm, const waiting_t *waiting) {
     if (done && status == STATUS_OK) {
         return STATUS_OK;
     }
-    double start_s = clock_s(), start_cpu_s = thread_cpu_s(), last_s = start_s;
+    double start_s = clock_s(), start_cpu_s = thread_cpu_s();
     while (status == STATUS_OK && !done) {
         double now_s = clock_s();
-        count_awake(comm, last_s, now_s);
-        last_s = now_s;
+        count_awake(comm, now_s);
         if (now_s > comm->deadline_s && !put_off(comm)) {
             status = time_out(comm, waiting);
             break;
