@@ -42,7 +42,7 @@ struct comm {
     const transport_t *transport;
     MPI_Comm mpi; /* over MPI only */
     int rank, size;
-    double looked_s; /* when the clock was last looked at in this operation */
+    double looked_s;              /* when the clock was last looked at in this operation */
     double timeout_s, deadline_s; /* the deadline is of the operation now running */
     comm_moving_t *moving;        /* NULL: the deadline stands */
     void *moving_context;
