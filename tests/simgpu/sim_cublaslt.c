@@ -19,7 +19,7 @@ struct desc {
     enum number bias_type;
 };
 struct matmul {
-    sim_op op;
+    sim_op_t op;
     struct desc d;
     struct layout a, b, c, out;
     const void *A, *B, *C;
@@ -40,7 +40,7 @@ static void touch(const struct layout *l, const void *p, int kind) {
         sim_touch((const char *)p + (size_t)b * (size_t)l->stride * number_size(l->type), span,
                   kind, "cublasLtMatmul");
 }
-static bool run(sim_op *op) {
+static bool run(sim_op_t *op) {
     struct matmul *m = (struct matmul *)op;
     struct desc *d = &m->d;
     size_t M = m->out.rows, N = m->out.cols, K = d->ta ? m->a.rows : m->a.cols;
@@ -150,6 +150,12 @@ cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t p,
                                                 cublasLtMatrixLayoutAttribute_t a, const void *v,
                                                 size_t n) {
     struct layout *l = (struct layout *)p;
+    if (a == CUBLASLT_MATRIX_LAYOUT_ROWS && n == 8)
+        return l->rows = *(const uint64_t *)v, CUBLAS_STATUS_SUCCESS;
+    if (a == CUBLASLT_MATRIX_LAYOUT_COLS && n == 8)
+        return l->cols = *(const uint64_t *)v, CUBLAS_STATUS_SUCCESS;
+    if (a == CUBLASLT_MATRIX_LAYOUT_LD && n == 8)
+        return l->ld = *(const int64_t *)v, CUBLAS_STATUS_SUCCESS;
     if (a == CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT && n == 4)
         return l->batch = *(const int32_t *)v, CUBLAS_STATUS_SUCCESS;
     if (a == CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET && n == 8)

@@ -75,7 +75,7 @@ static size_t span(const struct tensor *t) {
 
 /* ---- convolutions: one loop over (n, k, output point, c, filter point) serves all three ---- */
 struct convolution {
-    sim_op op;
+    sim_op_t op;
     struct tensor x, w, y;
     int what, n;
     int64_t pad[DIMS], stride[DIMS], dilation[DIMS];
@@ -89,7 +89,7 @@ static bool next(int64_t *at, const int64_t *dim, int n) {
             return true;
     return false;
 }
-static bool run(sim_op *op) {
+static bool run(sim_op_t *op) {
     struct convolution *c = (struct convolution *)op;
     struct tensor *out = c->what == FORWARD ? &c->y
                          : c->what == DATA  ? &c->x

@@ -45,7 +45,7 @@ struct ncclComm {
     char why[400];
 };
 struct collective {
-    sim_op op;
+    sim_op_t op;
     ncclComm_t comm;
     struct call call;
     const void *send;
@@ -116,7 +116,7 @@ static bool all_have(ncclComm_t comm, bool done, unsigned round) {
     }
     return true;
 }
-static bool run(sim_op *op) {
+static bool run(sim_op_t *op) {
     struct collective *c = (struct collective *)op;
     ncclComm_t comm = c->comm;
     struct member *me = &comm->board->rank[comm->rank];
