@@ -54,29 +54,29 @@ struct collective {
     bool posted;
 };
 
-static enum number number_of(int t) {
-    static const enum number of[] = {
-        [ncclInt8] = N_I8,      [ncclUint8] = N_U8,    [ncclInt32] = N_I32,
-        [ncclUint32] = N_U32,   [ncclInt64] = N_I64,   [ncclUint64] = N_I64,
-        [ncclFloat16] = N_NONE, [ncclFloat32] = N_F32, [ncclFloat64] = N_F64,
-        [ncclBfloat16] = N_BF16};
-    if (t < 0 || t > ncclBfloat16 || of[t] == N_NONE)
+static sim_number_t number_of(int t) {
+    static const sim_number_t of[] = {
+        [ncclInt8] = SIM_I8,           [ncclUint8] = SIM_U8,    [ncclInt32] = SIM_I32,
+        [ncclUint32] = SIM_U32,        [ncclInt64] = SIM_I64,   [ncclUint64] = SIM_I64,
+        [ncclFloat16] = SIM_NO_NUMBER, [ncclFloat32] = SIM_F32, [ncclFloat64] = SIM_F64,
+        [ncclBfloat16] = SIM_BF16};
+    if (t < 0 || t > ncclBfloat16 || of[t] == SIM_NO_NUMBER)
         sim_report(NULL, "NCCL type %d is not simulated", t);
     return of[t];
 }
 static void combine(const struct collective *c, void *out, size_t n) {
     const struct board *b = c->comm->board;
-    enum number t = number_of(c->call.type);
+    sim_number_t t = number_of(c->call.type);
     for (size_t i = 0; i < n; i++) {
-        double x = number_load(t, b->data[0], i);
+        double x = sim_number_load(t, b->data[0], i);
         for (int r = 1; r < c->comm->n; r++) {
-            double y = number_load(t, b->data[r], i);
+            double y = sim_number_load(t, b->data[r], i);
             x = c->call.op == ncclMax    ? (y > x ? y : x)
                 : c->call.op == ncclMin  ? (y < x ? y : x)
                 : c->call.op == ncclProd ? x * y
                                          : (float)(x + y);
         }
-        number_store(t, out, i, c->call.op == ncclAvg ? x / c->comm->n : x);
+        sim_number_store(t, out, i, c->call.op == ncclAvg ? x / c->comm->n : x);
     }
 }
 
@@ -120,7 +120,7 @@ static bool run(sim_op_t *op) {
     struct collective *c = (struct collective *)op;
     ncclComm_t comm = c->comm;
     struct member *me = &comm->board->rank[comm->rank];
-    size_t size = number_size(number_of(c->call.type)), bytes = c->call.count * size,
+    size_t size = sim_number_size(number_of(c->call.type)), bytes = c->call.count * size,
            parts = c->call.kind == REDUCE_SCATTER ? (size_t)comm->n : 1;
     if (me->aborted)
         return true;
