@@ -40,7 +40,7 @@ void comm_set_watch(comm_t *comm, comm_moving_t *moving, void *context);
 
 int comm_rank(const comm_t *comm);
 int comm_size(const comm_t *comm);
-int comm_host_count(const comm_t *comm);    /* distinct hosts in the group */
+int comm_host_count(const comm_t *comm); /* distinct hosts in the group */
 /* Which of the job's processes on this host this one is, and of how many; in every group alike. */
 int comm_process_index(const comm_t *comm);
 int comm_process_count(const comm_t *comm);

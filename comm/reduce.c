@@ -193,13 +193,13 @@ status_t reduce_open_windows(reduce_t *reduce) {
 }
 
 static const reduce_way_t *way_of(const reduce_t *reduce) {
-    return reduce->device->host        ? &reduce_host
+    return reduce->device->host      ? &reduce_host
            : reduce->comm->size == 1 ? &reduce_alone
-                                       : &reduce_nccl;
+                                     : &reduce_nccl;
 }
 
-status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast,
-                     const device_t *device, reduce_add_t *add, reduce_t **reduce_out) {
+status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast, const device_t *device,
+                     reduce_add_t *add, reduce_t **reduce_out) {
     check_layout(layout);
     TRY(agree_layout(comm, layout, fast));
     reduce_t *reduce = alloc_zero(1, sizeof *reduce);

@@ -54,8 +54,8 @@ typedef void reduce_add_t(const device_t *device, void *out, const void *a, cons
 /* Collective. fast: the library's all-reduce instead of the tree (gives up same bits by name); all
  * ranks then publish the buckets in the same order. Refuses more ranks than shards, and ranks whose
  * layouts differ. The device stays the caller's and outlives the reduction. */
-status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast,
-                     const device_t *device, reduce_add_t *add, reduce_t **reduce_out) MUST_CHECK;
+status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast, const device_t *device,
+                     reduce_add_t *add, reduce_t **reduce_out) MUST_CHECK;
 void reduce_close(reduce_t *reduce); /* collective; NULL allowed */
 
 /* This rank's subtrees, left to right, and the memory of their gradients (float, flat order). */

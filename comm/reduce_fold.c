@@ -120,7 +120,8 @@ void reduce_fold_local(reduce_t *reduce, int bucket) {
         const chunk_t *chunk = &reduce->layout.chunks[c];
         float *into = reduce_part(reduce, 0) + chunk->offset;
         for (int part = 1; part < reduce->part_count; part++) {
-            reduce->add(reduce->device, into, into, reduce_part(reduce, part) + chunk->offset, chunk->count);
+            reduce->add(reduce->device, into, into, reduce_part(reduce, part) + chunk->offset,
+                        chunk->count);
         }
     }
 }

@@ -87,7 +87,8 @@ range_t reduce_slice_range(const reduce_t *reduce, int bucket, int rank);
 int reduce_cover(const reduce_layout_t *layout, int rank, int ranks,
                  tree_node_t leaves_out[TREE_NODES_MAX]);
 
-status_t reduce_open_windows(reduce_t *reduce) MUST_CHECK; /* host: memory, weights, parts, sources */
+status_t
+reduce_open_windows(reduce_t *reduce) MUST_CHECK; /* host: memory, weights, parts, sources */
 
 /* reduce_fold.c: the additions, planned once. */
 void reduce_plan_folds(reduce_t *reduce);

@@ -155,4 +155,5 @@ static void close_host(reduce_t *reduce) {
     }
 }
 
-const reduce_way_t reduce_host = {open_host, close_host, publish, finish, share, reduce_mover_moved};
+const reduce_way_t reduce_host = {open_host, close_host, publish,
+                                  finish,    share,      reduce_mover_moved};

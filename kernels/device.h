@@ -33,7 +33,8 @@ struct device {
     /* Pinned memory may not be changed before copy_out or synchronize has returned; of other memory
      * copy_in has read everything when it returns. */
     void (*copy_in)(const device_t *device, void *to, const void *host, size_t bytes);
-    void (*copy_out)(const device_t *device, void *host, const void *from, size_t bytes); /* waits */
+    void (*copy_out)(const device_t *device, void *host, const void *from,
+                     size_t bytes);                                                 /* waits */
     void (*copy)(const device_t *device, void *to, const void *from, size_t bytes); /* within it */
     void (*fill_zero)(const device_t *device, void *memory, size_t bytes);
     void (*synchronize)(const device_t *device); /* waits for all that was called */

@@ -208,6 +208,7 @@ typedef struct op_description {
     op_shape_t d_in[OP_INPUTS_MAX]; /* rows 0: this gradient is never asked for */
     op_shape_t d_out;               /* rows 0: no backward at all */
     bool weights_stay;              /* forward only: from one call of prepare to the next */
+    int shard_count;                /* most shards of one call; 0: one */
 } op_description_t;
 
 typedef struct op_plan op_plan_t; /* owned by the table that made it; free with plan_close */
@@ -304,16 +305,17 @@ double loss_value(const loss_call_t *call, const double sums[LOSS_SUMS]);
  *   sgd    g += wd*w; m = first ? g : momentum*m + g; w -= lr * (nesterov ? g + momentum*m : m)
  *   adam   g += wd*w;                 m, v moments; w -= lr * (m/c1) / (sqrt(v/c2) + eps)
  *   adamw  w -= lr*wd*w; then as adam with wd = 0            c1 = 1 - beta1^t, c2 = 1 - beta2^t
- * What is running (batch_norm) is not learned: w += momentum * (g / shards - w), in double. */
+ * What is running (batch_norm) is not learned: w += momentum * (g / shards - w), in double. What is
+ * fixed stays. */
 typedef enum { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW } optimizer_kind_t;
-typedef enum { SPAN_LEARNED, SPAN_RUNNING } span_role_t;
+typedef enum { SPAN_LEARNED, SPAN_RUNNING, SPAN_FIXED } span_role_t;
 
 typedef struct optimizer_span {
     int64_t offset;  /* of its first element in weight and gradient */
     int64_t state;   /* in m and v */
     int32_t count;   /* elements */
     int32_t role;    /* span_role_t */
-    double momentum; /* SPAN_RUNNING */
+    double momentum; /* SPAN_RUNNING; else 0 */
 } optimizer_span_t;
 
 typedef struct optimizer_call {

@@ -55,6 +55,9 @@ void REAL(optimizer_update)(const optimizer_call_t *call) {
     REQUIRE(call->update_index >= 1);
     for (int64_t i = 0; i < call->span_count; i++) {
         const optimizer_span_t *span = &call->spans[i];
+        if (span->role == SPAN_FIXED) {
+            continue;
+        }
         if (span->role == SPAN_RUNNING) {
             average(call, span);
         } else if (call->kind == OPTIMIZER_SGD) {
