@@ -21,7 +21,7 @@
     extern __shared__ __align__(16) unsigned char dynamic_shared_bytes[];                          \
     type *name = reinterpret_cast<type *>(dynamic_shared_bytes)
 #else
-#include "tests/simgpu/device.h"
+#include "sim_device.h"
 #endif
 
 typedef __nv_bfloat16 bf16;
