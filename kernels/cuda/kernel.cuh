@@ -45,10 +45,10 @@ static __device__ __forceinline__ void load_wide(const float *from, float *x) {
 }
 
 static __device__ __forceinline__ float low_half(unsigned word) {
-    return __uint_as_float(word << 16);
+    return __int_as_float(static_cast<int>(word << 16));
 }
 static __device__ __forceinline__ float high_half(unsigned word) {
-    return __uint_as_float(word & 0xFFFF0000u);
+    return __int_as_float(static_cast<int>(word & 0xFFFF0000u));
 }
 
 static __device__ __forceinline__ void load_wide(const bf16 *from, float *x) {
