@@ -137,9 +137,13 @@ static json_t *describe(const planned_t *plan) {
     int64_t arena = (int64_t)executor_arena_bytes(plan->executor);
     int64_t state = state_count(config) * plan->flat.elements * (int64_t)sizeof(float);
     int64_t process = process_bytes(plan->dataset != NULL);
-    int64_t staged = executor_dtype(plan->executor) == DTYPE_F32 ? 0 : 1; /* a batch as float */
+    bool host = plan->device->host;
+    int64_t staged = executor_dtype(plan->executor) == DTYPE_F32 && host ? 0 : 1; /* as float */
+    int64_t mirrors = host ? 0 : state + plan->flat.elements * (int64_t)sizeof(float);
+    int64_t on_device =
+        (int64_t)bytes_of(plan->executor) + state + (int64_t)reduce_bytes(&layout, 0, 1);
     int64_t resident =
-        (int64_t)bytes_of(plan->executor) + state + (int64_t)reduce_bytes(&layout, 0, 1) + process +
+        (host ? on_device : mirrors) + process +
         (int64_t)batch_ahead_bytes(plan->graph, config->batch, config->data.prefetch + staged);
     json_t *report = json_pack("{s:s, s:I, s:I, s:f, s:I, s:I, s:I}", "model", config->model.name,
                                "parameters", (json_int_t)graph_parameter_elements(plan->graph),
@@ -155,6 +159,8 @@ static json_t *describe(const planned_t *plan) {
     json_object_set_new(rest, "evaluation",
                         json_pack("{s:b, s:I}", "folded", plan->evaluation_folded, "macs",
                                   (json_int_t)plan->evaluation_macs));
+    json_object_set_new(rest, "device", json_string(plan->device->kind));
+    json_object_set_new(rest, "device_bytes", json_integer(host ? 0 : on_device));
     json_object_update(report, rest);
     json_decref(rest);
     return report;

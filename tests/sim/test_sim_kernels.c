@@ -35,6 +35,7 @@ static float *zeros(long n) {
     float *d;
     cudaMalloc((void **)&d, n * sizeof *d);
     cudaMemset(d, 0, n * sizeof *d);
+    cudaDeviceSynchronize(); /* other streams do not wait for it */
     return d;
 }
 static double worst(const float *a, const float *b, long n) {

@@ -1,302 +1,308 @@
-/* Runs the threads of one block as fibers of one OS thread.  A fiber runs until it waits; a thread
+/* Runs the threads of one block as fibers of one OS thread. A fiber runs until it waits; a thread
  * that never waits is a plain call, so kernels without barriers cost no switch at all. */
-#include "simgpu.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#if defined(SIM_ASAN)
-#include <sanitizer/common_interface_defs.h>
-#endif
 
-enum { MAX_THREADS = 1024, STACK = 64 << 10 };
-enum state { FRESH, READY, AT_BARRIER, AT_WARP, DONE };
+#include "sim_fiber.h"
+#include "simgpu.h"
 
-struct fiber {
-    void *sp;
-    char *stack;
-    void *fake;
-    struct fiber *next_free;
-};
-struct thread {
-    uint3 idx;
-    enum state state;
-    struct fiber *fiber;
-    const char *file;
+enum { MAX_THREADS = 1024, WARP = 32 };
+
+typedef enum state { FRESH, READY, AT_BARRIER, AT_WARP, DONE } state_t;
+
+typedef struct thread {
+    uint3 index;
+    state_t state;
+    sim_fiber_t *fiber;
+    const char *file; /* where it waits, or last waited */
     int line, source;
-    uint64_t value, result;
-};
+    uint64_t value, result; /* of a warp operation */
+} thread_t;
+
+/* The lanes of one mask gather at its lowest lane; the last one to come serves them all. */
+typedef struct group {
+    unsigned arrived, mask;
+    int kind, line;
+    const char *file;
+} group_t;
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 struct sim_now sim_now = {.tick = 16, .thread = -1};
 
-static struct thread threads[MAX_THREADS];
+static thread_t threads[MAX_THREADS];
+static group_t groups[MAX_THREADS];
 static uint64_t warp_tick[MAX_THREADS];
 static unsigned warp_mask[MAX_THREADS];
-static const sim_kernel *kernel;
-static int nthreads, ndone, nwaiting, barrier_sum, barrier_count;
-static int ready[MAX_THREADS], ready_head, nready;
-static int self; /* index of the running thread */
-static struct fiber host, *fiber = &host, *free_fibers;
+static const sim_kernel_t *kernel;
+static int thread_count, done_count, waiting_count, barrier_sum, barrier_count;
+static int ready[MAX_THREADS], ready_head, ready_count; /* a ring */
+static int self;                                        /* index of the running thread */
 
-/* ---- switching stacks ---- */
-void sim_switch(void **save, void *load);
-#if defined(__x86_64__)
-__asm__(".text\n.globl sim_switch\n.type sim_switch,@function\nsim_switch:\n"
-        "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\n"
-        "mov %rsp,(%rdi)\nmov %rsi,%rsp\n"
-        "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n"
-        ".size sim_switch,.-sim_switch\n");
-#else
-#error "add sim_switch for this processor (aarch64: 20 lines) or fall back to swapcontext"
-#endif
-static void go(struct fiber *to) {
-    struct fiber *from = fiber;
-    fiber = to;
-    sim_now.stack = to->stack;
-#if defined(SIM_ASAN)
-    static const void *host_stack;
-    static size_t host_size;
-    __sanitizer_start_switch_fiber(&from->fake, to->stack ? to->stack : host_stack,
-                                   to->stack ? STACK : host_size);
-    sim_switch(&from->sp, to->sp);
-    const void *old;
-    size_t size;
-    __sanitizer_finish_switch_fiber(fiber->fake, &old, &size);
-    if (!host_stack)
-        host_stack = old, host_size = size;
-#else
-    sim_switch(&from->sp, to->sp);
-#endif
-}
+/* --- the scheduler ------------------------------------------------------------------------------ */
 
-/* ---- the scheduler ---- */
-static void make_ready(int t) { ready[(ready_head + nready++) % MAX_THREADS] = t; }
+static void make_ready(int t) { ready[(ready_head + ready_count++) % MAX_THREADS] = t; }
+
+/* The next thread to run; -1: none can. Seed 0 takes them in turn. */
 static int pick(void) {
     int *first = &ready[ready_head];
-    if (!nready)
+    if (ready_count == 0) {
         return -1;
-    if (sim_seed()) {
-        int *other = &ready[(ready_head + sim_rand(nready)) % MAX_THREADS], t = *first;
+    }
+    if (sim_seed() != 0) {
+        int *other = &ready[(ready_head + (int)sim_random((uint32_t)ready_count)) % MAX_THREADS];
+        int t = *first;
         *first = *other;
         *other = t;
     }
-    nready--;
+    ready_count--;
     ready_head = (ready_head + 1) % MAX_THREADS;
     return *first;
 }
+
 static void become(int t) {
     self = t;
-    threadIdx = threads[t].idx;
+    threadIdx = threads[t].index;
     sim_now.thread = t;
+    sim_now.thread_accesses = 0;
 }
-static void stuck(void) {
-    int exited = 0, first = -1, other = -1;
-    for (int t = 0; t < nthreads; t++)
-        if (threads[t].state == DONE)
-            exited++;
-        else if (first < 0)
+
+static const char *wait_name(const thread_t *t) {
+    return t->state == AT_BARRIER ? "__syncthreads" : "warp operation";
+}
+
+_Noreturn static void report_stuck(void) {
+    int first = -1, other = -1;
+    for (int t = 0; t < thread_count; t++) {
+        if (threads[t].state == DONE) {
+            continue;
+        }
+        if (first < 0) {
             first = t;
-        else if (other < 0 && (threads[t].line != threads[first].line ||
-                               threads[t].state != threads[first].state))
+        } else if (other < 0 && (threads[t].line != threads[first].line ||
+                                 threads[t].state != threads[first].state)) {
             other = t;
-    struct thread *a = &threads[first];
+        }
+    }
+    const thread_t *a = &threads[first];
     become(first);
-    if (other >= 0)
+    if (other >= 0) {
         sim_report(NULL,
                    "divergent %s: thread %d waits at %s:%d, thread %d at %s:%d, %d of %d exited",
-                   a->state == AT_BARRIER ? "__syncthreads" : "warp operation", first, a->file,
-                   a->line, other, threads[other].file, threads[other].line, exited, nthreads);
+                   wait_name(a), first, a->file, a->line, other, threads[other].file,
+                   threads[other].line, done_count, thread_count);
+    }
     sim_report(NULL, "divergent %s: %d threads wait at %s:%d, %d of %d exited without it",
-               a->state == AT_BARRIER ? "__syncthreads" : "warp operation", nthreads - ndone,
-               a->file, a->line, exited, nthreads);
+               wait_name(a), thread_count - done_count, a->file, a->line, done_count, thread_count);
 }
+
+/* What every fiber runs: threads that begin, one after the other, as long as one that began earlier
+ * need not go on. */
 static void fiber_main(void) {
-#if defined(SIM_ASAN)
-    __sanitizer_finish_switch_fiber(NULL, &(const void *){0}, &(size_t){0});
-#endif
     for (;;) {
         kernel->call(kernel->args);
+        if (sim_copies_pending(self)) {
+            sim_report(NULL, "the thread ends with asynchronous copies that nobody waited for");
+        }
         threads[self].state = DONE;
-        ndone++;
+        done_count++;
         int t = pick();
         if (t >= 0 && threads[t].state == FRESH) {
             become(t);
             continue;
         }
-        fiber->next_free = free_fibers;
-        free_fibers = fiber;
-        if (t < 0) {
-            if (ndone < nthreads)
-                stuck();
-            go(&host);
-        } else {
-            become(t);
-            go(threads[t].fiber);
+        if (t < 0 && done_count < thread_count) {
+            report_stuck();
         }
+        if (t >= 0) {
+            become(t);
+        }
+        sim_fiber_leave(t < 0 ? NULL : threads[t].fiber);
     }
 }
-static struct fiber *fresh_fiber(void) {
-    struct fiber *f = free_fibers;
-    if (f) {
-        free_fibers = f->next_free;
-        return f;
-    }
-    f = calloc(1, sizeof *f);
-    char *p = mmap(NULL, STACK + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    mprotect(p, 4096, PROT_NONE);
-    f->stack = p + 4096;
-    void **sp = (void **)(f->stack + STACK) - 1; /* as after a call: 8 past a multiple of 16 */
-    *--sp = (void *)(uintptr_t)fiber_main;
-    f->sp = sp - 6;
-    return f;
-}
-static void wait_here(enum state state) {
-    struct thread *me = &threads[self];
+
+static void wait_here(state_t state) {
+    thread_t *me = &threads[self];
     int mine = self;
     me->state = state;
-    me->fiber = fiber;
+    me->fiber = sim_fiber_self();
     int t = pick();
-    if (t < 0)
-        stuck();
-    struct fiber *to = threads[t].state == FRESH ? fresh_fiber() : threads[t].fiber;
+    if (t < 0) {
+        report_stuck();
+    }
+    sim_fiber_t *to = threads[t].state == FRESH ? sim_fiber_fresh(fiber_main) : threads[t].fiber;
     become(t);
-    if (to != fiber)
-        go(to);
+    sim_fiber_go(to);
     become(mine);
     me->state = READY;
 }
 
-/* ---- barriers ---- */
-int sim_syncthreads_count(int pred, const char *file, int line) {
-    struct thread *me = &threads[self];
-    me->file = file;
-    me->line = line;
-    barrier_sum += pred != 0;
-    if (++nwaiting < nthreads) {
-        wait_here(AT_BARRIER);
-        return barrier_count;
-    }
-    for (int t = 0; t < nthreads; t++)
-        if (t != self) {
-            if (threads[t].line != line || strcmp(threads[t].file, file))
-                sim_report(NULL, "divergent __syncthreads: threads at %s:%d and %s:%d", file, line,
-                           threads[t].file, threads[t].line);
-            threads[t].state = READY;
-            make_ready(t);
+/* --- barriers ----------------------------------------------------------------------------------- */
+
+static void release_barrier(const char *file, int line) {
+    for (int t = 0; t < thread_count; t++) {
+        if (t == self) {
+            continue;
         }
-    nwaiting = 0;
+        if (threads[t].line != line || strcmp(threads[t].file, file) != 0) {
+            sim_report(NULL, "divergent __syncthreads: threads at %s:%d and %s:%d", file, line,
+                       threads[t].file, threads[t].line);
+        }
+        threads[t].state = READY;
+        make_ready(t);
+    }
+    waiting_count = 0;
     barrier_count = barrier_sum;
     barrier_sum = 0;
     sim_now.sync_tick = ++sim_now.tick;
-    if (sim_seed()) { /* the last to arrive need not be the first to go on */
+}
+
+int sim_syncthreads_count(int pred, const char *file, int line) {
+    threads[self].file = file;
+    threads[self].line = line;
+    barrier_sum += pred != 0;
+    if (++waiting_count < thread_count) {
+        wait_here(AT_BARRIER);
+        return barrier_count;
+    }
+    release_barrier(file, line);
+    int count = barrier_count;
+    if (sim_seed() != 0) { /* the last to arrive need not be the first to go on */
         make_ready(self);
         wait_here(READY);
     }
-    return barrier_count;
+    return count;
 }
-void sim_threadfence(void) { sim_now.fence_tick = ++sim_now.tick; }
+
 void sim_syncthreads(const char *file, int line) { sim_syncthreads_count(0, file, line); }
 
-/* The lanes of one mask gather at its lowest lane's group; the last one to come serves them all. */
-static struct group {
-    unsigned arrived, mask;
-    int kind, line;
-    const char *file;
-} groups[MAX_THREADS];
-uint64_t sim_warp(unsigned mask, int kind, uint64_t value, int source, const char *file, int line) {
-    struct thread *me = &threads[self], *warp = &threads[self & ~31];
-    int base = self & ~31;
-    unsigned lane = self & 31, there = nthreads - base < 32 ? (1u << (nthreads - base)) - 1 : ~0u;
-    if (!(mask >> lane & 1))
+void sim_threadfence(void) { sim_now.fence_tick = ++sim_now.tick; }
+
+/* --- warps -------------------------------------------------------------------------------------- */
+
+static group_t *join_group(unsigned mask, int kind, const char *file, int line) {
+    unsigned lane = (unsigned)self % WARP;
+    if ((mask >> lane & 1) == 0) {
         sim_report(NULL, "warp operation at %s:%d: lane %u is not in its own mask %#x", file, line,
                    lane, mask);
-    struct group *g = &groups[base + __builtin_ctz(mask)];
-    if (!g->arrived)
-        *g = (struct group){0, mask, kind, line, file};
-    else if (g->mask != mask || g->kind != kind || g->line != line)
+    }
+    group_t *group = &groups[self / WARP * WARP + __builtin_ctz(mask)];
+    if (group->arrived == 0) {
+        *group = (group_t){0, mask, kind, line, file};
+    } else if (group->mask != mask || group->kind != kind || group->line != line) {
         sim_report(NULL, "divergent warp operation: %s:%d mask %#x and %s:%d mask %#x", file, line,
-                   mask, g->file, g->line, g->mask);
-    g->arrived |= 1u << lane;
+                   mask, group->file, group->line, group->mask);
+    }
+    group->arrived |= 1u << lane;
+    return group;
+}
+
+static uint64_t shuffled(const group_t *group, const thread_t *warp, unsigned lane) {
+    int source = warp[lane].source;
+    if ((group->arrived >> source & 1) == 0) {
+        sim_report(NULL, "shuffle at %s:%d: lane %u reads lane %d, which takes no part",
+                   group->file, group->line, lane, source);
+    }
+    return warp[source].value;
+}
+
+/* All lanes of the group are there: gives each its result, and wakes the others. */
+static void serve_group(group_t *group, int base) {
+    thread_t *warp = &threads[base];
+    unsigned ballot = 0;
+    sim_now.tick += group->kind == SIM_SYNC;
+    for (unsigned lane = 0; lane < WARP && group->kind == SIM_BALLOT; lane++) {
+        ballot |= group->arrived >> lane & 1 ? ((unsigned)warp[lane].value & 1) << lane : 0;
+    }
+    for (unsigned lane = 0; lane < WARP; lane++) {
+        if ((group->arrived >> lane & 1) == 0) {
+            continue;
+        }
+        if (group->kind == SIM_SHUFFLE) {
+            warp[lane].result = shuffled(group, warp, lane);
+        } else if (group->kind == SIM_BALLOT) {
+            warp[lane].result = ballot;
+        } else {
+            warp_tick[base + (int)lane] = sim_now.tick;
+            warp_mask[base + (int)lane] = group->mask;
+        }
+        if (base + (int)lane != self) {
+            warp[lane].state = READY;
+            make_ready(base + (int)lane);
+        }
+    }
+    group->arrived = 0;
+}
+
+uint64_t sim_warp(unsigned mask, int kind, uint64_t value, int source, const char *file, int line) {
+    thread_t *me = &threads[self];
+    int base = self / WARP * WARP, there_count = thread_count - base;
+    unsigned there = there_count < WARP ? (1u << there_count) - 1 : ~0u;
+    group_t *group = join_group(mask, kind, file, line);
     me->value = value;
     me->source = source;
     me->file = file;
     me->line = line;
-    if (g->arrived != (mask & there)) {
+    if (group->arrived != (mask & there)) {
         wait_here(AT_WARP);
-        return me->result;
+    } else {
+        serve_group(group, base);
     }
-    unsigned ballot = 0;
-    sim_now.tick += kind == SIM_SYNC;
-    if (kind == SIM_BALLOT)
-        for (unsigned l = 0, m = g->arrived; m; m >>= 1, l++)
-            ballot |= (m & (unsigned)warp[l].value & 1) << l;
-    for (unsigned l = 0, m = g->arrived; m; m >>= 1, l++) {
-        struct thread *t = &warp[l];
-        if (!(m & 1))
-            continue;
-        if (kind == SIM_SHUFFLE) {
-            if (!(g->arrived >> t->source & 1))
-                sim_report(NULL, "shuffle at %s:%d: lane %u reads lane %d, which takes no part",
-                           file, line, l, t->source);
-            t->result = warp[t->source].value;
-        } else if (kind == SIM_BALLOT) {
-            t->result = ballot;
-        } else {
-            warp_tick[base + l] = sim_now.tick;
-            warp_mask[base + l] = mask;
-        }
-        if (t != me) {
-            t->state = READY;
-            make_ready((int)(base + l));
-        }
-    }
-    g->arrived = 0;
     return me->result;
 }
 
-/* ---- grids ---- */
+/* --- grids -------------------------------------------------------------------------------------- */
+
 static void run_block(void) {
-    int t = 0;
-    nthreads = (int)(blockDim.x * blockDim.y * blockDim.z);
-    ndone = nwaiting = barrier_sum = nready = ready_head = 0;
+    thread_count = (int)(blockDim.x * blockDim.y * blockDim.z);
+    done_count = waiting_count = barrier_sum = ready_count = ready_head = 0;
     sim_now.block_tick = sim_now.sync_tick = ++sim_now.tick;
     sim_now.acquired = false;
-    memset(groups, 0, sizeof *groups * (size_t)nthreads);
-    memset(warp_tick, 0, sizeof *warp_tick * (size_t)nthreads);
-    for (unsigned z = 0; z < blockDim.z; z++)
-        for (unsigned y = 0; y < blockDim.y; y++)
-            for (unsigned x = 0; x < blockDim.x; x++, t++) {
-                threads[t] = (struct thread){.idx = {x, y, z}};
-                make_ready(t);
+    memset(groups, 0, sizeof *groups * (size_t)thread_count);
+    memset(warp_tick, 0, sizeof *warp_tick * (size_t)thread_count);
+    int t = 0;
+    for (unsigned z = 0; z < blockDim.z; z++) {
+        for (unsigned y = 0; y < blockDim.y; y++) {
+            for (unsigned x = 0; x < blockDim.x; x++) {
+                threads[t] = (thread_t){.index = {x, y, z}};
+                make_ready(t++);
             }
-    sim_shared_reset(kernel->smem);
+        }
+    }
+    sim_shared_reset(kernel->shared_bytes);
+    sim_copies_reset(thread_count);
     become(pick());
-    go(fresh_fiber());
+    sim_fiber_go(sim_fiber_fresh(fiber_main));
     sim_now.thread = -1;
 }
-void sim_run_grid(const sim_kernel *k) {
-    kernel = k;
-    gridDim = k->grid;
-    blockDim = k->block;
+
+/* Blocks run one after the other: in order (seed 0), or from a random one on, up or down. */
+void sim_run_grid(const sim_kernel_t *of) {
+    kernel = of;
+    gridDim = of->grid;
+    blockDim = of->block;
     sim_now.warp_tick = warp_tick;
     sim_now.warp_mask = warp_mask;
-    sim_now.stack_size = STACK;
-    sim_now.params = k->args;
-    sim_now.params_size = k->args_size;
-    unsigned n = gridDim.x * gridDim.y * gridDim.z;
-    unsigned first = sim_seed() ? sim_rand(n) : 0, step = sim_seed() & 1 ? n - 1 : 1;
-    for (unsigned i = 0, b = first; i < n; i++, b = (unsigned)(((uint64_t)b + step) % n)) {
-        blockIdx = (uint3){b % gridDim.x, b / gridDim.x % gridDim.y, b / gridDim.x / gridDim.y};
+    sim_now.params = of->args;
+    sim_now.params_size = of->args_size;
+    uint64_t n = (uint64_t)gridDim.x * gridDim.y * gridDim.z;
+    uint64_t b = sim_seed() != 0 ? sim_random((uint32_t)n) : 0;
+    uint64_t step = sim_seed() % 2 == 1 ? n - 1 : 1;
+    for (uint64_t i = 0; i < n; i++, b = (b + step) % n) {
+        blockIdx = (uint3){(unsigned)(b % gridDim.x), (unsigned)(b / gridDim.x % gridDim.y),
+                           (unsigned)(b / gridDim.x / gridDim.y)};
         run_block();
     }
     kernel = NULL;
 }
-void sim_where(char *out, size_t n) {
-    if (!kernel)
-        snprintf(out, n, "%s", sim_now.op ? sim_now.op->name : "host code");
-    else
-        snprintf(out, n, "kernel %s block (%u,%u,%u) thread (%u,%u,%u)", kernel->name, blockIdx.x,
-                 blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
+
+void sim_where(char *out, size_t size) {
+    if (kernel == NULL) {
+        snprintf(out, size, "%s", sim_now.op != NULL ? sim_now.op->name : "host code");
+        return;
+    }
+    snprintf(out, size, "kernel %s block (%u,%u,%u) thread (%u,%u,%u)", kernel->name, blockIdx.x,
+             blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
 }

@@ -1,289 +1,451 @@
-/* cuDNN's backend interface: descriptors are bags of attributes, and executing a plan interprets
- * the operations of its graph.  Convolutions of any rank, forward and both gradients. */
-#include "sim_number.h"
-#include "simgpu.h"
-#include <cudnn.h>
+/* cuDNN's graph interface: descriptors are bags of attributes; a plan keeps what its graph means,
+ * and executing it puts that into the handle's stream. */
+#include <stdio.h>
 #include <stdlib.h>
 
-typedef cudnnBackendDescriptor_t descriptor;
-struct attribute {
+#include "sim_dnn_run.h"
+
+enum { ATTRIBUTES = 16, ATTRIBUTE_BYTES = 256 };
+
+typedef struct attribute {
     cudnnBackendAttributeName_t name;
     int64_t count;
-    char bytes[256];
-};
-struct bag {
+    _Alignas(8) char bytes[ATTRIBUTE_BYTES];
+} attribute_t;
+
+typedef struct bag {
     cudnnBackendDescriptorType_t type;
-    bool final;
-    int n;
-    struct attribute a[16];
-};
+    bool is_final;
+    int count;
+    attribute_t attributes[ATTRIBUTES];
+    sim_dnn_graph_t *graph; /* of a plan */
+} bag_t;
+
 struct cudnnContext {
     cudaStream_t stream;
 };
-enum { DIMS = 8 };
-struct tensor {
-    enum number type;
-    int64_t uid, n, dim[DIMS], stride[DIMS];
-    char *p;
-};
 
-static size_t size_of(cudnnBackendAttributeType_t t) {
-    return t == CUDNN_TYPE_BOOLEAN || t == CUDNN_TYPE_CHAR ? 1
-           : t == CUDNN_TYPE_HANDLE || t == CUDNN_TYPE_INT64 || t == CUDNN_TYPE_DOUBLE ||
-                   t == CUDNN_TYPE_VOID_PTR || t == CUDNN_TYPE_BACKEND_DESCRIPTOR ||
-                   t == CUDNN_TYPE_FRACTION
-               ? 8
-               : 4;
+static char last_error[300];
+
+static cudnnStatus_t refuse(cudnnStatus_t status, const char *why) {
+    snprintf(last_error, sizeof last_error, "%s", why);
+    return status;
 }
-static const struct attribute *find(const struct bag *b, cudnnBackendAttributeName_t name) {
-    for (int i = 0; i < b->n; i++)
-        if (b->a[i].name == name)
-            return &b->a[i];
+
+/* --- attributes --------------------------------------------------------------------------------- */
+
+static size_t size_of(cudnnBackendAttributeType_t type) {
+    switch (type) {
+    case CUDNN_TYPE_BOOLEAN:
+    case CUDNN_TYPE_CHAR:
+        return 1;
+    case CUDNN_TYPE_HANDLE:
+    case CUDNN_TYPE_INT64:
+    case CUDNN_TYPE_DOUBLE:
+    case CUDNN_TYPE_VOID_PTR:
+    case CUDNN_TYPE_BACKEND_DESCRIPTOR:
+    case CUDNN_TYPE_FRACTION:
+        return 8;
+    default:
+        return 4;
+    }
+}
+
+static const attribute_t *find(const bag_t *bag, cudnnBackendAttributeName_t name) {
+    for (int i = 0; i < bag->count; i++) {
+        if (bag->attributes[i].name == name) {
+            return &bag->attributes[i];
+        }
+    }
     return NULL;
 }
-static const void *need(const struct bag *b, cudnnBackendAttributeName_t name) {
-    const struct attribute *a = find(b, name);
-    if (!a)
-        sim_report(NULL, "cuDNN: a descriptor of type %d lacks attribute %d", b->type, name);
-    return a->bytes;
-}
-static const struct bag *bag_at(const struct bag *b, cudnnBackendAttributeName_t name) {
-    return *(struct bag *const *)need(b, name);
-}
-static struct tensor tensor_of(const struct bag *b) {
-    int type = *(const int *)need(b, CUDNN_ATTR_TENSOR_DATA_TYPE);
-    struct tensor t = {.type = type == CUDNN_DATA_FLOAT      ? N_F32
-                               : type == CUDNN_DATA_BFLOAT16 ? N_BF16
-                                                             : N_NONE};
-    const struct attribute *dims = find(b, CUDNN_ATTR_TENSOR_DIMENSIONS);
-    need(b, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT);
-    t.uid = *(const int64_t *)need(b, CUDNN_ATTR_TENSOR_UNIQUE_ID);
-    t.n = dims ? dims->count : 0;
-    memcpy(t.dim, need(b, CUDNN_ATTR_TENSOR_DIMENSIONS), sizeof *t.dim * (size_t)t.n);
-    memcpy(t.stride, need(b, CUDNN_ATTR_TENSOR_STRIDES), sizeof *t.stride * (size_t)t.n);
-    if (t.type == N_NONE || t.n > DIMS)
-        sim_report(NULL, "cuDNN: tensor type %d with %ld dimensions is not simulated", type,
-                   (long)t.n);
-    return t;
-}
-static size_t span(const struct tensor *t) {
-    int64_t last = 0;
-    for (int i = 0; i < t->n; i++)
-        last += (t->dim[i] - 1) * t->stride[i];
-    return (size_t)(last + 1) * number_size(t->type);
+
+static const void *need(const bag_t *bag, cudnnBackendAttributeName_t name) {
+    const attribute_t *attribute = find(bag, name);
+    if (attribute == NULL) {
+        sim_report(NULL, "cuDNN: a descriptor of type %d lacks attribute %d", (int)bag->type,
+                   (int)name);
+    }
+    return attribute->bytes;
 }
 
-/* ---- convolutions: one loop over (n, k, output point, c, filter point) serves all three ---- */
-struct convolution {
-    sim_op op;
-    struct tensor x, w, y;
-    int what, n;
-    int64_t pad[DIMS], stride[DIMS], dilation[DIMS];
-    double alpha, beta;
-    void *work;
-};
-enum { FORWARD, DATA, FILTER };
-static bool next(int64_t *at, const int64_t *dim, int n) {
-    for (int i = n; i-- > 0; at[i] = 0)
-        if (++at[i] < dim[i])
-            return true;
-    return false;
+static int need_int(const bag_t *bag, cudnnBackendAttributeName_t name) {
+    return *(const int *)need(bag, name);
 }
-static bool run(sim_op *op) {
-    struct convolution *c = (struct convolution *)op;
-    struct tensor *out = c->what == FORWARD ? &c->y
-                         : c->what == DATA  ? &c->x
-                                            : &c->w,
-                  *all[] = {&c->x, &c->w, &c->y};
-    double *sum = calloc(span(out) / number_size(out->type), sizeof *sum);
-    int64_t o[DIMS] = {0}, groups = c->x.dim[1] / c->w.dim[1], per = c->w.dim[0] / groups;
-    for (int i = 0; i < 3; i++)
-        if (all[i] != out || c->beta != 0)
-            sim_touch(all[i]->p, span(all[i]), SIM_READ, op->name);
-    do {
-        int64_t f[DIMS] = {0}, y = 0;
-        for (int i = 0; i < c->y.n; i++)
-            y += o[i] * c->y.stride[i];
-        f[0] = o[1];
-        do {
-            int64_t x = o[0] * c->x.stride[0] + (f[1] + o[1] / per * c->w.dim[1]) * c->x.stride[1],
-                    w = o[1] * c->w.stride[0] + f[1] * c->w.stride[1];
-            bool inside = true;
-            for (int i = 2; i < c->x.n; i++) {
-                int64_t at = o[i] * c->stride[i - 2] - c->pad[i - 2] + f[i] * c->dilation[i - 2];
-                inside = inside && at >= 0 && at < c->x.dim[i];
-                x += at * c->x.stride[i];
-                w += f[i] * c->w.stride[i];
-            }
-            if (!inside)
-                continue;
-            double X = c->what == DATA ? 0 : number_load(c->x.type, c->x.p, (size_t)x),
-                   W = c->what == FILTER ? 0 : number_load(c->w.type, c->w.p, (size_t)w);
-            double Y = c->what == FORWARD ? 0 : number_load(c->y.type, c->y.p, (size_t)y);
-            if (c->what == FORWARD)
-                sum[y] += X * W;
-            else if (c->what == DATA)
-                sum[x] += Y * W;
-            else
-                sum[w] += Y * X;
-        } while (next(f + 1, c->w.dim + 1, (int)c->w.n - 1));
-    } while (next(o, c->y.dim, (int)c->y.n));
-    int64_t at[DIMS] = {0};
-    do {
-        int64_t i = 0;
-        for (int d = 0; d < out->n; d++)
-            i += at[d] * out->stride[d];
-        number_store(out->type, out->p, (size_t)i,
-                     c->alpha * sum[i] +
-                         (c->beta != 0 ? c->beta * number_load(out->type, out->p, (size_t)i) : 0));
-    } while (next(at, out->dim, (int)out->n));
-    free(sum);
-    sim_touch(out->p, span(out), SIM_WRITE, op->name);
+
+static int64_t need_int64(const bag_t *bag, cudnnBackendAttributeName_t name) {
+    return *(const int64_t *)need(bag, name);
+}
+
+static const bag_t *need_bag(const bag_t *bag, cudnnBackendAttributeName_t name) {
+    return *(bag_t *const *)need(bag, name);
+}
+
+static float float_or(const bag_t *bag, cudnnBackendAttributeName_t name, float otherwise) {
+    const attribute_t *attribute = find(bag, name);
+    return attribute == NULL ? otherwise : *(const float *)(const void *)attribute->bytes;
+}
+
+/* --- from bags to a graph ----------------------------------------------------------------------- */
+
+static sim_tensor_t tensor_of(const bag_t *bag) {
+    int type = need_int(bag, CUDNN_ATTR_TENSOR_DATA_TYPE);
+    sim_tensor_t tensor = {.type = type == CUDNN_DATA_FLOAT      ? SIM_F32
+                                   : type == CUDNN_DATA_BFLOAT16 ? SIM_BF16
+                                                                 : SIM_NO_NUMBER};
+    const void *dim = need(bag, CUDNN_ATTR_TENSOR_DIMENSIONS);
+    const attribute_t *is_virtual = find(bag, CUDNN_ATTR_TENSOR_IS_VIRTUAL);
+    tensor.dims = (int)find(bag, CUDNN_ATTR_TENSOR_DIMENSIONS)->count;
+    if (tensor.type == SIM_NO_NUMBER || tensor.dims > SIM_DIMS || tensor.dims < 3) {
+        sim_report(NULL, "cuDNN: tensor type %d with %d dimensions is not simulated", type,
+                   tensor.dims);
+    }
+    memcpy(tensor.dim, dim, sizeof *tensor.dim * (size_t)tensor.dims);
+    memcpy(tensor.stride, need(bag, CUDNN_ATTR_TENSOR_STRIDES),
+           sizeof *tensor.stride * (size_t)tensor.dims);
+    tensor.uid = need_int64(bag, CUDNN_ATTR_TENSOR_UNIQUE_ID);
+    tensor.alignment_bytes = need_int64(bag, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT);
+    tensor.is_virtual = is_virtual != NULL && is_virtual->bytes[0] != 0;
+    return tensor;
+}
+
+static int add_tensor(sim_dnn_graph_t *graph, const bag_t *bag) {
+    sim_tensor_t tensor = tensor_of(bag);
+    for (int i = 0; i < graph->tensor_count; i++) {
+        if (graph->tensors[i].uid == tensor.uid) {
+            return i;
+        }
+    }
+    if (graph->tensor_count == SIM_TENSORS) {
+        sim_report(NULL, "cuDNN: a graph of more than %d tensors is not simulated", SIM_TENSORS);
+    }
+    graph->tensors[graph->tensor_count] = tensor;
+    return graph->tensor_count++;
+}
+
+static const struct kind {
+    cudnnBackendDescriptorType_t type;
+    cudnnBackendAttributeName_t form, x, w, y, alpha, beta;
+} kinds[] = {
+    [SIM_FORWARD] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
+                     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+                     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+                     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
+                     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
+                     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+                     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA},
+    [SIM_DATA] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
+                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
+                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
+                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA},
+    [SIM_FILTER] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA},
+    [SIM_POINTWISE] = {CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR,
+                       CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR,
+                       CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_ATTR_OPERATION_POINTWISE_BDESC,
+                       CUDNN_ATTR_OPERATION_POINTWISE_YDESC, CUDNN_ATTR_OPERATION_POINTWISE_ALPHA1,
+                       CUDNN_ATTR_OPERATION_POINTWISE_ALPHA2},
+};
+
+static int kind_of(const bag_t *bag) {
+    for (int kind = SIM_FORWARD; kind <= SIM_POINTWISE; kind++) {
+        if (kinds[kind].type == bag->type) {
+            return kind;
+        }
+    }
+    return -1;
+}
+
+static bool read_convolution(sim_node_t *node, const bag_t *form, const sim_tensor_t *tensors) {
+    const sim_tensor_t *x = &tensors[node->x], *w = &tensors[node->w], *y = &tensors[node->y];
+    node->spatial = (int)need_int64(form, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS);
+    if (node->spatial < 1 || node->spatial > SIM_SPATIAL || x->dims != node->spatial + 2 ||
+        w->dims != x->dims || y->dims != x->dims || x->dim[0] != y->dim[0] ||
+        w->dim[0] != y->dim[1] || x->dim[1] % w->dim[1] != 0 ||
+        w->dim[0] % (x->dim[1] / w->dim[1]) != 0) {
+        return false;
+    }
+    size_t bytes = sizeof(int64_t) * (size_t)node->spatial;
+    memcpy(node->pad, need(form, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS), bytes);
+    memcpy(node->stride, need(form, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES), bytes);
+    memcpy(node->dilation, need(form, CUDNN_ATTR_CONVOLUTION_DILATIONS), bytes);
+    const int64_t *post = need(form, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS);
+    if (need_int(form, CUDNN_ATTR_CONVOLUTION_CONV_MODE) != CUDNN_CROSS_CORRELATION ||
+        need_int(form, CUDNN_ATTR_CONVOLUTION_COMP_TYPE) != CUDNN_DATA_FLOAT) {
+        return false;
+    }
+    for (int i = 0; i < node->spatial; i++) {
+        int64_t reach = node->dilation[i] * (w->dim[i + 2] - 1) + 1;
+        int64_t room = x->dim[i + 2] + node->pad[i] + post[i] - reach;
+        if (room < 0 || y->dim[i + 2] != room / node->stride[i] + 1) {
+            return false;
+        }
+    }
     return true;
 }
-static const struct {
-    cudnnBackendDescriptorType_t type;
-    const char *name;
-    cudnnBackendAttributeName_t conv, x, w, y, alpha, beta;
-} kinds[] = {[FORWARD] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
-                          "cuDNN convolution forward",
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA},
-             [DATA] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
-                       "cuDNN convolution backward data",
-                       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
-                       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
-                       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
-                       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
-                       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
-                       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA},
-             [FILTER] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
-                         "cuDNN convolution backward filter",
-                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
-                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
-                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
-                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
-                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
-                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}};
-static struct convolution *convolution_of(const struct bag *b) {
-    int k = FORWARD;
-    while (k <= FILTER && kinds[k].type != b->type)
-        k++;
-    if (k > FILTER)
-        sim_report(NULL, "cuDNN: operation %d is not simulated", b->type);
-    struct convolution *c = sim_op_new(sizeof *c, kinds[k].name, run, NULL);
-    const struct bag *conv = bag_at(b, kinds[k].conv);
-    c->what = k;
-    c->x = tensor_of(bag_at(b, kinds[k].x));
-    c->w = tensor_of(bag_at(b, kinds[k].w));
-    c->y = tensor_of(bag_at(b, kinds[k].y));
-    c->alpha = *(const float *)need(b, kinds[k].alpha);
-    c->beta = *(const float *)need(b, kinds[k].beta);
-    c->n = (int)*(const int64_t *)need(conv, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS);
-    memcpy(c->pad, need(conv, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS), sizeof *c->pad * (size_t)c->n);
-    memcpy(c->stride, need(conv, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES),
-           sizeof *c->pad * (size_t)c->n);
-    memcpy(c->dilation, need(conv, CUDNN_ATTR_CONVOLUTION_DILATIONS),
-           sizeof *c->pad * (size_t)c->n);
-    const int64_t *post = need(conv, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS);
-    bool fits = c->x.n == c->n + 2 && c->w.n == c->x.n && c->y.n == c->x.n &&
-                c->x.dim[0] == c->y.dim[0] && c->w.dim[0] == c->y.dim[1] &&
-                c->x.dim[1] % c->w.dim[1] == 0;
-    for (int i = 0; fits && i < c->n; i++)
-        fits = c->y.dim[i + 2] ==
-               (c->x.dim[i + 2] + c->pad[i] + post[i] - c->dilation[i] * (c->w.dim[i + 2] - 1) -
-                1) / c->stride[i] +
-                   1;
-    return fits ? c : (free(c), NULL);
+
+static bool read_pointwise(sim_node_t *node, const bag_t *form, const sim_tensor_t *tensors) {
+    const sim_tensor_t *y = &tensors[node->y];
+    node->mode = need_int(form, CUDNN_ATTR_POINTWISE_MODE);
+    bool has_two = node->mode == CUDNN_POINTWISE_ADD || node->mode == CUDNN_POINTWISE_MUL;
+    if (!has_two && node->mode != CUDNN_POINTWISE_RELU_FWD &&
+        node->mode != CUDNN_POINTWISE_IDENTITY) {
+        sim_report(NULL, "cuDNN: pointwise mode %d is not simulated", node->mode);
+    }
+    if (has_two != (node->w >= 0)) {
+        return false;
+    }
+    int operands[] = {node->x, node->w};
+    for (int i = 0; i < (has_two ? 2 : 1); i++) {
+        const sim_tensor_t *operand = &tensors[operands[i]];
+        for (int d = 0; d < y->dims; d++) {
+            if (operand->dims != y->dims ||
+                (operand->dim[d] != y->dim[d] && operand->dim[d] != 1)) {
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
-/* ---- the interface ---- */
-cudnnStatus_t cudnnCreate(cudnnHandle_t *h) {
-    return *h = calloc(1, sizeof **h), CUDNN_STATUS_SUCCESS;
+static bool add_node(sim_dnn_graph_t *graph, const bag_t *bag) {
+    int index = kind_of(bag);
+    if (index < 0) {
+        sim_report(NULL, "cuDNN: operation %d is not simulated", (int)bag->type);
+    }
+    const struct kind *kind = &kinds[index];
+    sim_node_t *node = &graph->nodes[graph->node_count++];
+    *node = (sim_node_t){.kind = (sim_node_kind_t)index};
+    node->x = add_tensor(graph, need_bag(bag, kind->x));
+    node->w = find(bag, kind->w) == NULL ? -1 : add_tensor(graph, need_bag(bag, kind->w));
+    node->y = add_tensor(graph, need_bag(bag, kind->y));
+    node->alpha = float_or(bag, kind->alpha, 1);
+    node->beta = float_or(bag, kind->beta, index == SIM_POINTWISE ? 1 : 0);
+    const bag_t *form = need_bag(bag, kind->form);
+    if (index == SIM_POINTWISE) {
+        return read_pointwise(node, form, graph->tensors);
+    }
+    if (node->alpha != 1 || node->beta != 0) {
+        sim_report(NULL, "cuDNN: a convolution with alpha %g and beta %g is not simulated",
+                   (double)node->alpha, (double)node->beta);
+    }
+    return node->w >= 0 && read_convolution(node, form, graph->tensors);
 }
-cudnnStatus_t cudnnDestroy(cudnnHandle_t h) { return free(h), CUDNN_STATUS_SUCCESS; }
-cudnnStatus_t cudnnSetStream(cudnnHandle_t h, cudaStream_t s) {
-    return h->stream = s, CUDNN_STATUS_SUCCESS;
+
+/* Virtual tensors must be written before they are read, others come from outside. */
+static bool is_connected(const sim_dnn_graph_t *graph) {
+    bool written[SIM_TENSORS] = {false};
+    for (int i = 0; i < graph->node_count; i++) {
+        const sim_node_t *node = &graph->nodes[i];
+        int output = sim_node_output(node), all[] = {node->x, node->w, node->y};
+        for (int j = 0; j < 3; j++) {
+            if (all[j] >= 0 && all[j] != output && graph->tensors[all[j]].is_virtual &&
+                !written[all[j]]) {
+                return false;
+            }
+        }
+        written[output] = true;
+    }
+    return true;
 }
-const char *cudnnGetErrorString(cudnnStatus_t s) {
-    return s ? "simulated cuDNN error" : "no error";
+
+static bool read_graph(sim_dnn_graph_t *graph, const bag_t *bag) {
+    const attribute_t *operations = find(bag, CUDNN_ATTR_OPERATIONGRAPH_OPS);
+    memset(graph, 0, sizeof *graph);
+    if (operations == NULL || operations->count > SIM_NODES) {
+        sim_report(NULL, "cuDNN: a graph has 1 to %d operations", SIM_NODES);
+    }
+    bag_t *const *bags = (bag_t *const *)(const void *)operations->bytes;
+    for (int64_t i = 0; i < operations->count; i++) {
+        if (!add_node(graph, bags[i])) {
+            return false;
+        }
+    }
+    return is_connected(graph);
 }
+
+/* --- descriptors -------------------------------------------------------------------------------- */
+
+cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type,
+                                           cudnnBackendDescriptor_t *out) {
+    bag_t *bag = calloc(1, sizeof *bag);
+    if (bag == NULL) {
+        return CUDNN_STATUS_ALLOC_FAILED;
+    }
+    bag->type = type;
+    *out = bag;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t descriptor) {
+    bag_t *bag = descriptor;
+    if (bag != NULL) {
+        free(bag->graph);
+    }
+    free(bag);
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
+                                       cudnnBackendAttributeName_t name,
+                                       cudnnBackendAttributeType_t type, int64_t count,
+                                       const void *value) {
+    bag_t *bag = descriptor;
+    size_t bytes = size_of(type) * (size_t)count;
+    if (bag->is_final || bag->count == ATTRIBUTES || bytes > ATTRIBUTE_BYTES) {
+        return refuse(CUDNN_STATUS_BAD_PARAM, "the descriptor is final, or has too much in it");
+    }
+    attribute_t *attribute = &bag->attributes[bag->count++];
+    attribute->name = name;
+    attribute->count = count;
+    memcpy(attribute->bytes, value, bytes);
+    return CUDNN_STATUS_SUCCESS;
+}
+
+static const bag_t *graph_of_plan(const bag_t *plan) {
+    return need_bag(need_bag(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG),
+                    CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
+}
+
+cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
+    bag_t *bag = descriptor;
+    sim_dnn_graph_t graph = {0};
+    if (kind_of(bag) >= 0 && !add_node(&graph, bag)) {
+        return refuse(CUDNN_STATUS_BAD_PARAM, "the tensors do not fit the operation");
+    }
+    if (bag->type == CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR && !read_graph(&graph, bag)) {
+        return refuse(CUDNN_STATUS_BAD_PARAM, "the operations of the graph do not fit together");
+    }
+    if (bag->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
+        bag->graph = calloc(1, sizeof *bag->graph);
+        if (bag->graph == NULL || !read_graph(bag->graph, graph_of_plan(bag))) {
+            return refuse(CUDNN_STATUS_BAD_PARAM, "no plan");
+        }
+    }
+    bag->is_final = true;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+/* There is one engine; its configuration and the engine itself hold the graph. */
+static cudnnStatus_t give_graph(bag_t *to, const bag_t *from) {
+    to->count = 0;
+    to->is_final = false;
+    cudnnStatus_t status = cudnnBackendSetAttribute(
+        to, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+        need(from, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH));
+    to->is_final = true;
+    return status;
+}
+
+cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor,
+                                       cudnnBackendAttributeName_t name,
+                                       cudnnBackendAttributeType_t type, int64_t wanted,
+                                       int64_t *count_out, void *out) {
+    bag_t *bag = descriptor;
+    (void)type;
+    if (!bag->is_final) {
+        return refuse(CUDNN_STATUS_BAD_PARAM, "the descriptor is not final");
+    }
+    int64_t count = 1;
+    cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
+    switch (name) {
+    case CUDNN_ATTR_ENGINEHEUR_RESULTS:
+    case CUDNN_ATTR_ENGINECFG_ENGINE:
+        if (out != NULL && wanted > 0) {
+            status = give_graph(*(bag_t **)out, bag);
+        }
+        break;
+    case CUDNN_ATTR_ENGINE_GLOBAL_INDEX:
+        *(int64_t *)out = 0;
+        break;
+    case CUDNN_ATTR_ENGINE_NUMERICAL_NOTE:
+    case CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE:
+        count = 0;
+        break; /* nothing to warn of */
+    case CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE:
+        *(int64_t *)out = SIM_DNN_WORK_BYTES;
+        break;
+    default:
+        sim_report(SIM_PC, "cuDNN: reading attribute %d is not simulated", (int)name);
+    }
+    if (count_out != NULL) {
+        *count_out = count;
+    }
+    return status;
+}
+
+/* --- handles, running --------------------------------------------------------------------------- */
+
+cudnnStatus_t cudnnCreate(cudnnHandle_t *out) {
+    int device;
+    if (cudaGetDevice(&device) != cudaSuccess) {
+        return CUDNN_STATUS_NOT_INITIALIZED;
+    }
+    *out = calloc(1, sizeof **out);
+    return *out != NULL ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_ALLOC_FAILED;
+}
+
+cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {
+    free(handle);
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
+    handle->stream = stream;
+    return CUDNN_STATUS_SUCCESS;
+}
+
 size_t cudnnGetVersion(void) { return CUDNN_VERSION; }
-cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type, descriptor *d) {
-    struct bag *b = calloc(1, sizeof *b);
-    b->type = type;
-    return *d = b, CUDNN_STATUS_SUCCESS;
+
+const char *cudnnGetErrorString(cudnnStatus_t status) {
+    return status == CUDNN_STATUS_SUCCESS ? "CUDNN_STATUS_SUCCESS" : "a cuDNN error";
 }
-cudnnStatus_t cudnnBackendDestroyDescriptor(descriptor d) { return free(d), CUDNN_STATUS_SUCCESS; }
-cudnnStatus_t cudnnBackendSetAttribute(descriptor d, cudnnBackendAttributeName_t name,
-                                       cudnnBackendAttributeType_t type, int64_t n, const void *v) {
-    struct bag *b = d;
-    size_t bytes = size_of(type) * (size_t)n;
-    if (b->final || b->n == 16 || bytes > sizeof b->a->bytes)
-        return CUDNN_STATUS_BAD_PARAM;
-    struct attribute *a = &b->a[b->n++];
-    a->name = name;
-    a->count = n;
-    memcpy(a->bytes, v, bytes);
-    return CUDNN_STATUS_SUCCESS;
-}
-cudnnStatus_t cudnnBackendFinalize(descriptor d) {
-    struct bag *b = d;
-    for (int k = FORWARD; k <= FILTER; k++)
-        if (b->type == kinds[k].type) {
-            struct convolution *c = convolution_of(b);
-            if (!c)
-                return CUDNN_STATUS_BAD_PARAM;
-            free(c);
+
+void cudnnGetLastErrorString(char *out, size_t size) { snprintf(out, size, "%s", last_error); }
+
+static void bind(sim_dnn_graph_t *graph, const bag_t *pack, const void *pc) {
+    const attribute_t *uids = find(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
+    char *const *data = need(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
+    need(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
+    for (int i = 0; i < graph->tensor_count; i++) {
+        sim_tensor_t *tensor = &graph->tensors[i];
+        for (int64_t j = 0; j < uids->count; j++) {
+            if (((const int64_t *)(const void *)uids->bytes)[j] == tensor->uid) {
+                tensor->data = data[j];
+            }
         }
-    return b->final = true, CUDNN_STATUS_SUCCESS;
-}
-cudnnStatus_t cudnnBackendGetAttribute(descriptor const d, cudnnBackendAttributeName_t name,
-                                       cudnnBackendAttributeType_t type, int64_t want, int64_t *got,
-                                       void *out) {
-    struct bag *b = d;
-    (void)type, (void)want;
-    if (!b->final)
-        return CUDNN_STATUS_BAD_PARAM;
-    *got = 1;
-    if (name == CUDNN_ATTR_ENGINEHEUR_RESULTS && out) { /* one engine, and it holds the graph */
-        struct bag *cfg = *(struct bag **)out;
-        cfg->final = true;
-        cfg->n = 0;
-        cudnnStatus_t s =
-            (cfg->final = false,
-             cudnnBackendSetAttribute(cfg, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH,
-                                      CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                                      need(b, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH)));
-        return cfg->final = true, s;
-    }
-    if (name == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE)
-        return *(int64_t *)out = 1024, CUDNN_STATUS_SUCCESS;
-    return CUDNN_STATUS_SUCCESS;
-}
-cudnnStatus_t cudnnBackendExecute(cudnnHandle_t h, descriptor plan, descriptor pack) {
-    const struct bag *graph = bag_at(bag_at(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG),
-                                     CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
-    const struct attribute *ops = find(graph, CUDNN_ATTR_OPERATIONGRAPH_OPS),
-                           *uids = find(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
-    for (int64_t i = 0; i < ops->count; i++) {
-        struct convolution *c = convolution_of(((struct bag *const *)(const void *)ops->bytes)[i]);
-        struct tensor *all[] = {&c->x, &c->w, &c->y};
-        for (int t = 0; t < 3; t++) {
-            for (int64_t u = 0; u < uids->count; u++)
-                if (((const int64_t *)(const void *)uids->bytes)[u] == all[t]->uid)
-                    all[t]->p =
-                        ((char *const *)need(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS))[u];
-            if (!all[t]->p)
-                sim_report(__builtin_return_address(0),
-                           "cuDNN: tensor %ld has no pointer in the variant pack",
-                           (long)all[t]->uid);
+        if (tensor->data == NULL && !tensor->is_virtual) {
+            sim_report(pc, "cuDNN: tensor %lld has no pointer in the variant pack",
+                       (long long)tensor->uid);
         }
-        sim_enqueue(h->stream, c);
+        if ((uintptr_t)tensor->data % (size_t)tensor->alignment_bytes != 0) {
+            sim_report(pc, "cuDNN: tensor %lld is not aligned to %lld bytes as it says",
+                       (long long)tensor->uid, (long long)tensor->alignment_bytes);
+        }
     }
+}
+
+cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
+                                  cudnnBackendDescriptor_t pack) {
+    const bag_t *of = plan;
+    if (!of->is_final || !((const bag_t *)pack)->is_final) {
+        return refuse(CUDNN_STATUS_BAD_PARAM, "the plan or the pack is not final");
+    }
+    sim_dnn_graph_t graph = *of->graph;
+    void *work = *(void *const *)need(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
+    if (!sim_is_device(work)) {
+        sim_report(SIM_PC, "cuDNN: the plan needs a workspace of %d bytes, and gets %p",
+                   SIM_DNN_WORK_BYTES, work);
+    }
+    bind(&graph, pack, SIM_PC);
+    sim_dnn_enqueue(&graph, work, handle->stream);
     return CUDNN_STATUS_SUCCESS;
 }

@@ -1,336 +1,363 @@
-/* Device memory, shared memory, and a shadow of both: for every two bytes the last write and the
- * last reads, with the moment and the thread.  Finds accesses out of bounds, after free, of
- * uninitialised memory, of host memory, and pairs of accesses that nothing orders. */
-#include "simgpu.h"
+/* Device memory: one range of addresses that are never used twice, with guard bytes around every
+ * block, closed to host code; and pinned host memory. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-enum { GRANULE = 2, PAGE = 4096, GUARD = 256 };
-enum { NOWHERE = 0, UNWRITTEN = 1, MANY_WARP = 1024, MANY = 0xFFE, WHOLE = 0xFFF };
-typedef struct {
-    uint64_t write, read;
-} cell;
-struct region {
-    char *base;
-    size_t size;
-    cell *cells;
-};
-struct block {
-    char *p;
-    size_t n;
-    bool freed, pinned;
-    void *pc;
-};
+#include "simgpu.h"
 
-static struct region arena = {.size = (size_t)16 << 30}, fixed, dynamic = {.size = 227 << 10};
-static struct block *blocks;
-static size_t nblocks, used;
-static bool checking, is_open;
-static _Alignas(128) char dynamic_bytes[227 << 10];
-extern char __start_simgpu_shared[] __attribute__((weak)),
-    __stop_simgpu_shared[] __attribute__((weak));
+enum { PAGE = 4096, GUARD = 256, KINDS = 8 };
+enum { POISON = 0xFF }; /* NaN in every floating format, -1 in every integer */
+static const size_t ARENA_BYTES = (size_t)16 << 30;
 
-static void *reserve(size_t n, int prot) {
-    void *p = mmap(NULL, n, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED)
-        perror("simgpu: mmap"), abort();
-    return p;
-}
-static cell *reserve_cells(size_t n) {
-    return reserve(n / GRANULE * sizeof(cell) + PAGE, PROT_READ | PROT_WRITE);
-}
+typedef struct list {
+    sim_block_t *blocks;
+    size_t count;
+} list_t;
 
-static const struct block *block_at(const void *p) {
-    for (size_t i = nblocks; i-- > 0;)
-        if ((const char *)p >= blocks[i].p - GUARD &&
-            (const char *)p < blocks[i].p + blocks[i].n + GUARD)
-            return &blocks[i];
-    return NULL;
-}
-static void describe(const void *p, char *out, size_t n) {
-    const struct block *b = block_at(p);
-    const char *c = p;
-    if (!b)
-        snprintf(out, n, "%p, which is no device memory", p);
-    else if (c < b->p)
-        snprintf(out, n, "%p, %zd bytes before %s block of %zu bytes", p, b->p - c,
-                 b->freed ? "a freed" : "a", b->n);
-    else if (c >= b->p + b->n)
-        snprintf(out, n, "%p, %zd bytes after %s block of %zu bytes", p, c - (b->p + b->n),
-                 b->freed ? "a freed" : "a", b->n);
-    else
-        snprintf(out, n, "%p, byte %zd of %s block of %zu bytes", p, c - b->p,
-                 b->freed ? "a freed" : "a", b->n);
-}
-static void on_segv(int sig, siginfo_t *info, void *context) {
-    (void)sig, (void)context;
+static char *arena;
+static size_t used;
+static bool is_open;
+static list_t device_blocks, pinned_blocks; /* device's in the order of their addresses */
+static struct {
+    const char *kind;
+    int count;
+    const void *pc; /* of the latest one made */
+} live[KINDS];
+
+static void on_fault(int signal_number, siginfo_t *info, void *context) {
+    (void)context;
     char what[200];
+    sim_describe(info->si_addr, what, sizeof what);
     if (sim_is_device(info->si_addr) && !is_open) {
-        describe(info->si_addr, what, sizeof what);
         sim_report(NULL, "host code touches device memory: %s", what);
     }
     if (sim_now.thread >= 0) {
-        describe(info->si_addr, what, sizeof what);
         sim_report(NULL, "wild access to %s", what);
     }
-    signal(SIGSEGV, SIG_DFL);
+    signal(signal_number, SIG_DFL);
 }
+
+static void report_leaks(int status, void *unused) {
+    (void)unused;
+    for (int i = 0; i < KINDS && status == 0 && sim_setting("SIMGPU_LEAKS", 1) != 0; i++) {
+        if (live[i].count > 0) {
+            sim_report(live[i].pc, "leak: the program ends with %d of: %s", live[i].count,
+                       live[i].kind);
+        }
+    }
+}
+
 __attribute__((constructor)) static void memory_init(void) {
-    const char *off = getenv("SIMGPU_CHECK");
-    checking = !off || *off != '0';
-    arena.base = reserve(arena.size, PROT_NONE);
-    arena.cells = reserve_cells(arena.size);
-    fixed.base = __start_simgpu_shared;
-    fixed.size = fixed.base ? (size_t)(__stop_simgpu_shared - fixed.base) : 0;
-    fixed.cells = reserve_cells(fixed.size);
-    dynamic.base = dynamic_bytes;
-    dynamic.cells = reserve_cells(dynamic.size);
+    arena = mmap(NULL, ARENA_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (arena == MAP_FAILED) {
+        perror("simgpu: no address space for device memory");
+        abort();
+    }
+    sim_shadow_init(arena, ARENA_BYTES);
     static char stack[16384];
     sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
-    sigaction(SIGSEGV,
-              &(struct sigaction){.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_ONSTACK},
-              NULL);
+    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigaction(SIGSEGV, &action, NULL);
+    on_exit(report_leaks, NULL);
 }
-bool sim_is_device(const void *p) { return (size_t)((const char *)p - arena.base) < arena.size; }
-size_t sim_memory_offset(const void *p) { return (size_t)((const char *)p - arena.base); }
-bool sim_is_pinned(const void *p) {
-    for (size_t i = 0; i < nblocks; i++)
-        if (blocks[i].pinned && !blocks[i].freed &&
-            (size_t)((const char *)p - blocks[i].p) < blocks[i].n)
-            return true;
-    return false;
+
+void sim_count_live(int change, const char *kind, const void *pc) {
+    int i = 0;
+    while (live[i].kind != NULL && strcmp(live[i].kind, kind) != 0) {
+        i++;
+    }
+    live[i].kind = kind;
+    live[i].count += change;
+    live[i].pc = change > 0 ? pc : live[i].pc;
 }
+
+/* --- finding out -------------------------------------------------------------------------------- */
+
+bool sim_is_device(const void *p) { return (size_t)((const char *)p - arena) < ARENA_BYTES; }
+
+size_t sim_memory_offset(const void *p) { return (size_t)((const char *)p - arena); }
+
+static sim_block_t *pinned_at(const void *p) {
+    for (size_t i = pinned_blocks.count; i-- > 0;) {
+        sim_block_t *block = &pinned_blocks.blocks[i];
+        if (!block->freed && (size_t)((const char *)p - block->base) < block->size) {
+            return block;
+        }
+    }
+    return NULL;
+}
+
+bool sim_is_pinned(const void *p) { return pinned_at(p) != NULL; }
+
+/* The block of device memory at p, or whose guard bytes p is in; NULL: none. */
+const sim_block_t *sim_block_at(const void *p) {
+    size_t low = 0, high = device_blocks.count;
+    while (low < high) { /* the first one that does not end before p */
+        size_t middle = (low + high) / 2;
+        const sim_block_t *block = &device_blocks.blocks[middle];
+        if (block->base + block->size + GUARD <= (const char *)p) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low == device_blocks.count || (const char *)p < device_blocks.blocks[low].base - GUARD) {
+        return NULL;
+    }
+    return &device_blocks.blocks[low];
+}
+
+void sim_describe(const void *p, char *out, size_t size) {
+    const sim_block_t *block = sim_is_device(p) ? sim_block_at(p) : NULL;
+    if (block == NULL) {
+        snprintf(out, size, "%p, which is no device memory", p);
+        return;
+    }
+    const char *at = p, *place = "byte", *of = block->freed ? "a freed block" : "a block";
+    ptrdiff_t bytes = at - block->base;
+    if (at < block->base) {
+        bytes = -bytes;
+        place = "before";
+    } else if (at >= block->base + block->size) {
+        bytes -= (ptrdiff_t)block->size;
+        place = "after";
+    }
+    if (*place == 'b' && place[1] == 'y') {
+        snprintf(out, size, "%p, byte %td of %s of %zu bytes", p, bytes, of, block->size);
+    } else {
+        snprintf(out, size, "%p, %td bytes %s %s of %zu bytes", p, bytes, place, of, block->size);
+    }
+}
+
+/* --- opening, guards ---------------------------------------------------------------------------- */
+
 void sim_memory_open(bool open) {
-    if (open != is_open && used)
-        mprotect(arena.base, used, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+    if (open != is_open && used > 0) {
+        mprotect(arena, used, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+    }
     is_open = open;
 }
-static void set_cells(struct region *r, size_t at, size_t n, uint64_t write) {
-    for (size_t i = at / GRANULE; i < (at + n + GRANULE - 1) / GRANULE; i++)
-        r->cells[i] = (cell){write, 0};
-}
-__attribute__((no_sanitize("address"))) static void poison(volatile char *p, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        p[i] = (char)0xFF; /* NaN in every floating format, -1 in every integer */
-}
-static void *allocate(size_t n, bool pinned, void *pc) {
-    if ((nblocks & (nblocks - 1)) == 0)
-        blocks = realloc(blocks, (nblocks ? 2 * nblocks : 1) * sizeof *blocks);
-    bool was = is_open;
-    char *p;
-    if (pinned) {
-        p = malloc(n);
-    } else {
-        size_t at = used + GUARD; /* addresses are never used twice: a stale pointer stays stale */
-        sim_memory_open(false);
-        used = (at + n + GUARD + PAGE - 1) / PAGE * PAGE;
-        p = arena.base + at;
-        sim_memory_open(true);
-        poison(p - GUARD, n + 2 * GUARD);
-        sim_memory_open(was);
-        set_cells(&arena, at, n, UNWRITTEN);
+
+__attribute__((no_sanitize("address"))) void sim_poison(void *p, size_t n) {
+    volatile char *bytes = p; /* no call of memset, which a sanitizer could watch */
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = (char)POISON;
     }
-    blocks[nblocks++] = (struct block){p, n, false, pinned, pc};
+}
+
+static bool guards_stand(const sim_block_t *block) {
+    for (size_t i = 0; i < GUARD; i++) {
+        if (block->base[-1 - (ptrdiff_t)i] != (char)POISON ||
+            block->base[block->size + i] != (char)POISON) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void sim_memory_guards(void) {
+    bool was_open = is_open;
+    sim_memory_open(true);
+    for (size_t i = 0; i < device_blocks.count; i++) {
+        const sim_block_t *block = &device_blocks.blocks[i];
+        if (!block->freed && !guards_stand(block)) {
+            sim_report(block->pc, "bytes around %p (%zu bytes) were overwritten",
+                       (void *)block->base, block->size);
+        }
+    }
+    sim_memory_open(was_open);
+}
+
+/* --- blocks ------------------------------------------------------------------------------------- */
+
+static void append(list_t *list, sim_block_t block) {
+    if ((list->count & (list->count - 1)) == 0) { /* as a power of two it was full */
+        size_t capacity = list->count > 0 ? 2 * list->count : 1;
+        list->blocks = realloc(list->blocks, capacity * sizeof block);
+        if (list->blocks == NULL) {
+            sim_report(NULL, "no memory for the list of blocks");
+        }
+    }
+    list->blocks[list->count++] = block;
+}
+
+static char *take_device(size_t size, const void *pc) {
+    sim_main_thread();
+    bool was_open = is_open;
+    size_t at = used + GUARD;
+    sim_memory_open(false);
+    used = (at + size + GUARD + PAGE - 1) / PAGE * PAGE;
+    if (used > ARENA_BYTES) {
+        sim_report(pc, "more than %zu bytes of device memory were allocated", ARENA_BYTES);
+    }
+    char *p = arena + at;
+    sim_memory_open(true);
+    sim_poison(p - GUARD, size + 2 * (size_t)GUARD);
+    sim_memory_open(was_open);
+    append(&device_blocks, (sim_block_t){p, size, false, false, true, pc});
+    sim_count_live(1, "device memory", pc);
     return p;
 }
-void sim_memory_guards(void) {
-    bool was = is_open;
-    sim_memory_open(true);
-    for (size_t i = 0; i < nblocks; i++)
-        for (size_t g = 0; !blocks[i].pinned && !blocks[i].freed && g < GUARD; g++)
-            if (blocks[i].p[-1 - (ptrdiff_t)g] != (char)0xFF ||
-                blocks[i].p[blocks[i].n + g] != (char)0xFF)
-                sim_report(blocks[i].pc, "bytes around %p (%zu bytes) were overwritten",
-                           (void *)blocks[i].p, blocks[i].n);
-    sim_memory_open(was);
+
+static sim_block_t *device_block(void *p, const char *call, const void *pc) {
+    sim_block_t *block = (sim_block_t *)(uintptr_t)(sim_is_device(p) ? sim_block_at(p) : NULL);
+    if (block == NULL || block->base != p) {
+        sim_report(pc, "%s of %p, which was never allocated", call, p);
+    }
+    if (block->freed) {
+        sim_report(pc, "double free of %p", p);
+    }
+    return block;
 }
-static cudaError_t release(void *p) {
-    for (size_t i = 0; p && i < nblocks; i++)
-        if (blocks[i].p == p) {
-            if (blocks[i].freed)
-                sim_report(__builtin_return_address(0), "double free of %p", p);
-            blocks[i].freed = true;
-            if (blocks[i].pinned)
-                return free(p), cudaSuccess;
-            sim_memory_guards();
-            sim_memory_open(true);
-            poison(p, blocks[i].n);
-            sim_memory_open(false);
-            set_cells(&arena, (size_t)((char *)p - arena.base), blocks[i].n, NOWHERE);
-            return cudaSuccess;
-        }
-    if (p)
-        sim_report(__builtin_return_address(0), "free of %p, which was never allocated", p);
+
+static void give_device(sim_block_t *block) {
+    bool was_open = is_open;
+    sim_memory_guards();
+    block->freed = true;
+    sim_memory_open(true);
+    sim_poison(block->base, block->size);
+    sim_memory_open(was_open);
+    sim_shadow_forbid(block->base, block->size);
+    sim_count_live(-1, "device memory", NULL);
+}
+
+cudaError_t cudaMalloc(void **p_out, size_t size) {
+    sim_host_waits("cudaMalloc", SIM_PC);
+    *p_out = take_device(size, SIM_PC);
+    sim_shadow_fresh(*p_out, size);
     return cudaSuccess;
 }
 
-/* ---- shared memory ---- */
-void *sim_dynamic_shared(void) { return dynamic_bytes; }
-void sim_shared_reset(size_t n) {
-    poison(fixed.base, fixed.size);
-    poison(dynamic.base, n);
-    set_cells(&fixed, 0, fixed.size, UNWRITTEN);
-    set_cells(&dynamic, 0, n, UNWRITTEN);
-    set_cells(&dynamic, n, dynamic.size - n < 64 ? dynamic.size - n : 64, NOWHERE);
-}
-
-/* ---- the check of one access ---- */
-static uint64_t record(unsigned who, int kind, unsigned bytes) {
-    return sim_now.tick << 16 | (uint64_t)who << 4 | (kind == SIM_ATOMIC ? 4u : 0u) | bytes;
-}
-static bool ordered(uint64_t rec, unsigned me) {
-    uint64_t t = rec >> 16;
-    unsigned who = rec >> 4 & 0xFFF;
-    if (t < sim_now.op_tick) {
-        const sim_op *op = sim_op_at(t);
-        return !op || sim_now.clock->at[*(int *)op->stream] >= op->seq;
-    }
-    if (me == WHOLE || who == me)
-        return t >= sim_now.block_tick || me == WHOLE ||
-               (sim_now.acquired && t < sim_now.fence_tick);
-    if (t < sim_now.block_tick) /* another block: ordered by its fence and an atomic of ours */
-        return sim_now.acquired && t < sim_now.fence_tick;
-    if (t < sim_now.sync_tick)
-        return true;
-    if (who == MANY || (who < MANY_WARP ? who / 32 : who - MANY_WARP) != me / 32)
-        return false;
-    return t < sim_now.warp_tick[me] && (who >= MANY_WARP || sim_now.warp_mask[me] >> who % 32 & 1);
-}
-static void conflict(uint64_t rec, const void *p, int kind, bool was_write, const void *pc) {
-    char other[160], what[160];
-    uint64_t t = rec >> 16;
-    unsigned who = rec >> 4 & 0xFFF;
-    const char *verbs[] = {"reads", "writes", "atomically updates"};
-    const char *old = was_write ? "written" : "read";
-    if (sim_is_device(p))
-        describe(p, what, sizeof what);
-    else
-        snprintf(what, sizeof what, "shared memory byte %td",
-                 (const char *)p -
-                     (p >= (void *)dynamic.base && p < (void *)(dynamic.base + dynamic.size)
-                          ? dynamic.base
-                          : fixed.base));
-    if (t < sim_now.op_tick)
-        snprintf(other, sizeof other,
-                 "%s by %s on stream %d, which no event or sync orders before this", old,
-                 sim_op_at(t)->name, *(int *)sim_op_at(t)->stream);
-    else if (t < sim_now.block_tick)
-        snprintf(other, sizeof other, "%s by another block of the same launch", old);
-    else
-        snprintf(other, sizeof other,
-                 who < MANY_WARP ? "%s by thread %u since the last barrier"
-                                 : "%s by several threads since the last barrier",
-                 old, who);
-    sim_report(pc, "race: %s %s, %s", verbs[kind], what, other);
-}
-static void check(struct region *r, const char *p, size_t n, int kind, unsigned me,
-                  const void *pc) {
-    size_t at = (size_t)(p - r->base), end = at + n;
-    sim_now.touched = true;
-    for (size_t i = at / GRANULE; i * GRANULE < end; i++) {
-        cell *c = &r->cells[i];
-        unsigned bytes = (i * GRANULE >= at ? 1 : 0) | (i * GRANULE + 1 < end ? 2 : 0);
-        const char *here = i * GRANULE > at ? r->base + i * GRANULE : p;
-        char what[160];
-        if (c->write == NOWHERE) {
-            if (r == &arena)
-                describe(here, what, sizeof what);
-            else
-                snprintf(what, sizeof what, "shared memory byte %td, past the block's",
-                         here - r->base);
-            sim_report(pc, "out of bounds: %zu bytes %s at %s", n,
-                       kind == SIM_READ ? "read" : "written", what);
-        }
-        if (kind != SIM_WRITE && c->write == UNWRITTEN) {
-            if (me == WHOLE)
-                continue;
-            if (r == &arena)
-                describe(here, what, sizeof what);
-            else
-                snprintf(what, sizeof what, "shared memory byte %td", here - r->base);
-            sim_report(pc, "uninitialised: reads %s", what);
-        }
-        if (c->write > UNWRITTEN && c->write & bytes && !(kind == SIM_ATOMIC && c->write & 4) &&
-            !ordered(c->write, me))
-            conflict(c->write, here, kind, true, pc);
-        if (kind == SIM_READ) {
-            uint64_t since =
-                sim_now.sync_tick > sim_now.op_tick ? sim_now.sync_tick : sim_now.op_tick;
-            unsigned who = c->read >> 4 & 0xFFF, now = me;
-            if (c->read >> 16 >= since && who != me && me != WHOLE)
-                now = (who < MANY_WARP ? who / 32 : who - MANY_WARP) == me / 32
-                          ? MANY_WARP + me / 32
-                          : MANY;
-            c->read = record(now, kind, bytes | (now == me ? 0 : c->read & 3));
-        } else {
-            if (c->read && c->read & bytes && !ordered(c->read, me))
-                conflict(c->read, here, kind, false, pc);
-            c->write = record(me, kind, bytes);
-        }
-    }
-}
-static struct region *region_of(const char *p) {
-    struct region *all[] = {&arena, &fixed, &dynamic};
-    for (int i = 0; i < 3; i++)
-        if ((size_t)(p - all[i]->base) < all[i]->size)
-            return all[i];
-    return NULL;
-}
-void sim_access(const void *p, size_t n, int kind, const void *pc) {
-    extern const char __executable_start[], _end[];
-    struct region *r;
-    if (!checking || sim_now.thread < 0)
-        return;
-    sim_now.acquired |= kind == SIM_ATOMIC;
-    if ((size_t)((const char *)p - sim_now.stack) < sim_now.stack_size ||
-        (size_t)((const char *)p - sim_now.params) < sim_now.params_size)
-        return;
-    if ((r = region_of(p)))
-        check(r, p, n, kind, (unsigned)sim_now.thread, pc);
-    else if ((const char *)p < __executable_start || (const char *)p >= _end)
-        if (!sim_is_pinned(p))
-            sim_report(pc, "kernel touches host memory at %p", p);
-}
-void sim_touch(const void *p, size_t n, int kind, const char *what) {
-    if (n && sim_is_device(p)) {
-        const struct block *b = block_at(p);
-        if (!b || b->freed || (const char *)p < b->p || (const char *)p + n > b->p + b->n) {
-            char text[160];
-            describe(b && !b->freed && (const char *)p >= b->p ? (const char *)p + n : p, text,
-                     sizeof text);
-            sim_report(NULL, "%s: out of bounds: %zu bytes up to %s", what, n, text);
-        }
-        if (checking)
-            check(&arena, p, n, kind, WHOLE, NULL);
-    }
-}
-
-/* ---- what -fsanitize=thread calls: .cu files are compiled with it, nothing links libtsan ---- */
-#pragma GCC diagnostic ignored "-Wmissing-prototypes" /* their names are the compiler's */
-#define PC __builtin_return_address(0)
-#define SIZE(n)                                                                                    \
-    void __tsan_read##n(void *p) { sim_access(p, n, SIM_READ, PC); }                               \
-    void __tsan_write##n(void *p) { sim_access(p, n, SIM_WRITE, PC); }                             \
-    void __tsan_unaligned_read##n(void *p) { sim_access(p, n, SIM_READ, PC); }                     \
-    void __tsan_unaligned_write##n(void *p) { sim_access(p, n, SIM_WRITE, PC); }
-SIZE(1) SIZE(2) SIZE(4) SIZE(8) SIZE(16) void __tsan_read_range(void *p, long n) {
-    sim_access(p, (size_t)n, SIM_READ, PC);
-}
-void __tsan_write_range(void *p, long n) { sim_access(p, (size_t)n, SIM_WRITE, PC); }
-void __tsan_init(void) {}
-void __tsan_func_entry(void *pc) { (void)pc; }
-void __tsan_func_exit(void *pc) { (void)pc; }
-void __tsan_vptr_update(void *p, void *v) { (void)p, (void)v; }
-
-/* ---- the runtime's calls on memory ---- */
-cudaError_t cudaMalloc(void **p, size_t n) { return *p = allocate(n, false, PC), cudaSuccess; }
-cudaError_t cudaMallocHost(void **p, size_t n) { return *p = allocate(n, true, PC), cudaSuccess; }
 cudaError_t cudaFree(void *p) {
-    cudaError_t e = sim_drain(); /* the real one waits for the device too */
-    return e ? e : release(p);
+    sim_host_waits("cudaFree", SIM_PC);
+    cudaError_t error = sim_drain(); /* the real one waits for the device too */
+    if (error == cudaSuccess && p != NULL) {
+        give_device(device_block(p, "cudaFree", SIM_PC));
+    }
+    return error;
 }
-cudaError_t cudaFreeHost(void *p) { return cudaFree(p); }
+
+/* --- in the order of a stream ------------------------------------------------------------------- */
+
+typedef struct memory_op {
+    sim_op_t op;
+    sim_block_t block;
+} memory_op_t;
+
+static bool run_allocate(sim_op_t *op) {
+    const sim_block_t *block = &((memory_op_t *)op)->block;
+    sim_shadow_fresh_ordered(block->base, block->size);
+    return true;
+}
+
+static bool run_free(sim_op_t *op) {
+    const sim_block_t *block = &((memory_op_t *)op)->block;
+    sim_touch(block->base, block->size, SIM_WRITE, op->name); /* after all who use it */
+    give_device(device_block(block->base, op->name, block->pc));
+    return true;
+}
+
+cudaError_t cudaMallocAsync(void **p_out, size_t size, cudaStream_t stream) {
+    *p_out = take_device(size, SIM_PC);
+    sim_shadow_forbid(*p_out, size);
+    memory_op_t *op = sim_op_new(sizeof *op, "cudaMallocAsync", run_allocate, NULL);
+    op->block = *sim_block_at(*p_out);
+    return sim_enqueue(stream, op);
+}
+
+cudaError_t cudaFreeAsync(void *p, cudaStream_t stream) {
+    memory_op_t *op = sim_op_new(sizeof *op, "cudaFreeAsync", run_free, NULL);
+    op->block = *device_block(p, "cudaFreeAsync", SIM_PC);
+    op->block.pc = SIM_PC;
+    return sim_enqueue(stream, op);
+}
+
+cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t *pool_out, int device) {
+    static int pool;
+    *pool_out = (cudaMemPool_t)(void *)&pool;
+    return device < 0 ? cudaErrorInvalidDevice : cudaSuccess;
+}
+
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr name, void *value) {
+    (void)pool, (void)name, (void)value; /* addresses are never used twice: nothing to tune */
+    return cudaSuccess;
+}
+
+/* --- pinned host memory ------------------------------------------------------------------------- */
+
+cudaError_t cudaHostAlloc(void **p_out, size_t size, unsigned flags) {
+    (void)flags;
+    sim_host_waits("cudaHostAlloc", SIM_PC);
+    *p_out = malloc(size);
+    if (*p_out == NULL) {
+        return cudaErrorMemoryAllocation;
+    }
+    sim_poison(*p_out, size);
+    append(&pinned_blocks, (sim_block_t){*p_out, size, false, true, true, SIM_PC});
+    sim_count_live(1, "pinned memory", SIM_PC);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void **p_out, size_t size) { return cudaHostAlloc(p_out, size, 0); }
+
+cudaError_t cudaHostRegister(void *p, size_t size, unsigned flags) {
+    (void)flags;
+    if (sim_is_pinned(p) || sim_is_pinned((char *)p + size - 1)) {
+        return cudaErrorHostMemoryAlreadyRegistered;
+    }
+    append(&pinned_blocks, (sim_block_t){p, size, false, true, false, SIM_PC});
+    sim_count_live(1, "registered memory", SIM_PC);
+    return cudaSuccess;
+}
+
+static cudaError_t give_pinned(void *p, bool owned, const char *call, const void *pc) {
+    sim_block_t *block = pinned_at(p);
+    if (block == NULL || block->base != p || block->owned != owned) {
+        sim_report(pc, "%s of %p, which is no such memory, or no more", call, p);
+    }
+    block->freed = true;
+    sim_count_live(-1, owned ? "pinned memory" : "registered memory", NULL);
+    return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void *p) {
+    sim_host_waits("cudaFreeHost", SIM_PC);
+    cudaError_t error = sim_drain();
+    if (error != cudaSuccess || p == NULL) {
+        return error;
+    }
+    error = give_pinned(p, true, "cudaFreeHost", SIM_PC);
+    free(p);
+    return error;
+}
+
+cudaError_t cudaHostUnregister(void *p) {
+    cudaError_t error = sim_drain();
+    return error != cudaSuccess ? error : give_pinned(p, false, "cudaHostUnregister", SIM_PC);
+}
+
+cudaError_t cudaHostGetDevicePointer(void **p_out, void *host, unsigned flags) {
+    (void)flags;
+    *p_out = host;
+    return sim_is_pinned(host) ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+cudaError_t cudaMemGetInfo(size_t *free_out, size_t *total_out) {
+    *total_out = ARENA_BYTES;
+    *free_out = ARENA_BYTES - used;
+    return cudaSuccess;
+}
+
+cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *out, const void *p) {
+    bool device = sim_is_device(p);
+    memset(out, 0, sizeof *out);
+    out->type = device             ? cudaMemoryTypeDevice
+                : sim_is_pinned(p) ? cudaMemoryTypeHost
+                                   : cudaMemoryTypeUnregistered;
+    out->devicePointer = device || sim_is_pinned(p) ? (void *)(uintptr_t)p : NULL;
+    out->hostPointer = device ? NULL : (void *)(uintptr_t)p;
+    return cudaSuccess;
+}
