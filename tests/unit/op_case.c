@@ -234,7 +234,7 @@ void case_mask(op_case_t *test, int64_t count, int64_t block, int64_t off_block)
 static void *there(const op_case_t *test, const void *place) {
     for (int i = 0; i < test->owned_count; i++) {
         const char *begin = test->owned[i], *at = place;
-        if (at >= begin && at < begin + test->owned_bytes[i]) {
+        if (at == begin || (at > begin && at < begin + test->owned_bytes[i])) {
             return (char *)test->on_device[i] + (at - begin);
         }
     }

@@ -61,8 +61,8 @@ static double bound_of(const op_description_t *d) {
 /* What a GPU adds where it multiplies floats by TF32, which keeps 10 bits of each. */
 static double tf32_bound(const kernels_t *table, const op_description_t *d) {
     bool product = d->kind == OP_linear || d->kind == OP_conv || d->kind == OP_temporal_conv;
-    bool real = strcmp(table->device, "cpu") != 0 && strncmp(case_gpu()->kind, "sim", 3) != 0;
-    return product && real ? (double)terms_most(d) * 0x1p-10 : 0.0;
+    bool gpu = strcmp(table->device, "cpu") != 0 && table->dtype == DTYPE_F32;
+    return product && gpu ? (double)terms_most(d) * 0x1p-10 : 0.0;
 }
 
 static void check_table(const kernels_t *table, const op_description_t *description,
