@@ -119,6 +119,30 @@ typedef struct product_call {
 } product_call_t;
 void product_run(const product_t *product, const product_call_t *call);
 
+/* --- convolutions (convolution.c) ------------------------------------------------------------ */
+
+typedef enum { CONVOLVE, CONVOLVE_DATA, CONVOLVE_FILTER } convolve_t;
+
+/* Of the samples of one shard. Tensors are packed, channels last, at multiples of 16 bytes; filters
+ * are [out, size 0, size 1, size 2, in/groups]. */
+typedef struct convolution_shape {
+    convolve_t what;
+    int64_t samples, in, out, groups; /* in, out: columns */
+    op_axis_t axis[OP_AXES];
+    dtype_t dtype; /* of all three tensors */
+} convolution_shape_t;
+
+typedef struct convolution convolution_t;
+
+/* The first plan that cuDNN proposes whose sums go in a fixed order at full precision; never timed. */
+status_t convolution_open(cuda_context_t *context, const convolution_shape_t *shape,
+                          convolution_t **convolution_out) MUST_CHECK;
+void convolution_close(convolution_t *convolution);                     /* NULL allowed */
+int64_t convolution_workspace_bytes(const convolution_t *convolution);  /* NULL: 0 */
+/* x, y: of one shard; which of the three is written is the shape's. */
+void convolution_run(const convolution_t *convolution, void *x, void *filter, void *y,
+                     void *workspace);
+
 /* --- launches that several operations use (flat.cu, sums.cu) --------------------------------- */
 
 /* to = from as bf16, rounded to nearest. */

@@ -29,18 +29,22 @@ template <int K> struct column_sums_out {
     int64_t shard_stride, set_stride;
     bool add; /* to what is there */
 
-    __device__ __forceinline__ void put(int k, int shard, int64_t set, int64_t col,
-                                        double total) const {
-        float *at = to[k] + shard * shard_stride + set * set_stride + col;
-        const float value = static_cast<float>(total);
-        *at = add ? *at + value : value;
+    __device__ __forceinline__ void put(int shard, int64_t set, int64_t col,
+                                        const double *total) const {
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+            float *at = to[k] + shard * shard_stride + set * set_stride + col;
+            const float value = static_cast<float>(total[k]);
+            *at = add ? *at + value : value;
+        }
     }
 };
 
-/* OP::terms(shard, set, i, col, term): what row i of the set adds to the K sums of a column. */
-template <int K, class OP>
+/* OP::terms(shard, set, i, col, term): what row i of the set adds to the K sums of a column;
+ * OUT::put(shard of the call, set, col, sums). */
+template <int K, class OP, class OUT>
 static __global__ void __launch_bounds__(SUM_COLS *SUM_ROWS)
-    sum_columns(OP op, column_sums_out<K> out, double *partial, int parts, int shard_begin,
+    sum_columns(OP op, OUT out, double *partial, int parts, int shard_begin,
                 int64_t rows, int64_t cols) {
     __shared__ double seen[K][SUM_ROWS][SUM_COLS];
     const int64_t col = static_cast<int64_t>(blockIdx.x) * SUM_COLS + threadIdx.x;
@@ -70,57 +74,59 @@ static __global__ void __launch_bounds__(SUM_COLS *SUM_ROWS)
     if (threadIdx.y != 0 || col >= cols) {
         return;
     }
+    const int64_t block = static_cast<int64_t>(blockIdx.z) * gridDim.y + blockIdx.y;
 #pragma unroll
     for (int k = 0; k < K; k++) {
-        double sum = 0.0;
+        total[k] = 0.0;
 #pragma unroll
         for (int y = 0; y < SUM_ROWS; y++) {
-            sum += seen[k][y][threadIdx.x];
+            total[k] += seen[k][y][threadIdx.x];
         }
-        if (parts == 1) {
-            out.put(k, static_cast<int>(blockIdx.z), set, col, sum);
-        } else {
-            const int64_t block = static_cast<int64_t>(blockIdx.z) * gridDim.y + blockIdx.y;
-            partial[(block * K + k) * cols + col] = sum;
+        if (parts > 1) {
+            partial[(block * K + k) * cols + col] = total[k];
         }
+    }
+    if (parts == 1) {
+        out.put(static_cast<int>(blockIdx.z), set, col, total);
     }
 }
 
-template <int K>
+template <int K, class OUT>
 static __global__ void __launch_bounds__(BLOCK_THREADS)
-    sum_column_parts(column_sums_out<K> out, const double *partial, int parts, int64_t cols) {
+    sum_column_parts(OUT out, const double *partial, int parts, int64_t cols) {
     const int64_t col = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (col >= cols) {
         return;
     }
     const int64_t first = (static_cast<int64_t>(blockIdx.z) * gridDim.y + blockIdx.y) * parts;
+    double total[K];
 #pragma unroll
     for (int k = 0; k < K; k++) {
-        double sum = 0.0;
+        total[k] = 0.0;
         for (int part = 0; part < parts; part++) {
-            sum += partial[((first + part) * K + k) * cols + col];
+            total[k] += partial[((first + part) * K + k) * cols + col];
         }
-        out.put(k, static_cast<int>(blockIdx.z), blockIdx.y, col, sum);
     }
+    out.put(static_cast<int>(blockIdx.z), blockIdx.y, col, total);
 }
 
 /* Of the shards from shard_begin on; the first's sums go to out.to. workspace: as many bytes as
  * column_parts_bytes says. */
-template <int K, class OP>
-static void launch_column_sums(const cuda_context_t *context, const OP &op,
-                               const column_sums_out<K> &out, void *workspace, int shard_begin,
-                               int shard_end, int64_t sets, int64_t rows, int64_t cols) {
+template <int K, class OP, class OUT>
+static void launch_column_sums(const cuda_context_t *context, const OP &op, const OUT &out,
+                               void *workspace, int shard_begin, int shard_end, int64_t sets,
+                               int64_t rows, int64_t cols) {
     const int parts = static_cast<int>(column_parts(rows));
     const unsigned shards = static_cast<unsigned>(shard_end - shard_begin);
     double *partial = static_cast<double *>(workspace);
     const dim3 grid(static_cast<unsigned>(div_up(cols, SUM_COLS)),
                     static_cast<unsigned>(sets * parts), shards);
-    LAUNCH((sum_columns<K, OP>), grid, dim3(SUM_COLS, SUM_ROWS), 0, context->stream, op, out,
+    LAUNCH((sum_columns<K, OP, OUT>), grid, dim3(SUM_COLS, SUM_ROWS), 0, context->stream, op, out,
            partial, parts, shard_begin, rows, cols);
     if (parts > 1) {
         const dim3 rest(static_cast<unsigned>(div_up(cols, BLOCK_THREADS)),
                         static_cast<unsigned>(sets), shards);
-        LAUNCH((sum_column_parts<K>), rest, BLOCK_THREADS, 0, context->stream, out, partial, parts,
+        LAUNCH((sum_column_parts<K, OUT>), rest, BLOCK_THREADS, 0, context->stream, out, partial, parts,
                cols);
     }
     CUDA_REQUIRE(cudaGetLastError());

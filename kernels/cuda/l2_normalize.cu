@@ -4,27 +4,28 @@
 namespace {
 
 enum { WARPS = 8 };
-constexpr float NORM_FLOOR = 1e-12f; /* of what a row is divided by (ref/l2_norm.h) */
+constexpr double NORM_FLOOR = 1e-12; /* of what a row is divided by (ref/l2_norm.h) */
 
-/* Sums over a row, the same in every lane: of x^2 and of x y. */
+/* Sums over a row, the same in every lane: of x^2 and of x y. Squares leave the range of floats. */
 struct row_sums {
-    float square, along;
+    double square, along;
 };
 
 template <class T, bool WIDE>
 __device__ __forceinline__ row_sums sums_of(const T *x_row, const T *y_row, int64_t cols) {
-    row_sums sums = {0.0f, 0.0f};
+    row_sums sums = {0.0, 0.0};
     float x[CHUNK<T>], y[CHUNK<T>];
     for (int64_t col = threadIdx.x * CHUNK<T>; col < cols; col += 32 * CHUNK<T>) {
         load<T, WIDE>(x_row + col, cols - col, x);
         load<T, WIDE>(y_row + col, cols - col, y);
 #pragma unroll
         for (int k = 0; k < CHUNK<T>; k++) {
-            sums.square += x[k] * x[k];
-            sums.along += x[k] * y[k];
+            const double wide = static_cast<double>(x[k]);
+            sums.square += wide * wide;
+            sums.along += wide * static_cast<double>(y[k]);
         }
     }
-    return row_sums{warp_sum(sums.square), warp_sum(sums.along)};
+    return row_sums{warp_sum_double(sums.square), warp_sum_double(sums.along)};
 }
 
 template <class T> struct l2_rows {
@@ -44,13 +45,13 @@ __global__ void __launch_bounds__(32 * WARPS) l2_normalize(l2_rows<T> a, int sha
     const bool use = valid(a.mask, shard, row);
     const T *x_row = a.in.at(shard, row), *dy_row = BACKWARD ? a.d_out.at(shard, row) : x_row;
     T *to = BACKWARD ? a.d_in.at(shard, row) : a.out.at(shard, row);
-    float inverse = 0.0f, slope = 0.0f;
+    double inverse = 0.0, slope = 0.0;
     if (use) {
         const row_sums sums = sums_of<T, WIDE>(x_row, dy_row, a.cols);
-        const float norm = sqrtf(sums.square);
+        const double norm = sqrt(sums.square);
         const bool floored = norm < NORM_FLOOR;
-        inverse = 1.0f / (floored ? NORM_FLOOR : norm);
-        slope = floored ? 0.0f : sums.along * inverse * inverse;
+        inverse = 1.0 / (floored ? NORM_FLOOR : norm);
+        slope = floored ? 0.0 : sums.along * inverse * inverse;
     }
     for (int64_t col = threadIdx.x * CHUNK<T>; col < a.cols; col += 32 * CHUNK<T>) {
         float x[CHUNK<T>] = {0}, dy[CHUNK<T>];
@@ -59,7 +60,9 @@ __global__ void __launch_bounds__(32 * WARPS) l2_normalize(l2_rows<T> a, int sha
             load<T, WIDE>(dy_row + col, a.cols - col, dy);
 #pragma unroll
             for (int k = 0; k < CHUNK<T>; k++) {
-                x[k] = (BACKWARD ? dy[k] - x[k] * slope : x[k]) * inverse;
+                const double wide = static_cast<double>(x[k]);
+                const double value = BACKWARD ? static_cast<double>(dy[k]) - wide * slope : wide;
+                x[k] = static_cast<float>(value * inverse);
             }
         }
         store<T, WIDE>(to + col, a.cols - col, x);
