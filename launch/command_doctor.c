@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "kernels/base/clock.h"
-#include "kernels/kernels.h"
+#include "kernels/cuda.h"
 #include "launch/command.h"
 #include "launch/machine.h"
 #include "launch/page.h"
@@ -16,10 +16,15 @@ enum { FACT_INDENT = 14, FINDING_INDENT = 24 };
 
 static const option_t options[] = {OPTION_JSON, OPTION_END};
 
+static bool has_cuda(void) { return strcmp(kernels_library_version("cuda"), "none") != 0; }
+
 char *version_json(void) {
     const char *isa = NULL;
     json_t *object = json_pack("{s:s, s:s, s:[s, s]}", "version", JMT_VERSION, "commit", JMT_COMMIT,
                                "backends", "ref", "cpu");
+    if (has_cuda()) {
+        json_array_append_new(json_object_get(object, "backends"), json_string("cuda"));
+    }
     if (kernels_isa(&isa) == STATUS_OK) {
         json_object_set_new(object, "isa", json_string(isa));
     } else {
@@ -38,7 +43,8 @@ static const char *const state_names[] = {"ok", "note", "bad"};
 typedef struct report {
     machine_t machine;
     const char *isa;
-    int ranks;
+    int ranks, gpus;
+    char cuda[192]; /* what there is of GPUs, or why there is none */
     char mpirun[128];
     double mpi_start_s; /* two ranks, from launch to end; 0: not tried or in vain */
     json_t *findings;
@@ -181,6 +187,41 @@ static void check_mpi(report_t *r) {
     }
 }
 
+/* GPUs that this process sees, and what one of them is. */
+static void look_at_gpus(report_t *r) {
+    const char *why = "";
+    const device_t *device = NULL;
+    r->gpus = has_cuda() ? cuda_device_count(&why) : 0;
+    if (!has_cuda()) {
+        snprintf(r->cuda, sizeof r->cuda, "not in this build");
+    } else if (r->gpus == 0) {
+        snprintf(r->cuda, sizeof r->cuda, "no GPU: %s", why);
+    } else if (device_open("cuda", 0, 1, &device) != STATUS_OK) {
+        snprintf(r->cuda, sizeof r->cuda, "%s", status_text());
+    } else {
+        snprintf(r->cuda, sizeof r->cuda, "%d x %s", r->gpus, device->kind);
+        device_close(device);
+    }
+}
+
+static void check_gpus(report_t *r) {
+    look_at_gpus(r);
+    if (!has_cuda()) {
+        return; /* nothing is wrong with a machine that this build would not use */
+    }
+    const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+    int ranks = local != NULL ? (int)strtol(local, NULL, 10) : r->ranks;
+    if (r->gpus == 0) {
+        find(r, IS_NOTE, "GPU",
+             "ask the job for one (Slurm: --gpus-per-task=1), or use device: cpu", "%s", r->cuda);
+    } else if (r->gpus > 1 && ranks > r->gpus) {
+        find(r, IS_BAD, "GPU", "start at most one rank for each GPU",
+             "%s on this host for %d ranks: they would be refused", r->cuda, ranks);
+    } else {
+        find(r, IS_OK, "GPU", "", "%s", r->cuda);
+    }
+}
+
 static void check_rest(report_t *r) {
     const machine_t *m = &r->machine;
     if (m->clock_read_ns > 500.0) {
@@ -204,12 +245,14 @@ static void check_rest(report_t *r) {
 
 static json_t *describe(const report_t *r) {
     const machine_t *m = &r->machine;
-    json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:f, s:f, s:s}", "version",
-                               JMT_VERSION, "host", m->host, "isa", r->isa, "cores", m->cores,
-                               "ranks", r->ranks, "backend_ref", kernels_library_version("ref"),
-                               "backend_cpu", kernels_library_version("cpu"),
-                               "shared_memory_free_mb", m->shared_free_bytes / MIB, "memory_mb",
-                               m->memory_bytes / MIB, "cuda", "not in this build");
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:f, s:f, s:s}", "version", JMT_VERSION,
+                  "host", m->host, "isa", r->isa, "cores", m->cores, "ranks", r->ranks,
+                  "backend_ref", kernels_library_version("ref"), "backend_cpu",
+                  kernels_library_version("cpu"), "shared_memory_free_mb",
+                  m->shared_free_bytes / MIB, "memory_mb", m->memory_bytes / MIB, "cuda", r->cuda);
+    json_object_set_new(object, "gpus", json_integer(r->gpus));
+    json_object_set_new(object, "backend_cuda", json_string(kernels_library_version("cuda")));
     json_t *more = json_pack(
         "{s:s, s:s, s:i, s:f, s:f, s:f, s:s, s:s, s:b, s:s, s:f, s:s, s:O}", "commit", JMT_COMMIT,
         "processor", m->processor, "cores_allowed", m->cores_allowed, "cores_busy", m->cores_busy,
@@ -245,7 +288,9 @@ static void print_report(const report_t *r) {
     const machine_t *m = &r->machine;
     page_t page = page_of(stdout);
     page_fact(&page, FACT_INDENT, "program",
-              "jmt %s (%s), backends ref and cpu, no GPU in this build", JMT_VERSION, JMT_COMMIT);
+              has_cuda() ? "jmt %s (%s), backends ref, cpu and cuda"
+                         : "jmt %s (%s), backends ref and cpu, no GPU in this build",
+              JMT_VERSION, JMT_COMMIT);
     page_fact(&page, FACT_INDENT, "libraries", "%s, HDF5 %s, mpirun: %s",
               kernels_library_version("cpu"), JMT_HDF5, r->mpirun);
     page_fact(&page, FACT_INDENT, "host", "%s, %s%s%d cores, %.1f GiB of memory", m->host,
@@ -264,6 +309,7 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     check_processor(&report);
     check_cores(&report);
     check_memory(&report);
+    check_gpus(&report);
     check_mpi(&report);
     check_rest(&report);
     if (arguments_has(arguments, "--json")) {
@@ -290,9 +336,10 @@ const command_t command_doctor = {
     .group = GROUP_BEFORE,
     .synopsis = "[--json]",
     .summary = "what this machine can do, what is wrong, and what to do",
-    .help = "Looks at instruction sets, cores that may be used, memory, shared memory, MPI (by "
-            "starting two ranks), and what else decides speed. ok is as it should be, note costs "
-            "speed or needs care, bad must be mended before that part works.",
+    .help =
+        "Looks at instruction sets, cores that may be used, memory, shared memory, MPI (by "
+        "starting two ranks), GPUs, and what else decides speed. ok is as it should be, note costs "
+        "speed or needs care, bad must be mended before that part works.",
     .options = options,
     .examples = examples,
     .exit_codes = "0 also with notes; 3 if JMT_ISA asks for what this processor lacks.",

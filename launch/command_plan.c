@@ -132,6 +132,15 @@ enum { FACT_INDENT = 22 };
 
 static void print_memory(const page_t *page, const json_t *plan) {
     static const double mib = 1048576.0;
+    if (number(plan, "device_bytes") > 0.0) {
+        page_fact(page, FACT_INDENT, "memory",
+                  "on one rank %.1f MiB of the device (%s): %.1f activations and gradients, %.1f "
+                  "optimiser, the rest is weights and the reduction; and %.1f MiB of the host",
+                  number(plan, "device_bytes") / mib, text(plan, "device"),
+                  number(plan, "arena_bytes") / mib, number(plan, "optimizer_bytes") / mib,
+                  number(plan, "rss_bytes") / mib);
+        return;
+    }
     page_fact(page, FACT_INDENT, "memory",
               "%.1f MiB on one rank: %.1f activations and gradients, %.1f optimiser, the rest is "
               "weights, the reduction, batches read ahead, and the program",

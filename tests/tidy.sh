@@ -99,12 +99,12 @@ home() {
         while read -r line; do echo "$line> belongs in $2"; done
 }
 outside_header_offenders() {
-    home 'mpi\.h' '^comm/|^tests/bench/'
-    home 'nccl\.h' '^comm/comm_nccl\.c'
+    home 'mpi\.h' '^comm/|^tests/(bench|sim|simgpu)/'
+    home 'nccl\.h' '^comm/nccl/|^tests/sim(gpu)?/'
     home 'hdf5.*\.h|H5.*\.h' '^data-sharding/h5_file\.c'
     home 'dnnl.*\.h|cblas\.h' '^kernels/cpu/'
     home '[a-z]*intrin\.h' '^kernels/cpu/|^kernels/base/stream\.c'
-    home '(cuda|cublas|cudnn).*\.h' '^kernels/cuda/|^comm/comm_nccl\.c'
+    home '(cuda|cublas|cudnn).*\.h' '^kernels/cuda/|^comm/nccl/|^tests/sim(gpu)?/'
     home 'yaml\.h' '^configs/config_yaml\.c'
     home 'jansson\.h' "$jansson_users"
     home 'pthread\.h' '^data-sharding/(prefetch|ordered_work)\.c|^comm/reduce_thread\.c|^tests/'

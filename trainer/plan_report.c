@@ -56,7 +56,9 @@ static int64_t process_bytes(bool data_is_open) {
 /* A device that has address space and no memory: planning needs places, not room. */
 enum { PLANNING_PAGE = 4096 };
 
-static status_t planning_alloc(size_t bytes, const char *what, void **memory_out) {
+static status_t planning_alloc(const device_t *device, size_t bytes, const char *what,
+                               void **memory_out) {
+    (void)device;
     size_t length = bytes + PLANNING_PAGE;
     char *memory = mmap(NULL, length, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -68,7 +70,8 @@ static status_t planning_alloc(size_t bytes, const char *what, void **memory_out
     return STATUS_OK;
 }
 
-static void planning_release(void *memory) {
+static void planning_release(const device_t *device, void *memory) {
+    (void)device;
     if (memory != NULL) {
         char *begin = (char *)memory - PLANNING_PAGE;
         size_t length;
@@ -77,8 +80,14 @@ static void planning_release(void *memory) {
     }
 }
 
-static const device_t planning_device = {
-    .name = "planning", .alloc = planning_alloc, .release = planning_release};
+/* The host that an executor is planned for is told from the device by its memory alone. */
+static device_t planning_on(const device_t *device) {
+    device_t planning = *device;
+    planning.host = true;
+    planning.alloc = planning_alloc;
+    planning.release = planning_release;
+    return planning;
+}
 
 typedef struct planned {
     const config_t *config;
@@ -86,18 +95,18 @@ typedef struct planned {
     int64_t dims[CONFIG_MODALITIES_MAX];
     graph_t *graph;
     flat_state_t flat;
+    const kernels_t *kernels;
+    const device_t *device;
+    device_t planning;
     executor_t *executor, *unsharded; /* V shards on one rank, and the same batch as one shard */
     bool evaluation_folded;
     int64_t evaluation_macs;
 } planned_t;
 
 static status_t open_executor(const planned_t *plan, int shards, executor_t **executor_out) {
-    const kernels_t *kernels = NULL;
-    const device_t *device = NULL;
-    TRY(trainer_kernels(plan->config, &kernels, &device));
     executor_config_t config = {
-        .kernels = kernels,
-        .device = &planning_device,
+        .kernels = plan->kernels,
+        .device = &plan->planning,
         .samples_per_shard = plan->config->batch / shards,
         .shard_count = shards,
         .backward = true,
@@ -128,9 +137,13 @@ static json_t *describe(const planned_t *plan) {
     int64_t arena = (int64_t)executor_arena_bytes(plan->executor);
     int64_t state = state_count(config) * plan->flat.elements * (int64_t)sizeof(float);
     int64_t process = process_bytes(plan->dataset != NULL);
-    int64_t staged = executor_dtype(plan->executor) == DTYPE_F32 ? 0 : 1; /* a batch as float */
+    bool host = plan->device->host;
+    int64_t staged = executor_dtype(plan->executor) == DTYPE_F32 && host ? 0 : 1; /* as float */
+    int64_t mirrors = host ? 0 : state + plan->flat.elements * (int64_t)sizeof(float);
+    int64_t on_device =
+        (int64_t)bytes_of(plan->executor) + state + (int64_t)reduce_bytes(&layout, 0, 1);
     int64_t resident =
-        (int64_t)bytes_of(plan->executor) + state + (int64_t)reduce_bytes(&layout, 0, 1) + process +
+        (host ? on_device : mirrors) + process +
         (int64_t)batch_ahead_bytes(plan->graph, config->batch, config->data.prefetch + staged);
     json_t *report = json_pack("{s:s, s:I, s:I, s:f, s:I, s:I, s:I}", "model", config->model.name,
                                "parameters", (json_int_t)graph_parameter_elements(plan->graph),
@@ -146,6 +159,8 @@ static json_t *describe(const planned_t *plan) {
     json_object_set_new(rest, "evaluation",
                         json_pack("{s:b, s:I}", "folded", plan->evaluation_folded, "macs",
                                   (json_int_t)plan->evaluation_macs));
+    json_object_set_new(rest, "device", json_string(plan->device->kind));
+    json_object_set_new(rest, "device_bytes", json_integer(host ? 0 : on_device));
     json_object_update(report, rest);
     json_decref(rest);
     return report;
@@ -168,6 +183,8 @@ static status_t open_all(planned_t *plan) {
     TRY(open_data(plan));
     TRY(model_build(plan->config, plan->dims, &plan->graph));
     TRY(flat_state_make(plan->graph, &plan->flat));
+    TRY(trainer_kernels(plan->config, NULL, &plan->kernels, &plan->device));
+    plan->planning = planning_on(plan->device);
     TRY(open_executor(plan, (int)plan->config->virtual_shards, &plan->executor));
     TRY(open_executor(plan, 1, &plan->unsharded));
     return predictor_describe(plan->config, plan->dims, &plan->evaluation_folded,
@@ -185,6 +202,7 @@ status_t plan_report(const config_t *config, json_t **report_out) {
     flat_state_free(&plan.flat);
     graph_close(plan.graph);
     dataset_close(plan.dataset);
+    device_close(plan.device);
     return status;
 }
 

@@ -61,9 +61,9 @@ const char *status_text(void);
             panic(__FILE__, __LINE__, #condition);                                                 \
         }                                                                                          \
     } while (0)
-_Noreturn void panic(const char *file, int line, const char *condition);
+__attribute__((noreturn)) void panic(const char *file, int line, const char *condition);
 
 /* Ends the program (exit 1) with the line that says how much was asked for. */
-_Noreturn void panic_memory(double bytes);
+__attribute__((noreturn)) void panic_memory(double bytes);
 
 #endif

@@ -8,6 +8,8 @@
 #include "kernels/base/rng.h"
 #include "kernels/bf16.h"
 
+static bool on_gpu;
+
 enum { GUARD = 8, ROW_GAP = 3, SHARD_GAP = 5 };
 
 void check_value(double actual, double expected, double bound) {
@@ -20,12 +22,21 @@ static dtype_t state_of(const op_case_t *test) {
     return test->kernels->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
 }
 
+static void keep(op_case_t *test, void *memory, size_t bytes) {
+    REQUIRE(test->owned_count < CASE_OWNED_MAX);
+    if (test->device != NULL) {
+        void **copy = &test->on_device[test->owned_count];
+        CHECK_OK(test->device->alloc(test->device, bytes, "a test", copy));
+    }
+    test->owned_bytes[test->owned_count] = bytes;
+    test->owned[test->owned_count++] = memory;
+}
+
 static void *own(op_case_t *test, int64_t count, dtype_t dtype) {
     size_t bytes = (size_t)count * dtype_bytes(dtype);
     void *memory = alloc_aligned(bytes);
     memset(memory, 0xFF, bytes);
-    REQUIRE(test->owned_count < CASE_OWNED_MAX);
-    test->owned[test->owned_count++] = memory;
+    keep(test, memory, bytes);
     return memory;
 }
 
@@ -151,7 +162,10 @@ static void open_values(op_case_t *test, const kernels_t *kernels,
     test->short_values = short_values;
     test->kernels = kernels;
     test->row = &kernels->ops[description->kind];
+    test->device = strcmp(kernels->device, "cpu") == 0 ? NULL : case_gpu();
     test->description = *description;
+    test->description.device = test->device;
+    test->description.shard_count = shards;
     test->shards = shards;
     test->scalars = (step_scalars_t){.seed = 5, .step = 9, .shard_first = 2, .training = true};
     op_description_t *d = &test->description;
@@ -194,8 +208,10 @@ void case_close(op_case_t *test) {
     test->row->plan_close(test->plan);
     for (int i = 0; i < test->owned_count; i++) {
         free(test->owned[i]);
+        if (test->device != NULL) {
+            test->device->release(test->device, test->on_device[i]);
+        }
     }
-    free(test->call.mask.data);
 }
 
 void case_mask(op_case_t *test, int64_t count, int64_t block, int64_t off_block) {
@@ -208,13 +224,65 @@ void case_mask(op_case_t *test, int64_t count, int64_t block, int64_t off_block)
             mask.data[s * mask.shard_stride + i] = valid && !off;
         }
     }
+    keep(test, mask.data, (size_t)(test->shards * mask.shard_stride));
     test->call.mask = mask;
 }
 
-void case_forward(op_case_t *test) { test->row->forward(test->plan, &test->call); }
+/* --- calls ----------------------------------------------------------------------------------- */
+
+/* Where on the device a place of the case's memory is. */
+static void *there(const op_case_t *test, const void *place) {
+    for (int i = 0; i < test->owned_count; i++) {
+        const char *begin = test->owned[i], *at = place;
+        if (at == begin || (at > begin && at < begin + test->owned_bytes[i])) {
+            return (char *)test->on_device[i] + (at - begin);
+        }
+    }
+    REQUIRE(place == NULL);
+    return NULL;
+}
+
+static op_call_t call_there(const op_case_t *test, const op_call_t *call) {
+    op_call_t moved = *call;
+    moved.out.data = there(test, call->out.data);
+    moved.d_out.data = there(test, call->d_out.data);
+    for (int i = 0; i < OP_INPUTS_MAX; i++) {
+        moved.in[i].data = there(test, call->in[i].data);
+        moved.d_in[i].data = there(test, call->d_in[i].data);
+    }
+    for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
+        moved.weight[w] = there(test, call->weight[w]);
+        moved.d_weight[w] = there(test, call->d_weight[w]);
+    }
+    moved.mask.data = there(test, call->mask.data);
+    moved.saved = there(test, call->saved);
+    moved.workspace = there(test, call->workspace);
+    moved.kept = there(test, call->kept);
+    return moved;
+}
+
+static void run(op_case_t *test, void (*function)(const op_plan_t *plan, const op_call_t *call),
+                const op_call_t *call) {
+    const device_t *device = test->device;
+    if (device == NULL) {
+        function(test->plan, call);
+        return;
+    }
+    for (int i = 0; i < test->owned_count; i++) {
+        device->copy_in(device, test->on_device[i], test->owned[i], test->owned_bytes[i]);
+    }
+    op_call_t moved = call_there(test, call);
+    function(test->plan, &moved);
+    for (int i = 0; i < test->owned_count; i++) {
+        device->copy_out(device, test->owned[i], test->on_device[i], test->owned_bytes[i]);
+    }
+    CHECK_OK(device->check(device));
+}
+
+void case_forward(op_case_t *test) { run(test, test->row->forward, &test->call); }
 
 void case_backward(op_case_t *test) {
-    test->row->backward_data(test->plan, &test->call);
+    run(test, test->row->backward_data, &test->call);
     if (test->row->backward_weights == NULL) {
         return;
     }
@@ -225,7 +293,7 @@ void case_backward(op_case_t *test) {
         for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
             one.d_weight[w] = test->d_weight[w][s];
         }
-        test->row->backward_weights(test->plan, &one);
+        run(test, test->row->backward_weights, &one);
     }
 }
 
@@ -394,6 +462,32 @@ void case_check_near(const op_case_t *a, const op_case_t *exact, double out_boun
 
 const kernels_t *case_table(const char *backend, dtype_t dtype) {
     const kernels_t *kernels = NULL;
-    CHECK_OK(kernels_for(backend, dtype, &kernels));
+    bool moved = on_gpu && strcmp(backend, "cpu") == 0;
+    CHECK_OK(kernels_for(moved ? "cuda" : backend, dtype, &kernels));
     return kernels;
 }
+
+static const device_t *gpu;
+
+static void close_gpu(void) { device_close(gpu); }
+
+const device_t *case_gpu(void) {
+    static bool asked;
+    if (!asked) {
+        asked = true;
+        if (device_open("cuda", 0, 1, &gpu) == STATUS_OK) {
+            REQUIRE(atexit(close_gpu) == 0);
+        } else {
+            gpu = NULL;
+            print_message("# no GPU: %s\n", status_text());
+        }
+    }
+    return gpu;
+}
+
+bool case_go_on_gpu(void) {
+    on_gpu = case_gpu() != NULL;
+    return on_gpu;
+}
+
+bool case_on_gpu(void) { return on_gpu; }

@@ -3,7 +3,8 @@
  * Everything that an operation may not read (gaps between rows, other shards) is NaN and everything
  * that it may not write is compared with that NaN afterwards. Values are multiples of 2^-23 in [-1,
  * 1) and depend only on tensor, shard, row and column, so cases of different tables and runs are
- * comparable. */
+ * comparable. All of it lies on the host; for a table of another device it is copied there and back
+ * around each call. */
 #ifndef JMT_TESTS_OP_CASE_H
 #define JMT_TESTS_OP_CASE_H
 
@@ -23,7 +24,10 @@ typedef struct op_case {
     bool short_values; /* numbers are those that bf16 holds */
     int64_t weight_count[OP_WEIGHTS_MAX];
     void *d_weight[OP_WEIGHTS_MAX][CASE_SHARDS_MAX];
+    const device_t *device; /* of a table that works in memory of its own; NULL: the host's */
     void *owned[CASE_OWNED_MAX];
+    size_t owned_bytes[CASE_OWNED_MAX];
+    void *on_device[CASE_OWNED_MAX]; /* what is copied there before a call, and back after it */
     int owned_count;
 } op_case_t;
 
@@ -68,7 +72,7 @@ void case_check_near(const op_case_t *a, const op_case_t *exact, double out_boun
 /* Runs the operation: gradients in ref/f64; shard 1 alone against shards 0-2; every cpu table that
  * this machine can run against ref/f32 bit for bit where it is compiled from the reference, else
  * near ref/f64 and one shard alone against two; every table for bf16 near ref/f64 on numbers that
- * bf16 holds, and one shard alone against two. */
+ * bf16 holds, and one shard alone against two. On the GPU: its tables alone, against ref/f64. */
 void case_check_reference(const op_description_t *description, int64_t mask_count, int64_t block,
                           int64_t off_block);
 
@@ -91,5 +95,14 @@ void case_check_threads(const op_description_t *description);
 void case_check_without_gradients(const op_description_t *description);
 
 const kernels_t *case_table(const char *backend, dtype_t dtype);
+
+/* The GPU of this process; NULL where the build or the machine has none. */
+const device_t *case_gpu(void);
+
+/* Runs the tests, and where there is a GPU once more on it: then case_table gives its table in place
+ * of cpu's. */
+#define RUN_ON_ALL(tests) (RUN_TESTS(tests) + (case_go_on_gpu() ? RUN_TESTS(tests) : 0))
+bool case_go_on_gpu(void);
+bool case_on_gpu(void);
 
 #endif

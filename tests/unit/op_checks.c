@@ -1,5 +1,6 @@
 /* op_checks.c - what holds of every operation, on every table that this machine can run. */
 #include <float.h>
+#include <string.h>
 
 #include "check.h"
 #include "kernels/base/bytes.h"
@@ -23,6 +24,9 @@ static void open_masked(op_case_t *test, const kernels_t *kernels, const op_desc
 typedef enum { CODE_OF_REFERENCE, CODE_OF_VECTORS } code_t;
 
 static code_t code_of(const kernels_t *table, op_kind_t kind) {
+    if (strcmp(table->device, "cpu") != 0) {
+        return CODE_OF_VECTORS;
+    }
     if (kind == OP_linear || kind == OP_temporal_conv || kind == OP_conv) {
         return CODE_OF_VECTORS; /* the generic table's too */
     }
@@ -54,9 +58,16 @@ static double bound_of(const op_description_t *d) {
     return 4.0 * (double)terms_most(d) * FLT_EPSILON;
 }
 
+/* What a GPU adds where it multiplies floats by TF32, which keeps 10 bits of each. */
+static double tf32_bound(const kernels_t *table, const op_description_t *d) {
+    bool product = d->kind == OP_linear || d->kind == OP_conv || d->kind == OP_temporal_conv;
+    bool gpu = strcmp(table->device, "cpu") != 0 && table->dtype == DTYPE_F32;
+    return product && gpu ? (double)terms_most(d) * 0x1p-10 : 0.0;
+}
+
 static void check_table(const kernels_t *table, const op_description_t *description,
                         const op_case_t *all, const op_case_t *exact, const int64_t mask[3]) {
-    const double bound = bound_of(description);
+    const double bound = bound_of(description) + tf32_bound(table, description);
     op_case_t test, one;
     open_masked(&test, table, description, 1, 3, mask);
     if (code_of(table, description->kind) == CODE_OF_REFERENCE) {
@@ -88,6 +99,10 @@ static void check_short_table(const kernels_t *table, const op_description_t *de
 
 int case_short_tables(const kernels_t *tables[CASE_SHORT_TABLES_MAX]) {
     int count = 0;
+    if (case_on_gpu()) {
+        tables[0] = case_table("cpu", DTYPE_BF16);
+        return 1;
+    }
     tables[count++] = &kernels_ref_bf16;
     tables[count++] = &kernels_cpu_generic_bf16;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
@@ -116,6 +131,11 @@ void case_check_reference(const op_description_t *description, int64_t mask_coun
     check_short_tables(description, mask);
     op_case_t exact, all, one;
     open_masked(&exact, &kernels_ref_f64, description, 1, 3, mask);
+    if (case_on_gpu()) {
+        check_table(case_table("cpu", DTYPE_F32), description, NULL, &exact, mask);
+        case_close(&exact);
+        return;
+    }
     case_check_gradients(&exact, 1e-8);
     open_masked(&all, &kernels_ref_f32, description, 0, 3, mask);
     open_masked(&one, &kernels_ref_f32, description, 1, 2, mask);
@@ -174,6 +194,9 @@ void case_check_many_rows(const op_description_t *description) {
 }
 
 static void check_threads_of(const kernels_t *kernels, const op_description_t *description) {
+    if (case_on_gpu()) {
+        return; /* none of the host's compute */
+    }
     op_case_t one, three;
     CHECK_OK(kernels_set_threads(1));
     case_open(&one, kernels, description, 2, 0, 2);

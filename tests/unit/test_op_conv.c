@@ -412,5 +412,5 @@ int main(void) {
         cmocka_unit_test(uses_are_one_leaf),
         cmocka_unit_test(uses_have_equal_groups),
     };
-    return RUN_TESTS(tests);
+    return RUN_ON_ALL(tests);
 }

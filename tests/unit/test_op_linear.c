@@ -221,5 +221,5 @@ int main(void) {
         cmocka_unit_test(equal_rows_have_equal_bits),
         cmocka_unit_test(plans_without_gradients),
     };
-    return RUN_TESTS(tests);
+    return RUN_ON_ALL(tests);
 }

@@ -99,5 +99,5 @@ int main(void) {
         cmocka_unit_test(correlate),
         cmocka_unit_test(correlate_by_hand),
     };
-    return RUN_TESTS(tests);
+    return RUN_ON_ALL(tests);
 }

@@ -141,5 +141,5 @@ int main(void) {
         cmocka_unit_test(a_shard_has_the_same_bits_alone),
         cmocka_unit_test(plans_without_gradients),
     };
-    return RUN_TESTS(tests);
+    return RUN_ON_ALL(tests);
 }

@@ -1,0 +1,261 @@
+/* The GPU as a device_t, and its tables. */
+#include <stdio.h>
+
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/tables.h"
+
+/* --- errors ---------------------------------------------------------------------------------- */
+
+static const char *remedy_of(cudaError_t error) {
+    switch (error) {
+    case cudaErrorMemoryAllocation:
+        return "use a smaller batch or more GPUs";
+    case cudaErrorNoDevice:
+        return "run on a machine with a GPU, or use device: cpu";
+    case cudaErrorInsufficientDriver:
+        return "install a driver for CUDA 13 or later, or use device: cpu";
+    default:
+        return "run `jmt doctor`, or use device: cpu";
+    }
+}
+
+status_t cuda_status(cudaError_t error, const char *what) {
+    if (error == cudaSuccess) {
+        return STATUS_OK;
+    }
+    bool missing = error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver;
+    return status_fail(missing ? STATUS_UNAVAILABLE : STATUS_FAILED, "%s: %s; %s", what,
+                       cudaGetErrorString(error), remedy_of(error));
+}
+
+status_t cuda_product_status(cublasStatus_t error, const char *what) {
+    return error == CUBLAS_STATUS_SUCCESS
+               ? STATUS_OK
+               : status_fail(STATUS_FAILED, "%s: cuBLASLt status %d; run `jmt doctor`", what,
+                             (int)error);
+}
+
+status_t cuda_convolution_status(cudnnStatus_t error, const char *what) {
+    return error == CUDNN_STATUS_SUCCESS
+               ? STATUS_OK
+               : status_fail(STATUS_FAILED, "%s: cuDNN status %d; run `jmt doctor`", what,
+                             (int)error);
+}
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+static void gpu_set_strict(const device_t *device, bool strict) {
+    cuda_context_of(device)->tf32 = !strict;
+}
+
+static status_t gpu_alloc(const device_t *device, size_t bytes, const char *what,
+                          void **memory_out) {
+    void *memory = NULL;
+    size_t least = bytes > 0 ? bytes : 1;
+    cudaError_t error = cudaMalloc(&memory, least);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError(); /* an answer, and no state */
+        return status_fail(STATUS_FAILED, "cannot allocate %zu bytes of GPU memory for %s: %s; %s",
+                           bytes, what, cudaGetErrorString(error), remedy_of(error));
+    }
+    TRY(cuda_status(cudaMemsetAsync(memory, 0, least, cuda_context_of(device)->stream), what));
+    *memory_out = memory;
+    return STATUS_OK;
+}
+
+static void gpu_release(const device_t *device, void *memory) {
+    (void)device;
+    CUDA_REQUIRE(cudaFree(memory));
+}
+
+static status_t gpu_alloc_pinned(const device_t *device, size_t bytes, const char *what,
+                                 void **memory_out) {
+    (void)device;
+    void *memory = NULL;
+    size_t least = bytes > 0 ? bytes : 1;
+    TRY(cuda_status(cudaMallocHost(&memory, least), what));
+    memset(memory, 0, least);
+    *memory_out = memory;
+    return STATUS_OK;
+}
+
+static void gpu_synchronize(const device_t *device) {
+    CUDA_REQUIRE(cudaStreamSynchronize(cuda_context_of(device)->stream));
+}
+
+static void gpu_release_pinned(const device_t *device, void *memory) {
+    if (memory != NULL) {
+        gpu_synchronize(device);
+        CUDA_REQUIRE(cudaFreeHost(memory));
+    }
+}
+
+static void copy(const device_t *device, void *to, const void *from, size_t bytes,
+                 enum cudaMemcpyKind kind) {
+    if (bytes > 0) {
+        CUDA_REQUIRE(cudaMemcpyAsync(to, from, bytes, kind, cuda_context_of(device)->stream));
+    }
+}
+
+static void gpu_copy_in(const device_t *device, void *to, const void *host, size_t bytes) {
+    copy(device, to, host, bytes, cudaMemcpyHostToDevice);
+}
+
+static void gpu_copy_out(const device_t *device, void *host, const void *from, size_t bytes) {
+    copy(device, host, from, bytes, cudaMemcpyDeviceToHost);
+    gpu_synchronize(device);
+}
+
+static void gpu_copy(const device_t *device, void *to, const void *from, size_t bytes) {
+    copy(device, to, from, bytes, cudaMemcpyDeviceToDevice);
+}
+
+static void gpu_fill_zero(const device_t *device, void *memory, size_t bytes) {
+    if (bytes > 0) {
+        CUDA_REQUIRE(cudaMemsetAsync(memory, 0, bytes, cuda_context_of(device)->stream));
+    }
+}
+
+static status_t gpu_check(const device_t *device) {
+    cudaError_t error = cudaStreamQuery(cuda_context_of(device)->stream);
+    return cuda_status(error == cudaErrorNotReady ? cudaSuccess : error, "the GPU has failed");
+}
+
+/* --- opening --------------------------------------------------------------------------------- */
+
+static void context_close(cuda_context_t *context) {
+    (void)cudaFree(context->product_workspace);
+    (void)cudaFree(context->flag);
+    if (context->flag_host != NULL) {
+        (void)cudaFreeHost(context->flag_host);
+    }
+    if (context->convolutions != NULL) {
+        (void)cudnnDestroy(context->convolutions);
+    }
+    if (context->products != NULL) {
+        (void)cublasLtDestroy(context->products);
+    }
+    if (context->stream != NULL) {
+        (void)cudaStreamDestroy(context->stream);
+    }
+    free(context);
+}
+
+static void gpu_close(const device_t *device) {
+    gpu_synchronize(device);
+    context_close(cuda_context_of(device));
+}
+
+static void *gpu_stream(const device_t *device) { return cuda_context_of(device)->stream; }
+
+static void describe(cuda_context_t *context, const struct cudaDeviceProp *properties) {
+    device_t *device = &context->device;
+    (void)snprintf(device->kind, sizeof device->kind, "%.48s, sm_%d%d", properties->name,
+                   properties->major, properties->minor);
+    for (size_t i = 0; i < sizeof properties->uuid.bytes; i++) {
+        (void)snprintf(device->id + 2 * i, sizeof device->id - 2 * i, "%02x",
+                       (unsigned)(unsigned char)properties->uuid.bytes[i]);
+    }
+}
+
+static status_t context_open(cuda_context_t *context) {
+    struct cudaDeviceProp properties;
+    TRY(cuda_status(cudaSetDevice(context->index), "cannot use the GPU"));
+    TRY(cuda_status(cudaGetDeviceProperties(&properties, context->index), "cannot use the GPU"));
+    describe(context, &properties);
+    TRY(cuda_status(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking),
+                    "cannot use the GPU"));
+    TRY(cuda_product_status(cublasLtCreate(&context->products), "cannot open cuBLASLt"));
+    TRY(cuda_convolution_status(cudnnCreate(&context->convolutions), "cannot open cuDNN"));
+    TRY(cuda_convolution_status(cudnnSetStream(context->convolutions, context->stream),
+                                "cannot open cuDNN"));
+    void *flag = NULL, *flag_host = NULL;
+    TRY(cuda_status(cudaMalloc(&flag, sizeof *context->flag), "cannot use the GPU"));
+    context->flag = flag;
+    TRY(cuda_status(cudaMallocHost(&flag_host, sizeof *context->flag), "cannot use the GPU"));
+    context->flag_host = flag_host;
+    return STATUS_OK;
+}
+
+/* Of those that this process sees; a launcher that shows each process its own shows one. */
+static status_t choose(int local_index, int local_count, int *index_out) {
+    int visible = 0;
+    TRY(cuda_status(cudaGetDeviceCount(&visible), "no GPU can be used"));
+    if (visible == 0) {
+        return cuda_status(cudaErrorNoDevice, "no GPU can be used");
+    }
+    if (visible > 1 && visible < local_count) {
+        return status_fail(STATUS_UNAVAILABLE,
+                           "%d processes on this host and %d GPUs; start at most one process for "
+                           "each GPU",
+                           local_count, visible);
+    }
+    *index_out = visible == 1 ? 0 : local_index;
+    return STATUS_OK;
+}
+
+status_t cuda_device_open(int local_index, int local_count, const device_t **device_out) {
+    int index = 0;
+    TRY(choose(local_index, local_count, &index));
+    cuda_context_t *context = alloc_zero(1, sizeof *context);
+    context->device = (device_t){
+        .name = "cuda",
+        .context = context,
+        .set_strict = gpu_set_strict,
+        .alloc = gpu_alloc,
+        .release = gpu_release,
+        .alloc_pinned = gpu_alloc_pinned,
+        .release_pinned = gpu_release_pinned,
+        .copy_in = gpu_copy_in,
+        .copy_out = gpu_copy_out,
+        .copy = gpu_copy,
+        .fill_zero = gpu_fill_zero,
+        .synchronize = gpu_synchronize,
+        .check = gpu_check,
+        .close = gpu_close,
+        .stream = gpu_stream,
+    };
+    context->index = index;
+    context->tf32 = true;
+    status_t status = context_open(context);
+    if (status != STATUS_OK) {
+        context_close(context);
+        return status;
+    }
+    *device_out = &context->device;
+    return STATUS_OK;
+}
+
+int cuda_device_count(const char **why_out) {
+    int count = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    *why_out = error != cudaSuccess ? cudaGetErrorString(error) : "no GPU is visible";
+    return error != cudaSuccess ? 0 : count;
+}
+
+/* --- tables ---------------------------------------------------------------------------------- */
+
+status_t cuda_kernels(dtype_t dtype, const kernels_t **kernels_out) {
+    if (dtype == DTYPE_F64) {
+        return status_fail(STATUS_UNAVAILABLE,
+                           "backend cuda does not compute in float64; use backend: ref");
+    }
+    *kernels_out = dtype == DTYPE_BF16 ? &kernels_cuda_bf16 : &kernels_cuda_f32;
+    return STATUS_OK;
+}
+
+const char *cuda_library_version(void) {
+    static char text[96];
+    (void)snprintf(text, sizeof text, "CUDA %d, cuBLASLt %zu, cuDNN %zu", CUDART_VERSION,
+                   cublasLtGetVersion(), cudnnGetVersion());
+    return text;
+}
+
+void *cuda_plan_open(const op_description_t *description, size_t bytes) {
+    op_plan_t *plan = alloc_zero(1, bytes);
+    plan->description = *description;
+    plan->context = cuda_context_of(description->device);
+    return plan;
+}
+
+void plan_close_cuda(op_plan_t *plan) { free(plan); }

@@ -1,0 +1,72 @@
+/* The seed, the settings of the environment, and how a fault is reported. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "simgpu.h"
+
+enum { EXIT_CODE = 66 };
+
+static uint64_t state;
+static unsigned seed;
+
+long sim_setting(const char *variable, long otherwise) {
+    const char *text = getenv(variable);
+    return text == NULL || *text == '\0' ? otherwise : strtol(text, NULL, 0);
+}
+
+__attribute__((constructor)) static void seed_init(void) {
+    seed = (unsigned)sim_setting("SIMGPU_SEED", 0);
+    state = seed * 0x9E3779B97F4A7C15u + 1;
+}
+
+unsigned sim_seed(void) { return seed; }
+
+uint32_t sim_random(uint32_t n) { /* xorshift */
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)((state >> 32) * n >> 32);
+}
+
+double sim_now_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Only on the way out, so a child process for the source line is fine. */
+static void print_line_of(const void *pc) {
+    extern const char __executable_start[];
+    char command[1100], program[1000], line[600];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (pc == NULL || n < 0) {
+        return;
+    }
+    program[n] = '\0';
+    snprintf(command, sizeof command, "addr2line -Cpse '%s' 0x%zx", program,
+             (size_t)((const char *)pc - __executable_start) - 1);
+    FILE *pipe = popen(command, "r");
+    while (pipe != NULL && fgets(line, sizeof line, pipe) != NULL) {
+        fprintf(stderr, "    at %s", line);
+    }
+    if (pipe != NULL) {
+        pclose(pipe);
+    }
+}
+
+void sim_report(const void *pc, const char *format, ...) {
+    char where[200], text[2000];
+    va_list list;
+    sim_memory_open(true); /* what is reported may lie there */
+    sim_where(where, sizeof where);
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    fprintf(stderr, "simgpu: %s\n    in %s, SIMGPU_SEED=%u\n", text, where, seed);
+    print_line_of(pc);
+    fflush(NULL);
+    _exit(EXIT_CODE);
+}
