@@ -19,8 +19,7 @@ typedef struct modality_config { /* modalities.NAME */
     int64_t tcn_blocks, tcn_kernel; /* front tcn only, as the two below */
     bool tcn_causal;
     double tcn_dropout;
-    /* none | r2plus1d_18 | r3d_18 | i3d | ir_resnet_50 | resnet_18 | vggish | cnn_1d */
-    char *backbone;
+    char *backbone;       /* none | a name of backbone_info.h */
     int64_t size;         /* of a picture's sides */
     char *reduce;         /* max | average | flatten: places of a backbone to one */
     char *batch_norm;     /* frozen | shard */
