@@ -6,7 +6,6 @@
 
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
-#include "trainer/backbone.h"
 #include "trainer/models.h"
 
 /* --- places ---------------------------------------------------------------------------------- */
@@ -82,6 +81,10 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
     batch.staged = executor_dtype(executor) != DTYPE_F32;
     batch.stream_count = model_streams_of(config, batch.stream_of);
     TRY(prefetch_open(ahead, make, batch_out, &batch.prefetch));
+    batch.scratch = dataset_scratch_open(dataset);
+    for (int m = 0; m < batch.modality_count; m++) {
+        batch.feed[m] = feed_open(batch.modality[m], batch.info[m].kind, batch.info[m].dim);
+    }
     place_open(&batch, batch.staged, &batch.direct);
     batch.target = batch.direct.target;
     batch.places = alloc_zero(max_i64(ahead, 1), sizeof *batch.places);
@@ -99,6 +102,10 @@ void batch_close(batch_t *batch) {
         place_close(batch, true, &batch->places[i]);
     }
     free(batch->places);
+    dataset_scratch_close(batch->scratch);
+    for (int m = 0; m < batch->modality_count; m++) {
+        feed_close(&batch->feed[m]);
+    }
     for (int s = 0; s < SPLIT_COUNT; s++) {
         for (int t = 0; batch->labels[s] != NULL && t < batch->target_count; t++) {
             free(batch->labels[s][t]);
@@ -126,7 +133,7 @@ static void fill_empty(const batch_t *batch, float *const *features, uint8_t *co
 /* Where a modality's tokens are read to, before they are prepared in place. */
 static void *tokens_of(const batch_t *batch, int m, float *features) {
     if (batch->info[m].kind == TRACK_PIXELS) {
-        return (uint8_t *)features + 3 * batch->length * batch->dims[m]; /* backbone_prepare */
+        return (uint8_t *)features + 3 * batch->length * batch->dims[m]; /* feed_prepare */
     }
     return features;
 }
@@ -137,8 +144,7 @@ static void prepare(const batch_t *batch, int m, float *features, const uint8_t 
     if (info->scaled) {
         standardize_apply(batch->standardize, m, features, mask, batch->length, info->clip);
     }
-    backbone_prepare(batch->modality[m], info->kind == TRACK_PIXELS, batch->length, info->dim, mask,
-                     chance, features);
+    feed_prepare(&batch->feed[m], batch->length, mask, chance, features);
 }
 
 status_t batch_fill_stretch(const batch_t *batch, int m, int64_t recording, int64_t first,
@@ -146,7 +152,8 @@ status_t batch_fill_stretch(const batch_t *batch, int m, int64_t recording, int6
     const modality_info_t *info = &batch->info[m];
     size_t token = (size_t)(info->clip * info->dim) * track_element_bytes(info->kind);
     char *tokens = tokens_of(batch, m, features);
-    TRY(dataset_read_stretch(batch->dataset, recording, m, first, steps, tokens, mask));
+    TRY(dataset_read_stretch(batch->dataset, recording, m, first, steps, batch->scratch, tokens,
+                             mask));
     memset(tokens + (size_t)steps * token, 0, (size_t)(batch->length - steps) * token);
     memset(mask + steps, 0, (size_t)(batch->length - steps));
     prepare(batch, m, features, mask, NULL);
@@ -171,7 +178,7 @@ static status_t fill(const batch_t *batch, const batch_place_t *place, split_t s
         fill_empty(batch, features, masks, targets);
         return STATUS_OK;
     }
-    TRY(dataset_read_tokens(batch->dataset, split, sample, tokens, masks, targets));
+    TRY(dataset_read_tokens(batch->dataset, split, sample, batch->scratch, tokens, masks, targets));
     for (int t = 0; batch->labels[split] != NULL && t < batch->target_count; t++) {
         memcpy(targets[t], batch->labels[split][t] + sample * batch->length,
                (size_t)batch->length * sizeof(float));

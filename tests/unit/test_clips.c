@@ -159,10 +159,12 @@ typedef struct sample {
     void *tokens[LABEL];
     uint8_t *mask[LABEL];
     float *target[1];
+    dataset_scratch_t *scratch;
 } sample_t;
 
-static sample_t sample_make(int64_t window, int64_t clip) {
-    sample_t s;
+static sample_t sample_make(const dataset_t *dataset, int64_t clip) {
+    sample_t s = {.scratch = dataset_scratch_open(dataset)};
+    int64_t window = dataset_window(dataset);
     for (int k = 0; k < LABEL; k++) {
         size_t bytes = (size_t)(window * clip * tracks[k].dim) * sizeof(float);
         s.tokens[k] = alloc_aligned(bytes);
@@ -180,6 +182,12 @@ static void sample_free(sample_t *s) {
         free(s->mask[k]);
     }
     free(s->target[0]);
+    dataset_scratch_close(s->scratch);
+}
+
+static void read_sample(const dataset_t *dataset, int64_t number, sample_t *s) {
+    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, number, s->scratch, s->tokens, s->mask,
+                                 s->target));
 }
 
 static double token_at(const sample_t *s, int track, int64_t at) {
@@ -221,10 +229,9 @@ static void every_pattern_of_gaps(void **state) {
             dataset_t *dataset = NULL;
             CHECK_OK(open_clips(path, STEPS, clip, dilation, false, &dataset));
             assert_int_equal(dataset_sample_count(dataset, SPLIT_TRAIN), PATTERNS);
-            sample_t s = sample_make(STEPS, clip);
+            sample_t s = sample_make(dataset, clip);
             for (int64_t pattern = 0; pattern < PATTERNS; pattern++) {
-                CHECK_OK(
-                    dataset_read_tokens(dataset, SPLIT_TRAIN, pattern, s.tokens, s.mask, s.target));
+                read_sample(dataset, pattern, &s);
                 for (int64_t t = 0; t < STEPS; t++) {
                     for (int k = 0; k < LABEL; k++) {
                         check_token(&s, k, pattern, t, t, clip, dilation);
@@ -251,9 +258,9 @@ static void clocks_that_do_not_agree(void **state) {
             char *path = make_data(place, patterns[p], 1, &timings[i]);
             dataset_t *dataset = NULL;
             CHECK_OK(open_clips(path, 4, 3, 2, false, &dataset));
-            sample_t s = sample_make(4, 3);
+            sample_t s = sample_make(dataset, 3);
             for (int64_t n = 0; n < dataset_sample_count(dataset, SPLIT_TRAIN); n++) {
-                CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, n, s.tokens, s.mask, s.target));
+                read_sample(dataset, n, &s);
                 for (int64_t t = 0; t < 4; t++) {
                     double time = (double)(dataset_sample(dataset, SPLIT_TRAIN, n).first_step + t);
                     double last = floor((time / 2.0 - timings[i].start_s) * timings[i].rate_hz);
@@ -287,8 +294,8 @@ static void single_pictures_and_padding(void **state) {
     assert_false(info.scaled);
     assert_true(dataset_modality(dataset, SIGNAL).scaled);
     assert_true(dataset_modality(dataset, SOUND).scaled); /* single frames are features */
-    sample_t s = sample_make(8, 1);
-    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, 0, s.tokens, s.mask, s.target));
+    sample_t s = sample_make(dataset, 1);
+    read_sample(dataset, 0, &s);
     for (int64_t t = 0; t < 8; t++) {
         bool valid = t < 5 && there(0x1f5, t);
         assert_int_equal(s.mask[PIXELS][t], valid);
@@ -313,8 +320,8 @@ static void people_scale_their_own_steps(void **state) {
     dataset_t *dataset = NULL;
     CHECK_OK(open_clips(path, STEPS, 2, 3, true, &dataset));
     assert_false(dataset_modality(dataset, SOUND).scaled);
-    sample_t s = sample_make(STEPS, 2);
-    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, 0, s.tokens, s.mask, s.target));
+    sample_t s = sample_make(dataset, 2);
+    read_sample(dataset, 0, &s);
     /* Of 0..8 the mean is 4 and the deviation sqrt(60 / 9). */
     for (int k = SIGNAL; k <= FEATURES; k += FEATURES - SIGNAL) {
         double got = token_at(&s, k, (7 * 2 + 0) * tracks[k].dim);
