@@ -1,6 +1,8 @@
 /* Clips: which steps of a modality a step of the window shows, against a slow statement of the
  * rules, for every pattern of missing steps, and for clocks that do not agree. */
 #include <math.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -353,12 +355,80 @@ static void what_has_no_clips_is_refused(void **state) {
     place_remove(place);
 }
 
+/* --- threads --------------------------------------------------------------------------------- */
+
+enum { READERS = 3, MANY = 64, CLIP = 3 };
+
+typedef struct reader {
+    const dataset_t *dataset;
+    const sample_t *expected; /* [MANY] */
+    int64_t first;
+    bool same;
+} reader_t;
+
+static bool same_sample(const sample_t *a, const sample_t *b) {
+    bool same = true;
+    for (int k = 0; k < LABEL; k++) {
+        size_t element = k == PIXELS ? 1 : sizeof(float);
+        size_t bytes = (size_t)(STEPS * CLIP * tracks[k].dim) * element;
+        same &= memcmp(a->tokens[k], b->tokens[k], bytes) == 0;
+        same &= memcmp(a->mask[k], b->mask[k], STEPS) == 0;
+    }
+    return same;
+}
+
+static void *read_again_and_again(void *context) {
+    reader_t *reader = context;
+    sample_t s = sample_make(reader->dataset, CLIP);
+    reader->same = true;
+    for (int64_t i = 0; i < 10 * MANY; i++) {
+        int64_t at = (reader->first + 7 * i) % MANY;
+        reader->same &= dataset_read_tokens(reader->dataset, SPLIT_TRAIN, at, s.scratch, s.tokens,
+                                            s.mask, s.target) == STATUS_OK;
+        reader->same &= same_sample(&s, &reader->expected[at]);
+    }
+    sample_free(&s);
+    return NULL;
+}
+
+/* Each in memory of its own. */
+static void threads_read_the_same_clips(void **state) {
+    (void)state;
+    const timing_t timing = {2.0, 0.0, STEPS};
+    char *place = place_make();
+    char *path = make_data(place, 100, MANY, &timing);
+    dataset_t *dataset = NULL;
+    CHECK_OK(open_clips(path, STEPS, CLIP, 2, false, &dataset));
+    sample_t expected[MANY];
+    for (int64_t i = 0; i < MANY; i++) {
+        expected[i] = sample_make(dataset, CLIP);
+        read_sample(dataset, i, &expected[i]);
+    }
+    pthread_t threads[READERS];
+    reader_t readers[READERS];
+    for (int i = 0; i < READERS; i++) {
+        readers[i] = (reader_t){dataset, expected, i, false};
+        assert_int_equal(pthread_create(&threads[i], NULL, read_again_and_again, &readers[i]), 0);
+    }
+    for (int i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_true(readers[i].same);
+    }
+    for (int64_t i = 0; i < MANY; i++) {
+        sample_free(&expected[i]);
+    }
+    dataset_close(dataset);
+    free(path);
+    place_remove(place);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_pattern_of_gaps),
         cmocka_unit_test(clocks_that_do_not_agree),
         cmocka_unit_test(single_pictures_and_padding),
         cmocka_unit_test(people_scale_their_own_steps),
+        cmocka_unit_test(threads_read_the_same_clips),
         cmocka_unit_test(what_has_no_clips_is_refused),
     };
     return RUN_TESTS(tests);
