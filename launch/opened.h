@@ -1,5 +1,5 @@
-/* opened.h - the CHECKPOINT of a command line, with --set, --data and --split, ready to predict; and
- * the answer, to --out and stdout. */
+/* opened.h - the CHECKPOINT of a command line, with --set, --data and --split, ready to predict;
+ * and the answer, to --out and stdout. */
 #ifndef JMT_OPENED_H
 #define JMT_OPENED_H
 
