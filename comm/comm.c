@@ -59,6 +59,7 @@ static void open_self(comm_t *comm) {
     comm->host_of = alloc_zero(1, sizeof *comm->host_of);
     comm->local_ranks = alloc_zero(1, sizeof *comm->local_ranks);
     comm->local_count = 1;
+    comm->process_count = 1;
     comm->lengths = alloc_zero(1, sizeof *comm->lengths);
     comm->offsets = alloc_zero(1, sizeof *comm->offsets);
     comm->votes = alloc_zero(1, sizeof *comm->votes);
@@ -91,6 +92,8 @@ status_t comm_open(const comm_config_t *config, comm_t **comm_out) {
         comm_close(comm);
         return status;
     }
+    comm->process_index = comm->local_index;
+    comm->process_count = comm->local_count;
     *comm_out = comm;
     return STATUS_OK;
 }
@@ -109,10 +112,14 @@ status_t comm_split(comm_t *comm, int group, comm_t **group_out) {
     part->timeout_s = comm->timeout_s;
     if (all_alone) {
         open_self(part);
+        part->process_index = comm->process_index;
+        part->process_count = comm->process_count;
         *group_out = part;
         return STATUS_OK;
     }
     part->transport = &comm_transport_mpi;
+    part->process_index = comm->process_index;
+    part->process_count = comm->process_count;
     status_t status = comm_mpi_split(comm, group, part);
     if (status != STATUS_OK) {
         comm_close(part);
@@ -143,6 +150,8 @@ void comm_set_timeout(comm_t *comm, double timeout_s) {
 int comm_rank(const comm_t *comm) { return comm->rank; }
 int comm_size(const comm_t *comm) { return comm->size; }
 int comm_host_count(const comm_t *comm) { return comm->host_count; }
+int comm_process_index(const comm_t *comm) { return comm->process_index; }
+int comm_process_count(const comm_t *comm) { return comm->process_count; }
 double comm_wait_s(const comm_t *comm) { return comm->wait_s; }
 double comm_wait_cpu_s(const comm_t *comm) { return comm->wait_cpu_s; }
 status_t comm_exit_status(const comm_t *comm) { return comm->worst; }

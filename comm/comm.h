@@ -40,7 +40,10 @@ void comm_set_watch(comm_t *comm, comm_moving_t *moving, void *context);
 
 int comm_rank(const comm_t *comm);
 int comm_size(const comm_t *comm);
-int comm_host_count(const comm_t *comm);    /* distinct hosts in the group */
+int comm_host_count(const comm_t *comm); /* distinct hosts in the group */
+/* Which of the job's processes on this host this one is, and of how many; in every group alike. */
+int comm_process_index(const comm_t *comm);
+int comm_process_count(const comm_t *comm);
 double comm_wait_s(const comm_t *comm);     /* total time spent waiting for others, this process */
 double comm_wait_cpu_s(const comm_t *comm); /* CPU time burnt in those waits (polling) */
 

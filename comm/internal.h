@@ -56,6 +56,7 @@ struct comm {
     char (*host_names)[HOST_NAME_BYTES]; /* by host */
     int *local_ranks, local_count;       /* the ranks of this host, ascending */
     int local_index;                     /* of this rank among them */
+    int process_index, process_count;    /* these two of the group of all */
     bool crowded;                        /* more ranks than processors on this host */
     shared_t boards;
 

@@ -8,7 +8,7 @@
 #include "kernels/base/clock.h"
 #include "kernels/base/file.h"
 
-/* A window: flags, weights, parts; each array on a page of its own. */
+/* A window of the host: flags, weights, parts; each array on a page of its own. */
 enum { WINDOW_ALIGN = 4096 };
 
 static size_t flag_bytes(const reduce_layout_t *layout) {
@@ -90,14 +90,12 @@ static float *window_part(const reduce_t *reduce, char *window, int part) {
 
 float *reduce_part(reduce_t *reduce, int part) {
     REQUIRE(part >= 0 && part < reduce->part_count);
-    return window_part(reduce, reduce->memory, part);
+    return reduce->parts[part];
 }
 
-float *reduce_weights(reduce_t *reduce) { return window_weights(reduce, reduce->memory); }
+float *reduce_weights(reduce_t *reduce) { return reduce->weights; }
 
-const float *reduce_gradient(const reduce_t *reduce) {
-    return window_part(reduce, reduce->memory, 0);
-}
+const float *reduce_gradient(const reduce_t *reduce) { return reduce->parts[0]; }
 
 reduce_times_t reduce_last_times(const reduce_t *reduce) { return reduce->times; }
 
@@ -184,21 +182,33 @@ static void plan_sources(reduce_t *reduce) {
     }
 }
 
-/* Refused on one rank, refused on all. */
-static status_t open_mover(reduce_t *reduce) {
-    return comm_agree(reduce->comm, reduce_mover_open(reduce), "reduce_open");
+status_t reduce_open_windows(reduce_t *reduce) {
+    TRY(open_memory(reduce));
+    reduce->weights = window_weights(reduce, reduce->memory);
+    for (int part = 0; part < reduce->part_count; part++) {
+        reduce->parts[part] = window_part(reduce, reduce->memory, part);
+    }
+    plan_sources(reduce);
+    return STATUS_OK;
 }
 
-status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast,
-                     void (*add)(void *out, const void *a, const void *b, int64_t count),
-                     reduce_t **reduce_out) {
+static const reduce_way_t *way_of(const reduce_t *reduce) {
+    return reduce->device->host      ? &reduce_host
+           : reduce->comm->size == 1 ? &reduce_alone
+                                     : &reduce_nccl;
+}
+
+status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast, const device_t *device,
+                     reduce_add_t *add, reduce_t **reduce_out) {
     check_layout(layout);
     TRY(agree_layout(comm, layout, fast));
     reduce_t *reduce = alloc_zero(1, sizeof *reduce);
     reduce->comm = comm;
     reduce->layout = *layout;
     reduce->fast = fast && comm->size > 1;
+    reduce->device = device;
     reduce->add = add;
+    reduce->way = way_of(reduce);
     reduce->part_count = reduce_cover(layout, comm->rank, comm->size, reduce->leaves);
     reduce->order = alloc_zero(layout->bucket_count, sizeof *reduce->order);
     reduce->slice_at = alloc_zero(layout->bucket_count + 1, sizeof *reduce->slice_at);
@@ -206,34 +216,66 @@ status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast,
         range_t slice = reduce_slice_range(reduce, b, comm->rank);
         reduce->slice_at[b + 1] = reduce->slice_at[b] + slice.end - slice.begin;
     }
-    status_t status;
-    TRY_GOTO(status, open_memory(reduce), failed);
-    plan_sources(reduce);
-    reduce_plan_folds(reduce);
-    TRY_GOTO(status, reduce_messages_open(reduce), failed);
-    TRY_GOTO(status, open_mover(reduce), failed);
+    status_t status = reduce->way->open(reduce);
+    if (status != STATUS_OK) {
+        reduce_close(reduce);
+        return status;
+    }
     *reduce_out = reduce;
     return STATUS_OK;
-failed:
-    reduce_close(reduce);
-    return status;
 }
 
 void reduce_close(reduce_t *reduce) {
     if (reduce == NULL) {
         return;
     }
-    reduce_mover_close(reduce);
-    reduce_messages_close(reduce);
-    if (reduce->windows.count > 0) {
-        comm_shared_close(&reduce->windows);
-    } else {
-        free(reduce->memory);
-    }
+    reduce->way->close(reduce);
     free(reduce->sources);
     free(reduce->folds);
     free(reduce->scratch);
     free(reduce->slice_at);
     free(reduce->order);
     free(reduce);
+}
+
+/* --- a step ---------------------------------------------------------------------------------- */
+
+status_t reduce_publish(reduce_t *reduce, int bucket) {
+    REQUIRE(bucket >= 0 && bucket < reduce->layout.bucket_count);
+    REQUIRE(reduce->published < reduce->layout.bucket_count);
+    if (comm_is_broken(reduce->comm)) {
+        return reduce->comm->broken;
+    }
+    if (reduce->published == 0) {
+        reduce->step++;
+        reduce->begun_s = clock_s();
+        reduce->exposed_s = 0.0;
+    }
+    for (int i = 0; i < reduce->published; i++) {
+        REQUIRE(reduce->order[i] != bucket && "published twice");
+    }
+    reduce->order[reduce->published++] = bucket;
+    return reduce->way->publish(reduce, bucket);
+}
+
+int reduce_moved(reduce_t *reduce) { return reduce->way->moved(reduce); }
+
+status_t reduce_finish(reduce_t *reduce) {
+    double start_s = clock_s();
+    REQUIRE(reduce->published == reduce->layout.bucket_count);
+    TRY(comm_enter(reduce->comm, "reduce_finish"));
+    status_t status = reduce->way->finish(reduce);
+    reduce->exposed_s += clock_s() - start_s;
+    return comm_leave(reduce->comm, status);
+}
+
+status_t reduce_share(reduce_t *reduce) {
+    double start_s = clock_s();
+    TRY(comm_enter(reduce->comm, "reduce_share"));
+    status_t status = reduce->comm->size > 1 ? reduce->way->share(reduce) : STATUS_OK;
+    reduce->published = 0;
+    double end_s = clock_s();
+    reduce->times.total_ms = 1e3 * (end_s - reduce->begun_s);
+    reduce->times.exposed_ms = 1e3 * (reduce->exposed_s + end_s - start_s);
+    return comm_leave(reduce->comm, status);
 }

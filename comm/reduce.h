@@ -10,12 +10,17 @@
  *   3. the caller updates the weights of its own slices, in place
  *   4. reduce_share            every rank gets every slice's weights
  * Ranks of one host read each other's memory; ranks of other hosts get messages. Same bits either
- * way. This is ZeRO-1: optimiser state exists once, with the owner of the slice. */
+ * way. This is ZeRO-1: optimiser state exists once, with the owner of the slice.
+ *
+ * Weights, parts and sums lie in the memory of the device. Where that is not the host's, all but
+ * publish's and finish's own bookkeeping is ordered with what else is called with the device
+ * (device.h), and returns before it is done. */
 #ifndef JMT_REDUCE_H
 #define JMT_REDUCE_H
 
 #include "comm/comm.h"
 #include "comm/tree.h"
+#include "kernels/device.h"
 
 enum { CHUNK_ELEMENTS = 4096 };
 
@@ -42,12 +47,15 @@ typedef struct reduce_layout { /* pointers stay the caller's and outlive the red
 
 typedef struct reduce reduce_t;
 
+/* out[i] = a[i] + b[i] of floats, elementwise; out may be a or b. */
+typedef void reduce_add_t(const device_t *device, void *out, const void *a, const void *b,
+                          int64_t count);
+
 /* Collective. fast: the library's all-reduce instead of the tree (gives up same bits by name); all
- * ranks then publish the buckets in the same order. add: out[i] = a[i] + b[i] elementwise; out may
- * be a or b. Refuses more ranks than shards, and ranks whose layouts differ. */
-status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast,
-                     void (*add)(void *out, const void *a, const void *b, int64_t count),
-                     reduce_t **reduce_out) MUST_CHECK;
+ * ranks then publish the buckets in the same order. Refuses more ranks than shards, and ranks whose
+ * layouts differ. The device stays the caller's and outlives the reduction. */
+status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast, const device_t *device,
+                     reduce_add_t *add, reduce_t **reduce_out) MUST_CHECK;
 void reduce_close(reduce_t *reduce); /* collective; NULL allowed */
 
 /* This rank's subtrees, left to right, and the memory of their gradients (float, flat order). */
@@ -55,7 +63,7 @@ int reduce_part_count(const reduce_t *reduce);
 tree_node_t reduce_part_leaves(const reduce_t *reduce, int part);
 float *reduce_part(reduce_t *reduce, int part);
 
-/* The weights, flat, float; readable by the other ranks of the host. */
+/* The weights, flat, float; on the host readable by its other ranks. */
 float *reduce_weights(reduce_t *reduce);
 
 /* Chunks of bucket b that rank owns: [begin, end). */

@@ -92,8 +92,8 @@ static void fold_piece(const place_t *place, int64_t count) {
     const reduce_t *reduce = place->reduce;
     for (int k = 0; k < reduce->fold_count; k++) {
         const fold_t *fold = &reduce->folds[k];
-        reduce->add(write_at(place, fold->out), read_at(place, fold->a), read_at(place, fold->b),
-                    count);
+        reduce->add(reduce->device, write_at(place, fold->out), read_at(place, fold->a),
+                    read_at(place, fold->b), count);
     }
 }
 
@@ -120,7 +120,8 @@ void reduce_fold_local(reduce_t *reduce, int bucket) {
         const chunk_t *chunk = &reduce->layout.chunks[c];
         float *into = reduce_part(reduce, 0) + chunk->offset;
         for (int part = 1; part < reduce->part_count; part++) {
-            reduce->add(into, into, reduce_part(reduce, part) + chunk->offset, chunk->count);
+            reduce->add(reduce->device, into, into, reduce_part(reduce, part) + chunk->offset,
+                        chunk->count);
         }
     }
 }

@@ -32,16 +32,39 @@ enum { FLAG_UPDATED, FLAG_READ, FLAG_PUBLISHED }; /* the last + bucket */
 typedef struct messages reduce_messages_t;
 typedef struct mover reduce_mover_t;
 
+/* How parts and weights get from rank to rank, which is a matter of where they lie. `open` makes
+ * reduce->weights and reduce->parts, and what else it takes; `close` frees all of it, also what is
+ * left of a failed open. Both are collective, like finish and share; the frame of an operation
+ * (comm_enter, comm_leave, published, order, times) is reduce.c's. */
+typedef struct reduce_way {
+    status_t (*open)(reduce_t *reduce);
+    void (*close)(reduce_t *reduce);
+    status_t (*publish)(reduce_t *reduce, int bucket); /* the last in reduce->order */
+    status_t (*finish)(reduce_t *reduce);
+    status_t (*share)(reduce_t *reduce); /* size > 1 */
+    int (*moved)(reduce_t *reduce);      /* reduce_moved */
+} reduce_way_t;
+
+extern const reduce_way_t reduce_host;  /* reduce_step.c: shared memory and messages */
+extern const reduce_way_t reduce_alone; /* reduce_alone.c: one rank, on any device */
+extern const reduce_way_t reduce_nccl;  /* nccl/: GPUs; nccl_none.c where it is not built */
+
 struct reduce {
     comm_t *comm;
     reduce_layout_t layout;
     bool fast;
-    void (*add)(void *out, const void *a, const void *b, int64_t count);
+    const device_t *device;
+    reduce_add_t *add;
+    const reduce_way_t *way;
+    void *own; /* the way's */
 
-    shared_t windows; /* count 0: `memory` is the only one */
-    char *memory;     /* this rank's window */
+    float *weights;               /* flat, with the constants; on the device */
+    float *parts[TREE_NODES_MAX]; /* flat; on the device */
     int part_count;
     tree_node_t leaves[TREE_NODES_MAX];
+
+    shared_t windows;  /* host; count 0: `memory` is the only one */
+    char *memory;      /* host: this rank's window */
     source_t *sources; /* of all ranks, left to right */
     int source_count;
     fold_t *folds;
@@ -63,6 +86,9 @@ range_t reduce_range(const reduce_layout_t *layout, bucket_t slice);
 range_t reduce_slice_range(const reduce_t *reduce, int bucket, int rank);
 int reduce_cover(const reduce_layout_t *layout, int rank, int ranks,
                  tree_node_t leaves_out[TREE_NODES_MAX]);
+
+status_t
+reduce_open_windows(reduce_t *reduce) MUST_CHECK; /* host: memory, weights, parts, sources */
 
 /* reduce_fold.c: the additions, planned once. */
 void reduce_plan_folds(reduce_t *reduce);
@@ -86,5 +112,6 @@ void reduce_mover_close(reduce_t *reduce);
 status_t reduce_mover_start(reduce_t *reduce) MUST_CHECK;
 /* From here on MPI is the caller's alone. */
 status_t reduce_mover_stop(reduce_t *reduce) MUST_CHECK;
+int reduce_mover_moved(reduce_t *reduce);
 
 #endif

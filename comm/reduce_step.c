@@ -1,4 +1,4 @@
-/* One step of the reduction. Who may touch what, and why it is safe; ranks P and Q of one host,
+/* One step of the reduction on hosts. Who may touch what, and why it is safe; ranks P and Q of one host,
  * step t:
  *
  *   P                                        Q
@@ -23,10 +23,10 @@
  * touch only other ranks' slices. Until finish the communication thread moves them
  * (reduce_thread.c). Weights: received into the slices of their owner, which no rank
  * of this host reads here; sends are complete before share returns. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "comm/reduce_internal.h"
-#include "kernels/base/clock.h"
 #include "kernels/base/stream.h"
 
 enum { CACHED_BYTES = 8 << 20 }; /* about a core's part of the last cache */
@@ -87,30 +87,13 @@ static status_t wait_for(awaited_t awaited, const char *operation) {
     return comm_wait(awaited.reduce->comm, &waiting);
 }
 
-static void begin_step(reduce_t *reduce) {
-    reduce->step++;
-    reduce->begun_s = clock_s();
-    reduce->exposed_s = 0.0;
-}
-
-status_t reduce_publish(reduce_t *reduce, int bucket) {
-    REQUIRE(bucket >= 0 && bucket < reduce->layout.bucket_count);
-    REQUIRE(reduce->published < reduce->layout.bucket_count);
-    if (comm_is_broken(reduce->comm)) {
-        return reduce->comm->broken;
-    }
-    if (reduce->published == 0) {
-        begin_step(reduce);
-    }
-    for (int i = 0; i < reduce->published; i++) {
-        REQUIRE(reduce->order[i] != bucket && "published twice");
-    }
-    reduce->order[reduce->published++] = bucket;
+static status_t publish(reduce_t *reduce, int bucket) {
     raise_flag(reduce, FLAG_PUBLISHED + bucket);
     return reduce_mover_start(reduce);
 }
 
 static status_t finish(reduce_t *reduce) {
+    TRY(reduce_mover_stop(reduce));
     for (int i = 0; i < reduce->published; i++) {
         int bucket = reduce->order[i];
         int flag = reduce->fast ? -1 : FLAG_PUBLISHED + bucket;
@@ -120,16 +103,6 @@ static status_t finish(reduce_t *reduce) {
         }
     }
     return STATUS_OK;
-}
-
-status_t reduce_finish(reduce_t *reduce) {
-    double start_s = clock_s();
-    REQUIRE(reduce->published == reduce->layout.bucket_count);
-    TRY(comm_enter(reduce->comm, "reduce_finish"));
-    status_t status = reduce_mover_stop(reduce);
-    status = status == STATUS_OK ? finish(reduce) : status;
-    reduce->exposed_s += clock_s() - start_s;
-    return comm_leave(reduce->comm, status);
 }
 
 /* Weights that the next forward pass would find in a cache stay there. */
@@ -162,13 +135,25 @@ static status_t share(reduce_t *reduce) {
     return wait_for((awaited_t){reduce, FLAG_READ, 0, count, weights}, operation);
 }
 
-status_t reduce_share(reduce_t *reduce) {
-    double start_s = clock_s();
-    TRY(comm_enter(reduce->comm, "reduce_share"));
-    status_t status = reduce->comm->size > 1 ? share(reduce) : STATUS_OK;
-    reduce->published = 0;
-    double end_s = clock_s();
-    reduce->times.total_ms = 1e3 * (end_s - reduce->begun_s);
-    reduce->times.exposed_ms = 1e3 * (reduce->exposed_s + end_s - start_s);
-    return comm_leave(reduce->comm, status);
+/* --- opening --------------------------------------------------------------------------------- */
+
+static status_t open_host(reduce_t *reduce) {
+    TRY(reduce_open_windows(reduce));
+    reduce_plan_folds(reduce);
+    TRY(reduce_messages_open(reduce));
+    /* Refused on one rank, refused on all. */
+    return comm_agree(reduce->comm, reduce_mover_open(reduce), "reduce_open");
 }
+
+static void close_host(reduce_t *reduce) {
+    reduce_mover_close(reduce);
+    reduce_messages_close(reduce);
+    if (reduce->windows.count > 0) {
+        comm_shared_close(&reduce->windows);
+    } else {
+        free(reduce->memory);
+    }
+}
+
+const reduce_way_t reduce_host = {open_host, close_host, publish,
+                                  finish,    share,      reduce_mover_moved};

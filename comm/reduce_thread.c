@@ -122,7 +122,7 @@ status_t reduce_mover_stop(reduce_t *reduce) {
     return comm_mpi_check(reduce->comm, code, "messages between hosts");
 }
 
-int reduce_moved(reduce_t *reduce) {
+int reduce_mover_moved(reduce_t *reduce) {
     reduce_mover_t *mover = reduce->mover;
     if (mover == NULL) {
         return 0;

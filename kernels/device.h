@@ -1,23 +1,53 @@
-/* device.h - where tensors live. Host memory today; the same calls on every device. */
+/* device.h - where tensors live, and one stream of work on them. The host's own memory and a GPU's:
+ * the same calls. */
 #ifndef JMT_DEVICE_H
 #define JMT_DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "kernels/base/status.h"
 
-typedef struct device {
-    const char *name; /* "cpu" */
-    status_t (*alloc)(size_t bytes, const char *what,
-                      void **memory_out); /* zeroed, 64-byte aligned */
-    void (*release)(void *memory);
-    void (*copy_in)(void *device, const void *host, size_t bytes);
-    void (*copy_out)(void *host, const void *device, size_t bytes);
-    void (*fill_zero)(void *device, size_t bytes);
-    void (*synchronize)(void);
-} device_t;
+enum { DEVICE_TEXT_BYTES = 64 };
 
-/* name: "auto" | "cpu" | "cuda". "cuda" in a build without it: STATUS_UNAVAILABLE. */
-status_t device_for(const char *name, const device_t **device_out) MUST_CHECK;
+/* What is called with a device, here and in a table of operations (kernels.h), is done in the order
+ * of the calls; calls return before it is done, except where it says otherwise. Memory of a device
+ * that is not the host's is not to be touched by the host. What goes wrong on the device is found
+ * by check. */
+typedef struct device device_t;
+struct device {
+    const char *name;             /* "cpu" | "cuda" */
+    char kind[DEVICE_TEXT_BYTES]; /* what it is: of equal kinds equal bits are expected */
+    char id[DEVICE_TEXT_BYTES];   /* which one it is, on any host; "": it may be shared */
+    bool host;                    /* its memory is the host's */
+    void *context;                /* the backend's */
+
+    /* Zeroed, 256-byte aligned (host: 64). */
+    status_t (*alloc)(const device_t *device, size_t bytes, const char *what, void **memory_out);
+    void (*release)(const device_t *device, void *memory); /* waits; NULL allowed */
+    /* Memory of the host from and to which copies need not wait; zeroed, 64-byte aligned. */
+    status_t (*alloc_pinned)(const device_t *device, size_t bytes, const char *what,
+                             void **memory_out);
+    void (*release_pinned)(const device_t *device, void *memory); /* waits; NULL allowed */
+
+    /* Pinned memory may not be changed before copy_out or synchronize has returned; of other memory
+     * copy_in has read everything when it returns. */
+    void (*copy_in)(const device_t *device, void *to, const void *host, size_t bytes);
+    void (*copy_out)(const device_t *device, void *host, const void *from,
+                     size_t bytes);                                                 /* waits */
+    void (*copy)(const device_t *device, void *to, const void *from, size_t bytes); /* within it */
+    void (*fill_zero)(const device_t *device, void *memory, size_t bytes);
+    void (*synchronize)(const device_t *device); /* waits for all that was called */
+    /* The first thing that went wrong so far, as far as is known without waiting. */
+    status_t (*check)(const device_t *device);
+    void (*close)(const device_t *device); /* all its memory has been released */
+};
+
+/* name: "auto" and "cpu" are the host; "cuda": of the GPUs that this process sees the one for
+ * process local_index of local_count on this host. Not in this build, no driver, no GPU, fewer GPUs
+ * than processes: STATUS_UNAVAILABLE with the remedy. */
+status_t device_open(const char *name, int local_index, int local_count,
+                     const device_t **device_out) MUST_CHECK;
+void device_close(const device_t *device); /* NULL allowed */
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda.h"
 #include "kernels/ref/rows.h"
 
 const char *op_kind_name(op_kind_t kind) {
@@ -103,13 +104,23 @@ status_t kernels_for(const char *backend, dtype_t dtype, const kernels_t **kerne
         return cpu_table(dtype, kernels_out);
     }
     if (strcmp(backend, "cuda") == 0) {
-        return status_fail(STATUS_UNAVAILABLE,
-                           "backend cuda is not in this build; use backend: cpu");
+        return cuda_kernels(dtype, kernels_out);
     }
-    return status_fail(STATUS_INPUT, "unknown backend \"%s\"; use cpu or ref", backend);
+    return status_fail(STATUS_INPUT, "unknown backend \"%s\"; use cpu, cuda or ref", backend);
+}
+
+status_t kernels_on_host(const kernels_t *kernels, const kernels_t **host_out) {
+    bool host = strcmp(kernels->device, "cpu") == 0;
+    if (host && kernels->dtype != DTYPE_BF16) {
+        *host_out = kernels;
+        return STATUS_OK;
+    }
+    return kernels_for(strcmp(kernels->backend, "ref") == 0 ? "ref" : "cpu", DTYPE_F32, host_out);
 }
 
 /* The products' own number: to be raised when an order of additions changes. */
 const char *kernels_library_version(const char *backend) {
-    return strcmp(backend, "cpu") == 0 ? "products 2" : "none";
+    return strcmp(backend, "cpu") == 0    ? "products 2"
+           : strcmp(backend, "cuda") == 0 ? cuda_library_version()
+                                          : "none";
 }

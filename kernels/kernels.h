@@ -7,6 +7,8 @@
  *
  * An operation is planned once (shapes and attributes are fixed, libraries make their primitives)
  * and then called for a run of shards [shard_begin, shard_end). Calls never allocate, never fail.
+ * What they read and write lies in the memory of their device, unless it says host here; they are
+ * done in the order in which they are called, but not before the call returns (device.h).
  *   prepare           overwrites kept, from the weights
  *   forward           overwrites out and saved
  *   backward_data     overwrites d_in[i] where d_in[i].data is not NULL; d_out is read only
@@ -24,6 +26,7 @@
 #include <stdint.h>
 
 #include "kernels/base/status.h"
+#include "kernels/device.h"
 
 /* Of activations and their gradients. What else there is of a table (weights and their gradients,
  * saved, workspace, kept, optimiser state) is float, or double with DTYPE_F64. */
@@ -196,6 +199,7 @@ typedef struct op_shape {
 /* What plan() is told: shapes of one shard; strides are those of every later call. Gradients have
  * strides of their own, given per call. */
 typedef struct op_description {
+    const device_t *device;
     op_kind_t kind;
     op_attributes_t attributes;
     int input_count;
@@ -204,6 +208,7 @@ typedef struct op_description {
     op_shape_t d_in[OP_INPUTS_MAX]; /* rows 0: this gradient is never asked for */
     op_shape_t d_out;               /* rows 0: no backward at all */
     bool weights_stay;              /* forward only: from one call of prepare to the next */
+    int shard_count;                /* most shards of one call; 0: one */
 } op_description_t;
 
 typedef struct op_plan op_plan_t; /* owned by the table that made it; free with plan_close */
@@ -234,7 +239,7 @@ typedef struct op_call {
     void *workspace;
     void *kept; /* plans of equal weights may share it */
     int shard_begin, shard_end;
-    const step_scalars_t *scalars;
+    const step_scalars_t *scalars; /* host */
 } op_call_t;
 
 /* One of several uses of the same weights. */
@@ -272,32 +277,49 @@ typedef struct op_row {
  *   binary         y in [0, 1], sums n, S w y -log p + (1-y) -log(1-p) of p = sigmoid(x), w the
  *                  weight of the label 1; loss = S / n
  * A target that is NaN is invalid: in no sum, gradient 0. n = 0: loss 0, gradient 0. ccc with
- * n < 2: the same, without its squared errors too. Row r of x belongs to target[r]. */
+ * n < 2: the same, without its squared errors too. Row r of shard s of x belongs to
+ * target[s * rows + r]. */
 typedef enum { LOSS_CCC, LOSS_MSE, LOSS_CROSS_ENTROPY, LOSS_BINARY } loss_kind_t;
-enum { LOSS_SUMS = 7 };
+enum { LOSS_SUMS = 7, LOSS_CLASSES_MAX = 64 };
 
 typedef struct loss_call {
+    const device_t *device;
     loss_kind_t kind;
     bool unbiased;
     double weight;               /* multiplies the gradient, and the caller's loss */
     double mse_weight;           /* ccc */
     double label_smoothing;      /* cross_entropy */
-    const double *class_weights; /* cross_entropy: one per class; binary: of the label 1; NULL: 1 */
-    matrix_t x;                  /* predictions (one shard: shard_stride unused) */
-    const void *target;          /* [rows], float, or double with DTYPE_F64 */
+    const double *class_weights; /* host; cross_entropy: one per class, at most LOSS_CLASSES_MAX;
+                                  * binary: of the label 1; NULL: 1 */
+    matrix_t x;                  /* predictions */
+    const void *target;          /* [shards, rows], float, or double with DTYPE_F64 */
     matrix_t d_x;                /* overwritten by loss_gradient */
+    int shard_begin, shard_end;
+    int64_t sums_stride; /* from the sums of one shard to those of the next */
 } loss_call_t;
 
 /* Without call->weight; x, target and d_x are not read. */
 double loss_value(const loss_call_t *call, const double sums[LOSS_SUMS]);
 
-/* Flat parameter state, a run of `count` elements of one tensor. PyTorch's arithmetic (jmt.md 2.4):
+/* Flat parameter state, in spans: runs of elements of one tensor. PyTorch's arithmetic (jmt.md 2.4):
  *   sgd    g += wd*w; m = first ? g : momentum*m + g; w -= lr * (nesterov ? g + momentum*m : m)
  *   adam   g += wd*w;                 m, v moments; w -= lr * (m/c1) / (sqrt(v/c2) + eps)
- *   adamw  w -= lr*wd*w; then as adam with wd = 0            c1 = 1 - beta1^t, c2 = 1 - beta2^t */
+ *   adamw  w -= lr*wd*w; then as adam with wd = 0            c1 = 1 - beta1^t, c2 = 1 - beta2^t
+ * What is running (batch_norm) is not learned: w += momentum * (g / shards - w), in double. What is
+ * fixed stays. */
 typedef enum { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW } optimizer_kind_t;
+typedef enum { SPAN_LEARNED, SPAN_RUNNING, SPAN_FIXED } span_role_t;
+
+typedef struct optimizer_span {
+    int64_t offset;  /* of its first element in weight and gradient */
+    int64_t state;   /* in m and v */
+    int32_t count;   /* elements */
+    int32_t role;    /* span_role_t */
+    double momentum; /* SPAN_RUNNING; else 0 */
+} optimizer_span_t;
 
 typedef struct optimizer_call {
+    const device_t *device;
     optimizer_kind_t kind;
     double learning_rate, weight_decay;
     double momentum; /* sgd; 0: m is not touched */
@@ -305,10 +327,12 @@ typedef struct optimizer_call {
     double beta1, beta2, epsilon; /* adam, adamw */
     int64_t update_index;         /* 1 for the first update */
     double gradient_scale;        /* multiplies g first: clipping */
+    int64_t shards;               /* that the gradient of what is running is the sum over */
     void *weight;
     const void *gradient;
     void *m, *v; /* v: adam only */
-    int64_t count;
+    const optimizer_span_t *spans;
+    int64_t span_count;
 } optimizer_call_t;
 
 /* c[m,n] = a[m,k] b[k,n] (+ plus[m,n]), each element summed in double over k in order and rounded
@@ -326,34 +350,49 @@ typedef struct multiply_call {
 
 typedef struct kernels {
     const char *backend; /* "ref" | "cpu" | "cuda" */
+    const char *device;  /* whose memory it works in: "cpu" | "cuda" */
     dtype_t dtype;
     bool pairs; /* DTYPE_BF16: products by the processor's own, two bf16 at a time */
     op_row_t ops[OP_COUNT];
-    /* sums_out is overwritten (unused ones 0) */
-    void (*loss_sums)(const loss_call_t *call, double sums_out[LOSS_SUMS]);
-    void (*loss_gradient)(const loss_call_t *call, const double global_sums[LOSS_SUMS]);
+
+    /* Of all shards of the call; sums of shard s at sums + s * sums_stride, LOSS_SUMS doubles, are
+     * overwritten (unused ones 0). */
+    void (*loss_sums)(const loss_call_t *call, double *sums);
+    /* total: of the whole batch, host. */
+    void (*loss_gradient)(const loss_call_t *call, const double total[LOSS_SUMS]);
     void (*optimizer_update)(const optimizer_call_t *call);
-    void (*multiply)(const multiply_call_t *call); /* for what is done once: weights of weights */
-    void (*add)(void *out, const void *a, const void *b, int64_t count); /* out may be a or b */
-    double (*sum_squares)(const void *x, int64_t count); /* fixed order, in double */
-    bool (*all_finite)(const void *x, int64_t count);
+    /* partials[i] = the sum of the squares of span i, in double in a fixed order; 0 of what is not
+     * learned. */
+    void (*sum_squares_spans)(const device_t *device, const void *gradient,
+                              const optimizer_span_t *spans, int64_t span_count, double *partials);
+    /* out may be a or b */
+    void (*add)(const device_t *device, void *out, const void *a, const void *b, int64_t count);
+    bool (*all_finite)(const device_t *device, const void *x, int64_t count); /* waits */
+    /* For what is done once, weights of weights: the host's tables alone (kernels_on_host). */
+    void (*multiply)(const device_t *device, const multiply_call_t *call);
+
+    /* Masks are bytes on every backend; the lists in, query and key are the host's.
+     * out[r] = any of in[i][r]; all of in[i][r]. */
+    void (*mask_any)(const device_t *device, mask_t out, const mask_t *in, int count,
+                     int shard_begin, int shard_end);
+    void (*mask_all)(const device_t *device, mask_t out, const mask_t *in, int count,
+                     int shard_begin, int shard_end);
+    /* out[r]: some key that row r may see is valid: keys of r's group; causal: up to r. */
+    void (*mask_seen)(const device_t *device, mask_t out, mask_t keys, int64_t groups, bool causal,
+                      int shard_begin, int shard_end);
+    /* Token k of row r is valid if query[k][r] is valid and any key[k] of r's group is (causal: any
+     * up to r). out: rows*tokens per shard; rows = groups * length. */
+    void (*mask_tokens)(const device_t *device, mask_t out, const mask_t *query, const mask_t *key,
+                        int tokens, int64_t groups, bool causal, int shard_begin, int shard_end);
 } kernels_t;
 
-/* Masks are bytes on every backend. */
-/* out[r] = any of in[i][r]; all of in[i][r]. */
-void mask_any(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end);
-void mask_all(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end);
-/* out[r]: some key that row r may see is valid: keys of r's group; causal: up to r. */
-void mask_seen(mask_t out, mask_t keys, int64_t groups, bool causal, int shard_begin,
-               int shard_end);
-/* Token k of row r is valid if query[k][r] is valid and any key[k] of r's group is (causal: any up
- * to r). out: rows*tokens per shard; rows = groups * length. */
-void mask_tokens(mask_t out, const mask_t *query, const mask_t *key, int tokens, int64_t groups,
-                 bool causal, int shard_begin, int shard_end);
-
-/* backend "ref" or "cpu"; STATUS_UNAVAILABLE (exit 3) names what is missing and the remedy. "cpu"
- * has no double. The table is constant for the process; JMT_ISA is read here. */
+/* backend "ref", "cpu" or "cuda"; STATUS_UNAVAILABLE (exit 3) names what is missing and the remedy.
+ * "cpu" and "cuda" have no double. The table is constant for the process; JMT_ISA is read here. */
 status_t kernels_for(const char *backend, dtype_t dtype, const kernels_t **kernels_out) MUST_CHECK;
+
+/* For what is computed of numbers that are on the host: the table itself if it is float or double
+ * and works there, else one of floats that does. */
+status_t kernels_on_host(const kernels_t *kernels, const kernels_t **host_out) MUST_CHECK;
 
 /* What the machine and the environment (JMT_ISA) allow: "generic" | "avx2" | "avx512". */
 status_t kernels_isa(const char **isa_out) MUST_CHECK;

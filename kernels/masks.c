@@ -1,4 +1,5 @@
-#include "kernels/kernels.h"
+/* Masks on the host: the same code for every table. */
+#include "kernels/ref/rows.h"
 
 static bool valid(const mask_t *mask, int shard, int64_t index) {
     return mask->data == NULL || mask->data[shard * mask->shard_stride + index] != 0;
@@ -18,16 +19,21 @@ static void combine(mask_t out, const mask_t *in, int count, bool deciding, int 
     }
 }
 
-void mask_any(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end) {
+void host_mask_any(const device_t *device, mask_t out, const mask_t *in, int count, int shard_begin,
+                   int shard_end) {
+    (void)device;
     combine(out, in, count, true, shard_begin, shard_end);
 }
 
-void mask_all(mask_t out, const mask_t *in, int count, int shard_begin, int shard_end) {
+void host_mask_all(const device_t *device, mask_t out, const mask_t *in, int count, int shard_begin,
+                   int shard_end) {
+    (void)device;
     combine(out, in, count, false, shard_begin, shard_end);
 }
 
-void mask_seen(mask_t out, mask_t keys, int64_t groups, bool causal, int shard_begin,
-               int shard_end) {
+void host_mask_seen(const device_t *device, mask_t out, mask_t keys, int64_t groups, bool causal,
+                    int shard_begin, int shard_end) {
+    (void)device;
     int64_t rows = out.count / groups, key_len = keys.data == NULL ? 1 : keys.count / groups;
     for (int s = shard_begin; s < shard_end; s++) {
         for (int64_t g = 0; g < groups; g++) {
@@ -44,8 +50,9 @@ void mask_seen(mask_t out, mask_t keys, int64_t groups, bool causal, int shard_b
     }
 }
 
-void mask_tokens(mask_t out, const mask_t *query, const mask_t *key, int tokens, int64_t groups,
-                 bool causal, int shard_begin, int shard_end) {
+void host_mask_tokens(const device_t *device, mask_t out, const mask_t *query, const mask_t *key,
+                      int tokens, int64_t groups, bool causal, int shard_begin, int shard_end) {
+    (void)device;
     int64_t length = out.count / tokens / groups;
     for (int s = shard_begin; s < shard_end; s++) {
         uint8_t *token_valid = out.data + s * out.shard_stride;

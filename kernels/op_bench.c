@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/base/bytes.h"
@@ -13,6 +14,8 @@ static const double round_s = 50e-6; /* passes that are shorter are repeated */
 
 struct op_bench {
     const kernels_t *kernels;
+    const device_t *device;
+    status_t status; /* of its memory */
     op_description_t description;
     int shards;
     op_plan_t *plan;
@@ -32,27 +35,38 @@ const char *pass_name(pass_t pass) {
 
 /* --- memory ---------------------------------------------------------------------------------- */
 
-static void *own(op_bench_t *bench, size_t bytes) {
+/* On the device, as it is on the host, which is freed. */
+static void *own(op_bench_t *bench, void *host, size_t bytes) {
+    void *memory = NULL;
     REQUIRE(bench->owned_count < OWNED_MAX);
-    void *memory = alloc_aligned(bytes);
-    bench->owned[bench->owned_count++] = memory;
+    if (bench->status == STATUS_OK) {
+        bench->status = bench->device->alloc(bench->device, bytes, "an operation", &memory);
+    }
+    if (bench->status == STATUS_OK) {
+        bench->device->copy_in(bench->device, memory, host, bytes);
+        bench->owned[bench->owned_count++] = memory;
+    }
+    free(host);
     return memory;
 }
 
-/* Random numbers, the same some thousand over and over. */
-static void *numbers(op_bench_t *bench, int64_t count, dtype_t dtype) {
+/* Random numbers, the same some thousand over and over; plus what a variance needs. */
+static void *numbers_from(op_bench_t *bench, int64_t count, dtype_t dtype, double least) {
     size_t element = dtype_bytes(dtype);
-    void *memory = own(bench, (size_t)count * element);
+    char *memory = alloc_aligned((size_t)count * element);
     rng_key_t key = {7, rng_name("op_bench"), (uint64_t)bench->owned_count};
     for (int64_t i = 0; i < count; i++) {
         if (i >= PATTERN) {
-            memcpy((char *)memory + (size_t)i * element,
-                   (char *)memory + (size_t)(i - PATTERN) * element, element);
+            memcpy(memory + (size_t)i * element, memory + (size_t)(i - PATTERN) * element, element);
         } else {
-            dtype_set(dtype, memory, i, 2.0 * (double)rng_uniform(key, (uint64_t)i) - 1.0);
+            dtype_set(dtype, memory, i, least + 2.0 * (double)rng_uniform(key, (uint64_t)i));
         }
     }
-    return memory;
+    return own(bench, memory, (size_t)count * element);
+}
+
+static void *numbers(op_bench_t *bench, int64_t count, dtype_t dtype) {
+    return numbers_from(bench, count, dtype, -1.0);
 }
 
 static dtype_t state_of(const op_bench_t *bench) {
@@ -62,13 +76,6 @@ static dtype_t state_of(const op_bench_t *bench) {
 /* Of weights, saved and workspace. */
 static void *state_numbers(op_bench_t *bench, int64_t count) {
     return numbers(bench, count, state_of(bench));
-}
-
-/* 1.5 and what is in [-1, 1): a weight that is a variance. */
-static void make_positive(const op_bench_t *bench, void *data, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        dtype_set(state_of(bench), data, i, dtype_get(state_of(bench), data, i) + 1.5);
-    }
 }
 
 static matrix_t matrix_of(op_bench_t *bench, op_shape_t shape) {
@@ -125,11 +132,11 @@ static void open_weights(op_bench_t *bench) {
         break;
     }
     for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
-        bench->call.weight[w] = count[w] > 0 ? state_numbers(bench, count[w]) : NULL;
+        bool variance = d->kind == OP_batch_norm && w == 3;
+        bench->call.weight[w] =
+            count[w] > 0 ? numbers_from(bench, count[w], state_of(bench), variance ? 0.5 : -1.0)
+                         : NULL;
         bench->call.d_weight[w] = count[w] > 0 ? state_numbers(bench, count[w]) : NULL;
-    }
-    if (d->kind == OP_batch_norm) {
-        make_positive(bench, (void *)bench->call.weight[3], out);
     }
 }
 
@@ -139,10 +146,12 @@ static void open_mask(op_bench_t *bench) {
                     : d->kind == OP_softmax_gate ? d->in[1].rows * d->in[1].cols
                                                  : d->in[0].rows;
     size_t bytes = (size_t)(bench->shards * count);
-    bench->call.mask = (mask_t){.data = own(bench, bytes), .count = count, .shard_stride = count};
+    uint8_t *valid = alloc_aligned(bytes);
     for (size_t i = 0; i < bytes; i++) {
-        bench->call.mask.data[i] = d->kind != OP_fill_rows || i % 2 == 0;
+        valid[i] = d->kind != OP_fill_rows || i % 2 == 0;
     }
+    bench->call.mask =
+        (mask_t){.data = own(bench, valid, bytes), .count = count, .shard_stride = count};
 }
 
 static void open_matrices(op_bench_t *bench) {
@@ -159,11 +168,14 @@ static void open_matrices(op_bench_t *bench) {
     }
 }
 
-status_t op_bench_open(const kernels_t *kernels, const op_description_t *description, int shards,
-                       op_bench_t **bench_out) {
+status_t op_bench_open(const kernels_t *kernels, const device_t *device,
+                       const op_description_t *description, int shards, op_bench_t **bench_out) {
     op_bench_t *bench = alloc_zero(1, sizeof *bench);
     bench->kernels = kernels;
+    bench->device = device;
     bench->description = *description;
+    bench->description.device = device;
+    bench->description.shard_count = shards;
     bench->shards = shards;
     bench->scalars = (step_scalars_t){.seed = 1, .step = 1, .training = true};
     bench->call.scalars = &bench->scalars;
@@ -173,13 +185,16 @@ status_t op_bench_open(const kernels_t *kernels, const op_description_t *descrip
     open_mask(bench);
     status_t status =
         kernels->ops[description->kind].plan(&bench->description, &bench->plan, &bench->needs);
+    if (status == STATUS_OK) {
+        bench->call.workspace = state_numbers(bench, bench->needs.workspace_count);
+        bench->call.saved_shard_stride = bench->needs.saved_count;
+        bench->call.saved = state_numbers(bench, shards * bench->needs.saved_count);
+        status = bench->status;
+    }
     if (status != STATUS_OK) {
         op_bench_close(bench);
         return status;
     }
-    bench->call.workspace = state_numbers(bench, bench->needs.workspace_count);
-    bench->call.saved_shard_stride = bench->needs.saved_count;
-    bench->call.saved = state_numbers(bench, shards * bench->needs.saved_count);
     *bench_out = bench;
     return STATUS_OK;
 }
@@ -190,7 +205,7 @@ void op_bench_close(op_bench_t *bench) {
     }
     bench->kernels->ops[bench->description.kind].plan_close(bench->plan);
     for (int i = 0; i < bench->owned_count; i++) {
-        free(bench->owned[i]);
+        bench->device->release(bench->device, bench->owned[i]);
     }
     free(bench);
 }
@@ -231,33 +246,44 @@ static void run_pass(op_bench_t *bench, pass_t pass) {
     }
 }
 
-/* Of the first shard. */
-static bool is_finite(const op_bench_t *bench, matrix_t matrix) {
+/* Of the first shard of what was computed. */
+static bool is_finite(const op_bench_t *bench) {
+    matrix_t out = bench->call.out;
+    dtype_t dtype = bench->kernels->dtype;
+    size_t bytes = (size_t)((out.rows - 1) * out.row_stride + out.cols) * dtype_bytes(dtype);
+    void *host = alloc_aligned(bytes);
     bool finite = true;
-    for (int64_t i = 0; i < matrix.rows * matrix.cols; i++) {
-        int64_t at = i / matrix.cols * matrix.row_stride + i % matrix.cols;
-        finite = finite && isfinite(dtype_get(bench->kernels->dtype, matrix.data, at));
+    bench->device->copy_out(bench->device, host, out.data, bytes);
+    for (int64_t i = 0; i < out.rows * out.cols; i++) {
+        int64_t at = i / out.cols * out.row_stride + i % out.cols;
+        finite = finite && isfinite(dtype_get(dtype, host, at));
     }
+    free(host);
     return finite;
+}
+
+/* Seconds of so many calls, which are waited for. */
+static double run_calls(op_bench_t *bench, pass_t pass, int64_t calls) {
+    bench->device->synchronize(bench->device);
+    double begin_s = clock_s();
+    for (int64_t i = 0; i < calls; i++) {
+        run_pass(bench, pass);
+    }
+    bench->device->synchronize(bench->device);
+    return clock_s() - begin_s;
 }
 
 double op_bench_round(op_bench_t *bench, pass_t pass) {
     REQUIRE(op_bench_has(bench, pass));
     if (bench->calls[pass] == 0) {
         run_pass(bench, PASS_FORWARD); /* what backward reads */
-        REQUIRE(is_finite(bench, bench->call.out));
+        REQUIRE(is_finite(bench));
         run_pass(bench, pass);
-        double begin_s = clock_s();
-        run_pass(bench, pass);
-        double calls = ceil(round_s / fmax(clock_s() - begin_s, 1e-9));
+        double calls = ceil(round_s / fmax(run_calls(bench, pass, 1), 1e-9));
         bench->calls[pass] = (int64_t)fmin(calls, CALLS_MAX);
     }
     run_pass(bench, pass); /* others have used the caches since */
-    double begin_s = clock_s();
-    for (int64_t i = 0; i < bench->calls[pass]; i++) {
-        run_pass(bench, pass);
-    }
-    return (clock_s() - begin_s) / (double)bench->calls[pass];
+    return run_calls(bench, pass, bench->calls[pass]) / (double)bench->calls[pass];
 }
 
 /* --- what there is to do --------------------------------------------------------------------- */

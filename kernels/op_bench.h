@@ -13,7 +13,8 @@ typedef struct op_bench op_bench_t;
 /* description: as for plan(); its strides may be 0 (the columns). shards: of that shape, all in
  * one call (of backward_weights: in as many calls). Data are random numbers in [-1, 1). All is
  * valid, but for every other row of fill_rows. STATUS_UNAVAILABLE where the table has no plan. */
-status_t op_bench_open(const kernels_t *kernels, const op_description_t *description, int shards,
+status_t op_bench_open(const kernels_t *kernels, const device_t *device,
+                       const op_description_t *description, int shards,
                        op_bench_t **bench_out) MUST_CHECK;
 void op_bench_close(op_bench_t *bench); /* NULL allowed */
 

@@ -13,12 +13,12 @@ typedef struct model_state { /* the learned state of the configuration's model *
     flat_state_t flat;
     reduce_layout_t layout;
     const kernels_t *kernels;
+    const device_t *device;
 } model_state_t;
 
-static status_t open_state(const config_t *config, model_state_t *state) {
+static status_t open_state(const config_t *config, const comm_t *comm, model_state_t *state) {
     int64_t dims[CONFIG_MODALITIES_MAX];
-    const device_t *device = NULL;
-    TRY(trainer_kernels(config, &state->kernels, &device));
+    TRY(trainer_kernels(config, comm, &state->kernels, &state->device));
     TRY(random_dims(config, dims));
     TRY(model_build(config, dims, &state->graph));
     TRY(flat_state_make(state->graph, &state->flat));
@@ -31,20 +31,29 @@ static void close_state(model_state_t *state) {
         flat_state_free(&state->flat);
     }
     graph_close(state->graph);
+    device_close(state->device);
+}
+
+/* Memory of a device that is not the host stays as it is: no cache has it. */
+static void fill(const device_t *device, float *memory, size_t bytes) {
+    if (device->host) {
+        memset(memory, 0x3c, bytes); /* about 0.01 */
+    }
 }
 
 /* As a step leaves them: gradients just written, weights of the own slices too. */
 static void touch(const bench_t *bench, const model_state_t *state, reduce_t *reduce) {
     size_t bytes = (size_t)state->layout.elements * sizeof(float);
+    const device_t *device = state->device;
     for (int i = 0; i < reduce_part_count(reduce); i++) {
-        memset(reduce_part(reduce, i), 0x3c, bytes); /* about 0.01 */
+        fill(device, reduce_part(reduce, i), bytes);
     }
     for (int b = 0; b < state->layout.bucket_count; b++) {
         bucket_t slice = reduce_slice(reduce, b, comm_rank(bench->comm));
         for (int64_t c = slice.chunk_begin; c < slice.chunk_end; c++) {
             const chunk_t *chunk = &state->layout.chunks[c];
-            memset(reduce_weights(reduce) + chunk->offset, 0x3c,
-                   (size_t)chunk->count * sizeof(float));
+            fill(device, reduce_weights(reduce) + chunk->offset,
+                 (size_t)chunk->count * sizeof(float));
         }
     }
 }
@@ -59,8 +68,10 @@ static status_t one_round(bench_t *bench, const model_state_t *state, reduce_t *
         TRY(reduce_publish(reduce, b));
     }
     TRY(reduce_finish(reduce));
+    state->device->synchronize(state->device);
     double middle_s = clock_s();
     TRY(reduce_share(reduce));
+    state->device->synchronize(state->device);
     *reduce_ms_out = 1e3 * (middle_s - begin_s);
     *share_ms_out = 1e3 * (clock_s() - middle_s);
     return STATUS_OK;
@@ -84,7 +95,8 @@ static void add_result(bench_t *bench, const double *ms, const char *name, doubl
 static status_t time_reduction(bench_t *bench, const model_state_t *state, bool fast) {
     enum { WARM = 2 };
     reduce_t *reduce = NULL;
-    TRY(reduce_open(bench->comm, &state->layout, fast, state->kernels->add, &reduce));
+    TRY(reduce_open(bench->comm, &state->layout, fast, state->device, state->kernels->add,
+                    &reduce));
     double *ms = alloc_zero(2 * bench->rounds, sizeof *ms), *share_ms = ms + bench->rounds;
     status_t status = STATUS_OK;
     for (int i = -WARM; i < bench->rounds && status == STATUS_OK; i++) {
@@ -136,7 +148,7 @@ status_t bench_comm(bench_t *bench) {
     TRY(comm_agree(bench->comm, status, NULL));
     TRY(comm_barrier(bench->comm, "bench comm")); /* limits of memory that all ranks use at once */
     TRY(comm_agree(bench->comm, bench_limits(bench), "measure limits"));
-    status = comm_agree(bench->comm, open_state(bench->config, &state), "build model");
+    status = comm_agree(bench->comm, open_state(bench->config, bench->comm, &state), "build model");
     if (status == STATUS_OK) {
         status = time_reduction(bench, &state, false);
     }

@@ -5,6 +5,7 @@
 #include "kernels/base/clock.h"
 #include "kernels/op_bench.h"
 #include "launch/bench.h"
+#include "trainer/mirror.h"
 #include "trainer/models.h"
 #include "trainer/operation_list.h"
 #include "trainer/random_data.h"
@@ -26,10 +27,11 @@ static void time_pass(bench_t *bench, op_bench_t *op, const operation_t *operati
     json_object_set_new(result, "uses", json_integer(operation->uses));
 }
 
-static status_t time_operation(bench_t *bench, const kernels_t *kernels,
+static status_t time_operation(bench_t *bench, const kernels_t *kernels, const device_t *device,
                                const operation_t *operation) {
     op_bench_t *op = NULL;
-    TRY(op_bench_open(kernels, &operation->description, (int)bench->config->virtual_shards, &op));
+    TRY(op_bench_open(kernels, device, &operation->description, (int)bench->config->virtual_shards,
+                      &op));
     for (int pass = 0; pass < PASS_COUNT; pass++) {
         if (op_bench_has(op, (pass_t)pass)) {
             time_pass(bench, op, operation, (pass_t)pass,
@@ -61,7 +63,7 @@ static status_t time_operations(bench_t *bench, const kernels_t *kernels, const 
     TRY(list_operations(bench->config, kernels, device, graph, &list));
     status_t status = STATUS_OK;
     for (int i = 0; i < list.count && status == STATUS_OK; i++) {
-        status = time_operation(bench, kernels, &list.items[i]);
+        status = time_operation(bench, kernels, device, &list.items[i]);
     }
     operation_list_free(&list);
     return status;
@@ -69,91 +71,125 @@ static status_t time_operations(bench_t *bench, const kernels_t *kernels, const 
 
 /* --- losses ----------------------------------------------------------------------------------- */
 
-static void time_loss(bench_t *bench, const kernels_t *kernels, loss_kind_t kind) {
-    static const char *const names[] = {"loss_ccc", "loss_mse", "loss_cross_entropy",
-                                        "loss_binary"};
-    enum { CLASSES = 4, CALLS = 100 };
-    int64_t rows = bench->config->batch * bench->config->data.window;
-    int64_t cols = kind == LOSS_CROSS_ENTROPY ? CLASSES : 1;
+typedef struct loss_memory { /* of a loss, by what it is for */
+    mirror_t x, d_x, target, sums;
+} loss_memory_t;
+
+static status_t open_loss(const kernels_t *kernels, const device_t *device, int64_t rows,
+                          int64_t cols, loss_memory_t *m) {
     size_t bytes = (size_t)(rows * cols) * dtype_bytes(kernels->dtype);
-    void *x = alloc_aligned(bytes), *d_x = alloc_aligned(bytes);
-    float *target = alloc_aligned((size_t)rows * sizeof(float));
+    TRY(mirror_open(device, bytes, "a loss", &m->x));
+    TRY(mirror_open(device, bytes, "a loss", &m->d_x));
+    TRY(mirror_open(device, (size_t)rows * sizeof(float), "a loss", &m->target));
+    TRY(mirror_open(device, LOSS_SUMS * sizeof(double), "a loss", &m->sums));
     for (int64_t i = 0; i < rows; i++) {
-        dtype_set(kernels->dtype, x, i * cols, (double)(i % 7) - 3.0);
-        target[i] = (float)(i % 2);
+        dtype_set(kernels->dtype, m->x.host, i * cols, (double)(i % 7) - 3.0);
+        ((float *)m->target.host)[i] = (float)(i % 2);
     }
-    loss_call_t call = {.kind = kind,
-                        .weight = 1.0,
-                        .x = {x, rows, cols, cols, rows * cols},
-                        .target = target,
-                        .d_x = {d_x, rows, cols, cols, rows * cols}};
+    mirror_write(&m->x);
+    mirror_write(&m->target);
+    return STATUS_OK;
+}
+
+static void close_loss(loss_memory_t *m) {
+    mirror_close(&m->x);
+    mirror_close(&m->d_x);
+    mirror_close(&m->target);
+    mirror_close(&m->sums);
+}
+
+static void run_loss(bench_t *bench, const kernels_t *kernels, const loss_call_t *call,
+                     const mirror_t *sums) {
+    enum { CALLS = 100 };
     for (int i = 0; i < bench->rounds; i++) {
-        double sums[LOSS_SUMS], begin_s = clock_s();
+        double begin_s = clock_s();
         for (int k = 0; k < CALLS; k++) {
-            kernels->loss_sums(&call, sums);
-            kernels->loss_gradient(&call, sums);
+            kernels->loss_sums(call, sums->there);
+            mirror_read(sums);
+            kernels->loss_gradient(call, sums->host);
         }
+        call->device->synchronize(call->device);
         bench->ms[i] = 1e3 * (clock_s() - begin_s) / CALLS;
     }
-    char *shape = text_format("%lldx%lld", (long long)rows, (long long)cols);
-    double read = 2.0 * (double)bytes + 2.0 * (double)rows * (double)sizeof(float);
-    bench_add_work(bench, names[kind], shape, 0.0, read, (double)bytes);
-    free(shape);
-    free(x);
-    free(d_x);
-    free(target);
+}
+
+static status_t time_loss(bench_t *bench, const kernels_t *kernels, const device_t *device,
+                          loss_kind_t kind) {
+    static const char *const names[] = {"loss_ccc", "loss_mse", "loss_cross_entropy",
+                                        "loss_binary"};
+    enum { CLASSES = 4 };
+    int64_t rows = bench->config->batch * bench->config->data.window;
+    int64_t cols = kind == LOSS_CROSS_ENTROPY ? CLASSES : 1;
+    loss_memory_t memory = {0};
+    status_t status = open_loss(kernels, device, rows, cols, &memory);
+    if (status == STATUS_OK) {
+        loss_call_t call = {.device = device,
+                            .kind = kind,
+                            .weight = 1.0,
+                            .x = {memory.x.there, rows, cols, cols, rows * cols},
+                            .target = memory.target.there,
+                            .d_x = {memory.d_x.there, rows, cols, cols, rows * cols},
+                            .shard_end = 1};
+        run_loss(bench, kernels, &call, &memory.sums);
+        char *shape = text_format("%lldx%lld", (long long)rows, (long long)cols);
+        double bytes = (double)memory.x.bytes;
+        double read = 2.0 * bytes + 2.0 * (double)rows * (double)sizeof(float);
+        bench_add_work(bench, names[kind], shape, 0.0, read, bytes);
+        free(shape);
+    }
+    close_loss(&memory);
+    return status;
 }
 
 /* --- what runs over the flat state ------------------------------------------------------------ */
 
+enum { FLAT_WEIGHT, FLAT_GRADIENT, FLAT_M, FLAT_V, FLAT_ARRAYS };
+
 typedef struct flat {
     const kernels_t *kernels;
-    int64_t count;
-    float *weight, *gradient, *m, *v;
+    const device_t *device;
+    int64_t count, span_count;
+    mirror_t array[FLAT_ARRAYS], spans, partials;
 } flat_t;
 
-static void run_sgd(const flat_t *flat) {
-    optimizer_call_t call = {.kind = OPTIMIZER_SGD,
-                             .learning_rate = 1e-9,
-                             .momentum = 0.9,
-                             .nesterov = true,
-                             .update_index = 2,
-                             .gradient_scale = 1.0,
-                             .weight = flat->weight,
-                             .gradient = flat->gradient,
-                             .m = flat->m,
-                             .count = flat->count};
+static void run_optimizer(const flat_t *flat, optimizer_call_t call) {
+    call.device = flat->device;
+    call.learning_rate = 1e-9;
+    call.update_index = 2;
+    call.gradient_scale = 1.0;
+    call.weight = flat->array[FLAT_WEIGHT].there;
+    call.gradient = flat->array[FLAT_GRADIENT].there;
+    call.m = flat->array[FLAT_M].there;
+    call.v = flat->array[FLAT_V].there;
+    call.spans = flat->spans.there;
+    call.span_count = flat->span_count;
     flat->kernels->optimizer_update(&call);
+}
+
+static void run_sgd(const flat_t *flat) {
+    run_optimizer(flat,
+                  (optimizer_call_t){.kind = OPTIMIZER_SGD, .momentum = 0.9, .nesterov = true});
 }
 
 static void run_adam(const flat_t *flat) {
-    optimizer_call_t call = {.kind = OPTIMIZER_ADAM,
-                             .learning_rate = 1e-9,
-                             .beta1 = 0.9,
-                             .beta2 = 0.999,
-                             .epsilon = 1e-8,
-                             .update_index = 2,
-                             .gradient_scale = 1.0,
-                             .weight = flat->weight,
-                             .gradient = flat->gradient,
-                             .m = flat->m,
-                             .v = flat->v,
-                             .count = flat->count};
-    flat->kernels->optimizer_update(&call);
+    run_optimizer(flat, (optimizer_call_t){
+                            .kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8});
 }
 
 static void run_sum_squares(const flat_t *flat) {
-    volatile double sink = flat->kernels->sum_squares(flat->gradient, flat->count);
-    (void)sink;
+    flat->kernels->sum_squares_spans(flat->device, flat->array[FLAT_GRADIENT].there,
+                                     flat->spans.there, flat->span_count, flat->partials.there);
 }
 
 static void run_all_finite(const flat_t *flat) {
-    volatile bool sink = flat->kernels->all_finite(flat->gradient, flat->count);
+    volatile bool sink =
+        flat->kernels->all_finite(flat->device, flat->array[FLAT_GRADIENT].there, flat->count);
     (void)sink;
 }
 
 static void run_add(const flat_t *flat) {
-    flat->kernels->add(flat->m, flat->gradient, flat->weight, flat->count);
+    flat->kernels->add(flat->device, flat->array[FLAT_M].there, flat->array[FLAT_GRADIENT].there,
+                       flat->array[FLAT_WEIGHT].there, flat->count);
 }
 
 static const struct flat_row {
@@ -168,31 +204,67 @@ static const struct flat_row {
     {"add", run_add, 2, 1},
 };
 
-static void time_flat(bench_t *bench, const kernels_t *kernels, int64_t count) {
-    size_t bytes = (size_t)count * sizeof(float);
-    flat_t flat = {.kernels = kernels, .count = count};
-    float **arrays[] = {&flat.weight, &flat.gradient, &flat.m, &flat.v};
-    for (int i = 0; i < ARRAY_LEN(arrays); i++) {
-        float *array = *arrays[i] = alloc_aligned(bytes);
-        for (int64_t j = 0; j < count; j++) {
-            array[j] = (float)(j % 11) * 0.01f;
+static status_t open_flat(flat_t *flat) {
+    const device_t *device = flat->device;
+    flat->span_count = div_up(flat->count, CHUNK_ELEMENTS);
+    for (int i = 0; i < FLAT_ARRAYS; i++) {
+        mirror_t *array = &flat->array[i];
+        TRY(mirror_open(device, (size_t)flat->count * sizeof(float), "the flat state", array));
+        for (int64_t j = 0; j < flat->count; j++) {
+            ((float *)array->host)[j] = (float)(j % 11) * 0.01f;
         }
+        mirror_write(array);
     }
+    size_t spans = (size_t)flat->span_count;
+    TRY(mirror_open(device, spans * sizeof(optimizer_span_t), "the flat state", &flat->spans));
+    TRY(mirror_open(device, spans * sizeof(double), "the flat state", &flat->partials));
+    for (int64_t i = 0; i < flat->span_count; i++) {
+        int64_t at = i * CHUNK_ELEMENTS, count = min_i64(CHUNK_ELEMENTS, flat->count - at);
+        ((optimizer_span_t *)flat->spans.host)[i] =
+            (optimizer_span_t){.offset = at, .state = at, .count = (int32_t)count};
+    }
+    mirror_write(&flat->spans);
+    return STATUS_OK;
+}
+
+static double flat_s(const flat_t *flat, const struct flat_row *row) {
+    flat->device->synchronize(flat->device);
+    double begin_s = clock_s();
+    row->run(flat);
+    flat->device->synchronize(flat->device);
+    return clock_s() - begin_s;
+}
+
+static status_t time_flat(bench_t *bench, const kernels_t *kernels, const device_t *device,
+                          int64_t count) {
+    flat_t flat = {.kernels = kernels, .device = device, .count = count};
+    double bytes = (double)count * (double)sizeof(float);
+    status_t status = open_flat(&flat);
     char *shape = text_format("%lld", (long long)count);
-    for (int row = 0; row < ARRAY_LEN(flat_rows); row++) {
-        flat_rows[row].run(&flat);
-        for (int i = 0; i < bench->rounds; i++) {
-            double begin_s = clock_s();
-            flat_rows[row].run(&flat);
-            bench->ms[i] = 1e3 * (clock_s() - begin_s);
+    for (int i = 0; i < ARRAY_LEN(flat_rows) && status == STATUS_OK; i++) {
+        const struct flat_row *row = &flat_rows[i];
+        row->run(&flat);
+        for (int round = 0; round < bench->rounds; round++) {
+            bench->ms[round] = 1e3 * flat_s(&flat, row);
         }
-        bench_add_work(bench, flat_rows[row].name, shape, 0.0, flat_rows[row].reads * (double)bytes,
-                       flat_rows[row].writes * (double)bytes);
+        bench_add_work(bench, row->name, shape, 0.0, row->reads * bytes, row->writes * bytes);
     }
     free(shape);
-    for (int i = 0; i < ARRAY_LEN(arrays); i++) {
-        free(*arrays[i]);
+    for (int i = 0; i < FLAT_ARRAYS; i++) {
+        mirror_close(&flat.array[i]);
     }
+    mirror_close(&flat.spans);
+    mirror_close(&flat.partials);
+    return status;
+}
+
+static status_t time_graph(bench_t *bench, const kernels_t *kernels, const device_t *device,
+                           graph_t *graph) {
+    TRY(time_operations(bench, kernels, device, graph));
+    for (int kind = LOSS_CCC; kind <= LOSS_BINARY; kind++) {
+        TRY(time_loss(bench, kernels, device, (loss_kind_t)kind));
+    }
+    return time_flat(bench, kernels, device, graph_parameter_elements(graph));
 }
 
 static status_t time_all(bench_t *bench) {
@@ -201,15 +273,12 @@ static status_t time_all(bench_t *bench) {
     const device_t *device = NULL;
     graph_t *graph = NULL;
     TRY(bench_limits(bench));
-    TRY(trainer_kernels(bench->config, &kernels, &device));
     TRY(random_dims(bench->config, dims));
     TRY(model_build(bench->config, dims, &graph));
-    status_t status = time_operations(bench, kernels, device, graph);
-    for (int kind = LOSS_CCC; kind <= LOSS_BINARY && status == STATUS_OK; kind++) {
-        time_loss(bench, kernels, (loss_kind_t)kind);
-    }
+    status_t status = trainer_kernels(bench->config, bench->comm, &kernels, &device);
     if (status == STATUS_OK) {
-        time_flat(bench, kernels, graph_parameter_elements(graph));
+        status = time_graph(bench, kernels, device, graph);
+        device_close(device);
     }
     graph_close(graph);
     return status;

@@ -131,9 +131,10 @@ typedef struct sweep { /* over a split, as many samples at once as the executor 
 static void keep_outputs(sweep_t *sweep, int64_t done, int64_t samples) {
     const trainer_t *t = sweep->trainer;
     int64_t length = t->config->data.window, columns = sweep->values / length;
+    matrix_t fetched = executor_fetch(t->executor, executor_output(t->executor, 0));
     for (int64_t i = 0; i < samples * length; i++) {
-        executor_read_output(t->executor, 0, i,
-                             sweep->outputs + done * sweep->values + i * columns);
+        executor_read_row(t->executor, fetched, i,
+                          sweep->outputs + done * sweep->values + i * columns);
     }
 }
 

@@ -30,7 +30,8 @@ static void place_open(const batch_t *batch, bool owned, batch_place_t *place) {
             owned ? alloc_aligned(mask_bytes(batch)) : executor_mask(batch->executor, m);
     }
     for (int t = 0; t < batch->target_count; t++) {
-        place->target[t] = alloc_aligned(target_bytes(batch));
+        place->target[t] = place == &batch->direct ? batch->labels_of_batch[t].host
+                                                   : alloc_aligned(target_bytes(batch));
     }
 }
 
@@ -39,7 +40,7 @@ static void place_close(const batch_t *batch, bool owned, batch_place_t *place) 
         free(place->features[m]);
         free(place->masks[m]);
     }
-    for (int t = 0; t < batch->target_count; t++) {
+    for (int t = 0; t < batch->target_count && place != &batch->direct; t++) {
         free(place->target[t]);
     }
     free(place->features);
@@ -59,6 +60,21 @@ size_t batch_ahead_bytes(const graph_t *graph, int64_t slots, int64_t ahead) {
 /* --- opening --------------------------------------------------------------------------------- */
 
 static status_t make(void *context, int place, int64_t item);
+
+static void close_labels(batch_t *batch) {
+    for (int t = 0; t < batch->target_count; t++) {
+        mirror_close(&batch->labels_of_batch[t]);
+    }
+}
+
+static status_t open_labels(batch_t *batch) {
+    const device_t *device = executor_device(batch->executor);
+    status_t status = STATUS_OK;
+    for (int t = 0; t < batch->target_count && status == STATUS_OK; t++) {
+        status = mirror_open(device, target_bytes(batch), "labels", &batch->labels_of_batch[t]);
+    }
+    return status;
+}
 
 status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dataset,
                     const standardize_t *standardize, const int64_t *dims, const config_t *config,
@@ -80,7 +96,14 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
     }
     batch.staged = executor_dtype(executor) != DTYPE_F32;
     batch.stream_count = model_streams_of(config, batch.stream_of);
-    TRY(prefetch_open(ahead, make, batch_out, &batch.prefetch));
+    status_t status = open_labels(&batch);
+    if (status == STATUS_OK) {
+        status = prefetch_open(ahead, make, batch_out, &batch.prefetch);
+    }
+    if (status != STATUS_OK) {
+        close_labels(&batch);
+        return status;
+    }
     batch.scratch = dataset_scratch_open(dataset);
     for (int m = 0; m < batch.modality_count; m++) {
         batch.feed[m] = feed_open(batch.modality[m], batch.info[m].kind, batch.info[m].dim);
@@ -106,6 +129,7 @@ void batch_close(batch_t *batch) {
     for (int m = 0; m < batch->modality_count; m++) {
         feed_close(&batch->feed[m]);
     }
+    close_labels(batch);
     for (int s = 0; s < SPLIT_COUNT; s++) {
         for (int t = 0; batch->labels[s] != NULL && t < batch->target_count; t++) {
             free(batch->labels[s][t]);
@@ -273,6 +297,10 @@ static void copy_in(batch_t *batch, const batch_place_t *place) {
     }
 }
 
+const void *batch_device_target(const batch_t *batch, int target) {
+    return batch->labels_of_batch[target].there;
+}
+
 status_t batch_next(batch_t *batch, int64_t *samples_out) {
     int place = 0;
     TRY(prefetch_next(batch->prefetch, &place));
@@ -280,6 +308,9 @@ status_t batch_next(batch_t *batch, int64_t *samples_out) {
         copy_in(batch, batch->ahead > 0 ? &batch->places[place] : &batch->direct);
     }
     prefetch_give_back(batch->prefetch);
+    for (int t = 0; t < batch->target_count; t++) {
+        mirror_write(&batch->labels_of_batch[t]);
+    }
     *samples_out = min_i64(batch->slots, max_i64(0, batch->stream.end - batch->next));
     batch->next += batch->stream.stride;
     return STATUS_OK;

@@ -9,6 +9,7 @@
 #include "trainer/backbone.h"
 #include "trainer/corruption.h"
 #include "trainer/executor.h"
+#include "trainer/mirror.h"
 #include "trainer/standardize.h"
 
 typedef struct batch_place { /* memory of one batch, by modality and by target */
@@ -46,6 +47,7 @@ typedef struct batch {
     batch_place_t direct;       /* the executor's inputs if these are float, and labels */
     bool staged;                /* they are not: direct has memory of its own */
     float **target;             /* of direct */
+    mirror_t labels_of_batch[CONFIG_TARGETS_MAX]; /* by target: what `target` points to */
     /* Control row: labels instead of the data's own, [samples, length] by target; NULL: none. */
     float **labels[SPLIT_COUNT];
     int ahead;               /* batches */
@@ -70,8 +72,10 @@ size_t batch_ahead_bytes(const graph_t *graph, int64_t slots, int64_t ahead);
  * statistics, labels and order are read on another thread. */
 void batch_start(batch_t *batch, const batch_stream_t *stream);
 /* The stream's next batch into the executor's inputs and `target`, and its samples that are not
- * empty. What went wrong in making a batch is said when that batch is asked for. */
+ * empty. On a device that is not the host: the one before must have been waited for. What went wrong in making a batch is said when that batch is asked for. */
 status_t batch_next(batch_t *batch, int64_t *samples_out) MUST_CHECK;
+/* Labels of the batch on the device: [slots, length]. */
+const void *batch_device_target(const batch_t *batch, int target);
 void batch_stop(batch_t *batch);
 
 /* Control row: from here on the valid labels of this split are dealt out in a keyed order, all

@@ -397,7 +397,7 @@ status_t checkpoint_restore(const checkpoint_t *c, trainer_t *t) {
             memcpy(t->weights + t->flat.offsets[p], data, (size_t)info.count * sizeof *data);
         }
     }
-    fold_constants(t->kernels, t->graph, t->flat.offsets, t->weights);
+    fold_constants(t->host_kernels, t->graph, t->flat.offsets, t->weights);
     if (t->optimizer != NULL) {
         for (int s = 0; s < optimizer_state_count(t->optimizer); s++) {
             TRY(restore_state(c, t, s));
@@ -405,6 +405,7 @@ status_t checkpoint_restore(const checkpoint_t *c, trainer_t *t) {
         optimizer_set_updates(t->optimizer, c->updates);
         t->progress = c->progress;
         TRY(target_fit_load(t->config, &c->statistics, &t->target_fit));
+        trainer_write_state(t);
     }
     return STATUS_OK;
 }

@@ -95,6 +95,7 @@ static status_t write_part(trainer_t *t, const char *directory, bool enospc,
         return status;
     }
     tensor_set_t part = {0};
+    trainer_read_state(t);
     collect_part(t, &part);
     status_t status = safetensors_write(path, &part);
     if (status == STATUS_OK) {
@@ -177,7 +178,7 @@ static json_t *manifest_object(const trainer_t *t, int64_t generation, const cha
         json_array_append_new(states, json_string(optimizer_state_name(t->optimizer, s)));
     }
     char *fingerprint = NULL, *config = config_yaml(t->config);
-    REQUIRE(trainer_fingerprint(t->config, &fingerprint) == STATUS_OK);
+    REQUIRE(trainer_fingerprint(t->config, t->kernels, t->device, &fingerprint) == STATUS_OK);
     json_t *manifest = position_object(t, generation);
     json_t *content = json_pack(
         "{s:I, s:I, s:I, s:s, s:s, s:s, s:o, s:o, s:o}", "seed", (json_int_t)t->config->seed,

@@ -20,9 +20,11 @@
 static void keep_outputs(const batch_t *batch, int64_t done, int64_t samples,
                          evaluation_t *evaluation) {
     for (int t = 0; t < evaluation->target_count; t++) {
+        matrix_t output = executor_output(batch->executor, t);
+        matrix_t fetched = executor_fetch(batch->executor, output);
         for (int64_t row = 0; row < samples * batch->length; row++) {
             int64_t to = (done * batch->length + row) * evaluation->columns[t];
-            executor_read_output(batch->executor, t, row, evaluation->prediction[t] + to);
+            executor_read_row(batch->executor, fetched, row, evaluation->prediction[t] + to);
         }
         memcpy(evaluation->label[t] + done * batch->length, batch->target[t],
                (size_t)(samples * batch->length) * sizeof(float));
@@ -179,6 +181,7 @@ static void score(const config_t *config, const target_fit_t *fit, const kernels
         double sums[LOSS_SUMS];
         call.x = (matrix_t){e->prediction[t], e->steps, e->columns[t], e->columns[t], 0};
         call.target = e->label[t];
+        call.shard_end = 1;
         kernels->loss_sums(&call, sums);
         e->loss += call.weight * loss_value(&call, sums);
         if (target_classes(&config->targets[t]) > 0) {
@@ -248,8 +251,6 @@ static void score_by_name(const config_t *config, const target_fit_t *fit, const
 status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t *fit,
                         const kernels_t *kernels, batch_t *batch, int64_t samples_per_shard,
                         split_t split, const char *doing, evaluation_t **evaluation_out) {
-    const kernels_t *floats = NULL; /* what was predicted is gathered as float */
-    TRY(kernels_for(kernels->backend, DTYPE_F32, &floats));
     int64_t samples = dataset_sample_count(batch->dataset, split);
     int ranks = comm_size(comm), rank = comm_rank(comm);
     int64_t begin = first_sample(samples, samples_per_shard, ranks, rank);
@@ -268,7 +269,7 @@ status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t
     }
     survey(batch->dataset, split, all);
     order_by_name(batch->dataset, split, all);
-    score_by_name(config, fit, floats, all);
+    score_by_name(config, fit, kernels, all);
     evaluation_post_process(all, config, fit);
     *evaluation_out = all;
     return STATUS_OK;

@@ -33,7 +33,7 @@ static view_t side_by_side(const node_t *node, view_t view) {
     return view;
 }
 
-static matrix_t matrix_of(const executor_t *executor, view_t view) {
+matrix_t executor_matrix(const executor_t *executor, view_t view) {
     if (view.buffer < 0) {
         return (matrix_t){0};
     }
@@ -54,7 +54,9 @@ static void describe(const executor_t *executor, int i, op_description_t *d) {
     *d = (op_description_t){.kind = node->kind,
                             .attributes = node->attributes,
                             .input_count = node->input_count,
-                            .weights_stay = executor->config.weights_stay};
+                            .weights_stay = executor->config.weights_stay,
+                            .device = executor->config.device,
+                            .shard_count = executor->config.shard_count};
     if (node->kind != OP_conv) { /* whose groups are of columns */
         d->attributes.groups *= executor->config.samples_per_shard;
     }
@@ -68,7 +70,10 @@ static void describe(const executor_t *executor, int i, op_description_t *d) {
 
 static void describe_sum(const executor_t *executor, const gradient_sum_t *sum,
                          op_description_t *d) {
-    *d = (op_description_t){.kind = OP_sum, .input_count = sum->term_count};
+    *d = (op_description_t){.kind = OP_sum,
+                            .input_count = sum->term_count,
+                            .device = executor->config.device,
+                            .shard_count = executor->config.shard_count};
     d->out = shape_of(executor, sum->total);
     for (int k = 0; k < sum->term_count; k++) {
         d->in[k] = shape_of(executor, sum->terms[k]);
@@ -131,6 +136,12 @@ static status_t plan_ops(executor_t *executor, int *saved, int64_t *workspace_ou
     return status;
 }
 
+static status_t alloc_on_device(const executor_t *executor, size_t bytes, const char *what,
+                                void **memory_out) {
+    const device_t *device = executor->config.device;
+    return device->alloc(device, bytes, what, memory_out);
+}
+
 /* Levels of the tree over the local run: one scratch each. */
 static int tree_levels(int leaves) {
     int levels = 0;
@@ -155,7 +166,7 @@ static status_t alloc_scratch(executor_t *executor, int64_t workspace_count) {
     int64_t elements = workspace + leaf + unit * levels;
     executor->scratch_bytes = executor_state_bytes(executor, elements);
     void *memory = NULL;
-    TRY(executor->config.device->alloc(executor->scratch_bytes, "workspace", &memory));
+    TRY(alloc_on_device(executor, executor->scratch_bytes, "workspace", &memory));
     executor->scratch = memory;
     executor->workspace = executor->scratch;
     executor->leaf_scratch = executor->workspace + executor_state_bytes(executor, workspace);
@@ -171,7 +182,7 @@ static status_t alloc_masks(executor_t *executor) {
         total += align_up(graph->masks[m].rows * samples, 64);
     }
     void *memory = NULL;
-    TRY(executor->config.device->alloc((size_t)total + 64, "masks", &memory));
+    TRY(alloc_on_device(executor, (size_t)total + 64, "masks", &memory));
     executor->mask_bytes = memory;
     executor->scratch_bytes += (size_t)total;
     int64_t offset = 0;
@@ -187,11 +198,11 @@ static void prepare_call(executor_t *executor, int i, const int *saved) {
     const node_t *node = &executor->graph->nodes[i];
     const graph_plan_t *plan = executor->plan;
     op_call_t *call = &executor->calls[i];
-    call->out = matrix_of(executor, side_by_side(node, plan->values[node->out]));
-    call->d_out = matrix_of(executor, side_by_side(node, plan->gradients[node->out]));
+    call->out = executor_matrix(executor, side_by_side(node, plan->values[node->out]));
+    call->d_out = executor_matrix(executor, side_by_side(node, plan->gradients[node->out]));
     for (int k = 0; k < node->input_count; k++) {
-        call->in[k] = matrix_of(executor, plan->values[node->in[k]]);
-        call->d_in[k] = matrix_of(executor, plan->d_in[i][k]);
+        call->in[k] = executor_matrix(executor, plan->values[node->in[k]]);
+        call->d_in[k] = executor_matrix(executor, plan->d_in[i][k]);
     }
     if (node->mask != NO_MASK) {
         call->mask = executor->masks[node->mask];
@@ -213,9 +224,9 @@ static void prepare_call(executor_t *executor, int i, const int *saved) {
 static void prepare_sum(executor_t *executor, int s) {
     const gradient_sum_t *sum = &executor->plan->sums[s];
     op_call_t *call = &executor->sum_calls[s];
-    call->out = matrix_of(executor, sum->total);
+    call->out = executor_matrix(executor, sum->total);
     for (int k = 0; k < sum->term_count; k++) {
-        call->in[k] = matrix_of(executor, sum->terms[k]);
+        call->in[k] = executor_matrix(executor, sum->terms[k]);
     }
     call->workspace = executor->workspace;
     call->shard_end = executor->config.shard_count;
@@ -231,16 +242,17 @@ static status_t open_memory(executor_t *executor) {
     graph_plan_lifetimes(executor->plan, saved);
     executor->arena_bytes = (size_t)graph_plan_place(executor->plan, local_samples(executor),
                                                      dtype_bytes(executor->config.kernels->dtype));
-    TRY_GOTO(status, executor->config.device->alloc(executor->arena_bytes, "activations", &memory),
+    TRY_GOTO(status, alloc_on_device(executor, executor->arena_bytes, "activations", &memory),
              done);
     executor->arena = memory;
     if (executor->kept_elements > 0) {
         size_t bytes = executor_state_bytes(executor, executor->kept_elements);
-        TRY_GOTO(status, executor->config.device->alloc(bytes, "packed weights", &memory), done);
+        TRY_GOTO(status, alloc_on_device(executor, bytes, "packed weights", &memory), done);
         executor->kept = memory;
     }
     TRY_GOTO(status, alloc_scratch(executor, workspace_count), done);
     TRY_GOTO(status, alloc_masks(executor), done);
+    TRY_GOTO(status, executor_open_host(executor), done);
     for (int i = 0; i < graph->node_count; i++) {
         prepare_call(executor, i, saved);
     }
@@ -295,10 +307,12 @@ void executor_close(executor_t *executor) {
             kernels->ops[OP_sum].plan_close(executor->sum_ops[s]);
         }
     }
-    executor->config.device->release(executor->arena);
-    executor->config.device->release(executor->kept);
-    executor->config.device->release(executor->scratch);
-    executor->config.device->release(executor->mask_bytes);
+    const device_t *device = executor->config.device;
+    device->release(device, executor->arena);
+    device->release(device, executor->kept);
+    device->release(device, executor->scratch);
+    device->release(device, executor->mask_bytes);
+    executor_close_host(executor);
     free(executor->masks);
     free(executor->ops);
     free(executor->calls);
@@ -313,33 +327,21 @@ void executor_close(executor_t *executor) {
 
 /* --- access ---------------------------------------------------------------------------------- */
 
+const device_t *executor_device(const executor_t *executor) { return executor->config.device; }
 dtype_t executor_dtype(const executor_t *executor) { return executor->config.kernels->dtype; }
 
-void *executor_input(executor_t *executor, int input) {
-    return matrix_of(executor, executor->plan->values[executor->graph->inputs[input].value]).data;
-}
-
-uint8_t *executor_mask(executor_t *executor, int input) {
-    return executor->masks[executor->graph->inputs[input].mask].data;
-}
-
 matrix_t executor_output(const executor_t *executor, int output) {
-    return matrix_of(executor, executor->plan->values[executor->graph->outputs[output].value]);
-}
-
-void executor_read_output(const executor_t *executor, int output, int64_t row, float *to) {
-    matrix_t x = executor_output(executor, output);
-    dtype_t dtype = executor_dtype(executor);
-    int64_t from = row / x.rows * x.shard_stride + row % x.rows * x.row_stride;
-    dtype_to_float(dtype, to, (const char *)x.data + (size_t)from * dtype_bytes(dtype), x.cols);
+    return executor_matrix(executor,
+                           executor->plan->values[executor->graph->outputs[output].value]);
 }
 
 matrix_t executor_output_gradient(const executor_t *executor, int output) {
-    return matrix_of(executor, executor->plan->loss_gradients[output]);
+    return executor_matrix(executor, executor->plan->loss_gradients[output]);
 }
 
 matrix_t executor_input_gradient(const executor_t *executor, int input) {
-    return matrix_of(executor, executor->plan->gradients[executor->graph->inputs[input].value]);
+    return executor_matrix(executor,
+                           executor->plan->gradients[executor->graph->inputs[input].value]);
 }
 
 int executor_operation_count(const executor_t *executor) {

@@ -30,24 +30,32 @@ status_t executor_open(const graph_t *graph, const executor_config_t *config,
                        executor_t **executor_out) MUST_CHECK;
 void executor_close(executor_t *executor); /* NULL allowed */
 
-/* Host-writable places of the batch, one sample after the other: [local samples, length, dim] of
- * the table's dtype, and [local samples, length] bytes. Valid until forward has run. */
+/* Places of the batch in memory of the host, one sample after the other: [local samples, length,
+ * dim] of the table's dtype, and [local samples, length] bytes. To be written before forward, which
+ * brings them to the device; what they are after it is not said. On a device that is not the host
+ * not to be written again before something that forward has led to was waited for. */
 void *executor_input(executor_t *executor, int input);
 uint8_t *executor_mask(executor_t *executor, int input);
-dtype_t executor_dtype(const executor_t *executor);   /* of inputs and outputs */
+dtype_t executor_dtype(const executor_t *executor); /* of inputs and outputs */
+const device_t *executor_device(const executor_t *executor);
 int64_t executor_samples(const executor_t *executor); /* local: shard_count * samples_per_shard */
 
-/* Predictions and their gradient; shard s at shard_stride. The gradient is written between forward
- * and backward. */
+/* Predictions and their gradient, on the device; shard s at shard_stride. The gradient is written
+ * between forward and backward. */
 matrix_t executor_output(const executor_t *executor, int output);
-/* One row of it, counted over all local shards. */
-void executor_read_output(const executor_t *executor, int output, int64_t row, float *to);
 matrix_t executor_output_gradient(const executor_t *executor, int output);
+/* One of these matrices as the host sees it, waited for: itself where the device is the host, else
+ * a copy, until the next fetch. */
+matrix_t executor_fetch(executor_t *executor, matrix_t matrix);
+/* What was written to the matrix that was fetched last, to where it came from. */
+void executor_store(executor_t *executor);
+/* A row of a fetched matrix, counted over all local shards. */
+void executor_read_row(const executor_t *executor, matrix_t fetched, int64_t row, float *to);
 /* After backward with input_gradients. */
 matrix_t executor_input_gradient(const executor_t *executor, int input);
 
-/* Where weights are read and where gradients go. offsets[p]: first element of parameter p in each
- * flat array. parts[i] is the flat gradient of the subtree part_leaves[i] (global shards); together
+/* Where weights are read and where gradients go, on the device. offsets[p]: first element of
+ * parameter p in each flat array. parts[i] is the flat gradient of the subtree part_leaves[i] (global shards); together
  * they are the local run. */
 typedef struct executor_state {
     const int64_t *offsets;

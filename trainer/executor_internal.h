@@ -15,10 +15,15 @@ struct executor {
     char *kept;                      /* weights_stay: what the operations keep of the weights */
     int64_t kept_elements, *kept_at; /* by node: where; -1: nothing */
     mask_t *masks;                   /* by mask */
-    op_plan_t **ops;                 /* by node */
-    op_call_t *calls;                /* by node: all pointers but weights are fixed */
-    bool *has_backward_data;         /* by node: some input needs its gradient */
-    op_plan_t **sum_ops;             /* by gradient sum */
+    char *host;                      /* pinned: the batch, where the device is not the host */
+    int64_t *host_at;                /* by input: its numbers; then by input: its mask */
+    char *fetched;                   /* pinned, where the device is not the host */
+    size_t fetched_bytes;
+    matrix_t fetched_from;   /* of the last fetch */
+    op_plan_t **ops;         /* by node */
+    op_call_t *calls;        /* by node: all pointers but weights are fixed */
+    bool *has_backward_data; /* by node: some input needs its gradient */
+    op_plan_t **sum_ops;     /* by gradient sum */
     op_call_t *sum_calls;
     executor_state_t state;
     char *workspace;
@@ -27,6 +32,13 @@ struct executor {
     int64_t unit_elements_max; /* of a unit's place there */
     op_use_t *uses;            /* of one unit's rows */
 };
+
+matrix_t executor_matrix(const executor_t *executor, view_t view);
+
+/* executor_host.c: what the host writes and reads, where the device is not the host. */
+status_t executor_open_host(executor_t *executor) MUST_CHECK; /* after the arena and the masks */
+void executor_close_host(executor_t *executor);
+void executor_bring_batch(executor_t *executor);
 
 /* Of weights, gradients of weights, saved, workspace and kept. */
 static inline size_t executor_state_bytes(const executor_t *executor, int64_t elements) {

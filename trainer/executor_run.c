@@ -4,6 +4,8 @@
 
 static void run_masks(executor_t *executor) {
     const graph_t *graph = executor->graph;
+    const kernels_t *kernels = executor->config.kernels;
+    const device_t *device = executor->config.device;
     for (int m = 0; m < graph->mask_count; m++) {
         const mask_node_t *node = &graph->masks[m];
         mask_t a[OP_INPUTS_MAX], b[OP_INPUTS_MAX];
@@ -13,20 +15,22 @@ static void run_masks(executor_t *executor) {
         }
         int shards = executor->config.shard_count;
         if (node->kind == MASK_ANY) {
-            mask_any(executor->masks[m], a, node->count, 0, shards);
+            kernels->mask_any(device, executor->masks[m], a, node->count, 0, shards);
         } else if (node->kind == MASK_ALL) {
-            mask_all(executor->masks[m], a, node->count, 0, shards);
+            kernels->mask_all(device, executor->masks[m], a, node->count, 0, shards);
         } else if (node->kind == MASK_SEEN) {
-            mask_seen(executor->masks[m], a[0], node->groups * executor->config.samples_per_shard,
-                      node->causal, 0, shards);
+            kernels->mask_seen(device, executor->masks[m], a[0],
+                               node->groups * executor->config.samples_per_shard, node->causal, 0,
+                               shards);
         } else if (node->kind == MASK_TOKENS) {
-            mask_tokens(executor->masks[m], a, b, node->count, executor->config.samples_per_shard,
-                        node->causal, 0, shards);
+            kernels->mask_tokens(device, executor->masks[m], a, b, node->count,
+                                 executor->config.samples_per_shard, node->causal, 0, shards);
         }
     }
 }
 
 void executor_forward(executor_t *executor, const step_scalars_t *scalars) {
+    executor_bring_batch(executor);
     run_masks(executor);
     for (int i = 0; i < executor->graph->node_count; i++) {
         op_call_t *call = &executor->calls[i];
@@ -68,7 +72,7 @@ static void make_term(executor_t *executor, const fold_unit_t *unit, int use, in
     call->shard_begin = 0;
     call->shard_end = executor->config.shard_count;
     for (int w = 0; adds && w < node->weight_count; w++) {
-        kernels->add(run[w], run[w], call->d_weight[w], count[w]);
+        kernels->add(executor->config.device, run[w], run[w], call->d_weight[w], count[w]);
     }
 }
 
@@ -96,7 +100,8 @@ static void fold(executor_t *executor, const fold_unit_t *unit, int begin, int e
     fold(executor, unit, begin, middle, level + 1, destination);
     fold(executor, unit, middle, end, level + 1, right);
     for (int p = 0; p < unit->parameter_count; p++) {
-        executor->config.kernels->add(destination[p], destination[p], right[p],
+        executor->config.kernels->add(executor->config.device, destination[p], destination[p],
+                                      right[p],
                                       executor->graph->parameters[unit->parameters[p]].count);
     }
 }

@@ -150,8 +150,8 @@ static status_t fill_slot(extract_t *x, int64_t slot, const stretch_t *stretch) 
     return STATUS_OK;
 }
 
-static status_t keep_row(const extract_t *x, int i, const stretch_t *stretch, int64_t slot,
-                         int64_t step) {
+static status_t keep_row(const extract_t *x, int i, matrix_t made, const stretch_t *stretch,
+                         int64_t slot, int64_t step) {
     const embedding_t *to = &x->own[i];
     float *row = to->values + (stretch->at + step) * to->dim;
     bool valid = mask_of(x, i, slot)[step] != 0;
@@ -160,7 +160,7 @@ static status_t keep_row(const extract_t *x, int i, const stretch_t *stretch, in
         memset(row, 0, (size_t)to->dim * sizeof *row);
         return STATUS_OK;
     }
-    executor_read_output(x->executor, i, slot * x->length + step, row);
+    executor_read_row(x->executor, made, slot * x->length + step, row);
     for (int64_t d = 0; d < to->dim; d++) {
         if (!isfinite(row[d])) {
             return status_fail(STATUS_INPUT,
@@ -179,14 +179,17 @@ static status_t run_filled(extract_t *x) {
         TRY(fill_slot(x, slot, NULL));
     }
     predictor_run(x->predictor);
-    for (int64_t slot = 0; slot < x->filled_count; slot++) {
-        const stretch_t *stretch = &x->filled[slot];
-        for (int64_t k = 0; k < x->made.count * stretch->steps; k++) {
-            TRY(keep_row(x, (int)(k / stretch->steps), stretch, slot, k % stretch->steps));
+    for (int i = 0; i < x->made.count; i++) {
+        matrix_t made = executor_fetch(x->executor, executor_output(x->executor, i));
+        for (int64_t k = 0; k < x->filled_count * x->length; k++) {
+            const stretch_t *stretch = &x->filled[k / x->length];
+            if (k % x->length < stretch->steps) {
+                TRY(keep_row(x, i, made, stretch, k / x->length, k % x->length));
+            }
         }
     }
     x->filled_count = 0;
-    return STATUS_OK;
+    return x->t->device->check(x->t->device);
 }
 
 /* Recordings begin..end-1 to the own places. */

@@ -31,7 +31,7 @@ static void fold_product(const kernels_t *kernels, const trained_t *trained,
     call.b_row = right_width;
     call.plus = f->plus != NULL ? trained_rows(trained, kernels, f->plus, 0, &plus_width) : NULL;
     call.c = weight;
-    kernels->multiply(&call);
+    kernels->multiply(NULL, &call);
 }
 
 /* Of the state, which is float or double. */

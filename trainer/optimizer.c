@@ -5,24 +5,29 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "trainer/mirror.h"
 
 enum { STATES_MAX = 2 };
 
 struct optimizer {
     const config_t *config;
     const kernels_t *kernels;
+    const device_t *device;
     const graph_t *graph;
     const flat_state_t *flat;
     comm_t *comm;
     reduce_t *reduce;
     optimizer_kind_t kind;
     int state_count;
-    float *state[STATES_MAX];
+    mirror_t state[STATES_MAX];
+    mirror_t spans; /* own chunks in flat order */
+    int64_t span_count;
     int64_t *own_offset; /* by chunk: where its state begins in state[], -1: not ours */
     int64_t own_elements;
     int64_t updates;
-    double *own_partials, *partials, *ordered; /* squares by chunk */
-    size_t *lengths, *offsets;                 /* of each rank's partials */
+    mirror_t own_partials;      /* squares by span */
+    double *partials, *ordered; /* squares by chunk */
+    size_t *lengths, *offsets;  /* of each rank's partials */
 };
 
 static optimizer_kind_t kind_of(const char *name) {
@@ -47,6 +52,7 @@ static void assign_slices(optimizer_t *o) {
         for (int64_t c = own.chunk_begin; c < own.chunk_end; c++) {
             o->own_offset[c] = o->own_elements;
             o->own_elements += align_up(o->flat->chunks[c].count, FLAT_ALIGNMENT);
+            o->span_count++;
         }
     }
     for (int r = 1; r < ranks; r++) {
@@ -54,27 +60,68 @@ static void assign_slices(optimizer_t *o) {
     }
 }
 
-status_t optimizer_open(const config_t *config, const kernels_t *kernels, const graph_t *graph,
-                        const flat_state_t *flat, comm_t *comm, reduce_t *reduce,
-                        optimizer_t **optimizer_out) {
+static optimizer_span_t span_of(const optimizer_t *o, int64_t c) {
+    const chunk_t *chunk = &o->flat->chunks[c];
+    parameter_info_t info = graph_parameter_info(o->graph, chunk->tensor);
+    optimizer_span_t span = {.offset = chunk->offset,
+                             .state = o->own_offset[c],
+                             .count = chunk->count,
+                             .role = SPAN_FIXED};
+    if (info.role == PARAMETER_LEARNED) {
+        span.role = SPAN_LEARNED;
+    } else if (info.role == PARAMETER_RUNNING) {
+        span.role = SPAN_RUNNING;
+        span.momentum = info.momentum;
+    }
+    return span;
+}
+
+static status_t open_spans(optimizer_t *o) {
+    size_t count = (size_t)o->span_count, partials = count * sizeof(double);
+    TRY(mirror_open(o->device, count * sizeof(optimizer_span_t), "the optimizer", &o->spans));
+    TRY(mirror_open(o->device, partials, "the optimizer", &o->own_partials));
+    optimizer_span_t *spans = o->spans.host;
+    int64_t next = 0;
+    for (int64_t c = 0; c < o->flat->chunk_count; c++) {
+        if (o->own_offset[c] >= 0) {
+            spans[next++] = span_of(o, c);
+        }
+    }
+    mirror_write(&o->spans);
+    return STATUS_OK;
+}
+
+static status_t open_memory(optimizer_t *o) {
+    size_t bytes = (size_t)o->own_elements * sizeof(float);
+    for (int s = 0; s < o->state_count; s++) {
+        TRY(mirror_open(o->device, bytes, "the optimizer", &o->state[s]));
+    }
+    return open_spans(o);
+}
+
+status_t optimizer_open(const config_t *config, const kernels_t *kernels, const device_t *device,
+                        const graph_t *graph, const flat_state_t *flat, comm_t *comm,
+                        reduce_t *reduce, optimizer_t **optimizer_out) {
     optimizer_t *o = alloc_zero(1, sizeof *o);
     o->config = config;
     o->kernels = kernels;
+    o->device = device;
     o->graph = graph;
     o->flat = flat;
     o->comm = comm;
     o->reduce = reduce;
     o->kind = kind_of(config->optimizer.name);
     o->own_offset = alloc_zero(flat->chunk_count, sizeof *o->own_offset);
-    o->own_partials = alloc_zero(flat->chunk_count, sizeof *o->own_partials);
     o->partials = alloc_zero(flat->chunk_count, sizeof *o->partials);
     o->ordered = alloc_zero(flat->chunk_count, sizeof *o->ordered);
     o->lengths = alloc_zero(comm_size(comm), sizeof *o->lengths);
     o->offsets = alloc_zero(comm_size(comm), sizeof *o->offsets);
     assign_slices(o);
     o->state_count = o->kind == OPTIMIZER_SGD ? config->optimizer.momentum > 0.0 : 2;
-    for (int s = 0; s < o->state_count; s++) {
-        o->state[s] = alloc_aligned((size_t)o->own_elements * sizeof(float));
+    status_t status = open_memory(o);
+    if (status != STATUS_OK) {
+        optimizer_close(o);
+        return status;
     }
     *optimizer_out = o;
     return STATUS_OK;
@@ -85,10 +132,11 @@ void optimizer_close(optimizer_t *o) {
         return;
     }
     for (int s = 0; s < o->state_count; s++) {
-        free(o->state[s]);
+        mirror_close(&o->state[s]);
     }
+    mirror_close(&o->spans);
+    mirror_close(&o->own_partials);
     free(o->own_offset);
-    free(o->own_partials);
     free(o->partials);
     free(o->ordered);
     free(o->lengths);
@@ -96,24 +144,11 @@ void optimizer_close(optimizer_t *o) {
     free(o);
 }
 
-static parameter_info_t role_of(const optimizer_t *o, const chunk_t *chunk) {
-    return graph_parameter_info(o->graph, chunk->tensor);
-}
-
 status_t optimizer_norm(optimizer_t *o, double *norm_out) {
-    const float *gradient = reduce_gradient(o->reduce);
-    int rank = comm_rank(o->comm);
-    int64_t count = 0;
-    for (int b = 0; b < o->flat->bucket_count; b++) {
-        bucket_t own = reduce_slice(o->reduce, b, rank);
-        for (int64_t c = own.chunk_begin; c < own.chunk_end; c++) {
-            const chunk_t *chunk = &o->flat->chunks[c];
-            bool counts = role_of(o, chunk).role == PARAMETER_LEARNED;
-            o->own_partials[count++] =
-                counts ? o->kernels->sum_squares(gradient + chunk->offset, chunk->count) : 0.0;
-        }
-    }
-    TRY(comm_all_gather_v(o->comm, o->own_partials, o->partials, o->lengths, o->offsets,
+    o->kernels->sum_squares_spans(o->device, reduce_gradient(o->reduce), o->spans.there,
+                                  o->span_count, o->own_partials.there);
+    mirror_read(&o->own_partials);
+    TRY(comm_all_gather_v(o->comm, o->own_partials.host, o->partials, o->lengths, o->offsets,
                           "gradient norm"));
     int64_t next = 0;
     for (int r = 0; r < comm_size(o->comm); r++) {
@@ -128,20 +163,12 @@ status_t optimizer_norm(optimizer_t *o, double *norm_out) {
     return STATUS_OK;
 }
 
-/* sums: over the shards of what a running parameter averages (kernels.h, batch_norm). */
-static void average(const parameter_info_t *info, const float *sums, int64_t shards, float *weights,
-                    int64_t count) {
-    for (int64_t i = 0; i < count && info->role == PARAMETER_RUNNING; i++) {
-        double seen = (double)sums[i] / (double)shards, w = (double)weights[i];
-        weights[i] = (float)(w + info->momentum * (seen - w));
-    }
-}
-
 void optimizer_update(optimizer_t *o, double learning_rate, double norm) {
     const config_t *config = o->config;
     double clip = config->optimizer.clip_norm;
     o->updates++;
     optimizer_call_t call = {
+        .device = o->device,
         .kind = o->kind,
         .learning_rate = learning_rate,
         .weight_decay = config->optimizer.weight_decay,
@@ -152,28 +179,15 @@ void optimizer_update(optimizer_t *o, double learning_rate, double norm) {
         .epsilon = config->optimizer.epsilon,
         .update_index = o->updates,
         .gradient_scale = clip > 0.0 && norm > clip ? clip / norm : 1.0,
+        .shards = config->virtual_shards,
+        .weight = reduce_weights(o->reduce),
+        .gradient = reduce_gradient(o->reduce),
+        .m = o->state[0].there,
+        .v = o->state[1].there,
+        .spans = o->spans.there,
+        .span_count = o->span_count,
     };
-    const float *gradient = reduce_gradient(o->reduce);
-    float *weights = reduce_weights(o->reduce);
-    int rank = comm_rank(o->comm);
-    for (int b = 0; b < o->flat->bucket_count; b++) {
-        bucket_t own = reduce_slice(o->reduce, b, rank);
-        for (int64_t c = own.chunk_begin; c < own.chunk_end; c++) {
-            const chunk_t *chunk = &o->flat->chunks[c];
-            parameter_info_t info = role_of(o, chunk);
-            if (info.role != PARAMETER_LEARNED) {
-                average(&info, gradient + chunk->offset, config->virtual_shards,
-                        weights + chunk->offset, chunk->count);
-                continue;
-            }
-            call.weight = weights + chunk->offset;
-            call.gradient = gradient + chunk->offset;
-            call.m = optimizer_state_chunk(o, 0, c);
-            call.v = optimizer_state_chunk(o, 1, c);
-            call.count = chunk->count;
-            o->kernels->optimizer_update(&call);
-        }
-    }
+    o->kernels->optimizer_update(&call);
 }
 
 int optimizer_state_count(const optimizer_t *o) { return o->state_count; }
@@ -189,7 +203,19 @@ float *optimizer_state_chunk(optimizer_t *o, int state, int64_t chunk) {
     if (state >= o->state_count || o->own_offset[chunk] < 0) {
         return NULL;
     }
-    return o->state[state] + o->own_offset[chunk];
+    return (float *)o->state[state].host + o->own_offset[chunk];
+}
+
+void optimizer_read(optimizer_t *o) {
+    for (int s = 0; s < o->state_count; s++) {
+        mirror_read(&o->state[s]);
+    }
+}
+
+void optimizer_write(optimizer_t *o) {
+    for (int s = 0; s < o->state_count; s++) {
+        mirror_write(&o->state[s]);
+    }
 }
 
 int64_t optimizer_updates(const optimizer_t *o) { return o->updates; }

@@ -8,9 +8,9 @@
 
 typedef struct optimizer optimizer_t;
 
-status_t optimizer_open(const config_t *config, const kernels_t *kernels, const graph_t *graph,
-                        const flat_state_t *flat, comm_t *comm, reduce_t *reduce,
-                        optimizer_t **optimizer_out) MUST_CHECK;
+status_t optimizer_open(const config_t *config, const kernels_t *kernels, const device_t *device,
+                        const graph_t *graph, const flat_state_t *flat, comm_t *comm,
+                        reduce_t *reduce, optimizer_t **optimizer_out) MUST_CHECK;
 void optimizer_close(optimizer_t *optimizer);
 
 /* After reduce_finish, before reduce_share. Collective: the gradient's norm over all learned
@@ -22,8 +22,11 @@ void optimizer_update(optimizer_t *optimizer, double learning_rate, double norm)
 /* State tensors: "exp_avg", "exp_avg_sq" (adam, adamw), "momentum_buffer" (sgd with momentum). */
 int optimizer_state_count(const optimizer_t *optimizer);
 const char *optimizer_state_name(const optimizer_t *optimizer, int state);
-/* Element of the own state for chunk c (NULL if another rank owns it). */
+/* Element of the own state for chunk c as the host sees it (NULL if another rank owns it). Where the
+ * device is not the host: to be read after optimizer_read, and given by optimizer_write. */
 float *optimizer_state_chunk(optimizer_t *optimizer, int state, int64_t chunk);
+void optimizer_read(optimizer_t *optimizer); /* waits */
+void optimizer_write(optimizer_t *optimizer);
 
 /* Updates so far: the t of Adam's bias correction. */
 int64_t optimizer_updates(const optimizer_t *optimizer);

@@ -56,7 +56,9 @@ static int64_t process_bytes(bool data_is_open) {
 /* A device that has address space and no memory: planning needs places, not room. */
 enum { PLANNING_PAGE = 4096 };
 
-static status_t planning_alloc(size_t bytes, const char *what, void **memory_out) {
+static status_t planning_alloc(const device_t *device, size_t bytes, const char *what,
+                               void **memory_out) {
+    (void)device;
     size_t length = bytes + PLANNING_PAGE;
     char *memory = mmap(NULL, length, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -68,7 +70,8 @@ static status_t planning_alloc(size_t bytes, const char *what, void **memory_out
     return STATUS_OK;
 }
 
-static void planning_release(void *memory) {
+static void planning_release(const device_t *device, void *memory) {
+    (void)device;
     if (memory != NULL) {
         char *begin = (char *)memory - PLANNING_PAGE;
         size_t length;
@@ -77,8 +80,14 @@ static void planning_release(void *memory) {
     }
 }
 
-static const device_t planning_device = {
-    .name = "planning", .alloc = planning_alloc, .release = planning_release};
+/* The host that an executor is planned for is told from the device by its memory alone. */
+static device_t planning_on(const device_t *device) {
+    device_t planning = *device;
+    planning.host = true;
+    planning.alloc = planning_alloc;
+    planning.release = planning_release;
+    return planning;
+}
 
 typedef struct planned {
     const config_t *config;
@@ -86,18 +95,18 @@ typedef struct planned {
     int64_t dims[CONFIG_MODALITIES_MAX];
     graph_t *graph;
     flat_state_t flat;
+    const kernels_t *kernels;
+    const device_t *device;
+    device_t planning;
     executor_t *executor, *unsharded; /* V shards on one rank, and the same batch as one shard */
     bool evaluation_folded;
     int64_t evaluation_macs;
 } planned_t;
 
 static status_t open_executor(const planned_t *plan, int shards, executor_t **executor_out) {
-    const kernels_t *kernels = NULL;
-    const device_t *device = NULL;
-    TRY(trainer_kernels(plan->config, &kernels, &device));
     executor_config_t config = {
-        .kernels = kernels,
-        .device = &planning_device,
+        .kernels = plan->kernels,
+        .device = &plan->planning,
         .samples_per_shard = plan->config->batch / shards,
         .shard_count = shards,
         .backward = true,
@@ -168,6 +177,8 @@ static status_t open_all(planned_t *plan) {
     TRY(open_data(plan));
     TRY(model_build(plan->config, plan->dims, &plan->graph));
     TRY(flat_state_make(plan->graph, &plan->flat));
+    TRY(trainer_kernels(plan->config, NULL, &plan->kernels, &plan->device));
+    plan->planning = planning_on(plan->device);
     TRY(open_executor(plan, (int)plan->config->virtual_shards, &plan->executor));
     TRY(open_executor(plan, 1, &plan->unsharded));
     return predictor_describe(plan->config, plan->dims, &plan->evaluation_folded,
@@ -185,6 +196,7 @@ status_t plan_report(const config_t *config, json_t **report_out) {
     flat_state_free(&plan.flat);
     graph_close(plan.graph);
     dataset_close(plan.dataset);
+    device_close(plan.device);
     return status;
 }
 

@@ -5,15 +5,16 @@
 
 #include "kernels/base/bytes.h"
 #include "trainer/fold.h"
+#include "trainer/mirror.h"
 #include "trainer/models.h"
 
 enum { WEIGHT_ALIGNMENT = 16 }; /* elements */
 
 struct predictor {
-    const kernels_t *kernels;
+    const kernels_t *host_kernels;
     graph_t *graph;
     int64_t *offsets; /* by parameter */
-    char *weights;
+    mirror_t weights;
     executor_t *executor;
 };
 
@@ -34,7 +35,7 @@ static status_t build(const config_t *config, const int64_t *dims, graph_t **gra
                                              : model_build(config, dims, graph_out);
 }
 
-static void open_weights(predictor_t *p) {
+static status_t open_weights(predictor_t *p, const kernels_t *kernels, const device_t *device) {
     int count = graph_parameter_count(p->graph);
     int64_t elements = 0;
     p->offsets = alloc_zero(count, sizeof *p->offsets);
@@ -42,7 +43,9 @@ static void open_weights(predictor_t *p) {
         p->offsets[i] = elements;
         elements += align_up(graph_parameter_info(p->graph, i).count, WEIGHT_ALIGNMENT);
     }
-    p->weights = alloc_aligned((size_t)elements * dtype_state_bytes(p->kernels->dtype));
+    TRY(kernels_on_host(kernels, &p->host_kernels));
+    size_t bytes = (size_t)elements * dtype_state_bytes(kernels->dtype);
+    return mirror_open(device, bytes, "weights", &p->weights);
 }
 
 status_t predictor_open(const config_t *config, const int64_t *dims, const kernels_t *kernels,
@@ -56,15 +59,16 @@ status_t predictor_open(const config_t *config, const int64_t *dims, const kerne
 status_t predictor_open_graph(graph_t *graph, const kernels_t *kernels, const device_t *device,
                               int64_t samples_per_shard, int shards, predictor_t **predictor_out) {
     predictor_t *p = alloc_zero(1, sizeof *p);
-    p->kernels = kernels;
     p->graph = graph;
     executor_config_t executor = {.kernels = kernels,
                                   .device = device,
                                   .samples_per_shard = samples_per_shard,
                                   .shard_count = shards,
                                   .weights_stay = true};
-    open_weights(p);
-    status_t status = executor_open(p->graph, &executor, &p->executor);
+    status_t status = open_weights(p, kernels, device);
+    if (status == STATUS_OK) {
+        status = executor_open(p->graph, &executor, &p->executor);
+    }
     if (status != STATUS_OK) {
         predictor_close(p);
         return status;
@@ -80,7 +84,7 @@ void predictor_close(predictor_t *p) {
     executor_close(p->executor);
     graph_close(p->graph);
     free(p->offsets);
-    free(p->weights);
+    mirror_close(&p->weights);
     free(p);
 }
 
@@ -88,20 +92,23 @@ void predictor_close(predictor_t *p) {
 
 void predictor_load(predictor_t *p, const graph_t *graph, const int64_t *offsets,
                     const void *weights) {
-    size_t element_bytes = dtype_state_bytes(p->kernels->dtype);
+    size_t element_bytes = dtype_state_bytes(p->host_kernels->dtype);
+    const device_t *device = executor_device(p->executor);
     trained_t trained = {graph, offsets, weights};
+    device->synchronize(device); /* the weights before these are there */
     for (int i = 0; i < graph_parameter_count(p->graph); i++) {
         parameter_info_t info = graph_parameter_info(p->graph, i);
-        char *weight = p->weights + (size_t)p->offsets[i] * element_bytes;
+        char *weight = (char *)p->weights.host + (size_t)p->offsets[i] * element_bytes;
         int64_t width = 0;
         if (info.fold != NULL) {
-            fold_parameter(p->kernels, &trained, &info, weight);
+            fold_parameter(p->host_kernels, &trained, &info, weight);
         } else {
-            memcpy(weight, trained_rows(&trained, p->kernels, info.name, 0, &width),
+            memcpy(weight, trained_rows(&trained, p->host_kernels, info.name, 0, &width),
                    (size_t)info.count * element_bytes);
         }
     }
-    executor_state_t state = {.offsets = p->offsets, .weights = p->weights};
+    executor_state_t state = {.offsets = p->offsets, .weights = p->weights.there};
+    mirror_write(&p->weights);
     executor_bind(p->executor, &state);
 }
 

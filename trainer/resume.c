@@ -71,7 +71,7 @@ status_t resume_restore(const checkpoint_t *checkpoint, trainer_t *t) {
         snprintf(t->initial_hash, sizeof t->initial_hash, "%s", checkpoint->initial_hash);
     }
     char *fingerprint = NULL;
-    TRY(trainer_fingerprint(t->config, &fingerprint));
+    TRY(trainer_fingerprint(t->config, t->kernels, t->device, &fingerprint));
     if (comm_rank(t->comm) == 0 && strcmp(fingerprint, checkpoint->fingerprint) != 0) {
         log_warning(
             "numerics differ from the checkpoint's (%s, then %s): bits are no longer promised",

@@ -151,7 +151,7 @@ const char *run_selected_on(const config_t *config) {
 
 status_t run_directory_describe(const char *directory, const char *data_path, const trainer_t *t) {
     char *fingerprint = NULL;
-    TRY(trainer_fingerprint(t->config, &fingerprint));
+    TRY(trainer_fingerprint(t->config, t->kernels, t->device, &fingerprint));
     char host[256] = "";
     gethostname(host, sizeof host - 1);
     char *trained_on = trainer_trained_on(t), *row = run_row_name(t->config);

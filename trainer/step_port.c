@@ -9,18 +9,20 @@
 #include "trainer/executor.h"
 #include "trainer/fold.h"
 #include "trainer/loss.h"
+#include "trainer/mirror.h"
 #include "trainer/models.h"
 #include "trainer/predictor.h"
 
 typedef struct port {
     const config_t *config;
     target_fit_t target_fit;
-    const kernels_t *kernels;
+    const kernels_t *kernels, *host_kernels;
+    const device_t *device;
     graph_t *graph;
     executor_t *executor;
     int64_t batch, length;
     int64_t *offsets; /* by parameter, tightly packed */
-    char *weights, *gradients;
+    mirror_t weights, gradients;
     dtype_t state; /* of weights, gradients, targets, results */
     size_t element_bytes;
 } port_t;
@@ -76,8 +78,9 @@ static status_t load_weights(port_t *port, const tensor_set_t *weights) {
         port->offsets[p] = elements;
         elements += graph_parameter_info(port->graph, p).count;
     }
-    port->weights = alloc_aligned((size_t)elements * port->element_bytes);
-    port->gradients = alloc_aligned((size_t)elements * port->element_bytes);
+    size_t bytes = (size_t)elements * port->element_bytes;
+    TRY(mirror_open(port->device, bytes, "weights", &port->weights));
+    TRY(mirror_open(port->device, bytes, "gradients", &port->gradients));
     for (int p = 0; p < count; p++) {
         parameter_info_t info = graph_parameter_info(port->graph, p);
         const tensor_t *tensor = NULL;
@@ -86,10 +89,11 @@ static status_t load_weights(port_t *port, const tensor_set_t *weights) {
         }
         TRY(want(weights, info.name, info.rank, info.dims, &tensor));
         for (int64_t i = 0; i < info.count; i++) {
-            store(port, port->weights, port->offsets[p] + i, element(tensor, i));
+            store(port, port->weights.host, port->offsets[p] + i, element(tensor, i));
         }
     }
-    fold_constants(port->kernels, port->graph, port->offsets, port->weights);
+    fold_constants(port->host_kernels, port->graph, port->offsets, port->weights.host);
+    mirror_write(&port->weights);
     for (int i = 0; i < weights->count; i++) {
         bool known = false;
         for (int p = 0; p < count && !known; p++) {
@@ -137,16 +141,19 @@ static status_t load_inputs(port_t *port, const tensor_set_t *batch) {
 
 /* Loss sum cotangent * output. */
 static double apply_cotangent(port_t *port, int output, const tensor_t *cotangent) {
-    matrix_t x = executor_output(port->executor, output);
-    matrix_t d = executor_output_gradient(port->executor, output);
+    dtype_t dtype = port->kernels->dtype;
+    matrix_t x = executor_fetch(port->executor, executor_output(port->executor, output));
     double loss = 0.0;
-    for (int64_t r = 0; r < x.rows; r++) {
-        for (int64_t c = 0; c < x.cols; c++) {
-            double g = element(cotangent, r * x.cols + c);
-            loss += g * dtype_get(port->kernels->dtype, x.data, r * x.row_stride + c);
-            dtype_set(port->kernels->dtype, d.data, r * d.row_stride + c, g);
-        }
+    for (int64_t i = 0; i < x.rows * x.cols; i++) {
+        int64_t at = i / x.cols * x.row_stride + i % x.cols;
+        loss += element(cotangent, i) * dtype_get(dtype, x.data, at);
     }
+    matrix_t d = executor_fetch(port->executor, executor_output_gradient(port->executor, output));
+    for (int64_t i = 0; i < d.rows * d.cols; i++) {
+        int64_t at = i / d.cols * d.row_stride + i % d.cols;
+        dtype_set(dtype, d.data, at, element(cotangent, i));
+    }
+    executor_store(port->executor);
     return loss;
 }
 
@@ -164,6 +171,19 @@ static status_t check_labels(const tensor_t *tensor, const target_config_t *targ
     return STATUS_OK;
 }
 
+static double apply_loss(port_t *port, int output, const void *target, const mirror_t *sums) {
+    loss_call_t call = loss_call_of(port->config, &port->target_fit, output);
+    call.device = port->device;
+    call.x = executor_output(port->executor, output);
+    call.d_x = executor_output_gradient(port->executor, output);
+    call.target = target;
+    call.shard_end = 1;
+    port->kernels->loss_sums(&call, sums->there);
+    mirror_read(sums);
+    port->kernels->loss_gradient(&call, sums->host);
+    return call.weight * loss_value(&call, sums->host);
+}
+
 static status_t run_output(port_t *port, const tensor_set_t *batch, int output, double *loss) {
     const char *target_name = graph_output_name(port->graph, output);
     int64_t columns = graph_output_columns(port->graph, output);
@@ -179,20 +199,22 @@ static status_t run_output(port_t *port, const tensor_set_t *batch, int output, 
     snprintf(name, sizeof name, "target/%s", target_name);
     TRY(want(batch, name, 2, dims, &tensor));
     TRY(check_labels(tensor, &port->config->targets[output]));
-    char *target = alloc_aligned((size_t)tensor_count(tensor) * port->element_bytes);
-    for (int64_t i = 0; i < tensor_count(tensor); i++) {
-        store(port, target, i, element(tensor, i));
+    mirror_t target = {0}, sums = {0};
+    status_t status = mirror_open(port->device, (size_t)tensor_count(tensor) * port->element_bytes,
+                                  "labels", &target);
+    if (status == STATUS_OK) {
+        status = mirror_open(port->device, LOSS_SUMS * sizeof(double), "loss sums", &sums);
     }
-    loss_call_t call = loss_call_of(port->config, &port->target_fit, output);
-    call.x = executor_output(port->executor, output);
-    call.d_x = executor_output_gradient(port->executor, output);
-    call.target = target;
-    double sums[LOSS_SUMS];
-    port->kernels->loss_sums(&call, sums);
-    port->kernels->loss_gradient(&call, sums);
-    *loss += call.weight * loss_value(&call, sums);
-    free(target);
-    return STATUS_OK;
+    if (status == STATUS_OK) {
+        for (int64_t i = 0; i < tensor_count(tensor); i++) {
+            store(port, target.host, i, element(tensor, i));
+        }
+        mirror_write(&target);
+        *loss += apply_loss(port, output, target.there, &sums);
+    }
+    mirror_close(&target);
+    mirror_close(&sums);
+    return status;
 }
 
 static tensor_t *add_result(const port_t *port, tensor_set_t *result, const char *prefix,
@@ -205,7 +227,8 @@ static tensor_t *add_result(const port_t *port, tensor_set_t *result, const char
 }
 
 /* `rows` of all shards, one after the other. */
-static void copy_matrix(const port_t *port, tensor_t *tensor, matrix_t x, int64_t rows) {
+static void copy_matrix(const port_t *port, tensor_t *tensor, matrix_t there, int64_t rows) {
+    matrix_t x = executor_fetch(port->executor, there);
     for (int64_t r = 0; r < rows; r++) {
         int64_t from = r / x.rows * x.shard_stride + r % x.rows * x.row_stride;
         for (int64_t c = 0; c < x.cols; c++) {
@@ -228,6 +251,7 @@ static void collect(const port_t *port, double loss, tensor_set_t *result) {
     int64_t one = 1;
     store(port, add_result(port, result, "", "loss", 1, &one)->data, 0, loss);
     collect_outputs(port, result);
+    mirror_read(&port->gradients);
     for (int p = 0; p < graph_parameter_count(port->graph); p++) {
         parameter_info_t info = graph_parameter_info(port->graph, p);
         if (info.role == PARAMETER_FIXED) {
@@ -235,7 +259,8 @@ static void collect(const port_t *port, double loss, tensor_set_t *result) {
         }
         const char *prefix = info.role == PARAMETER_RUNNING ? "statistics/" : "grad/";
         tensor_t *tensor = add_result(port, result, prefix, info.name, info.rank, info.dims);
-        memcpy(tensor->data, port->gradients + (size_t)port->offsets[p] * port->element_bytes,
+        memcpy(tensor->data,
+               (char *)port->gradients.host + (size_t)port->offsets[p] * port->element_bytes,
                (size_t)info.count * port->element_bytes);
     }
     for (int m = 0; m < graph_input_count(port->graph); m++) {
@@ -287,9 +312,9 @@ static status_t run(port_t *port, const tensor_set_t *weights, const tensor_set_
     TRY(check_names(port, batch));
     TRY(load_weights(port, weights));
     executor_state_t state = {.offsets = port->offsets,
-                              .weights = port->weights,
+                              .weights = port->weights.there,
                               .part_count = 1,
-                              .parts = {port->gradients},
+                              .parts = {port->gradients.there},
                               .part_leaves = {{0, 1}}};
     executor_bind(port->executor, &state);
     TRY(load_inputs(port, batch));
@@ -302,7 +327,7 @@ static status_t run(port_t *port, const tensor_set_t *weights, const tensor_set_
     }
     TRY(executor_backward(port->executor, &scalars, NULL, NULL));
     collect(port, loss, result);
-    return STATUS_OK;
+    return port->device->check(port->device);
 }
 
 /* B and L from the first modality's input, D from each. */
@@ -339,6 +364,8 @@ static status_t open_port(config_t *config, const kernels_t *kernels, const tens
                      .kernels = kernels,
                      .state = kernels->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32,
                      .element_bytes = dtype_state_bytes(kernels->dtype)};
+    TRY(kernels_on_host(kernels, &port->host_kernels));
+    TRY(device_open(kernels->device, 0, 1, &port->device));
     TRY(batch_shape(port, batch, dims));
     TRY(target_fit_open(config, NULL, &port->target_fit));
     config->data.window = port->length;
@@ -348,8 +375,9 @@ static status_t open_port(config_t *config, const kernels_t *kernels, const tens
 static void close_port(port_t *port) {
     graph_close(port->graph);
     free(port->offsets);
-    free(port->weights);
-    free(port->gradients);
+    mirror_close(&port->weights);
+    mirror_close(&port->gradients);
+    device_close(port->device);
 }
 
 static status_t hand_over(status_t status, tensor_set_t *result, tensor_set_t *result_out) {
@@ -365,17 +393,17 @@ status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_
                    const tensor_set_t *batch, tensor_set_t *result_out) {
     port_t port;
     int64_t dims[CONFIG_MODALITIES_MAX];
-    const device_t *device = NULL;
-    TRY(device_for("cpu", &device));
-    TRY(open_port(config, kernels, batch, dims, &port));
-    executor_config_t executor_config = {.kernels = kernels,
-                                         .device = device,
-                                         .samples_per_shard = port.batch,
-                                         .shard_count = 1,
-                                         .backward = true,
-                                         .input_gradients = true};
     tensor_set_t result = {0};
-    status_t status = executor_open(port.graph, &executor_config, &port.executor);
+    status_t status = open_port(config, kernels, batch, dims, &port);
+    if (status == STATUS_OK) {
+        executor_config_t executor_config = {.kernels = kernels,
+                                             .device = port.device,
+                                             .samples_per_shard = port.batch,
+                                             .shard_count = 1,
+                                             .backward = true,
+                                             .input_gradients = true};
+        status = executor_open(port.graph, &executor_config, &port.executor);
+    }
     if (status == STATUS_OK) {
         status = run(&port, weights, batch, &result);
     }
@@ -400,7 +428,7 @@ static status_t predict(port_t *port, predictor_t *predictor, const tensor_set_t
     port->executor = predictor_executor(predictor);
     TRY(check_names(port, batch));
     TRY(load_weights(port, weights));
-    predictor_load(predictor, port->graph, port->offsets, port->weights);
+    predictor_load(predictor, port->graph, port->offsets, port->weights.host);
     clear_inputs(port);
     TRY(load_inputs(port, batch));
     predictor_run(predictor);
@@ -412,14 +440,14 @@ status_t step_port_predict(config_t *config, const kernels_t *kernels, const ten
                            const tensor_set_t *batch, tensor_set_t *result_out) {
     port_t port;
     int64_t dims[CONFIG_MODALITIES_MAX];
-    const device_t *device = NULL;
-    TRY(device_for("cpu", &device));
-    TRY(open_port(config, kernels, batch, dims, &port));
-    int64_t samples = predictor_samples(config, port.length);
     predictor_t *predictor = NULL;
     tensor_set_t result = {0};
-    status_t status = predictor_open(config, dims, kernels, device, samples,
-                                     (int)div_up(port.batch, samples), &predictor);
+    status_t status = open_port(config, kernels, batch, dims, &port);
+    if (status == STATUS_OK) {
+        int64_t samples = predictor_samples(config, port.length);
+        status = predictor_open(config, dims, kernels, port.device, samples,
+                                (int)div_up(port.batch, samples), &predictor);
+    }
     if (status == STATUS_OK) {
         status = predict(&port, predictor, weights, batch, &result);
     }

@@ -25,13 +25,15 @@ status_t step_sums_open(const trainer_t *t, step_sums_t **sums_out) {
             s->mine_shards = run.end - run.begin;
         }
     }
-    s->mine = alloc_zero(doubles_of(s, s->mine_shards), sizeof *s->mine);
+    *sums_out = s;
+    TRY(mirror_open(t->device, (size_t)doubles_of(s, s->mine_shards) * sizeof *s->mine, "loss sums",
+                    &s->sums));
+    s->mine = s->sums.host;
     s->all = alloc_zero((int64_t)total, 1);
     s->column = alloc_zero(s->shards, sizeof *s->column);
     s->rank_samples = alloc_zero(s->ranks, sizeof *s->rank_samples);
     s->rank_flop = alloc_zero(s->ranks, sizeof *s->rank_flop);
     s->rank_cpu_s = alloc_zero(s->ranks, sizeof *s->rank_cpu_s);
-    *sums_out = s;
     return STATUS_OK;
 }
 
@@ -39,7 +41,7 @@ void step_sums_close(step_sums_t *s) {
     if (s == NULL) {
         return;
     }
-    free(s->mine);
+    mirror_close(&s->sums);
     free(s->all);
     free(s->column);
     free(s->rank_samples);
@@ -50,12 +52,18 @@ void step_sums_close(step_sums_t *s) {
     free(s);
 }
 
-double *step_sums_shard(step_sums_t *s, int local_shard, int target) {
-    return s->mine + ((int64_t)local_shard * s->targets + target) * LOSS_SUMS;
+double *step_sums_device(step_sums_t *s, int target) {
+    return (double *)s->sums.there + (int64_t)target * LOSS_SUMS;
 }
+
+int64_t step_sums_stride(const step_sums_t *s) { return (int64_t)s->targets * LOSS_SUMS; }
 
 double *step_sums_words(step_sums_t *s) {
     return s->mine + doubles_of(s, s->mine_shards) - WORD_COUNT;
+}
+
+void step_sums_read(step_sums_t *s) {
+    mirror_read_part(&s->sums, 0, (size_t)(s->mine_shards * step_sums_stride(s)) * sizeof *s->mine);
 }
 
 status_t step_sums_gather(step_sums_t *s, comm_t *comm) {

@@ -214,7 +214,9 @@ static status_t train_batches(run_t *run) {
         step_result_t result;
         fault_strike(&run->fault, t->progress.step + 1);
         if (run->fault.kind == FAULT_NAN && run->fault.step == t->progress.step + 1) {
+            trainer_read_state(t);
             t->weights[0] = NAN;
+            trainer_write_state(t);
         }
         TRY(trainer_step(t, stop_requested_ != 0, &result));
         run_log_step(run->log, &t->progress, &result);
@@ -300,7 +302,8 @@ static status_t open_run(run_t *run) {
     TRY(same_options(run));
     status_t status = fault_parse(comm_rank(run->comm), comm_size(run->comm), &run->fault);
     if (status == STATUS_OK) {
-        status = trainer_kernels(run->config, &kernels, &device);
+        status = trainer_kernels(run->config, run->comm, &kernels, &device);
+        device_close(device);
     }
     if (status == STATUS_OK) {
         status = trainer_check_ranks(run->config, comm_size(run->comm));

@@ -40,23 +40,24 @@ static status_t next_batch(trainer_t *t, double *samples_out) {
     return STATUS_OK;
 }
 
-/* Loss of target i on local shard s; d_x is where its gradient goes. */
-static loss_call_t shard_loss(const trainer_t *t, int target, int shard) {
+/* Loss of target i on all local shards; d_x is where its gradient goes. */
+static loss_call_t target_loss(const trainer_t *t, int target) {
     loss_call_t call = loss_call_of(t->config, &t->target_fit, target);
-    dtype_t dtype = t->kernels->dtype;
-    call.x = matrix_from_shard(executor_output(t->executor, target), shard, dtype);
-    call.d_x = matrix_from_shard(executor_output_gradient(t->executor, target), shard, dtype);
-    call.target = t->batch.target[target] + (int64_t)shard * call.x.rows;
+    call.device = t->device;
+    call.x = executor_output(t->executor, target);
+    call.d_x = executor_output_gradient(t->executor, target);
+    call.target = batch_device_target(&t->batch, target);
+    call.shard_end = t->shard_count;
+    call.sums_stride = step_sums_stride(t->sums);
     return call;
 }
 
-static void shard_sums(trainer_t *t) {
+static void local_sums(trainer_t *t) {
     for (int i = 0; i < t->config->target_count; i++) {
-        for (int s = 0; s < t->shard_count; s++) {
-            loss_call_t call = shard_loss(t, i, s);
-            t->kernels->loss_sums(&call, step_sums_shard(t->sums, s, i));
-        }
+        loss_call_t call = target_loss(t, i);
+        t->kernels->loss_sums(&call, step_sums_device(t->sums, i));
     }
+    step_sums_read(t->sums);
 }
 
 static double global_loss(trainer_t *t) {
@@ -64,12 +65,9 @@ static double global_loss(trainer_t *t) {
     for (int i = 0; i < t->config->target_count; i++) {
         double total[LOSS_SUMS];
         step_sums_total(t->sums, i, total);
-        loss_call_t call = loss_call_of(t->config, &t->target_fit, i);
+        loss_call_t call = target_loss(t, i);
         loss += call.weight * loss_value(&call, total);
-        for (int s = 0; s < t->shard_count; s++) {
-            call = shard_loss(t, i, s);
-            t->kernels->loss_gradient(&call, total);
-        }
+        t->kernels->loss_gradient(&call, total);
     }
     return loss;
 }
@@ -130,7 +128,8 @@ status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
                               .shard_first = t->shard_first,
                               .training = true};
     executor_forward(t->executor, &scalars);
-    shard_sums(t);
+    local_sums(t);
+    mine = mine == STATUS_OK ? t->device->check(t->device) : mine;
     words[WORD_FAILED] = mine != STATUS_OK;
     words[WORD_STOP] = stop;
     words[WORD_FLOP] = (double)t->batch.slots * trainer_flop_per_sample(t);

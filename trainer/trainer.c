@@ -18,23 +18,40 @@
 
 /* --- opening --------------------------------------------------------------------------------- */
 
-status_t trainer_kernels(const config_t *config, const kernels_t **kernels_out,
-                         const device_t **device_out) {
-    TRY(device_for(config->device, device_out));
-    dtype_t dtype = strcmp(config->precision, "bf16") == 0 ? DTYPE_BF16 : DTYPE_F32;
-    TRY(kernels_for(config->backend, dtype, kernels_out));
-    return kernels_set_threads((int)config->threads);
+static status_t open_device(const config_t *config, const comm_t *comm, const char *needed,
+                            const device_t **device_out) {
+    bool automatic = strcmp(config->device, "auto") == 0;
+    const char *name = automatic ? needed : config->device;
+    int index = comm != NULL ? comm_process_index(comm) : 0;
+    int count = comm != NULL ? comm_process_count(comm) : 1;
+    TRY(device_open(name, index, count, device_out));
+    if (strcmp((*device_out)->name, needed) != 0) {
+        device_close(*device_out);
+        *device_out = NULL;
+        return status_fail(STATUS_INPUT,
+                           "backend %s does not compute on device %s; set device: %s, or backend: "
+                           "%s",
+                           config->backend, name, needed,
+                           strcmp(name, "cuda") == 0 ? "cuda" : "cpu");
+    }
+    return STATUS_OK;
 }
 
-status_t trainer_fingerprint(const config_t *config, char **text_out) {
-    const kernels_t *kernels = NULL;
-    const device_t *device = NULL;
+status_t trainer_kernels(const config_t *config, const comm_t *comm, const kernels_t **kernels_out,
+                         const device_t **device_out) {
+    dtype_t dtype = strcmp(config->precision, "bf16") == 0 ? DTYPE_BF16 : DTYPE_F32;
+    TRY(kernels_for(config->backend, dtype, kernels_out));
+    TRY(kernels_set_threads((int)config->threads));
+    return open_device(config, comm, (*kernels_out)->device, device_out);
+}
+
+status_t trainer_fingerprint(const config_t *config, const kernels_t *kernels,
+                             const device_t *device, char **text_out) {
     const char *isa = NULL;
-    TRY(trainer_kernels(config, &kernels, &device));
     TRY(kernels_isa(&isa));
     json_t *object =
         json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:I, s:s}", "backend", kernels->backend, "device",
-                  device->name, "isa", isa, "library", kernels_library_version(kernels->backend),
+                  device->kind, "isa", isa, "library", kernels_library_version(kernels->backend),
                   "threads", (json_int_t)config->threads, "precision",
                   kernels->pairs ? "bf16, by pairs" : config->precision, "virtual_shards",
                   (json_int_t)config->virtual_shards, "reduce", config->reduce);
@@ -101,13 +118,23 @@ static status_t open_model(trainer_t *t, bool for_training) {
 }
 
 static void bind(trainer_t *t) {
-    executor_state_t state = {.offsets = t->flat.offsets, .weights = t->weights};
+    executor_state_t state = {.offsets = t->flat.offsets, .weights = reduce_weights(t->reduce)};
     for (int i = 0; i < reduce_part_count(t->reduce); i++) {
         state.parts[i] = reduce_part(t->reduce, i);
         state.part_leaves[i] = reduce_part_leaves(t->reduce, i);
         state.part_count = i + 1;
     }
     executor_bind(t->executor, &state);
+}
+
+/* What no other rank takes part in. */
+static status_t open_own_state(trainer_t *t) {
+    size_t bytes = (size_t)(t->flat.elements + t->flat.constants) * sizeof(float);
+    TRY(mirror_open_of(t->device, reduce_weights(t->reduce), bytes, "weights", &t->mirror));
+    t->weights = t->mirror.host;
+    TRY(optimizer_open(t->config, t->kernels, t->device, t->graph, &t->flat, t->comm, t->reduce,
+                       &t->optimizer));
+    return step_sums_open(t, &t->sums);
 }
 
 static status_t open_state(trainer_t *t, bool for_training) {
@@ -119,12 +146,9 @@ static status_t open_state(trainer_t *t, bool for_training) {
     }
     reduce_layout_t layout = flat_state_layout(&t->flat, t->shards);
     bool fast = strcmp(t->config->reduce, "fast") == 0;
-    TRY(reduce_open(t->comm, &layout, fast, t->kernels->add, &t->reduce));
-    t->weights = reduce_weights(t->reduce);
+    TRY(reduce_open(t->comm, &layout, fast, t->device, t->kernels->add, &t->reduce));
     bind(t);
-    TRY(optimizer_open(t->config, t->kernels, t->graph, &t->flat, t->comm, t->reduce,
-                       &t->optimizer));
-    return step_sums_open(t, &t->sums);
+    return comm_agree(t->comm, open_own_state(t), "open device");
 }
 
 /* Control row (data.permute_labels): who learns from permuted labels, and selects by them, knows
@@ -147,7 +171,7 @@ static status_t open_orders(trainer_t *t) {
 
 static status_t same_settings(const trainer_t *t) {
     char *fingerprint = NULL;
-    TRY(comm_agree(t->comm, trainer_fingerprint(t->config, &fingerprint), "open device"));
+    TRY(trainer_fingerprint(t->config, t->kernels, t->device, &fingerprint));
     char *yaml = config_yaml(t->config), *text = text_format("%snumerics: %s", yaml, fingerprint);
     status_t status = same_on_ranks(t->comm, text);
     free(text);
@@ -156,14 +180,41 @@ static status_t same_settings(const trainer_t *t) {
     return status;
 }
 
+/* No two ranks may compute on one GPU: they would wait for each other. */
+static status_t check_devices(const trainer_t *t) {
+    int ranks = comm_size(t->comm);
+    char(*ids)[DEVICE_TEXT_BYTES] = alloc_zero(ranks, sizeof *ids);
+    status_t status =
+        comm_all_gather(t->comm, t->device->id, sizeof t->device->id, ids, "open device");
+    for (int a = 0; a < ranks && status == STATUS_OK; a++) {
+        for (int b = 0; b < a && status == STATUS_OK; b++) {
+            if (ids[a][0] != '\0' && strcmp(ids[a], ids[b]) == 0) {
+                status = status_fail(STATUS_UNAVAILABLE,
+                                     "ranks %d and %d have the same GPU (%s); start one rank for "
+                                     "each GPU, or let each see another (Slurm: --gpus-per-task=1)",
+                                     b, a, ids[a]);
+            }
+        }
+    }
+    free(ids);
+    return comm_agree(t->comm, status, NULL);
+}
+
+static status_t open_devices(trainer_t *t) {
+    status_t status = trainer_kernels(t->config, t->comm, &t->kernels, &t->device);
+    if (status == STATUS_OK) {
+        status = kernels_on_host(t->kernels, &t->host_kernels);
+    }
+    TRY(comm_agree(t->comm, status, "open device"));
+    TRY(same_settings(t));
+    return check_devices(t);
+}
+
 static status_t open_all(trainer_t *t, const char *data_path, const standardize_t *standardize,
                          const target_fit_t *target_fit, bool for_training) {
-    TRY(same_settings(t));
+    TRY(open_devices(t));
     name_streams(t);
-    status_t status = trainer_kernels(t->config, &t->kernels, &t->device);
-    if (status == STATUS_OK) {
-        status = open_data(t, data_path, standardize);
-    }
+    status_t status = open_data(t, data_path, standardize);
     if (status == STATUS_OK) {
         status = check_sizes(t, for_training);
     }
@@ -233,6 +284,7 @@ void trainer_close(trainer_t *t) {
         executor_close(t->executor);
     }
     predictor_close(t->predictor);
+    mirror_close(&t->mirror);
     reduce_close(t->reduce);
     if (t->flat.offsets != NULL) {
         flat_state_free(&t->flat);
@@ -244,6 +296,7 @@ void trainer_close(trainer_t *t) {
     dataset_close(t->dataset);
     sample_order_close(t->sample_order);
     free(t->order);
+    device_close(t->device);
     free(t);
 }
 
@@ -259,11 +312,26 @@ status_t trainer_evaluate(trainer_t *t, split_t split, const char *doing,
     if (t->predictor != NULL) {
         predictor_load(t->predictor, t->graph, t->flat.offsets, t->weights);
     }
-    return evaluate_split(t->comm, t->config, &t->target_fit, t->kernels, &t->batch,
+    return evaluate_split(t->comm, t->config, &t->target_fit, t->host_kernels, &t->batch,
                           t->samples_per_shard, split, doing, evaluation_out);
 }
 
 /* --- weights --------------------------------------------------------------------------------- */
+
+void trainer_read_state(trainer_t *t) {
+    if (t->optimizer != NULL) {
+        mirror_read(&t->mirror);
+        optimizer_read(t->optimizer);
+    }
+}
+
+void trainer_write_state(trainer_t *t) {
+    if (t->optimizer != NULL) {
+        mirror_write(&t->mirror);
+        optimizer_write(t->optimizer);
+        t->device->synchronize(t->device); /* the host may change them again */
+    }
+}
 
 static status_t begin_with_files(trainer_t *t) {
     weights_origin_free(&t->origin);
@@ -289,11 +357,12 @@ status_t trainer_init_weights(trainer_t *t, bool files) {
     if (files) {
         TRY(begin_with_files(t));
     }
-    fold_constants(t->kernels, t->graph, t->flat.offsets, weights);
+    fold_constants(t->host_kernels, t->graph, t->flat.offsets, weights);
     tensor_set_t initial = {0};
     export_parameters(t->graph, t->flat.offsets, weights, &initial);
     tensor_set_hash(&initial, t->initial_hash);
     tensor_set_free(&initial);
     status_t status = model_is_control(t->config) ? control_fit(t) : STATUS_OK;
+    trainer_write_state(t);
     return comm_agree(t->comm, status, "initialise weights");
 }

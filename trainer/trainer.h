@@ -28,6 +28,7 @@ typedef struct trainer {
     const config_t *config;
     comm_t *comm;
     const kernels_t *kernels;
+    const kernels_t *host_kernels; /* kernels_on_host */
     const device_t *device;
     dataset_t *dataset;
     int64_t dims[CONFIG_MODALITIES_MAX];
@@ -38,8 +39,11 @@ typedef struct trainer {
     target_fit_t target_fit;
     graph_t *graph;
     flat_state_t flat;
-    reduce_t *reduce;       /* training only, like the optimizer */
-    float *weights;         /* flat state order; in the reduction's memory when training */
+    reduce_t *reduce; /* training only, like the optimizer */
+    /* Flat state order, on the host. When training those on the device count: what the host reads it
+     * reads after trainer_read_state, and what it writes is given by trainer_write_state. */
+    float *weights;
+    mirror_t mirror;        /* of the reduction's, when training */
     float *own_weights;     /* when not */
     predictor_t *predictor; /* not when training */
     executor_t *executor;   /* its, or the one that trains */
@@ -56,6 +60,11 @@ typedef struct trainer {
     char initial_hash[65]; /* of the weights that it began with, as `jmt export CONFIG` has them */
     weights_origin_t origin; /* of those that the seed did not make */
 } trainer_t;
+
+/* Weights and optimiser state from the device, waited for, and to it. Where the device is the host, or
+ * nothing is trained, they are there. */
+void trainer_read_state(trainer_t *trainer);
+void trainer_write_state(trainer_t *trainer);
 
 /* for_training false: forward only, no optimiser, no reduction; the
  * caller fills trainer->weights. standardize and target_fit NULL: fitted here; else taken over (and
@@ -99,9 +108,11 @@ status_t trainer_evaluate(trainer_t *trainer, split_t split, const char *doing,
 
 /* Backend, device, ISA, library versions, threads, precision, V: equal fingerprints promise equal
  * bits. JSON object text; caller frees. */
-status_t trainer_fingerprint(const config_t *config, char **text_out) MUST_CHECK;
+status_t trainer_fingerprint(const config_t *config, const kernels_t *kernels,
+                             const device_t *device, char **text_out) MUST_CHECK;
 status_t trainer_check_ranks(const config_t *config, int ranks) MUST_CHECK; /* R <= V */
-status_t trainer_kernels(const config_t *config, const kernels_t **kernels_out,
+/* The device is this process's, of comm's on this host (NULL: it is alone), and to be closed. */
+status_t trainer_kernels(const config_t *config, const comm_t *comm, const kernels_t **kernels_out,
                          const device_t **device_out) MUST_CHECK;
 
 #endif

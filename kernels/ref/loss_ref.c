@@ -73,34 +73,39 @@ static void cross_entropy_sums(const loss_call_t *call, const real_t *x, int64_t
     }
 }
 
-void REAL(loss_sums)(const loss_call_t *call, double sums_out[LOSS_SUMS]) {
-    const real_t *target = call->target;
-    memset(sums_out, 0, LOSS_SUMS * sizeof sums_out[0]);
-    REQUIRE(call->kind == LOSS_CROSS_ENTROPY || call->x.cols == 1);
+static void shard_sums(const loss_call_t *call, int shard, double sums[LOSS_SUMS]) {
+    const real_t *target = (const real_t *)call->target + shard * call->x.rows;
+    memset(sums, 0, LOSS_SUMS * sizeof sums[0]);
     for (int64_t r = 0; r < call->x.rows; r++) {
-        const real_t *row = row_of(call->x, 0, r);
+        const real_t *row = row_of(call->x, shard, r);
         if (isnan(target[r])) {
             continue;
         }
         double x = (double)row[0], y = (double)target[r];
-        sums_out[SUM_N] += 1.0;
+        sums[SUM_N] += 1.0;
         if (call->kind == LOSS_CCC) {
-            ccc_sums(x, y, sums_out);
+            ccc_sums(x, y, sums);
         } else if (call->kind == LOSS_MSE) {
-            sums_out[SUM_LOSS] += (x - y) * (x - y);
+            sums[SUM_LOSS] += (x - y) * (x - y);
         } else if (call->kind == LOSS_BINARY) {
-            sums_out[SUM_LOSS] += binary_loss(call, x, y);
+            sums[SUM_LOSS] += binary_loss(call, x, y);
         } else {
-            cross_entropy_sums(call, row, class_index(target[r], call->x.cols), sums_out);
+            cross_entropy_sums(call, row, class_index(target[r], call->x.cols), sums);
         }
     }
 }
 
+void REAL(loss_sums)(const loss_call_t *call, double *sums) {
+    REQUIRE(call->kind == LOSS_CROSS_ENTROPY || call->x.cols == 1);
+    for (int s = call->shard_begin; s < call->shard_end; s++) {
+        shard_sums(call, s, sums + s * call->sums_stride);
+    }
+}
+
 /* d/dx_c of sum_k share_k (log sum exp x - x_k) = softmax(x)_c sum_k share_k - share_c. */
-static void cross_entropy_row(const loss_call_t *call, int64_t r, double weights, double factor) {
-    const real_t *x = row_of(call->x, 0, r);
-    real_t *dx = row_of(call->d_x, 0, r);
-    int64_t label = class_index(((const real_t *)call->target)[r], call->x.cols);
+static void cross_entropy_row(const loss_call_t *call, const real_t *x, real_t target,
+                              double weights, double factor, real_t *dx) {
+    int64_t label = class_index(target, call->x.cols);
     double all = log_sum_exp(x, call->x.cols);
     double shares = (1.0 - call->label_smoothing) * class_weight(call, label) +
                     call->label_smoothing / (double)call->x.cols * weights;
@@ -119,30 +124,45 @@ static double ccc_slope(const ccc_t *ccc, double x, double y) {
 
 static double mse_slope(double x, double y, double n) { return 2.0 * (x - y) / n; }
 
-void REAL(loss_gradient)(const loss_call_t *call, const double global_sums[LOSS_SUMS]) {
-    const real_t *target = call->target;
-    double n = global_sums[SUM_N], weights = weight_sum(call);
-    bool empty = n < (call->kind == LOSS_CCC ? 2.0 : 1.0);
-    ccc_t ccc = {0};
-    if (call->kind == LOSS_CCC && !empty) {
-        ccc = ccc_from_sums(global_sums, call->unbiased);
-    }
+/* What all rows share. */
+typedef struct slope {
+    bool empty;
+    double n, weights, factor;
+    ccc_t ccc;
+} slope_t;
+
+static void shard_gradient(const loss_call_t *call, const slope_t *slope, int shard) {
+    const real_t *target = (const real_t *)call->target + shard * call->x.rows;
     for (int64_t r = 0; r < call->x.rows; r++) {
-        real_t *dx = row_of(call->d_x, 0, r);
-        if (empty || isnan(target[r])) {
+        real_t *dx = row_of(call->d_x, shard, r);
+        const real_t *row = row_of(call->x, shard, r);
+        if (slope->empty || isnan(target[r])) {
             memset(dx, 0, (size_t)call->x.cols * sizeof(real_t));
             continue;
         }
-        double x = (double)row_of(call->x, 0, r)[0], y = (double)target[r];
+        double x = (double)row[0], y = (double)target[r];
         if (call->kind == LOSS_CCC) {
-            double slope = ccc_slope(&ccc, x, y) + call->mse_weight * mse_slope(x, y, n);
-            dx[0] = (real_t)(call->weight * slope);
+            double mse = call->mse_weight * mse_slope(x, y, slope->n);
+            dx[0] = (real_t)(call->weight * (ccc_slope(&slope->ccc, x, y) + mse));
         } else if (call->kind == LOSS_MSE) {
-            dx[0] = (real_t)(call->weight * mse_slope(x, y, n));
+            dx[0] = (real_t)(call->weight * mse_slope(x, y, slope->n));
         } else if (call->kind == LOSS_BINARY) {
-            dx[0] = (real_t)(call->weight * binary_slope(call, x, y) / n);
+            dx[0] = (real_t)(call->weight * binary_slope(call, x, y) / slope->n);
         } else {
-            cross_entropy_row(call, r, weights, call->weight / global_sums[SUM_WEIGHT]);
+            cross_entropy_row(call, row, target[r], slope->weights, slope->factor, dx);
         }
+    }
+}
+
+void REAL(loss_gradient)(const loss_call_t *call, const double total[LOSS_SUMS]) {
+    slope_t slope = {.n = total[SUM_N], .weights = weight_sum(call)};
+    slope.empty = slope.n < (call->kind == LOSS_CCC ? 2.0 : 1.0);
+    if (call->kind == LOSS_CCC && !slope.empty) {
+        slope.ccc = ccc_from_sums(total, call->unbiased);
+    } else if (call->kind == LOSS_CROSS_ENTROPY && !slope.empty) {
+        slope.factor = call->weight / total[SUM_WEIGHT];
+    }
+    for (int s = call->shard_begin; s < call->shard_end; s++) {
+        shard_gradient(call, &slope, s);
     }
 }

@@ -100,7 +100,8 @@ static void block(const multiply_call_t *call, int64_t row, double *left, double
     }
 }
 
-void REAL(multiply)(const multiply_call_t *call) {
+void REAL(multiply)(const device_t *device, const multiply_call_t *call) {
+    (void)device;
 #pragma omp parallel if (call->m * call->n * call->k > THREADS_WORK_MIN)
     {
         double *left = alloc_aligned((size_t)(BLOCK_ROWS * call->k) * sizeof *left);

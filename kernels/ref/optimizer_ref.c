@@ -1,27 +1,29 @@
 #include "kernels/ref/real.h"
 
-static void sgd(const optimizer_call_t *call) {
-    real_t *weight = call->weight, *m = call->m;
-    const real_t *gradient = call->gradient;
+static void sgd(const optimizer_call_t *call, const optimizer_span_t *span) {
+    real_t *weight = (real_t *)call->weight + span->offset;
+    const real_t *gradient = (const real_t *)call->gradient + span->offset;
     real_t rate = (real_t)call->learning_rate, decay = (real_t)call->weight_decay;
     real_t momentum = (real_t)call->momentum, scale = (real_t)call->gradient_scale;
     if (call->momentum == 0.0) {
-        for (int64_t i = 0; i < call->count; i++) {
+        for (int64_t i = 0; i < span->count; i++) {
             weight[i] -= rate * (gradient[i] * scale + decay * weight[i]);
         }
         return;
     }
+    real_t *m = (real_t *)call->m + span->state;
     bool first = call->update_index == 1;
-    for (int64_t i = 0; i < call->count; i++) {
+    for (int64_t i = 0; i < span->count; i++) {
         real_t g = gradient[i] * scale + decay * weight[i];
         m[i] = first ? g : momentum * m[i] + g;
         weight[i] -= rate * (call->nesterov ? g + momentum * m[i] : m[i]);
     }
 }
 
-static void adam(const optimizer_call_t *call) {
-    real_t *weight = call->weight, *m = call->m, *v = call->v;
-    const real_t *gradient = call->gradient;
+static void adam(const optimizer_call_t *call, const optimizer_span_t *span) {
+    real_t *weight = (real_t *)call->weight + span->offset;
+    real_t *m = (real_t *)call->m + span->state, *v = (real_t *)call->v + span->state;
+    const real_t *gradient = (const real_t *)call->gradient + span->offset;
     bool decoupled = call->kind == OPTIMIZER_ADAMW;
     real_t rate = (real_t)call->learning_rate, scale = (real_t)call->gradient_scale;
     real_t decay = decoupled ? 0 : (real_t)call->weight_decay;
@@ -31,7 +33,7 @@ static void adam(const optimizer_call_t *call) {
     real_t epsilon = (real_t)call->epsilon;
     real_t c1 = (real_t)(1.0 - pow(call->beta1, (double)call->update_index));
     real_t c2 = (real_t)(1.0 - pow(call->beta2, (double)call->update_index));
-    for (int64_t i = 0; i < call->count; i++) {
+    for (int64_t i = 0; i < span->count; i++) {
         real_t w = weight[i] * keep;
         real_t g = gradient[i] * scale + decay * w;
         m[i] = beta1 * m[i] + rest1 * g;
@@ -40,11 +42,28 @@ static void adam(const optimizer_call_t *call) {
     }
 }
 
+static void average(const optimizer_call_t *call, const optimizer_span_t *span) {
+    real_t *weight = (real_t *)call->weight + span->offset;
+    const real_t *sums = (const real_t *)call->gradient + span->offset;
+    for (int64_t i = 0; i < span->count; i++) {
+        double seen = (double)sums[i] / (double)call->shards, w = (double)weight[i];
+        weight[i] = (real_t)(w + span->momentum * (seen - w));
+    }
+}
+
 void REAL(optimizer_update)(const optimizer_call_t *call) {
     REQUIRE(call->update_index >= 1);
-    if (call->kind == OPTIMIZER_SGD) {
-        sgd(call);
-    } else {
-        adam(call);
+    for (int64_t i = 0; i < call->span_count; i++) {
+        const optimizer_span_t *span = &call->spans[i];
+        if (span->role == SPAN_FIXED) {
+            continue;
+        }
+        if (span->role == SPAN_RUNNING) {
+            average(call, span);
+        } else if (call->kind == OPTIMIZER_SGD) {
+            sgd(call, span);
+        } else {
+            adam(call, span);
+        }
     }
 }

@@ -207,17 +207,19 @@ void ROUNDED(backward_weights)(const op_plan_t *plan, const op_call_t *call) {
 
 /* --- losses ---------------------------------------------------------------------------------- */
 
-/* Some rows of a loss as float: x, and d_x to be written. */
-static loss_call_t loss_rows(const loss_call_t *call, int64_t first, int64_t rows, float *x,
-                             float *d_x) {
+/* Some rows of a shard as float: x, and d_x to be written. */
+static loss_call_t loss_rows(const loss_call_t *call, int shard, int64_t first, int64_t rows,
+                             float *x, float *d_x) {
     loss_call_t inner = *call;
     int64_t cols = call->x.cols;
     for (int64_t r = 0; r < rows; r++) {
-        widen(x + r * cols, row_at(call->x, 0, first + r), cols);
+        widen(x + r * cols, row_at(call->x, shard, first + r), cols);
     }
     inner.x = (matrix_t){x, rows, cols, cols, 0};
     inner.d_x = (matrix_t){d_x, rows, cols, cols, 0};
-    inner.target = (const float *)call->target + first;
+    inner.target = (const float *)call->target + shard * call->x.rows + first;
+    inner.shard_begin = 0;
+    inner.shard_end = 1;
     return inner;
 }
 
@@ -226,13 +228,13 @@ static int64_t rows_at_once(const loss_call_t *call) {
     return LOSS_NUMBERS / call->x.cols;
 }
 
-void ROUNDED(loss_sums)(const loss_call_t *call, double sums_out[LOSS_SUMS]) {
+static void shard_sums(const loss_call_t *call, int shard, double sums_out[LOSS_SUMS]) {
     memset(sums_out, 0, LOSS_SUMS * sizeof sums_out[0]);
     for (int64_t r = 0; r < call->x.rows; r += rows_at_once(call)) {
         float x[LOSS_NUMBERS];
         double sums[LOSS_SUMS];
         int64_t rows = min_i64(rows_at_once(call), call->x.rows - r);
-        loss_call_t inner = loss_rows(call, r, rows, x, NULL);
+        loss_call_t inner = loss_rows(call, shard, r, rows, x, NULL);
         INNER.loss_sums(&inner, sums);
         for (int i = 0; i < LOSS_SUMS; i++) {
             sums_out[i] += sums[i];
@@ -240,14 +242,26 @@ void ROUNDED(loss_sums)(const loss_call_t *call, double sums_out[LOSS_SUMS]) {
     }
 }
 
-void ROUNDED(loss_gradient)(const loss_call_t *call, const double global_sums[LOSS_SUMS]) {
+void ROUNDED(loss_sums)(const loss_call_t *call, double *sums) {
+    for (int s = call->shard_begin; s < call->shard_end; s++) {
+        shard_sums(call, s, sums + s * call->sums_stride);
+    }
+}
+
+static void shard_gradient(const loss_call_t *call, int shard, const double total[LOSS_SUMS]) {
     for (int64_t r = 0; r < call->x.rows; r += rows_at_once(call)) {
         float x[LOSS_NUMBERS], d_x[LOSS_NUMBERS];
         int64_t rows = min_i64(rows_at_once(call), call->x.rows - r);
-        loss_call_t inner = loss_rows(call, r, rows, x, d_x);
-        INNER.loss_gradient(&inner, global_sums);
+        loss_call_t inner = loss_rows(call, shard, r, rows, x, d_x);
+        INNER.loss_gradient(&inner, total);
         for (int64_t i = 0; i < rows; i++) {
-            narrow(row_at(call->d_x, 0, r + i), d_x + i * call->x.cols, call->x.cols);
+            narrow(row_at(call->d_x, shard, r + i), d_x + i * call->x.cols, call->x.cols);
         }
+    }
+}
+
+void ROUNDED(loss_gradient)(const loss_call_t *call, const double total[LOSS_SUMS]) {
+    for (int s = call->shard_begin; s < call->shard_end; s++) {
+        shard_gradient(call, s, total);
     }
 }

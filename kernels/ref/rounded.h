@@ -16,9 +16,9 @@
     void ROW_NAME(rounded_forward, suffix)(const op_plan_t *plan, const op_call_t *call);          \
     void ROW_NAME(rounded_backward_data, suffix)(const op_plan_t *plan, const op_call_t *call);    \
     void ROW_NAME(rounded_backward_weights, suffix)(const op_plan_t *plan, const op_call_t *call); \
-    void ROW_NAME(rounded_loss_sums, suffix)(const loss_call_t *call, double sums_out[LOSS_SUMS]); \
+    void ROW_NAME(rounded_loss_sums, suffix)(const loss_call_t *call, double *sums);               \
     void ROW_NAME(rounded_loss_gradient, suffix)(const loss_call_t *call,                          \
-                                                 const double global_sums[LOSS_SUMS]);
+                                                 const double total[LOSS_SUMS]);
 
 #define ROUNDED_ROW(name, suffix)                                                                  \
     [OP_##name] = {                                                                                \
@@ -70,7 +70,7 @@ void plan_close_words(op_plan_t *plan);
     .loss_sums = ROW_NAME(rounded_loss_sums, suffix),                                              \
     .loss_gradient = ROW_NAME(rounded_loss_gradient, suffix),                                      \
     .optimizer_update = ROW_NAME(optimizer_update, flat), .multiply = ROW_NAME(multiply, flat),    \
-    .add = ROW_NAME(add, flat), .sum_squares = ROW_NAME(sum_squares, flat),                        \
-    .all_finite = ROW_NAME(all_finite, flat)
+    .add = ROW_NAME(add, flat), .sum_squares_spans = ROW_NAME(sum_squares_spans, flat),            \
+    .all_finite = ROW_NAME(all_finite, flat), HOST_MASKS
 
 #endif

@@ -42,14 +42,16 @@
 
 #define TABLE_PROTOTYPES(suffix)                                                                   \
     void ROW_NAME(plan_close, suffix)(op_plan_t * plan);                                           \
-    void ROW_NAME(loss_sums, suffix)(const loss_call_t *call, double sums_out[LOSS_SUMS]);         \
-    void ROW_NAME(loss_gradient, suffix)(const loss_call_t *call,                                  \
-                                         const double global_sums[LOSS_SUMS]);                     \
+    void ROW_NAME(loss_sums, suffix)(const loss_call_t *call, double *sums);                       \
+    void ROW_NAME(loss_gradient, suffix)(const loss_call_t *call, const double total[LOSS_SUMS]);  \
     void ROW_NAME(optimizer_update, suffix)(const optimizer_call_t *call);                         \
-    void ROW_NAME(multiply, suffix)(const multiply_call_t *call);                                  \
-    void ROW_NAME(add, suffix)(void *out, const void *a, const void *b, int64_t count);            \
-    double ROW_NAME(sum_squares, suffix)(const void *x, int64_t count);                            \
-    bool ROW_NAME(all_finite, suffix)(const void *x, int64_t count);
+    void ROW_NAME(multiply, suffix)(const device_t *device, const multiply_call_t *call);          \
+    void ROW_NAME(add, suffix)(const device_t *device, void *out, const void *a, const void *b,    \
+                               int64_t count);                                                     \
+    void ROW_NAME(sum_squares_spans, suffix)(const device_t *device, const void *gradient,         \
+                                             const optimizer_span_t *spans, int64_t span_count,    \
+                                             double *partials);                                    \
+    bool ROW_NAME(all_finite, suffix)(const device_t *device, const void *x, int64_t count);
 
 #define OP_ROW(name, suffix)                                                                       \
     [OP_##name] = {                                                                                \
@@ -60,11 +62,25 @@
         .backward_weights = WEIGHTS_##name(ROW_NAME(name##_backward_weights, suffix)),             \
     },
 
+/* Of the tables that work on the host (kernels/masks.c). */
+void host_mask_any(const device_t *device, mask_t out, const mask_t *in, int count, int shard_begin,
+                   int shard_end);
+void host_mask_all(const device_t *device, mask_t out, const mask_t *in, int count, int shard_begin,
+                   int shard_end);
+void host_mask_seen(const device_t *device, mask_t out, mask_t keys, int64_t groups, bool causal,
+                    int shard_begin, int shard_end);
+void host_mask_tokens(const device_t *device, mask_t out, const mask_t *query, const mask_t *key,
+                      int tokens, int64_t groups, bool causal, int shard_begin, int shard_end);
+#define HOST_MASKS                                                                                 \
+    .device = "cpu", .mask_any = host_mask_any, .mask_all = host_mask_all,                         \
+    .mask_seen = host_mask_seen, .mask_tokens = host_mask_tokens
+
 #define TABLE_REST(suffix)                                                                         \
     .loss_sums = ROW_NAME(loss_sums, suffix), .loss_gradient = ROW_NAME(loss_gradient, suffix),    \
     .optimizer_update = ROW_NAME(optimizer_update, suffix),                                        \
     .multiply = ROW_NAME(multiply, suffix), .add = ROW_NAME(add, suffix),                          \
-    .sum_squares = ROW_NAME(sum_squares, suffix), .all_finite = ROW_NAME(all_finite, suffix)
+    .sum_squares_spans = ROW_NAME(sum_squares_spans, suffix),                                      \
+    .all_finite = ROW_NAME(all_finite, suffix), HOST_MASKS
 
 extern const kernels_t kernels_ref_f32, kernels_ref_f64;
 extern const kernels_t kernels_cpu_generic, kernels_cpu_avx2, kernels_cpu_avx512;

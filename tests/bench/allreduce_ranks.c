@@ -30,6 +30,7 @@ static const size_t BYTES = ELEMENTS * sizeof(float);
 typedef struct bench {
     comm_t *comm;
     const kernels_t *kernels;
+    const device_t *device;
     int rank, ranks, buffers;
     chunk_t chunks[CHUNKS];
     bucket_t bucket_list[BUCKETS];
@@ -50,7 +51,7 @@ static void require(status_t status) {
 static reduce_t *open_reduce(bench_t *b, int shards) {
     reduce_layout_t layout = {ELEMENTS, b->chunks, CHUNKS, b->bucket_list, BUCKETS, shards};
     reduce_t *reduce = NULL;
-    require(reduce_open(b->comm, &layout, false, b->kernels->add, &reduce));
+    require(reduce_open(b->comm, &layout, false, b->device, b->kernels->add, &reduce));
     memset(reduce_weights(reduce), 0, BYTES);
     return reduce;
 }
@@ -134,7 +135,7 @@ static void by_hand(bench_t *b, int i) {
     for (int64_t at = begin; at < end; at += CHUNK_ELEMENTS) {
         int64_t count = min_i64(CHUNK_ELEMENTS, end - at);
         for (int r = 1; r < b->ranks; r++) {
-            b->kernels->add(all[0] + at, all[0] + at, all[r] + at, count);
+            b->kernels->add(b->device, all[0] + at, all[0] + at, all[r] + at, count);
         }
         for (int r = 1; r < b->ranks; r++) {
             memcpy(all[r] + at, all[0] + at, (size_t)count * sizeof(float));
@@ -165,10 +166,11 @@ static void update_by_sgd(bench_t *b, reduce_t *reduce) {
                 .nesterov = true,
                 .update_index = 2,
                 .gradient_scale = 1.0,
-                .weight = reduce_weights(reduce) + at,
-                .gradient = reduce_gradient(reduce) + at,
-                .m = b->momentum + at,
-                .count = CHUNK_ELEMENTS,
+                .weight = reduce_weights(reduce),
+                .gradient = reduce_gradient(reduce),
+                .m = b->momentum,
+                .spans = &(optimizer_span_t){.offset = at, .state = at, .count = CHUNK_ELEMENTS},
+                .span_count = 1,
             });
         }
     }
@@ -200,7 +202,7 @@ static void by_whole(bench_t *b, int i) {
     for (int leaf = 1; leaf < STEP_LEAVES; leaf++) {
         for (int c = 0; c < CHUNKS; c++) {
             int64_t at = b->chunks[c].offset;
-            b->kernels->add(part + at, part + at, b->leaf + at, CHUNK_ELEMENTS);
+            b->kernels->add(b->device, part + at, part + at, b->leaf + at, CHUNK_ELEMENTS);
         }
     }
     reduce_once(b, b->one_part[i], update_by_sgd);
@@ -253,7 +255,7 @@ static int check(bench_t *b) {
         wrong += differing(reduce_weights(b->one_part[i]), b->mpi[i]);
         memset(terms, 0, BYTES);
         for (int part = 0; part < reduce_part_count(b->two_parts[i]); part++) {
-            b->kernels->add(terms, terms, reduce_part(b->two_parts[i], part), ELEMENTS);
+            b->kernels->add(b->device, terms, terms, reduce_part(b->two_parts[i], part), ELEMENTS);
         }
         MPI_Allreduce(MPI_IN_PLACE, terms, ELEMENTS, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
         reduce_once(b, b->two_parts[i], update_by_copy);
@@ -292,6 +294,7 @@ int main(int argc, char **argv) {
     CPU_SET(b.rank, &core);
     sched_setaffinity(0, sizeof core, &core);
     require(kernels_for("cpu", DTYPE_F32, &b.kernels));
+    require(device_open("cpu", 0, 1, &b.device));
     open_bench(&b, buffers);
     int wrong = check(&b);
     for (int round = 0; round < rounds && wrong == 0; round++) {

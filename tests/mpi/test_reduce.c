@@ -39,13 +39,16 @@ static void make_spread_layout(state_t *s, int shards, int64_t gap) {
 
 static void make_layout(state_t *s, int shards) { make_spread_layout(s, shards, 0); }
 
-static void add(void *out, const void *a, const void *b, int64_t count) {
+static void add(const device_t *device, void *out, const void *a, const void *b, int64_t count) {
+    (void)device;
     float *o = out;
     const float *x = a, *y = b;
     for (int64_t i = 0; i < count; i++) {
         o[i] = x[i] + y[i];
     }
 }
+
+static const device_t host = {.name = "cpu", .host = true};
 
 /* The gradient of one shard: wild magnitudes, so that order shows. (splitmix64: many are drawn.) */
 static float leaf(int step, int shard, int64_t element) {
@@ -159,7 +162,7 @@ static void steps_spread(int shards, bool fast, int64_t gap) {
     state_t s;
     make_spread_layout(&s, shards, gap);
     reduce_t *reduce = NULL;
-    CHECK_OK(reduce_open(comm, &s.layout, fast, add, &reduce));
+    CHECK_OK(reduce_open(comm, &s.layout, fast, &host, add, &reduce));
     float *weights = alloc_zero(s.layout.elements, sizeof *weights);
     for (int step = 0; step < STEPS; step++) {
         backward(reduce, &s, step);
@@ -214,7 +217,7 @@ static void slices_partition_every_bucket(void **state) {
     state_t s;
     make_layout(&s, 8);
     reduce_t *reduce = NULL;
-    CHECK_OK(reduce_open(comm, &s.layout, false, add, &reduce));
+    CHECK_OK(reduce_open(comm, &s.layout, false, &host, add, &reduce));
     for (int b = 0; b < BUCKETS; b++) {
         int64_t next = s.buckets[b].chunk_begin;
         for (int r = 0; r < comm_size(comm); r++) {
@@ -234,7 +237,7 @@ static void more_ranks_than_shards_is_refused(void **state) {
     state_t s;
     make_layout(&s, 1);
     reduce_t *reduce = NULL;
-    status_t status = reduce_open(comm, &s.layout, false, add, &reduce);
+    status_t status = reduce_open(comm, &s.layout, false, &host, add, &reduce);
     if (comm_size(comm) == 1) {
         assert_int_equal(status, STATUS_OK);
         reduce_close(reduce);
@@ -250,7 +253,7 @@ static void different_layouts_are_refused(void **state) {
     make_layout(&s, 8);
     s.chunks[0].tensor = comm_rank(comm) == 1 ? 99 : 0;
     reduce_t *reduce = NULL;
-    status_t status = reduce_open(comm, &s.layout, false, add, &reduce);
+    status_t status = reduce_open(comm, &s.layout, false, &host, add, &reduce);
     if (comm_size(comm) == 1) {
         assert_int_equal(status, STATUS_OK);
         reduce_close(reduce);
@@ -305,7 +308,7 @@ static status_t publish_late(void) {
     state_t s;
     make_layout(&s, 8);
     reduce_t *reduce = NULL;
-    TRY(reduce_open(comm, &s.layout, false, add, &reduce));
+    TRY(reduce_open(comm, &s.layout, false, &host, add, &reduce));
     comm_set_timeout(comm, 1.0);
     for (int b = 0; b < BUCKETS; b++) {
         if (b == BUCKETS - 1 && comm_rank(comm) == comm_size(comm) - 1) {
@@ -347,7 +350,7 @@ static status_t open_big(void) {
     bucket_t bucket = {0, COUNT};
     reduce_layout_t layout = {(int64_t)COUNT * CHUNK_ELEMENTS, chunks, COUNT, &bucket, 1, 8};
     reduce_t *reduce = NULL;
-    status_t status = reduce_open(comm, &layout, false, add, &reduce);
+    status_t status = reduce_open(comm, &layout, false, &host, add, &reduce);
     reduce_close(reduce);
     free(chunks);
     return status;

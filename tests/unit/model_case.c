@@ -75,7 +75,7 @@ model_case_t case_open_heads(const char *model, int heads, const char *backend, 
     }
     CHECK_OK(kernels_for(backend, dtype, &c.kernels));
     CHECK_OK(kernels_set_threads(1)); /* two threads beside a busy neighbour wait for each other */
-    CHECK_OK(device_for("cpu", &c.device));
+    CHECK_OK(device_open("cpu", 0, 1, &c.device));
     CHECK_OK(model_build(c.config, c.dims, &c.graph));
     c.offsets = alloc_zero(graph_parameter_count(c.graph), sizeof *c.offsets);
     for (int p = 0; p < graph_parameter_count(c.graph); p++) {
@@ -159,7 +159,8 @@ static loss_call_t call_of(const case_run_t *run, int output, int64_t shard, voi
                         .weight = c->config->targets[output].weight,
                         .target = target,
                         .x = executor_output(run->executor, output),
-                        .d_x = executor_output_gradient(run->executor, output)};
+                        .d_x = executor_output_gradient(run->executor, output),
+                        .shard_end = 1};
     for (int64_t r = 0; r < call.x.rows; r++) {
         int64_t row = (run->shards.begin + shard) * call.x.rows + r;
         put_state(c, target, r, target_of(output, row));

@@ -42,13 +42,20 @@ static void times_follow_from_limits(void **state) {
     assert_true(limits_time_s(&limits, 0.0, 0.0, 0.0) == 0.0);
 }
 
+static const device_t *host(void) {
+    const device_t *device = NULL;
+    CHECK_OK(device_open("cpu", 0, 1, &device));
+    return device;
+}
+
 static void work_of_a_product(void **state) {
     (void)state;
     const kernels_t *kernels = NULL;
+    const device_t *device = host();
     op_bench_t *bench = NULL;
     CHECK_OK(kernels_for("ref", DTYPE_F32, &kernels));
     op_description_t d = {.kind = OP_linear, .input_count = 1, .in = {{5, 3, 0}}, .out = {5, 2, 0}};
-    CHECK_OK(op_bench_open(kernels, &d, 4, &bench));
+    CHECK_OK(op_bench_open(kernels, device, &d, 4, &bench));
     op_work_t forward = op_bench_work(bench, PASS_FORWARD);
     assert_true(forward.flop == 2.0 * 4 * 5 * 3 * 2);
     assert_true(forward.read_bytes == 4.0 * (4 * 5 * 3 + 2 * 3 + 2));
@@ -70,12 +77,13 @@ static void frozen_statistics_have_a_variance(void **state) {
     const dtype_t dtypes[] = {DTYPE_F32, DTYPE_BF16};
     for (int i = 0; i < 2; i++) {
         const kernels_t *kernels = NULL;
+        const device_t *device = host();
         op_bench_t *bench = NULL;
         CHECK_OK(kernels_for("cpu", dtypes[i], &kernels));
         op_description_t d = {.kind = OP_batch_norm, .input_count = 1, .in = {{6, 20, 0}}};
         d.attributes = (op_attributes_t){.norm_rule = NORM_FROZEN, .epsilon = 1e-5};
         d.out = d.in[0];
-        CHECK_OK(op_bench_open(kernels, &d, 2, &bench));
+        CHECK_OK(op_bench_open(kernels, device, &d, 2, &bench));
         assert_true(op_bench_round(bench, PASS_FORWARD) > 0.0);
         op_bench_close(bench);
     }
@@ -86,7 +94,7 @@ static executor_t *tiny_executor(const config_t *config, graph_t **graph_out) {
     const device_t *device = NULL;
     int64_t dims[CONFIG_MODALITIES_MAX];
     executor_t *executor = NULL;
-    CHECK_OK(trainer_kernels(config, &kernels, &device));
+    CHECK_OK(trainer_kernels(config, NULL, &kernels, &device));
     CHECK_OK(random_dims(config, dims));
     CHECK_OK(model_build(config, dims, graph_out));
     executor_config_t executor_config = {.kernels = kernels,
@@ -109,11 +117,12 @@ static void every_operation_is_listed(void **state) {
     executor_t *executor = tiny_executor(config, &graph);
     operation_list_open(executor, 2 * 16, 16, 16, &list);
     const kernels_t *kernels = NULL;
+    const device_t *device = host();
     CHECK_OK(kernels_for(config->backend, DTYPE_F32, &kernels));
     int rows[OP_COUNT] = {0}, uses = 0;
     for (int i = 0; i < list.count; i++) {
         op_bench_t *bench = NULL;
-        CHECK_OK(op_bench_open(kernels, &list.items[i].description, 2, &bench));
+        CHECK_OK(op_bench_open(kernels, device, &list.items[i].description, 2, &bench));
         for (int pass = 0; pass < PASS_COUNT; pass++) {
             if (op_bench_has(bench, (pass_t)pass)) {
                 op_work_t work = op_bench_work(bench, (pass_t)pass);

@@ -114,7 +114,7 @@ typedef struct adding {
 } adding_t;
 static void add_parts(void *context, int into, int from) {
     adding_t *a = context;
-    a->model->kernels->add(a->parts->gradient[into], a->parts->gradient[into],
+    a->model->kernels->add(NULL, a->parts->gradient[into], a->parts->gradient[into],
                            a->parts->gradient[from], a->model->elements);
 }
 
@@ -182,7 +182,7 @@ static void copy_sample(const case_run_t *run, int64_t slot, float out[ROW_MAX])
     for (int o = 0; o < CASE_OUTPUTS_MAX; o++) {
         matrix_t y = executor_output(run->executor, o);
         for (int64_t row = slot * CASE_LENGTH; row < (slot + 1) * CASE_LENGTH; row++) {
-            executor_read_output(run->executor, o, row, out + next);
+            executor_read_row(run->executor, y, row, out + next);
             for (int64_t k = 0; k < y.cols; k++) {
                 assert_true(isfinite(out[next++]));
             }

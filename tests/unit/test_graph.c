@@ -54,7 +54,7 @@ static fixture_t open_graph(graph_t *graph) {
     fixture_t f = {.graph = graph};
     executor_config_t config = {.samples_per_shard = 1, .shard_count = SAMPLES, .backward = true};
     CHECK_OK(kernels_for("ref", DTYPE_F64, &config.kernels));
-    CHECK_OK(device_for("cpu", &config.device));
+    CHECK_OK(device_open("cpu", 0, 1, &config.device));
     CHECK_OK(executor_open(f.graph, &config, &f.executor));
     f.offsets = alloc_zero(graph_parameter_count(f.graph), sizeof *f.offsets);
     for (int p = 0; p < graph_parameter_count(f.graph); p++) {
@@ -133,7 +133,7 @@ static void refused(graph_t *graph, const char *text) {
     executor_t *executor = NULL;
     executor_config_t config = {.samples_per_shard = 1, .shard_count = 1, .backward = true};
     CHECK_OK(kernels_for("ref", DTYPE_F32, &config.kernels));
-    CHECK_OK(device_for("cpu", &config.device));
+    CHECK_OK(device_open("cpu", 0, 1, &config.device));
     CHECK_FAILS(executor_open(graph, &config, &executor), STATUS_INPUT, text);
     graph_close(graph);
 }

@@ -54,6 +54,8 @@ static const optimizer_call_t settings[] = {
 };
 enum { SETTING_COUNT = sizeof settings / sizeof settings[0] };
 
+static const optimizer_span_t whole = {.count = COUNT};
+
 static optimizer_call_t setting(int index, int update_index) {
     optimizer_call_t o = settings[index];
     o.learning_rate = 0.03;
@@ -62,7 +64,8 @@ static optimizer_call_t setting(int index, int update_index) {
     o.epsilon = 1e-8;
     o.gradient_scale = 0.5;
     o.update_index = update_index;
-    o.count = COUNT;
+    o.spans = &whole;
+    o.span_count = 1;
     return o;
 }
 
@@ -102,6 +105,19 @@ static void optimizers_follow_their_formulas(void **unused) {
     }
 }
 
+/* Between the order of the weights and that of the state. */
+static void turn(const optimizer_span_t *spans, int64_t count, const float *from, float *to) {
+    for (int64_t i = 0; i < count; i++) {
+        memcpy(to + spans[i].state, from + spans[i].offset, (size_t)spans[i].count * sizeof *to);
+    }
+}
+
+static void turn_back(const optimizer_span_t *spans, int64_t count, const float *from, float *to) {
+    for (int64_t i = 0; i < count; i++) {
+        memcpy(to + spans[i].offset, from + spans[i].state, (size_t)spans[i].count * sizeof *to);
+    }
+}
+
 /* Any partition of the state gives the same bits as one call. */
 static void optimizers_do_not_see_the_partition(void **unused) {
     (void)unused;
@@ -114,16 +130,26 @@ static void optimizers_do_not_see_the_partition(void **unused) {
             v[0][i] = v[1][i] = (float)fabs(noise(3, i));
             g[i] = (float)noise(1, i);
         }
-        for (int begin = 0; begin < COUNT; begin += 5) {
-            optimizer_call_t o = setting(k, 4);
-            o.count = COUNT - begin < 5 ? COUNT - begin : 5;
-            o.weight = w[0] + begin;
-            o.gradient = g + begin;
-            o.m = m[0] + begin;
-            o.v = v[0] + begin;
-            kernels->optimizer_update(&o);
-        }
+        optimizer_span_t spans[COUNT];
         optimizer_call_t o = setting(k, 4);
+        o.span_count = 0;
+        o.spans = spans;
+        for (int begin = 0; begin < COUNT; begin += 5) { /* the state from its end */
+            int count = COUNT - begin < 5 ? COUNT - begin : 5;
+            spans[o.span_count++] =
+                (optimizer_span_t){.offset = begin, .state = COUNT - begin - count, .count = count};
+        }
+        float m_back[COUNT], v_back[COUNT];
+        turn(spans, o.span_count, m[0], m_back);
+        turn(spans, o.span_count, v[0], v_back);
+        o.weight = w[0];
+        o.gradient = g;
+        o.m = m_back;
+        o.v = v_back;
+        kernels->optimizer_update(&o);
+        turn_back(spans, o.span_count, m_back, m[0]);
+        turn_back(spans, o.span_count, v_back, v[0]);
+        o = setting(k, 4);
         o.weight = w[1];
         o.gradient = g;
         o.m = m[1];
@@ -133,6 +159,46 @@ static void optimizers_do_not_see_the_partition(void **unused) {
         assert_memory_equal(m[0], m[1], sizeof m[0]);
         assert_memory_equal(v[0], v[1], sizeof v[0]);
     }
+}
+
+/* What is running averages, what is fixed stays, and neither is part of a norm. */
+static void spans_are_what_their_role_says(void **unused) {
+    (void)unused;
+    const kernels_t *kernels = case_table("cpu", DTYPE_F32);
+    const optimizer_span_t spans[] = {
+        {.offset = 0, .count = 5},
+        {.offset = 5, .count = 7, .role = SPAN_FIXED},
+        {.offset = 12, .count = 9, .role = SPAN_RUNNING, .momentum = 0.25}};
+    float before[COUNT], w[COUNT], g[COUNT];
+    double partials[3] = {-1.0, -1.0, -1.0}, squares = 0.0;
+    for (int i = 0; i < COUNT; i++) {
+        before[i] = w[i] = (float)noise(0, i);
+        g[i] = (float)noise(1, i);
+        squares += i < 5 ? (double)g[i] * (double)g[i] : 0.0;
+    }
+    optimizer_call_t o = setting(1, 1);
+    o.weight = w;
+    o.gradient = g;
+    o.spans = spans;
+    o.span_count = 3;
+    o.shards = 8;
+    kernels->optimizer_update(&o);
+    for (int i = 0; i < COUNT; i++) {
+        double p = (double)before[i];
+        double averaged = p + 0.25 * ((double)g[i] / 8.0 - p);
+        bool stays = (i >= 5 && i < 12) || i >= 21;
+        assert_true(i < 5 ? w[i] != before[i] : w[i] == (stays ? before[i] : (float)averaged));
+    }
+    kernels->sum_squares_spans(NULL, g, spans, 3, partials);
+    check_value(partials[0], squares, 1e-14);
+    assert_true(partials[1] == 0.0 && partials[2] == 0.0);
+}
+
+static double sum_squares(const kernels_t *kernels, const float *x, int count) {
+    optimizer_span_t span = {.count = count};
+    double sum = NAN;
+    kernels->sum_squares_spans(NULL, x, &span, 1, &sum);
+    return sum;
 }
 
 static void sums_and_finiteness(void **unused) {
@@ -147,24 +213,24 @@ static void sums_and_finiteness(void **unused) {
             y[i] = (float)noise(1, i);
             squares += (double)x[i] * (double)x[i];
         }
-        kernels->add(z, x, y, COUNT);
+        kernels->add(NULL, z, x, y, COUNT);
         for (int i = 0; i < COUNT; i++) {
             check_value((double)z[i], (double)(x[i] + y[i]), 0.0);
         }
-        check_value(kernels->sum_squares(x, COUNT), squares, 1e-14);
-        kernels->add(x, x, y, COUNT);
+        check_value(sum_squares(kernels, x, COUNT), squares, 1e-14);
+        kernels->add(NULL, x, x, y, COUNT);
         assert_memory_equal(x, z, sizeof x);
-        check_value(kernels->sum_squares(x, 0), 0.0, 0.0);
+        check_value(sum_squares(kernels, x, 0), 0.0, 0.0);
         for (int i = 0; i < COUNT; i++) {
             const float odd[] = {NAN, INFINITY, -INFINITY};
-            assert_true(kernels->all_finite(x, COUNT));
+            assert_true(kernels->all_finite(NULL, x, COUNT));
             float kept = x[i];
             x[i] = odd[i % 3];
-            assert_false(kernels->all_finite(x, COUNT));
+            assert_false(kernels->all_finite(NULL, x, COUNT));
             x[i] = kept;
         }
         x[0] = FLT_MAX;
-        assert_true(kernels->all_finite(x, COUNT) && kernels->all_finite(x, 0));
+        assert_true(kernels->all_finite(NULL, x, COUNT) && kernels->all_finite(NULL, x, 0));
     }
 }
 
@@ -194,7 +260,7 @@ static void check_multiply(const kernels_t *kernels, int64_t m, int64_t n, bool 
     call.a_col = transposed ? MANY_ROWS : 1;
     call.b_row = MANY_COLS;
     call.plus = plus ? p : NULL;
-    kernels->multiply(&call);
+    kernels->multiply(NULL, &call);
     for (int64_t i = 0; i < m * n; i++) {
         double sum = 0.0;
         for (int k = 0; k < INNER; k++) {
@@ -226,6 +292,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(optimizers_follow_their_formulas),
         cmocka_unit_test(optimizers_do_not_see_the_partition),
+        cmocka_unit_test(spans_are_what_their_role_says),
         cmocka_unit_test(sums_and_finiteness),
         cmocka_unit_test(products_in_double_are_rounded_once),
     };

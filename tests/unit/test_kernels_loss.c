@@ -34,6 +34,7 @@ static void batch_make(batch_t *batch, loss_kind_t kind, bool unbiased) {
         .x = {batch->x, ROWS, cols, STRIDE, 0},
         .target = batch->target,
         .d_x = {batch->d_x, ROWS, cols, STRIDE, 0},
+        .shard_end = 1,
     };
 }
 
@@ -114,6 +115,7 @@ static void ccc_example(void **state) {
             .x = {x, 5, 1, 1, 0},
             .target = y,
             .d_x = {d_x, 5, 1, 1, 0},
+            .shard_end = 1,
         };
         double sums[LOSS_SUMS];
         kernels->loss_sums(&call, sums);
@@ -133,7 +135,8 @@ static void values_by_hand(void **state) {
                        .weight = 2.0,
                        .x = {x, 2, 1, 1, 0},
                        .target = y,
-                       .d_x = {d_x, 2, 1, 1, 0}};
+                       .d_x = {d_x, 2, 1, 1, 0},
+                       .shard_end = 1};
     kernels->loss_sums(&mse, sums);
     const double expected[LOSS_SUMS] = {2, 2};
     assert_memory_equal(sums, expected, sizeof sums);
@@ -144,7 +147,8 @@ static void values_by_hand(void **state) {
                            .weight = 1.0,
                            .x = {x, 2, 2, 2, 0},
                            .target = y,
-                           .d_x = {d_x, 2, 2, 2, 0}};
+                           .d_x = {d_x, 2, 2, 2, 0},
+                           .shard_end = 1};
     kernels->loss_sums(&entropy, sums);
     double low = 1.0 / (1.0 + exp(1.0)), high = 1.0 - low;
     check_value(loss_value(&entropy, sums), -(log(low) + log(high)) / 2.0, 1e-15);
@@ -164,7 +168,8 @@ static void weights_by_hand(void **state) {
                            .class_weights = w,
                            .x = {x, 2, 2, 2, 0},
                            .target = y,
-                           .d_x = {d_x, 2, 2, 2, 0}};
+                           .d_x = {d_x, 2, 2, 2, 0},
+                           .shard_end = 1};
     kernels->loss_sums(&entropy, sums);
     check_value(loss_value(&entropy, sums), (3 * low + high) / 4, 1e-15);
     entropy.label_smoothing = 0.2;
@@ -176,7 +181,8 @@ static void weights_by_hand(void **state) {
                           .class_weights = w,
                           .x = {x, 2, 1, 1, 0},
                           .target = y,
-                          .d_x = {d_x, 2, 1, 1, 0}};
+                          .d_x = {d_x, 2, 1, 1, 0},
+                          .shard_end = 1};
     kernels->loss_sums(&binary, sums);
     check_value(loss_value(&binary, sums), (log(1 + exp(1.0)) + 3 * log(1 + exp(-2.0))) / 2, 1e-15);
     kernels->loss_gradient(&binary, sums);
@@ -193,7 +199,8 @@ static void far_logits(void **state) {
                         .weight = 1.0,
                         .x = {x, 4, 1, 1, 0},
                         .target = y,
-                        .d_x = {d_x, 4, 1, 1, 0}};
+                        .d_x = {d_x, 4, 1, 1, 0},
+                        .shard_end = 1};
     kernels->loss_sums(&call, sums);
     check_value(loss_value(&call, sums), 500.0, 0.0);
     kernels->loss_gradient(&call, sums);
@@ -257,6 +264,60 @@ static void halves_add_up(void **state) {
         kernels->loss_sums(&batch.call, second);
         for (int i = 0; i < LOSS_SUMS; i++) {
             check_value(first[i] + second[i], whole[i], 1e-14);
+        }
+    }
+}
+
+/* All local shards in one call: each has its own sums, and its rows of the gradient. */
+static void check_shards(const kernels_t *kernels, loss_kind_t kind) {
+    enum { SHARDS = 3, EACH = ROWS / SHARDS, APART = LOSS_SUMS + 2 };
+    batch_t batch;
+    uint8_t x[ROWS * STRIDE * 8], d_x[2][ROWS * STRIDE * 8], target[ROWS * 8];
+    double sums[SHARDS * APART] = {0.0}, one[LOSS_SUMS], total[LOSS_SUMS] = {0.0};
+    dtype_t state = kernels->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+    batch_make_full(&batch, kind);
+    memset(d_x, 7, sizeof d_x);
+    for (int64_t i = 0; i < ROWS * STRIDE; i++) {
+        dtype_set(kernels->dtype, x, i, batch.x[i]);
+    }
+    for (int64_t r = 0; r < ROWS; r++) {
+        dtype_set(state, target, r, r == 4 ? NAN : batch.target[r]);
+    }
+    loss_call_t call = batch.call, shards = batch.call;
+    call.x.data = shards.x.data = x;
+    call.target = shards.target = target;
+    call.d_x.data = d_x[0];
+    shards.d_x.data = d_x[1];
+    shards.x.rows = shards.d_x.rows = EACH;
+    shards.x.shard_stride = shards.d_x.shard_stride = (int64_t)EACH * STRIDE;
+    shards.sums_stride = APART;
+    shards.shard_end = SHARDS;
+    kernels->loss_sums(&shards, sums);
+    for (int s = 0; s < SHARDS; s++) {
+        loss_call_t alone = shards;
+        alone.x = matrix_from_shard(shards.x, s, kernels->dtype);
+        alone.target = target + (size_t)s * EACH * dtype_state_bytes(kernels->dtype);
+        alone.shard_end = 1;
+        kernels->loss_sums(&alone, one);
+        assert_memory_equal(sums + s * APART, one, sizeof one);
+        assert_true(sums[s * APART + LOSS_SUMS] == 0.0);
+        for (int i = 0; i < LOSS_SUMS; i++) {
+            total[i] += one[i];
+        }
+    }
+    kernels->loss_gradient(&call, total);
+    kernels->loss_gradient(&shards, total);
+    assert_memory_equal(d_x[0], d_x[1], sizeof d_x[0]);
+}
+
+static void shards_in_one_call_are_each_by_itself(void **state) {
+    (void)state;
+    const kernels_t *tables[CASE_SHORT_TABLES_MAX + 3] = {
+        case_table("ref", DTYPE_F32), case_table("ref", DTYPE_F64), case_table("cpu", DTYPE_F32)};
+    int count = 3 + case_short_tables(tables + 3);
+    for (int t = 0; t < count; t++) {
+        for (int kind = LOSS_CCC; kind <= LOSS_BINARY; kind++) {
+            check_shards(tables[t], (loss_kind_t)kind);
         }
     }
 }
@@ -382,11 +443,17 @@ static void bf16_in_pieces_is_the_whole(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradients),         cmocka_unit_test(ccc_example),
-        cmocka_unit_test(values_by_hand),    cmocka_unit_test(weights_by_hand),
-        cmocka_unit_test(far_logits),        cmocka_unit_test(too_few_targets),
-        cmocka_unit_test(halves_add_up),     cmocka_unit_test(equal_and_constant_predictions),
-        cmocka_unit_test(float_is_accurate), cmocka_unit_test(bf16_in_pieces_is_the_whole),
+        cmocka_unit_test(gradients),
+        cmocka_unit_test(ccc_example),
+        cmocka_unit_test(values_by_hand),
+        cmocka_unit_test(weights_by_hand),
+        cmocka_unit_test(far_logits),
+        cmocka_unit_test(too_few_targets),
+        cmocka_unit_test(halves_add_up),
+        cmocka_unit_test(equal_and_constant_predictions),
+        cmocka_unit_test(float_is_accurate),
+        cmocka_unit_test(bf16_in_pieces_is_the_whole),
+        cmocka_unit_test(shards_in_one_call_are_each_by_itself),
     };
     return RUN_TESTS(tests);
 }

@@ -23,7 +23,10 @@ static void check_full(const kernels_t *kernels, const char *backend, dtype_t dt
     assert_true(kernels->loss_sums != NULL && kernels->loss_gradient != NULL);
     assert_true(kernels->optimizer_update != NULL && kernels->add != NULL);
     assert_true(kernels->multiply != NULL);
-    assert_true(kernels->sum_squares != NULL && kernels->all_finite != NULL);
+    assert_true(kernels->mask_any != NULL && kernels->mask_all != NULL);
+    assert_true(kernels->mask_seen != NULL && kernels->mask_tokens != NULL);
+    assert_string_equal(kernels->device, "cpu");
+    assert_true(kernels->sum_squares_spans != NULL && kernels->all_finite != NULL);
 }
 
 static void tables_have_no_holes(void **state) {
@@ -47,8 +50,8 @@ static void what_is_not_there_is_refused(void **state) {
     CHECK_FAILS(kernels_for("abacus", DTYPE_F32, &kernels), STATUS_INPUT, "abacus");
     assert_null(kernels);
     const device_t *device = NULL;
-    CHECK_FAILS(device_for("cuda", &device), STATUS_UNAVAILABLE, "device: cpu");
-    CHECK_FAILS(device_for("tpu", &device), STATUS_INPUT, "tpu");
+    CHECK_FAILS(device_open("cuda", 0, 1, &device), STATUS_UNAVAILABLE, "device: cpu");
+    CHECK_FAILS(device_open("tpu", 0, 1, &device), STATUS_INPUT, "tpu");
     assert_null(device);
 }
 
@@ -88,30 +91,30 @@ static void the_instruction_set_can_be_chosen(void **state) {
 static void device_memory(void **state) {
     (void)state;
     const device_t *device = NULL, *automatic = NULL;
-    CHECK_OK(device_for("cpu", &device));
-    CHECK_OK(device_for("auto", &automatic));
+    CHECK_OK(device_open("cpu", 0, 1, &device));
+    CHECK_OK(device_open("auto", 0, 1, &automatic));
     assert_ptr_equal(device, automatic);
     for (size_t bytes = 0; bytes < 300; bytes += 99) {
         void *memory = NULL;
         unsigned char host[300], back[300];
         memset(host, 7, sizeof host);
-        CHECK_OK(device->alloc(bytes, "a test", &memory));
+        CHECK_OK(device->alloc(device, bytes, "a test", &memory));
         assert_int_equal((uintptr_t)memory % 64, 0);
         for (size_t i = 0; i < bytes; i++) {
             assert_int_equal(((unsigned char *)memory)[i], 0);
         }
-        device->copy_in(memory, host, bytes);
-        device->copy_out(back, memory, bytes);
-        device->synchronize();
+        device->copy_in(device, memory, host, bytes);
+        device->copy_out(device, back, memory, bytes);
+        device->synchronize(device);
         assert_memory_equal(host, back, bytes);
-        device->fill_zero(memory, bytes);
-        device->copy_out(back, memory, bytes);
+        device->fill_zero(device, memory, bytes);
+        device->copy_out(device, back, memory, bytes);
         for (size_t i = 0; i < bytes; i++) {
             assert_int_equal(back[i], 0);
         }
-        device->release(memory);
+        device->release(device, memory);
     }
-    device->release(NULL);
+    device->release(device, NULL);
 }
 
 /* volatile: the compiler would otherwise warn that the size is absurd, which is the point */
@@ -120,8 +123,8 @@ static void too_much_memory_is_an_error(void **state) {
     const device_t *device = NULL;
     void *memory = NULL;
     volatile size_t absurd = SIZE_MAX / 4;
-    CHECK_OK(device_for("cpu", &device));
-    CHECK_FAILS(device->alloc(absurd, "the arena", &memory), STATUS_FAILED, "the arena");
+    CHECK_OK(device_open("cpu", 0, 1, &device));
+    CHECK_FAILS(device->alloc(device, absurd, "the arena", &memory), STATUS_FAILED, "the arena");
     assert_null(memory);
 }
 
@@ -129,17 +132,19 @@ static mask_t mask_of(uint8_t *data, int64_t count) {
     return (mask_t){.data = data, .count = count, .shard_stride = count};
 }
 
+static const kernels_t *masks(void) { return case_table("cpu", DTYPE_F32); }
+
 static void any_mask(void **state) {
     (void)state;
     uint8_t a[6] = {1, 0, 0, 1, 0, 0}, b[6] = {0, 1, 0, 0, 0, 1}, out[6];
     mask_t in[2] = {mask_of(a, 3), mask_of(b, 3)};
     memset(out, 9, sizeof out);
-    mask_any(mask_of(out, 3), in, 2, 1, 2);
+    masks()->mask_any(NULL, mask_of(out, 3), in, 2, 1, 2);
     assert_memory_equal(out, ((uint8_t[]){9, 9, 9, 1, 0, 1}), 6);
-    mask_any(mask_of(out, 3), in, 2, 0, 2);
+    masks()->mask_any(NULL, mask_of(out, 3), in, 2, 0, 2);
     assert_memory_equal(out, ((uint8_t[]){1, 1, 0, 1, 0, 1}), 6);
     in[1].data = NULL;
-    mask_any(mask_of(out, 3), in, 2, 0, 1);
+    masks()->mask_any(NULL, mask_of(out, 3), in, 2, 0, 1);
     assert_memory_equal(out, ((uint8_t[]){1, 1, 1}), 3);
 }
 
@@ -148,12 +153,12 @@ static void all_mask(void **state) {
     uint8_t a[6] = {1, 0, 1, 1, 0, 0}, b[6] = {0, 1, 1, 1, 0, 1}, out[6];
     mask_t in[2] = {mask_of(a, 3), mask_of(b, 3)};
     memset(out, 9, sizeof out);
-    mask_all(mask_of(out, 3), in, 2, 1, 2);
+    masks()->mask_all(NULL, mask_of(out, 3), in, 2, 1, 2);
     assert_memory_equal(out, ((uint8_t[]){9, 9, 9, 1, 0, 0}), 6);
-    mask_all(mask_of(out, 3), in, 2, 0, 2);
+    masks()->mask_all(NULL, mask_of(out, 3), in, 2, 0, 2);
     assert_memory_equal(out, ((uint8_t[]){0, 0, 1, 1, 0, 0}), 6);
     in[1].data = NULL;
-    mask_all(mask_of(out, 3), in, 2, 0, 1);
+    masks()->mask_all(NULL, mask_of(out, 3), in, 2, 0, 1);
     assert_memory_equal(out, ((uint8_t[]){1, 0, 1}), 3);
 }
 
@@ -163,16 +168,16 @@ static void token_mask(void **state) {
     uint8_t a[4] = {1, 0, 1, 1}, b[4] = {1, 1, 0, 1}, few[6] = {0, 0, 1, 0, 0, 0}, out[12];
     mask_t query[3] = {mask_of(a, 4), mask_of(b, 4), {0}};
     mask_t key[3] = {mask_of(b, 4), mask_of(few, 6), mask_of(a, 4)};
-    mask_tokens(mask_of(out, 12), query, key, 3, 2, false, 0, 1);
+    masks()->mask_tokens(NULL, mask_of(out, 12), query, key, 3, 2, false, 0, 1);
     const uint8_t expected[12] = {1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 0, 1};
     assert_memory_equal(out, expected, 12);
     key[1].data = NULL;
-    mask_tokens(mask_of(out, 12), query, key, 3, 2, false, 0, 1);
+    masks()->mask_tokens(NULL, mask_of(out, 12), query, key, 3, 2, false, 0, 1);
     assert_int_equal(out[3 * 3 + 1], 1);
     assert_int_equal(out[2 * 3 + 1], 0);
     uint8_t late[4] = {0, 1, 1, 0}, all[4] = {1, 1, 1, 1};
     mask_t asked = mask_of(late, 4), asking = mask_of(all, 4);
-    mask_tokens(mask_of(out, 4), &asking, &asked, 1, 2, true, 0, 1);
+    masks()->mask_tokens(NULL, mask_of(out, 4), &asking, &asked, 1, 2, true, 0, 1);
     assert_memory_equal(out, ((uint8_t[]){0, 1, 1, 1}), 4);
 }
 
@@ -181,15 +186,15 @@ static void seen_mask(void **state) {
     (void)state;
     uint8_t keys[4] = {0, 1, 0, 0}, out[6];
     mask_t key = mask_of(keys, 4);
-    mask_seen(mask_of(out, 4), key, 2, false, 0, 1);
+    masks()->mask_seen(NULL, mask_of(out, 4), key, 2, false, 0, 1);
     assert_memory_equal(out, ((uint8_t[]){1, 1, 0, 0}), 4);
-    mask_seen(mask_of(out, 4), key, 2, true, 0, 1);
+    masks()->mask_seen(NULL, mask_of(out, 4), key, 2, true, 0, 1);
     assert_memory_equal(out, ((uint8_t[]){0, 1, 0, 0}), 4);
-    mask_seen(mask_of(out, 2), key, 2, false, 0, 1);
+    masks()->mask_seen(NULL, mask_of(out, 2), key, 2, false, 0, 1);
     assert_memory_equal(out, ((uint8_t[]){1, 0}), 2);
-    mask_seen(mask_of(out, 6), key, 2, false, 0, 1);
+    masks()->mask_seen(NULL, mask_of(out, 6), key, 2, false, 0, 1);
     assert_memory_equal(out, ((uint8_t[]){1, 1, 1, 0, 0, 0}), 6);
-    mask_seen(mask_of(out, 4), (mask_t){0}, 2, true, 0, 1);
+    masks()->mask_seen(NULL, mask_of(out, 4), (mask_t){0}, 2, true, 0, 1);
     assert_memory_equal(out, ((uint8_t[]){1, 1, 1, 1}), 4);
 }
 

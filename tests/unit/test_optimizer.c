@@ -18,6 +18,7 @@ typedef struct fixture {
     reduce_layout_t layout;
     reduce_t *reduce;
     const kernels_t *kernels;
+    const device_t *device;
     optimizer_t *optimizer;
 } fixture_t;
 
@@ -36,10 +37,11 @@ static void open_model(fixture_t *f, const char *settings, const char *a, int64_
     CHECK_OK(model_build(f->config, dims, &f->graph));
     CHECK_OK(flat_state_make(f->graph, &f->flat));
     f->layout = flat_state_layout(&f->flat, 1);
-    CHECK_OK(reduce_open(f->comm, &f->layout, false, f->kernels->add, &f->reduce));
+    CHECK_OK(device_open("cpu", 0, 1, &f->device));
+    CHECK_OK(reduce_open(f->comm, &f->layout, false, f->device, f->kernels->add, &f->reduce));
     flat_state_init(&f->flat, f->graph, 1, reduce_weights(f->reduce));
-    CHECK_OK(optimizer_open(f->config, f->kernels, f->graph, &f->flat, f->comm, f->reduce,
-                            &f->optimizer));
+    CHECK_OK(optimizer_open(f->config, f->kernels, f->device, f->graph, &f->flat, f->comm,
+                            f->reduce, &f->optimizer));
 }
 
 static void open_optimizer(fixture_t *f, const char *settings) { open_model(f, settings, "", 37); }
@@ -197,12 +199,12 @@ static void loss_sums_add_in_the_order_of_the_tree(void **state) {
     static const double values[SHARDS] = {1e16, 1.0, -1e16, 3.0, 5.0, 1e16, 7.0};
     fixture_t f;
     open_optimizer(&f, "name: sgd");
-    trainer_t trainer = {.config = f.config, .comm = f.comm, .shards = SHARDS};
+    trainer_t trainer = {.config = f.config, .comm = f.comm, .device = f.device, .shards = SHARDS};
     step_sums_t *sums = NULL;
     CHECK_OK(step_sums_open(&trainer, &sums));
     for (int s = 0; s < SHARDS; s++) {
         for (int k = 0; k < LOSS_SUMS; k++) {
-            step_sums_shard(sums, s, 0)[k] = values[(s + k) % SHARDS];
+            step_sums_device(sums, 0)[s * step_sums_stride(sums) + k] = values[(s + k) % SHARDS];
         }
     }
     step_sums_words(sums)[WORD_SAMPLES] = 48.0;
