@@ -1,5 +1,5 @@
-/* One step of the reduction on hosts. Who may touch what, and why it is safe; ranks P and Q of one host,
- * step t:
+/* One step of the reduction on hosts. Who may touch what, and why it is safe; ranks P and Q of one
+ * host, step t:
  *
  *   P                                        Q
  *   writes its parts (backward)

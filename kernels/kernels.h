@@ -301,7 +301,8 @@ typedef struct loss_call {
 /* Without call->weight; x, target and d_x are not read. */
 double loss_value(const loss_call_t *call, const double sums[LOSS_SUMS]);
 
-/* Flat parameter state, in spans: runs of elements of one tensor. PyTorch's arithmetic (jmt.md 2.4):
+/* Flat parameter state, in spans: runs of elements of one tensor. PyTorch's arithmetic (jmt.md
+ * 2.4):
  *   sgd    g += wd*w; m = first ? g : momentum*m + g; w -= lr * (nesterov ? g + momentum*m : m)
  *   adam   g += wd*w;                 m, v moments; w -= lr * (m/c1) / (sqrt(v/c2) + eps)
  *   adamw  w -= lr*wd*w; then as adam with wd = 0            c1 = 1 - beta1^t, c2 = 1 - beta2^t

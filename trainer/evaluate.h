@@ -31,7 +31,8 @@ typedef struct evaluation {
 
 /* Collective. Every rank gets the whole result. batch's executor has its weights bound; its
  * training state is not touched. samples_per_shard: a sample's bits depend on its place in its
- * group alone. kernels: of floats, on the host, where predictions are gathered. doing: what a terminal is told of a long one; NULL: nothing. */
+ * group alone. kernels: of floats, on the host, where predictions are gathered. doing: what a
+ * terminal is told of a long one; NULL: nothing. */
 status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t *fit,
                         const kernels_t *kernels, batch_t *batch, int64_t samples_per_shard,
                         split_t split, const char *doing, evaluation_t **evaluation_out) MUST_CHECK;

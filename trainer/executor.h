@@ -55,8 +55,8 @@ void executor_read_row(const executor_t *executor, matrix_t fetched, int64_t row
 matrix_t executor_input_gradient(const executor_t *executor, int input);
 
 /* Where weights are read and where gradients go, on the device. offsets[p]: first element of
- * parameter p in each flat array. parts[i] is the flat gradient of the subtree part_leaves[i] (global shards); together
- * they are the local run. */
+ * parameter p in each flat array. parts[i] is the flat gradient of the subtree part_leaves[i]
+ * (global shards); together they are the local run. */
 typedef struct executor_state {
     const int64_t *offsets;
     const void *weights;

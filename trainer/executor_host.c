@@ -1,5 +1,5 @@
-/* executor_host.c - what the host writes to and reads from an executor. Where the device is the host
- * that is the executor's own memory; elsewhere there is a copy of it on the host. */
+/* executor_host.c - what the host writes to and reads from an executor. Where the device is the
+ * host that is the executor's own memory; elsewhere there is a copy of it on the host. */
 #include <stdlib.h>
 
 #include "kernels/base/bytes.h"

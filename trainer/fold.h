@@ -11,7 +11,8 @@ typedef struct trained {
     const void *weights;
 } trained_t;
 
-/* All of this is the host's: memory and tables (kernels_on_host). Row `begin` of the parameter of this name; *width_out elements a row. It must be there. */
+/* All of this is the host's: memory and tables (kernels_on_host). Row `begin` of the parameter of
+ * this name; *width_out elements a row. It must be there. */
 const void *trained_rows(const trained_t *trained, const kernels_t *kernels, const char *name,
                          int64_t begin, int64_t *width_out);
 

@@ -22,8 +22,8 @@ void optimizer_update(optimizer_t *optimizer, double learning_rate, double norm)
 /* State tensors: "exp_avg", "exp_avg_sq" (adam, adamw), "momentum_buffer" (sgd with momentum). */
 int optimizer_state_count(const optimizer_t *optimizer);
 const char *optimizer_state_name(const optimizer_t *optimizer, int state);
-/* Element of the own state for chunk c as the host sees it (NULL if another rank owns it). Where the
- * device is not the host: to be read after optimizer_read, and given by optimizer_write. */
+/* Element of the own state for chunk c as the host sees it (NULL if another rank owns it). Where
+ * the device is not the host: to be read after optimizer_read, and given by optimizer_write. */
 float *optimizer_state_chunk(optimizer_t *optimizer, int state, int64_t chunk);
 void optimizer_read(optimizer_t *optimizer); /* waits */
 void optimizer_write(optimizer_t *optimizer);

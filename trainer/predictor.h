@@ -31,8 +31,8 @@ status_t predictor_open_graph(graph_t *graph, const kernels_t *kernels, const de
 void predictor_close(predictor_t *predictor); /* NULL allowed */
 
 /* Takes over the weights of a trained model, a graph by model_build of the same configuration:
- * parameter p at weights + offsets[p] elements, on the host. They are copied and folded; what is done to them
- * afterwards has no effect until they are loaded again. */
+ * parameter p at weights + offsets[p] elements, on the host. They are copied and folded; what is
+ * done to them afterwards has no effect until they are loaded again. */
 void predictor_load(predictor_t *predictor, const graph_t *trained, const int64_t *offsets,
                     const void *weights);
 

@@ -40,8 +40,8 @@ typedef struct trainer {
     graph_t *graph;
     flat_state_t flat;
     reduce_t *reduce; /* training only, like the optimizer */
-    /* Flat state order, on the host. When training those on the device count: what the host reads it
-     * reads after trainer_read_state, and what it writes is given by trainer_write_state. */
+    /* Flat state order, on the host. When training those on the device count: what the host reads
+     * it reads after trainer_read_state, and what it writes is given by trainer_write_state. */
     float *weights;
     mirror_t mirror;        /* of the reduction's, when training */
     float *own_weights;     /* when not */
@@ -61,8 +61,8 @@ typedef struct trainer {
     weights_origin_t origin; /* of those that the seed did not make */
 } trainer_t;
 
-/* Weights and optimiser state from the device, waited for, and to it. Where the device is the host, or
- * nothing is trained, they are there. */
+/* Weights and optimiser state from the device, waited for, and to it. Where the device is the host,
+ * or nothing is trained, they are there. */
 void trainer_read_state(trainer_t *trainer);
 void trainer_write_state(trainer_t *trainer);
 
