@@ -22,7 +22,7 @@ typedef struct modality_config { /* modalities.NAME */
     char *backbone;       /* none | a name of backbone_info.h */
     int64_t size;         /* of a picture's sides */
     char *reduce;         /* max | average | flatten: places of a backbone to one */
-    char *batch_norm;     /* frozen | shard */
+    char *batch_norm;     /* frozen | shard | global */
     char *augment;        /* none | colour | strong | mirror | spectrum */
     bool frozen, fc_relu; /* no parameter of the backbone is trained; cnn_1d's missing ReLU */
     char *of;    /* "": features of its own; else two other modalities, space-separated, ... */

@@ -107,11 +107,11 @@ static status_t check_backbone(const checked_t *checked) {
         }
     }
     free(without);
-    if (status == STATUS_OK && modality->frozen && strcmp(modality->batch_norm, "shard") == 0) {
+    if (status == STATUS_OK && modality->frozen && strcmp(modality->batch_norm, "frozen") != 0) {
         return refuse(checked, "batch_norm", "frozen",
-                      text_format("modalities.%s.batch_norm shard would change a frozen backbone; "
+                      text_format("modalities.%s.batch_norm %s would change a frozen backbone; "
                                   "leave its default frozen",
-                                  modality->name));
+                                  modality->name, modality->batch_norm));
     }
     return status;
 }

@@ -223,8 +223,9 @@ static const config_field_t modality_rows[] = {
      "backbones of clips only: height and width"},
     {"reduce", FIELD_CHOICE, MODALITY_AT(reduce), "max", 0, 0, "max average flatten", "", "",
      "backbones but cnn_1d: how all places become one; flatten: by a Linear to 512"},
-    {"batch_norm", FIELD_CHOICE, MODALITY_AT(batch_norm), "frozen", 0, 0, "frozen shard", "", "",
-     "backbones with it: by its running statistics, or by those of each virtual shard"},
+    {"batch_norm", FIELD_CHOICE, MODALITY_AT(batch_norm), "frozen", 0, 0, "frozen shard global", "", "",
+     "backbones with it: by its running statistics, or by those of each virtual shard or of the"
+     " whole batch"},
     {"augment", FIELD_CHOICE, MODALITY_AT(augment), "none", 0, 0,
      "none colour strong mirror spectrum", "", "",
      "training clips changed by chance, once a clip: colour, strong, mirror of pictures, spectrum"

@@ -82,8 +82,9 @@ static grid_t grid_of(const backbone_info_t *info, const modality_config_t *moda
 }
 
 static norm_rule_t rule_of(const modality_config_t *modality) {
-    bool shard = !modality->frozen && strcmp(modality->batch_norm, "shard") == 0;
-    return shard ? NORM_SHARD : NORM_FROZEN;
+    bool shard = strcmp(modality->batch_norm, "shard") == 0;
+    bool global = strcmp(modality->batch_norm, "global") == 0;
+    return modality->frozen ? NORM_FROZEN : shard ? NORM_SHARD : global ? NORM_GLOBAL : NORM_FROZEN;
 }
 
 status_t backbone_input(graph_t *graph, const modality_config_t *modality, int64_t dim,

@@ -320,7 +320,7 @@ static status_t run(port_t *port, const tensor_set_t *weights, const tensor_set_
     TRY(load_inputs(port, batch));
     step_scalars_t scalars = {
         .seed = (uint64_t)port->config->seed, .training = true, .drops_nothing = true};
-    executor_forward(port->executor, &scalars);
+    TRY(executor_forward(port->executor, &scalars));
     double loss = 0.0;
     for (int o = 0; o < graph_output_count(port->graph); o++) {
         TRY(run_output(port, batch, o, &loss));

@@ -23,6 +23,7 @@ typedef struct op_case {
     bool short_values; /* numbers are those that bf16 holds */
     int64_t weight_count[OP_WEIGHTS_MAX];
     void *d_weight[OP_WEIGHTS_MAX][CASE_SHARDS_MAX];
+    double *sums; /* [shards, sum_count]: what the operation says of each */
     void *owned[CASE_OWNED_MAX];
     int owned_count;
 } op_case_t;
@@ -39,6 +40,7 @@ void case_close(op_case_t *test);
  * index / block == off_block (block 0: none). */
 void case_mask(op_case_t *test, int64_t count, int64_t block, int64_t off_block);
 
+/* Operations that couple shards: the totals are of those that the case runs. */
 void case_forward(op_case_t *test);
 void case_backward(op_case_t *test);
 void case_run(op_case_t *test); /* both, then the guards */
