@@ -3,6 +3,7 @@
 #define JMT_COMM_INTERNAL_H
 
 #include <mpi.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "comm/comm.h"
@@ -40,7 +41,8 @@ typedef struct transport {
 
 struct comm {
     const transport_t *transport;
-    MPI_Comm mpi; /* over MPI only */
+    MPI_Comm mpi;            /* over MPI only */
+    pthread_mutex_t *serial; /* held around calls of MPI; NULL: no other thread makes any */
     int rank, size;
     double looked_s;              /* when the clock was last looked at in this operation */
     double timeout_s, deadline_s; /* the deadline is of the operation now running */

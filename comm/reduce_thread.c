@@ -1,7 +1,8 @@
 /* The communication thread. MPI moves messages only while somebody calls it, and during backward
  * the main thread has other work: from the first bucket of a step until reduce_finish this thread
- * polls. The lock is MPI's; whoever calls MPI in that time holds it. Outside that time the thread
- * sleeps and MPI is the main thread's alone. */
+ * polls. The lock is MPI's; whoever calls MPI in that time holds it, collective calls of the main
+ * thread too (comm_t's serial). Outside that time the thread sleeps and MPI is the main thread's
+ * alone. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -69,6 +70,7 @@ status_t reduce_mover_open(reduce_t *reduce) {
     reduce->mover = mover;
     errno = start(reduce);
     if (errno == 0) {
+        reduce->comm->serial = &mover->lock;
         return STATUS_OK;
     }
     reduce->mover = NULL;
@@ -89,6 +91,7 @@ void reduce_mover_close(reduce_t *reduce) {
     pthread_cond_signal(&mover->changed);
     pthread_mutex_unlock(&mover->lock);
     pthread_join(mover->thread, NULL);
+    reduce->comm->serial = NULL;
     pthread_cond_destroy(&mover->changed);
     pthread_mutex_destroy(&mover->lock);
     free(mover);

@@ -1,6 +1,6 @@
 #!/bin/bash
 # backbones.sh - backbones in training: the same bits on every number of ranks and through a resume, with batch norm
-# by running statistics and by shard; what is frozen stays, what is running moves.
+# by running statistics, by shard and by batch; what is frozen stays, what is running moves.
 . "$(dirname "$0")/../system.sh"
 
 # As small as backbones allow.
@@ -57,6 +57,29 @@ train first 1 1
 report $? "running statistics by shard move"
 [ "$(tensor first voice.backbone.conv1.weight)" != "$(tensor r1 voice.backbone.conv1.weight)" ]
 report $? "a backbone that is not frozen learns"
+whole=(--set modalities.voice.batch_norm=global)
+for ranks in 1 2 3 4; do
+    train "whole-$ranks" "$ranks" 3 "${whole[@]}"
+    report $? "by batch: three steps on $ranks"
+done
+for ranks in 2 3 4; do
+    check "by batch: R=1 and R=$ranks: one hash" same "$(hash_of "$work/whole-1")" "$(hash_of "$work/whole-$ranks")"
+done
+train whole-resumed 3 2 "${whole[@]}"
+train whole-resumed 2 3 "${whole[@]}" --resume auto
+check "by batch: two steps on 3 ranks, one on 2" same "$(hash_of "$work/whole-1")" "$(hash_of "$work/whole-resumed")"
+[ "$(hash_of "$work/whole-1")" != "$reference" ]
+report $? "which is not by shard"
+# The batch in one shard and in four: statistics are the same to rounding, and with them the losses.
+losses() { python3 -c 'import json, sys
+print(*(json.loads(x)["loss"] for x in open(sys.argv[1]) if "loss" in x and "step" in x))' "$work/$1/metrics.jsonl"; }
+train whole-one 1 3 "${whole[@]}" --set virtual_shards=1
+check "by batch: one shard or four, the same losses" python3 -c 'import sys
+a, b = (list(map(float, x.split())) for x in sys.argv[1:])
+sys.exit(not (len(a) == len(b) >= 3 and all(abs(x - y) < 1e-4 * abs(x) for x, y in zip(a[:3], b[:3]))))' \
+    "$(losses whole-1)" "$(losses whole-one)"
+rm -rf "$work"/whole-[2-4] "$work"/whole-resumed "$work"/whole-one
+
 train given 2 2 --set modalities.voice.batch_norm=frozen
 check "those by which a norm goes do not" same "$(tensor given voice.backbone.layer1.0.bn1.running_var)" \
     "$(tensor given voice.backbone.bn1.running_var)" # both 1, as they begin
@@ -82,7 +105,7 @@ check "augmented: the same bits on 1 rank, and on 3 then 2" same "$(hash_of "$wo
     "$(hash_of "$work/augmented-3")"
 [ "$(hash_of "$work/augmented-1")" != "$reference" ]
 report $? "which augmentation has changed"
-for name in r1 frozen; do
+for name in r1 whole-1 frozen; do
     run 1 evaluate "$work/$name/checkpoints/last" --predictions "$work/$name-1.csv" &&
         run 3 evaluate "$work/$name/checkpoints/last" --predictions "$work/$name-3.csv" &&
         cmp "$work/$name-1.csv" "$work/$name-3.csv"
