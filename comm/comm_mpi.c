@@ -25,18 +25,6 @@ status_t comm_mpi_check(comm_t *comm, int code, const char *operation) {
                        length, text);
 }
 
-static void hold(const comm_t *comm) {
-    if (comm->serial != NULL) {
-        pthread_mutex_lock(comm->serial);
-    }
-}
-
-static void let_go(const comm_t *comm) {
-    if (comm->serial != NULL) {
-        pthread_mutex_unlock(comm->serial);
-    }
-}
-
 typedef struct messages {
     comm_t *comm;
     const char *operation;
@@ -46,9 +34,9 @@ static status_t messages_poll(void *context, bool *done_out) {
     messages_t *messages = context;
     comm_t *comm = messages->comm;
     int done = 0;
-    hold(comm);
+    comm_hold_mpi(comm);
     int code = MPI_Testall(2 * comm->size, comm->requests, &done, MPI_STATUSES_IGNORE);
-    let_go(comm);
+    comm_release_mpi(comm);
     *done_out = done != 0;
     return comm_mpi_check(comm, code, messages->operation);
 }
@@ -56,10 +44,10 @@ static status_t messages_poll(void *context, bool *done_out) {
 static bool messages_missing(void *context, int rank) {
     comm_t *comm = ((messages_t *)context)->comm;
     int received = 1, sent = 1;
-    hold(comm);
+    comm_hold_mpi(comm);
     MPI_Request_get_status(comm->requests[rank], &received, MPI_STATUS_IGNORE);
     MPI_Request_get_status(comm->requests[comm->size + rank], &sent, MPI_STATUS_IGNORE);
-    let_go(comm);
+    comm_release_mpi(comm);
     return !received || !sent;
 }
 
@@ -80,18 +68,18 @@ static int round_bytes(size_t length, size_t from) {
 }
 
 static status_t post_receive(comm_t *comm, void *to, int bytes, int rank, const char *operation) {
-    hold(comm);
+    comm_hold_mpi(comm);
     int code = MPI_Irecv(to, bytes, MPI_BYTE, rank, TAG_GROUP, comm->mpi, &comm->requests[rank]);
-    let_go(comm);
+    comm_release_mpi(comm);
     return comm_mpi_check(comm, code, operation);
 }
 
 static status_t post_send(comm_t *comm, const void *from, int bytes, int rank,
                           const char *operation) {
-    hold(comm);
+    comm_hold_mpi(comm);
     int code = MPI_Isend(from, bytes, MPI_BYTE, rank, TAG_GROUP, comm->mpi,
                          &comm->requests[comm->size + rank]);
-    let_go(comm);
+    comm_release_mpi(comm);
     return comm_mpi_check(comm, code, operation);
 }
 

@@ -223,7 +223,8 @@ static const config_field_t modality_rows[] = {
      "backbones of clips only: height and width"},
     {"reduce", FIELD_CHOICE, MODALITY_AT(reduce), "max", 0, 0, "max average flatten", "", "",
      "backbones but cnn_1d: how all places become one; flatten: by a Linear to 512"},
-    {"batch_norm", FIELD_CHOICE, MODALITY_AT(batch_norm), "frozen", 0, 0, "frozen shard global", "", "",
+    {"batch_norm", FIELD_CHOICE, MODALITY_AT(batch_norm), "frozen", 0, 0,
+     "frozen shard global", "", "",
      "backbones with it: by its running statistics, or by those of each virtual shard or of the"
      " whole batch"},
     {"augment", FIELD_CHOICE, MODALITY_AT(augment), "none", 0, 0,
