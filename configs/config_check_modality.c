@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "configs/backbone_info.h"
 #include "configs/config_fields.h"
 #include "configs/config_origin.h"
 #include "kernels/base/bytes.h"
@@ -79,17 +80,10 @@ static status_t check_tcn(const checked_t *checked) {
 /* Pictures and sound are changed in ways of their own. */
 static status_t check_augment(const checked_t *checked) {
     const modality_config_t *modality = checked->modality;
-    bool none = strcmp(modality->augment, "none") == 0, wanted = false;
+    const backbone_info_t *info = backbone_info(modality->backbone);
     bool spectrum = strcmp(modality->augment, "spectrum") == 0;
-    static const char *const pictures[] = {"r2plus1d_18", "r3d_18", "i3d", "ir_resnet_50"};
-    static const char *const sounds[] = {"resnet_18", "vggish"};
-    for (int i = 0; i < ARRAY_LEN(pictures); i++) {
-        wanted |= !spectrum && strcmp(modality->backbone, pictures[i]) == 0;
-    }
-    for (int i = 0; i < ARRAY_LEN(sounds); i++) {
-        wanted |= spectrum && strcmp(modality->backbone, sounds[i]) == 0;
-    }
-    if (none || wanted) {
+    bool wanted = info != NULL && (spectrum ? backbone_hears(info) : backbone_sees(info));
+    if (wanted || strcmp(modality->augment, "none") == 0) {
         return STATUS_OK;
     }
     return refuse(checked, "augment", "backbone",
@@ -99,32 +93,25 @@ static status_t check_augment(const checked_t *checked) {
                               modality->backbone));
 }
 
-/* What each setting of a backbone is for: names with spaces around them. */
+/* Settings that only some backbones read. */
 static status_t check_backbone(const checked_t *checked) {
-    static const struct {
-        const char *key, *backbones;
-    } reads[] = {{"size", " r2plus1d_18 r3d_18 i3d ir_resnet_50 "},
-                 {"reduce", " r2plus1d_18 r3d_18 resnet_18 "},
-                 {"batch_norm", " r2plus1d_18 r3d_18 i3d ir_resnet_50 resnet_18 "},
-                 {"frozen", " r2plus1d_18 r3d_18 i3d ir_resnet_50 resnet_18 vggish cnn_1d "},
-                 {"fc_relu", " cnn_1d "}};
+    static const char *const keys[] = {"size", "reduce", "batch_norm", "frozen", "fc_relu"};
     const modality_config_t *modality = checked->modality;
+    const backbone_info_t *info = backbone_info(modality->backbone);
     TRY(check_augment(checked));
-    char *name = text_format(" %s ", modality->backbone);
     char *without = text_format("with backbone %s", modality->backbone);
     status_t status = STATUS_OK;
-    for (int i = 0; i < ARRAY_LEN(reads) && status == STATUS_OK; i++) {
-        if (strstr(reads[i].backbones, name) == NULL) {
-            status = refuse_unread(checked, reads[i].key, without, "choose another backbone");
+    for (int i = 0; i < ARRAY_LEN(keys) && status == STATUS_OK; i++) {
+        if (info == NULL || !words_have(info->reads, keys[i])) {
+            status = refuse_unread(checked, keys[i], without, "choose another backbone");
         }
     }
-    free(name);
     free(without);
-    if (status == STATUS_OK && modality->frozen && strcmp(modality->batch_norm, "shard") == 0) {
+    if (status == STATUS_OK && modality->frozen && strcmp(modality->batch_norm, "frozen") != 0) {
         return refuse(checked, "batch_norm", "frozen",
-                      text_format("modalities.%s.batch_norm shard would change a frozen backbone; "
+                      text_format("modalities.%s.batch_norm %s would change a frozen backbone; "
                                   "leave its default frozen",
-                                  modality->name));
+                                  modality->name, modality->batch_norm));
     }
     return status;
 }

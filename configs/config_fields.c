@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "configs/backbone_info.h"
 #include "kernels/base/bytes.h"
 
 #define AT(member)          offsetof(config_t, member)
@@ -198,6 +199,7 @@ static const config_field_t main_rows[] = {
             "without a better select_on before training ends; 0: never", LENGTH),
 };
 
+#define BACKBONE_CHOICE_(name, step, reads) " " #name
 static const config_field_t modality_rows[] = {
     {"dim", FIELD_INT, MODALITY_AT(dim), "0", 0, 67108864, NULL, NULL, "features",
      "per step; 0: from the data"},
@@ -216,15 +218,17 @@ static const config_field_t modality_rows[] = {
     {"tcn_dropout", FIELD_REAL, MODALITY_AT(tcn_dropout), "0.1", 0, 0.95, NULL, NULL, "",
      "front tcn only: part of the channels dropped in training, over all steps of a sample"},
     {"backbone", FIELD_CHOICE, MODALITY_AT(backbone), "none", 0, 0,
-     "none r2plus1d_18 r3d_18 i3d ir_resnet_50 resnet_18 vggish cnn_1d", "", "",
+     "none" BACKBONE_LIST(BACKBONE_CHOICE_), "", "",
      "what makes features of clips (r2plus1d_18, r3d_18, i3d), single faces (ir_resnet_50), "
      "log-mel (resnet_18, vggish) or signals (cnn_1d)"},
     {"size", FIELD_INT, MODALITY_AT(size), "112", 1, 1024, NULL, NULL, "pixels",
      "backbones of clips only: height and width"},
     {"reduce", FIELD_CHOICE, MODALITY_AT(reduce), "max", 0, 0, "max average flatten", "", "",
      "backbones but cnn_1d: how all places become one; flatten: by a Linear to 512"},
-    {"batch_norm", FIELD_CHOICE, MODALITY_AT(batch_norm), "frozen", 0, 0, "frozen shard", "", "",
-     "backbones with it: by its running statistics, or by those of each virtual shard"},
+    {"batch_norm", FIELD_CHOICE, MODALITY_AT(batch_norm), "frozen", 0, 0,
+     "frozen shard global", "", "",
+     "backbones with it: by its running statistics, or by those of each virtual shard or of the"
+     " whole batch"},
     {"augment", FIELD_CHOICE, MODALITY_AT(augment), "none", 0, 0,
      "none colour strong mirror spectrum", "", "",
      "training clips changed by chance, once a clip: colour, strong, mirror of pictures, spectrum"

@@ -127,13 +127,19 @@ typedef struct frames_info {
  * modality of pixels; else of the first modality. */
 frames_info_t dataset_frames(const dataset_t *dataset, split_t split, int64_t sample);
 
+/* Memory in which clips are gathered, large enough for any window: reads then allocate nothing. Of
+ * one thread at a time. */
+typedef struct dataset_scratch dataset_scratch_t;
+dataset_scratch_t *dataset_scratch_open(const dataset_t *dataset);
+void dataset_scratch_close(dataset_scratch_t *scratch); /* NULL allowed */
+
 /* Fills one sample. tokens[m]: [window, clip, dim] bytes or floats, as dataset_modality says, zero
  * where mask[m][t] is 0; mask[m]: [window] bytes; target[t]: [window] floats, NaN where there is no
  * valid label (padding, and steps that an earlier window already scores). A value that is not
  * finite where the mask says valid is STATUS_INPUT, naming recording, modality and step.
- * Thread-safe for different outputs. */
+ * scratch: NULL where no modality has clips or pixels. Thread-safe for different outputs. */
 status_t dataset_read_tokens(const dataset_t *dataset, split_t split, int64_t sample,
-                             void *const *tokens, uint8_t *const *mask,
+                             dataset_scratch_t *scratch, void *const *tokens, uint8_t *const *mask,
                              float *const *target) MUST_CHECK;
 
 /* The same where all modalities are single steps of floats. */
@@ -142,9 +148,10 @@ status_t dataset_read(const dataset_t *dataset, split_t split, int64_t sample,
                       float *const *target) MUST_CHECK;
 
 /* The same of one modality at steps first..first+steps-1 of any recording's clock: tokens [steps,
- * clip, dim], mask [steps]. */
+ * clip, dim], mask [steps]. Clips and pixels: at most a window of steps. */
 status_t dataset_read_stretch(const dataset_t *dataset, int64_t recording, int modality,
-                              int64_t first, int64_t steps, void *tokens, uint8_t *mask) MUST_CHECK;
+                              int64_t first, int64_t steps, dataset_scratch_t *scratch,
+                              void *tokens, uint8_t *mask) MUST_CHECK;
 
 /* Of a modality that is `scaled`: per-feature sums over the valid steps of one training recording,
  * for standardisation: count, and sum and sum of squares [dim] in double. Recordings are numbered

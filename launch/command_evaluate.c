@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
-#include "kernels/base/file.h"
 #include "launch/command.h"
 #include "launch/opened.h"
 #include "launch/page_table.h"
@@ -13,14 +12,10 @@
 #include "trainer/submission.h"
 
 static const option_t options[] = {
-    OPTION_SET,
-    {"--data", "DIR", "data directory (default: the one it was trained on)"},
-    {"--split", "train|valid|test", "default test"},
+    OPENED_OPTIONS,
     {"--predictions", "FILE", "write recording,subject,step,name,target,prediction"},
     {"--submission", "FILE", "write image_location,TARGET...: a value for every frame"},
     {"--shifts", "N", "submission: predict N times, each a part of a step later (default 1)"},
-    {"--out", "FILE", "write the JSON object to FILE, whole or not at all"},
-    OPTION_JSON,
     OPTION_END,
 };
 
@@ -82,13 +77,7 @@ static status_t report(const trainer_t *t, const evaluation_t *evaluation, split
         TRY(evaluation_write_csv(evaluation, t->config, t->dataset, split, csv));
     }
     char *json = evaluation_record(evaluation, t, split, source);
-    const char *out = arguments_value(arguments, "--out");
-    status_t status = out != NULL ? file_write_durable(out, json, strlen(json)) : STATUS_OK;
-    if (arguments_has(arguments, "--json")) {
-        printf("%s\n", json);
-    } else {
-        print_text(json);
-    }
+    status_t status = opened_answer(arguments, json, print_text);
     free(json);
     return status;
 }

@@ -6,7 +6,6 @@
 
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
-#include "trainer/backbone.h"
 #include "trainer/models.h"
 
 /* --- places ---------------------------------------------------------------------------------- */
@@ -105,6 +104,10 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
         close_labels(&batch);
         return status;
     }
+    batch.scratch = dataset_scratch_open(dataset);
+    for (int m = 0; m < batch.modality_count; m++) {
+        batch.feed[m] = feed_open(batch.modality[m], batch.info[m].kind, batch.info[m].dim);
+    }
     place_open(&batch, batch.staged, &batch.direct);
     batch.target = batch.direct.target;
     batch.places = alloc_zero(max_i64(ahead, 1), sizeof *batch.places);
@@ -122,6 +125,10 @@ void batch_close(batch_t *batch) {
         place_close(batch, true, &batch->places[i]);
     }
     free(batch->places);
+    dataset_scratch_close(batch->scratch);
+    for (int m = 0; m < batch->modality_count; m++) {
+        feed_close(&batch->feed[m]);
+    }
     close_labels(batch);
     for (int s = 0; s < SPLIT_COUNT; s++) {
         for (int t = 0; batch->labels[s] != NULL && t < batch->target_count; t++) {
@@ -150,7 +157,7 @@ static void fill_empty(const batch_t *batch, float *const *features, uint8_t *co
 /* Where a modality's tokens are read to, before they are prepared in place. */
 static void *tokens_of(const batch_t *batch, int m, float *features) {
     if (batch->info[m].kind == TRACK_PIXELS) {
-        return (uint8_t *)features + 3 * batch->length * batch->dims[m]; /* backbone_prepare */
+        return (uint8_t *)features + 3 * batch->length * batch->dims[m]; /* feed_prepare */
     }
     return features;
 }
@@ -161,8 +168,7 @@ static void prepare(const batch_t *batch, int m, float *features, const uint8_t 
     if (info->scaled) {
         standardize_apply(batch->standardize, m, features, mask, batch->length, info->clip);
     }
-    backbone_prepare(batch->modality[m], info->kind == TRACK_PIXELS, batch->length, info->dim, mask,
-                     chance, features);
+    feed_prepare(&batch->feed[m], batch->length, mask, chance, features);
 }
 
 status_t batch_fill_stretch(const batch_t *batch, int m, int64_t recording, int64_t first,
@@ -170,7 +176,8 @@ status_t batch_fill_stretch(const batch_t *batch, int m, int64_t recording, int6
     const modality_info_t *info = &batch->info[m];
     size_t token = (size_t)(info->clip * info->dim) * track_element_bytes(info->kind);
     char *tokens = tokens_of(batch, m, features);
-    TRY(dataset_read_stretch(batch->dataset, recording, m, first, steps, tokens, mask));
+    TRY(dataset_read_stretch(batch->dataset, recording, m, first, steps, batch->scratch, tokens,
+                             mask));
     memset(tokens + (size_t)steps * token, 0, (size_t)(batch->length - steps) * token);
     memset(mask + steps, 0, (size_t)(batch->length - steps));
     prepare(batch, m, features, mask, NULL);
@@ -195,7 +202,7 @@ static status_t fill(const batch_t *batch, const batch_place_t *place, split_t s
         fill_empty(batch, features, masks, targets);
         return STATUS_OK;
     }
-    TRY(dataset_read_tokens(batch->dataset, split, sample, tokens, masks, targets));
+    TRY(dataset_read_tokens(batch->dataset, split, sample, batch->scratch, tokens, masks, targets));
     for (int t = 0; batch->labels[split] != NULL && t < batch->target_count; t++) {
         memcpy(targets[t], batch->labels[split][t] + sample * batch->length,
                (size_t)batch->length * sizeof(float));

@@ -205,6 +205,20 @@ void ROUNDED(backward_weights)(const op_plan_t *plan, const op_call_t *call) {
     row_of_table(rounded)->backward_weights(rounded->inner, &inner);
 }
 
+void ROUNDED(sums)(const op_plan_t *plan, const op_call_t *call, pass_t pass, double *sums) {
+    const rounded_plan_t *rounded = (const rounded_plan_t *)(const void *)plan;
+    op_call_t inner = inner_call(rounded, call);
+    for (int s = call->shard_begin; s < call->shard_end; s++) {
+        inner.shard_begin = s;
+        inner.shard_end = s + 1;
+        widen_inputs(rounded, call, &inner, s);
+        if (pass != PASS_FORWARD) {
+            widen_outputs(rounded, call, &inner, s);
+        }
+        row_of_table(rounded)->sums(rounded->inner, &inner, pass, sums);
+    }
+}
+
 /* --- losses ---------------------------------------------------------------------------------- */
 
 /* Some rows of a shard as float: x, and d_x to be written. */

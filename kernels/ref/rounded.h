@@ -16,6 +16,8 @@
     void ROW_NAME(rounded_forward, suffix)(const op_plan_t *plan, const op_call_t *call);          \
     void ROW_NAME(rounded_backward_data, suffix)(const op_plan_t *plan, const op_call_t *call);    \
     void ROW_NAME(rounded_backward_weights, suffix)(const op_plan_t *plan, const op_call_t *call); \
+    void ROW_NAME(rounded_sums, suffix)(const op_plan_t *plan, const op_call_t *call, pass_t pass, \
+                                        double *sums);                                             \
     void ROW_NAME(rounded_loss_sums, suffix)(const loss_call_t *call, double *sums);               \
     void ROW_NAME(rounded_loss_gradient, suffix)(const loss_call_t *call,                          \
                                                  const double total[LOSS_SUMS]);
@@ -64,7 +66,8 @@ void plan_close_words(op_plan_t *plan);
                     ROUNDED_ROW(add_rows, suffix) ROUNDED_ROW(fill_rows, suffix)                   \
                         ROUNDED_ROW(add_waves, suffix) ROUNDED_ROW(mix_rows, suffix)               \
                             ROUNDED_ROW(correlate, suffix) OP_ROW(mask_rows, words)                \
-                                OP_ROW(concat, words)
+                                OP_ROW(concat, words)[OP_batch_norm]                               \
+                                    .sums = ROW_NAME(rounded_sums, suffix)
 
 #define ROUNDED_REST(suffix, flat)                                                                 \
     .loss_sums = ROW_NAME(rounded_loss_sums, suffix),                                              \

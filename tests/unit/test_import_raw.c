@@ -106,7 +106,9 @@ static void affwild2_makes_clips(void **state) {
     float *audio = alloc_zero(4 * 107 * 64, sizeof *audio), y[2][4];
     float *target[2] = {y[0], y[1]};
     void *tokens[2] = {video, audio};
-    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, 0, tokens, masks, target));
+    dataset_scratch_t *scratch = dataset_scratch_open(dataset);
+    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, 0, scratch, tokens, masks, target));
+    dataset_scratch_close(scratch);
     /* v1 at 30 Hz, a token every 12 frames: 0, 12, 24 (of frames 21 to 32 none is there), 36. */
     for (int t = 0; t < 4; t++) {
         assert_int_equal(masks[0][t], 1);
@@ -245,7 +247,9 @@ static void biovid_makes_clips(void **state) {
     float *gsr = alloc_zero(4 * 512, sizeof *gsr), y[4], *target[1] = {y};
     uint8_t mask[4], *masks[1] = {mask};
     void *tokens[1] = {gsr};
-    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, 3, tokens, masks, target));
+    dataset_scratch_t *scratch = dataset_scratch_open(dataset);
+    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, 3, scratch, tokens, masks, target));
+    dataset_scratch_close(scratch);
     for (int t = 0; t < 4; t++) { /* the second sample of the second class of the first person */
         assert_true(mask[t] == 1 && y[t] == 1.0f);
         int last = (int)floor((2.4 + t) * 512.0 + 1e-6);

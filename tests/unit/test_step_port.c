@@ -61,7 +61,7 @@ static void a_target_and_its_cotangent_agree(void **state) {
         target[i] = i == 4 ? NAN : 0.2 * i;
         mask[i] = i != 1;
     }
-    CHECK_OK(step_port(f.config, f.kernels, &f.weights, &f.batch, &by_target));
+    CHECK_OK(step_port(f.config, f.kernels, 1, &f.weights, &f.batch, &by_target));
     const double *y = find(&by_target, "output/v");
     double loss = 0.0;
     for (int i = 0; i < B * L; i++) {
@@ -73,7 +73,7 @@ static void a_target_and_its_cotangent_agree(void **state) {
     tensor_t *renamed = (tensor_t *)tensor_set_find(&f.batch, "target/v");
     free(renamed->name);
     renamed->name = text_copy("cotangent/v");
-    CHECK_OK(step_port(f.config, f.kernels, &f.weights, &f.batch, &by_cotangent));
+    CHECK_OK(step_port(f.config, f.kernels, 1, &f.weights, &f.batch, &by_cotangent));
     assert_int_equal(by_target.count, 1 + 1 + f.weights.count + 2);
     for (int i = 0; i < by_target.count; i++) {
         const tensor_t *x = &by_target.tensors[i];
@@ -92,7 +92,7 @@ static void a_target_and_its_cotangent_agree(void **state) {
 
 static void check_refused(fixture_t *f, const char *text) {
     tensor_set_t result = {0};
-    CHECK_FAILS(step_port(f->config, f->kernels, &f->weights, &f->batch, &result), STATUS_INPUT,
+    CHECK_FAILS(step_port(f->config, f->kernels, 1, &f->weights, &f->batch, &result), STATUS_INPUT,
                 text);
     assert_int_equal(result.count, 0);
     close_port(f);
