@@ -111,5 +111,5 @@ status_t kernels_for(const char *backend, dtype_t dtype, const kernels_t **kerne
 
 /* The products' own number: to be raised when an order of additions changes. */
 const char *kernels_library_version(const char *backend) {
-    return strcmp(backend, "cpu") == 0 ? "products 2" : "none";
+    return strcmp(backend, "cpu") == 0 ? "products 3" : "none";
 }
