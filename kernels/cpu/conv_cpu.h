@@ -108,18 +108,4 @@ static inline int64_t floats_of(int64_t activations) {
 /* Between the rows of patches of this width. */
 static inline int64_t row_apart(int64_t width) { return stride_apart(align_up(width, UNIT_K)); }
 
-/* Four rows of four numbers, transposed. */
-static inline void transpose_4x4(const float *const from[4], float *const to[4]) {
-    __m128 row[4];
-    for (int i = 0; i < 4; i++) {
-        row[i] = _mm_loadu_ps(from[i]);
-    }
-    _MM_TRANSPOSE4_PS(row[0], row[1], row[2], row[3]);
-    for (int i = 0; i < 4; i++) {
-        if (to[i] != NULL) {
-            _mm_storeu_ps(to[i], row[i]);
-        }
-    }
-}
-
 #endif

@@ -4,7 +4,7 @@
 #include "kernels/cpu/conv_cpu.h"
 
 /* Rows of the left factor at a time: so many that what is written stays in the first cache. */
-enum { NUMBERS_AT_ONCE = 128, COLS_AT_ONCE = 16 };
+enum { NUMBERS_AT_ONCE = 128, COLS_AT_ONCE = 16, ROWS_AHEAD = 4 };
 
 /* The tap of a pass that is this tap of the weight; -1: the pass does without it. */
 static int64_t tap_of(const weight_panels_t *weight, int64_t tap) {
@@ -31,27 +31,31 @@ typedef struct run {
     int64_t row[NUMBERS_AT_ONCE + 4]; /* -1: none */
 } run_t;
 
-/* Whether four numbers may be read from q on: beyond the run only where the next column lies. */
-static bool fits(const run_t *run, int64_t c, int64_t q) {
-    return q + 4 <= run->count || (c + 4 < run->cols && q + 4 <= run->count + run->col_step);
-}
-
-static void pack_block(const run_t *run, int64_t c, int64_t q, float *to, int64_t to_row) {
-    const int64_t *row = run->row + q;
-    if (c + 4 <= run->cols && fits(run, c, q)) {
-        const float *first = run->from + c * run->col_step + q;
-        const float *const from[4] = {first, first + run->col_step, first + 2 * run->col_step,
-                                      first + 3 * run->col_step};
-        float *const rows[4] = {row[0] < 0 ? NULL : to + row[0] * to_row + c,
-                                row[1] < 0 ? NULL : to + row[1] * to_row + c,
-                                row[2] < 0 ? NULL : to + row[2] * to_row + c,
-                                row[3] < 0 ? NULL : to + row[3] * to_row + c};
-        transpose_4x4(from, rows);
-        return;
+/* Four columns by four numbers; what no row wants goes to `nowhere`. */
+static void pack_block(const run_t *run, int64_t q, int64_t begin, int64_t end, float *to,
+                       int64_t to_row) {
+    float nowhere[TILE_COLS];
+    float *row[4];
+    for (int i = 0; i < 4; i++) {
+        row[i] = run->row[q + i] < 0 ? nowhere : to + run->row[q + i] * to_row;
     }
-    for (int64_t i = q; i < min_i64(q + 4, run->count); i++) {
-        for (int64_t j = c; j < min_i64(c + 4, run->cols) && run->row[i] >= 0; j++) {
-            to[run->row[i] * to_row + j] = run->from[j * run->col_step + i];
+    /* Beyond the run only the next column may be read, where there is one. */
+    bool over = q + 4 > run->count, far = q + 4 > run->count + run->col_step;
+    int64_t most = far ? begin : over ? min_i64(end, run->cols - 1) : end, c = begin;
+    for (; c + 4 <= most; c += 4) {
+        const float *from = run->from + c * run->col_step + q;
+        __m128 x0 = _mm_loadu_ps(from), x1 = _mm_loadu_ps(from + run->col_step);
+        __m128 x2 = _mm_loadu_ps(from + 2 * run->col_step);
+        __m128 x3 = _mm_loadu_ps(from + 3 * run->col_step);
+        _MM_TRANSPOSE4_PS(x0, x1, x2, x3);
+        _mm_storeu_ps(row[0] + c, x0);
+        _mm_storeu_ps(row[1] + c, x1);
+        _mm_storeu_ps(row[2] + c, x2);
+        _mm_storeu_ps(row[3] + c, x3);
+    }
+    for (int64_t i = 0; i < min_i64(4, run->count - q); i++) {
+        for (int64_t j = c; j < end; j++) {
+            row[i][j] = run->from[j * run->col_step + q + i];
         }
     }
 }
@@ -62,15 +66,14 @@ static void pack_run(const run_t *run, float *to, int64_t to_row) {
         memcpy(to + run->row[0] * to_row, run->from, (size_t)run->cols * sizeof *to);
         return;
     }
-    for (int64_t c0 = 0; c0 < run->cols; c0 += COLS_AT_ONCE) {
-        for (int64_t q = 0; q < run->count; q += 4) {
-            const int64_t *row = run->row + q;
-            if ((row[0] & row[1] & row[2] & row[3]) < 0) {
+    for (int64_t c = 0; c < run->cols; c += COLS_AT_ONCE) {
+        for (int64_t q = 0; q < run->count;) {
+            if (run->row[q] < 0) {
+                q++;
                 continue;
             }
-            for (int64_t c = c0; c < min_i64(c0 + COLS_AT_ONCE, run->cols); c += 4) {
-                pack_block(run, c, q, to, to_row);
-            }
+            pack_block(run, q, c, min_i64(c + COLS_AT_ONCE, run->cols), to, to_row);
+            q += 4;
         }
     }
 }
@@ -118,16 +121,31 @@ static void run_of(const weight_panels_t *weight, const source_t *source, int64_
     }
 }
 
+/* What a later run reads: the processor does not foresee it, as it lies in as many places as there
+ * are columns, or jumps from row to row. */
+static void fetch_ahead(const run_t *run, const float *from) {
+    if (run->col_step <= run->count) {
+        prefetch_tile(from, 0, 1, run->cols * run->col_step * (int64_t)sizeof *from);
+    } else {
+        prefetch_tile(from, run->col_step * (int64_t)sizeof *from, run->cols,
+                      run->count * (int64_t)sizeof *from);
+    }
+}
+
 /* Left rows at all taps of the pass: row t * left_rows + i - base of `to`. */
 static void pack_left(const weight_panels_t *weight, const source_t *source, range_t left,
                       int64_t left_rows, int64_t base, float *to, int64_t to_row) {
     /* Forward the rows follow one another. */
-    int64_t together = source->left_step == source->taps ? left.end - left.begin : 1;
+    bool follow = source->left_step == source->taps;
+    int64_t together = follow ? left.end - left.begin : 1, ahead = follow ? together : ROWS_AHEAD;
     for (int64_t i = left.begin; i < left.end; i += together) {
         int64_t end = (i + together) * source->taps;
         for (int64_t at = i * source->taps; at < end; at += NUMBERS_AT_ONCE) {
             run_t run;
             run_of(weight, source, at, min_i64(NUMBERS_AT_ONCE, end - at), left_rows, base, &run);
+            if (i + ahead < source->left) {
+                fetch_ahead(&run, run.from + ahead * source->left_step);
+            }
             pack_run(&run, to, to_row);
         }
     }

@@ -361,45 +361,63 @@ static int64_t live_tap(const weights_job_t *job, int64_t tap) {
 static void reorder_rows(const rows_of_t *rows, int64_t begin, int64_t end, int64_t width,
                          float *to) {
     for (int64_t q = 0; q < rows->count; q += 4) {
-        for (int64_t o = begin; o < end; o += 4) {
-            const float *from[4];
-            float *out[4];
-            for (int i = 0; i < 4; i++) {
-                from[i] = rows->first[q + i] + (rows->first[q + i] == no_sums ? o - begin : o);
-                out[i] = to + (o + i) * width + q;
-            }
-            if (o + 4 <= end && q + 4 <= rows->count) {
-                transpose_4x4(from, out);
-                continue;
-            }
+        const float *from[4];
+        float *out = to + begin * width + q;
+        for (int i = 0; i < 4; i++) {
+            from[i] = rows->first[q + i] == no_sums ? no_sums : rows->first[q + i] + begin;
+        }
+        int64_t o = 0;
+        for (; o + 4 <= end - begin && q + 4 <= rows->count; o += 4, out += 4 * width) {
+            __m128 x0 = _mm_loadu_ps(from[0] + o), x1 = _mm_loadu_ps(from[1] + o);
+            __m128 x2 = _mm_loadu_ps(from[2] + o), x3 = _mm_loadu_ps(from[3] + o);
+            _MM_TRANSPOSE4_PS(x0, x1, x2, x3);
+            _mm_storeu_ps(out, x0);
+            _mm_storeu_ps(out + width, x1);
+            _mm_storeu_ps(out + 2 * width, x2);
+            _mm_storeu_ps(out + 3 * width, x3);
+        }
+        for (; o < end - begin; o++, out += width) {
             for (int64_t i = 0; i < min_i64(4, rows->count - q); i++) {
-                for (int64_t j = 0; j < min_i64(4, end - o); j++) {
-                    out[j][i] = from[i][j];
-                }
+                out[i] = from[i][o];
             }
         }
     }
 }
 
-/* Outputs [begin, end) of one group, from [live tap, in, out] to [out, in, tap]. */
+/* Where the sums of the numbers from k on lie. */
+static void find_rows(const weights_job_t *job, const float *from, int64_t k, rows_of_t *rows) {
+    const conv_plan_t *plan = job->plan;
+    int64_t t = k % plan->taps, in = k / plan->taps;
+    rows->count = min_i64(NUMBERS_AT_ONCE, plan->width - k);
+    for (int64_t i = 0; i < NUMBERS_AT_ONCE + 4; i++) {
+        int64_t tap = i < rows->count ? live_tap(job, t) : -1;
+        rows->first[i] = tap < 0 ? no_sums : from + (tap * plan->in + in) * plan->out;
+        if (++t == plan->taps) {
+            t = 0;
+            in++;
+        }
+    }
+}
+
+/* Outputs [begin, end) of one group, from [live tap, in, out] to [out, in, tap]. The rows of the
+ * next numbers are fetched ahead: they lie in as many places. */
 static void reorder(const weights_job_t *job, const float *from, int64_t begin, int64_t end,
                     float *to) {
     const conv_plan_t *plan = job->plan;
-    rows_of_t rows = {.count = 0};
-    int64_t first = 0;
-    for (int64_t k = 0; k < plan->width; k++) {
-        int64_t tap = live_tap(job, k % plan->taps), in = k / plan->taps;
-        rows.first[rows.count++] =
-            tap < 0 ? no_sums : from + (tap * plan->in + in) * plan->out;
-        if (rows.count == NUMBERS_AT_ONCE || k + 1 == plan->width) {
-            for (int i = 0; i < 4; i++) {
-                rows.first[rows.count + i] = no_sums;
+    rows_of_t rows[2];
+    find_rows(job, from, 0, &rows[0]);
+    for (int64_t k = 0, i = 0; k < plan->width; k += NUMBERS_AT_ONCE, i = 1 - i) {
+        if (k + NUMBERS_AT_ONCE < plan->width) {
+            find_rows(job, from, k + NUMBERS_AT_ONCE, &rows[1 - i]);
+            for (int64_t r = 0; r < rows[1 - i].count; r++) {
+                if (rows[1 - i].first[r] != no_sums) {
+                    prefetch_tile(rows[1 - i].first[r] + begin, 0, 1,
+                                  (end - begin) * (int64_t)sizeof *to);
+                }
             }
-            for (int64_t o = begin; o < end; o += OUT_AT_ONCE) {
-                reorder_rows(&rows, o, min_i64(o + OUT_AT_ONCE, end), plan->width, to + first);
-            }
-            first = k + 1;
-            rows.count = 0;
+        }
+        for (int64_t o = begin; o < end; o += OUT_AT_ONCE) {
+            reorder_rows(&rows[i], o, min_i64(o + OUT_AT_ONCE, end), plan->width, to + k);
         }
     }
 }
