@@ -61,8 +61,8 @@ static int64_t block_count(const conv_pass_t *pass) {
 }
 
 static int64_t panels_count(const conv_pass_t *pass) {
-    return pass->plan->base.description.attributes.groups *
-           units_of(patch_width(&pass->patches)) * panel_cols(pass->n);
+    return pass->plan->base.description.attributes.groups * units_of(patch_width(&pass->patches)) *
+           panel_cols(pass->n);
 }
 
 /* --- passes ---------------------------------------------------------------------------------- */
@@ -217,9 +217,8 @@ static void chunk_of_panel(const conv_pass_t *pass, const block_t *block, const 
                            int64_t col) {
     int64_t cols = min_i64(TILE_COLS, pass->n - col), line = line_width(&pass->patches);
     int64_t units = units_of(patch_width(&pass->patches)), out_bytes = sizeof(act_t);
-    const unit_t *panel =
-        pass->panels + units * (block->group * panel_cols(pass->n) + col) +
-        units_of(chunk->lines.begin * line) * panel_cols(cols);
+    const unit_t *panel = pass->panels + units * (block->group * panel_cols(pass->n) + col) +
+                          units_of(chunk->lines.begin * line) * panel_cols(cols);
     const float *bias = pass->bias != NULL ? pass->bias + block->group * pass->n + col : NULL;
     tile_end_t end = {.bias = chunk->last ? bias : NULL, .relu = chunk->last && pass->relu};
     for (int64_t r = 0; r < block->rows; r += TILE_ROWS) {

@@ -209,8 +209,7 @@ void REAL(conv_pack)(const weight_panels_t *weight, int64_t group, int64_t col, 
     source_t source = source_of(weight, group, col, cols);
     int64_t panel_row = panel_cols(cols), rows = rows_at_once(source.taps), left = source.left;
     if (cols < panel_row) {
-        memset(panel, 0,
-               (size_t)(patch_width(weight->patches) * panel_row) * sizeof *panel);
+        memset(panel, 0, (size_t)(patch_width(weight->patches) * panel_row) * sizeof *panel);
     }
     for (int64_t i = 0; i < left; i += rows) {
         range_t some = {i, min_i64(i + rows, left)};
