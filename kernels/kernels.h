@@ -17,7 +17,8 @@
  * No shard's result depends on which other shards are in the call, on the rank count or on time.
  *
  * With DTYPE_BF16 an operation reads bf16 activations, computes in float and rounds what it stores
- * as an activation once, to nearest. linear rounds its weights too, before it multiplies. */
+ * as an activation once, to nearest. linear and conv round their weights too, before they
+ * multiply. */
 #ifndef JMT_KERNELS_H
 #define JMT_KERNELS_H
 

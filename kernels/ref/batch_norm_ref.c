@@ -64,20 +64,20 @@ static void measure(const op_description_t *d, const op_call_t *call, int shard,
     memset(mean, 0, (size_t)count * sizeof *mean);
     memset(square, 0, (size_t)count * sizeof *square);
     for (int64_t r = 0; r < d->out.rows; r++) {
-        const real_t *x = row_of(call->in[0], shard, r) + begin;
+        const act_t *x = row_of(call->in[0], shard, r) + begin;
         int64_t used = mask_valid(call->mask, shard, r) ? count : 0;
         for (int64_t c = 0; c < used; c++) {
-            mean[c] += (double)x[c];
+            mean[c] += (double)act_get(x[c]);
         }
     }
     for (int64_t c = 0; c < count; c++) {
         mean[c] /= (double)n;
     }
     for (int64_t r = 0; r < d->out.rows; r++) {
-        const real_t *x = row_of(call->in[0], shard, r) + begin;
+        const act_t *x = row_of(call->in[0], shard, r) + begin;
         int64_t used = mask_valid(call->mask, shard, r) ? count : 0;
         for (int64_t c = 0; c < used; c++) {
-            double rest = (double)x[c] - mean[c];
+            double rest = (double)act_get(x[c]) - mean[c];
             square[c] += rest * rest;
         }
     }
@@ -123,19 +123,19 @@ static void fold(const op_description_t *d, const op_call_t *call, saved_t saved
     }
 }
 
-static void folded_row(const op_description_t *d, const op_call_t *call, const real_t *restrict x,
-                       real_t *restrict y) {
+static void folded_row(const op_description_t *d, const op_call_t *call, const act_t *restrict x,
+                       act_t *restrict y) {
     const real_t *restrict scale = call->workspace, *restrict shift = scale + d->out.cols;
     for (int64_t c = 0; c < d->out.cols; c++) {
-        y[c] = x[c] * scale[c] + shift[c];
+        y[c] = act_of(act_get(x[c]) * scale[c] + shift[c]);
     }
 }
 
 static void normed_row(const op_description_t *d, const op_call_t *call, saved_t saved,
-                       const real_t *restrict x, real_t *restrict y) {
+                       const act_t *restrict x, act_t *restrict y) {
     const real_t *restrict gain = call->weight[0], *restrict bias = call->weight[1];
     for (int64_t c = 0; c < d->out.cols; c++) {
-        y[c] = (x[c] - saved.mean[c]) * saved.inverse[c] * gain[c] + bias[c];
+        y[c] = act_of((act_get(x[c]) - saved.mean[c]) * saved.inverse[c] * gain[c] + bias[c]);
     }
 }
 
@@ -153,10 +153,10 @@ void REAL(batch_norm_forward)(const op_plan_t *plan, const op_call_t *call) {
         }
         fold(d, call, saved);
         for (int64_t r = 0; r < d->out.rows; r++) {
-            const real_t *x = row_of(call->in[0], s, r);
-            real_t *y = row_of(call->out, s, r);
+            const act_t *x = row_of(call->in[0], s, r);
+            act_t *y = row_of(call->out, s, r);
             if (!mask_valid(call->mask, s, r)) {
-                memset(y, 0, (size_t)d->out.cols * sizeof(real_t));
+                memset(y, 0, (size_t)d->out.cols * sizeof *y);
             } else if (n > 0.0) {
                 normed_row(d, call, saved, x, y);
             } else {
@@ -176,13 +176,14 @@ static void sum_gradients(const op_description_t *d, const op_call_t *call, int 
     memset(sum, 0, (size_t)count * sizeof *sum);
     memset(slope, 0, (size_t)count * sizeof *slope);
     for (int64_t r = 0; r < d->out.rows; r++) {
-        const real_t *x = row_of(call->in[0], shard, r) + begin;
-        const real_t *dy = row_of(call->d_out, shard, r) + begin;
+        const act_t *x = row_of(call->in[0], shard, r) + begin;
+        const act_t *dy = row_of(call->d_out, shard, r) + begin;
         int64_t used = mask_valid(call->mask, shard, r) ? count : 0;
         for (int64_t c = 0; c < used; c++) {
-            real_t normed = (x[c] - saved.mean[begin + c]) * saved.inverse[begin + c];
-            sum[c] += (double)dy[c];
-            slope[c] += (double)dy[c] * (double)normed;
+            real_t normed = (act_get(x[c]) - saved.mean[begin + c]) * saved.inverse[begin + c];
+            double gradient = (double)act_get(dy[c]);
+            sum[c] += gradient;
+            slope[c] += gradient * (double)normed;
         }
     }
 }
@@ -211,19 +212,20 @@ static void take_totals(const op_description_t *d, const op_call_t *call, real_t
 
 /* dx = gain / sd (dy - mean(dy) - x^ mean(dy x^)); of statistics that are given, gain / sd dy. */
 static void row_backward(const op_description_t *d, const op_call_t *call, saved_t saved, double n,
-                         const real_t *restrict x, const real_t *restrict dy, real_t *restrict dx) {
+                         const act_t *restrict x, const act_t *restrict dy, act_t *restrict dx) {
     const real_t *restrict gain = call->weight[0];
     const real_t *restrict sum = call->workspace, *restrict slope = sum + d->out.cols;
     if (n == 0.0) {
         for (int64_t c = 0; c < d->out.cols; c++) {
-            dx[c] = dy[c] * (gain[c] * saved.inverse[c]);
+            dx[c] = act_of(act_get(dy[c]) * (gain[c] * saved.inverse[c]));
         }
         return;
     }
     real_t share = (real_t)(1.0 / n);
     for (int64_t c = 0; c < d->out.cols; c++) {
-        real_t normed = (x[c] - saved.mean[c]) * saved.inverse[c];
-        dx[c] = gain[c] * saved.inverse[c] * (dy[c] - sum[c] * share - normed * (slope[c] * share));
+        real_t normed = (act_get(x[c]) - saved.mean[c]) * saved.inverse[c];
+        real_t rest = act_get(dy[c]) - sum[c] * share - normed * (slope[c] * share);
+        dx[c] = act_of(gain[c] * saved.inverse[c] * rest);
     }
 }
 
@@ -238,12 +240,12 @@ void REAL(batch_norm_backward_data)(const op_plan_t *plan, const op_call_t *call
             sum_all(d, call, s, sum, sum + d->out.cols);
         }
         for (int64_t r = 0; r < d->out.rows; r++) {
-            real_t *dx = row_of(call->d_in[0], s, r);
+            act_t *dx = row_of(call->d_in[0], s, r);
             if (mask_valid(call->mask, s, r)) {
                 row_backward(d, call, saved_of(d, call, s), n, row_of(call->in[0], s, r),
                              row_of(call->d_out, s, r), dx);
             } else {
-                memset(dx, 0, (size_t)d->out.cols * sizeof(real_t));
+                memset(dx, 0, (size_t)d->out.cols * sizeof *dx);
             }
         }
     }
@@ -254,8 +256,9 @@ void REAL(batch_norm_backward_weights)(const op_plan_t *plan, const op_call_t *c
     REQUIRE(call->shard_end == call->shard_begin + 1);
     saved_t saved = saved_of(d, call, call->shard_begin);
     sum_all(d, call, call->shard_begin, call->d_weight[1], call->d_weight[0]);
-    copy_row(call->d_weight[2], saved.mean, d->out.cols);
-    copy_row(call->d_weight[3], saved.variance, d->out.cols);
+    size_t bytes = (size_t)d->out.cols * sizeof(real_t);
+    memcpy(call->d_weight[2], saved.mean, bytes);
+    memcpy(call->d_weight[3], saved.variance, bytes);
 }
 
 /* --- of the whole batch ---------------------------------------------------------------------- */

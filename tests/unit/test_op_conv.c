@@ -220,8 +220,13 @@ static void kept_weights(void **state) {
         kept.description.d_out.rows = kept.description.d_in[0].rows = 0;
         CHECK_OK(kept.row->plan(&kept.description, &kept.plan, &kept.needs));
         kept.call.kept = alloc_zero(kept.needs.kept_count, sizeof(float));
+        void *workspace = kept.call.workspace; /* of the plan before */
+        kept.call.workspace = alloc_zero(kept.needs.workspace_count, sizeof(float));
+        kept.needs.workspace_count = test.needs.workspace_count;
         kept.row->prepare(kept.plan, &kept.call);
         case_forward(&kept);
+        free(kept.call.workspace);
+        kept.call.workspace = workspace;
         kept.call.d_in[0].data = NULL;
         case_check_guards(&kept);
         for (int s = 0; s < 2; s++) {
