@@ -318,6 +318,12 @@ static status_t check_people(const checker_t *checker) {
                       "split.by group tests people that were trained on; set "
                       "split.allow_subject_overlap: true, or use split.by: both");
     }
+    if (is(by, "leaky_published") && !config->split.allow_subject_overlap) {
+        return REFUSE("split.by", "split.allow_subject_overlap",
+                      "split.by leaky_published tests people that were trained on, and no such "
+                      "number holds for anybody new; set split.allow_subject_overlap: true to stand "
+                      "beside one that was published so, or use split.by: subject");
+    }
     if (config->baseline_minutes > 0.0 && is(config->data.standardize, "person")) {
         return REFUSE("baseline_minutes", "data.standardize",
                       "baseline_minutes and data.standardize: person both scale each person; leave "
