@@ -107,7 +107,8 @@ static status_t add_shifted(comm_t *comm, const config_t *config, const evaluati
     status_t status = trainer_evaluate(t, split, "predicting", &evaluation);
     if (status == STATUS_OK) {
         target_fit_t fit = t->target_fit;
-        status = taken_apply(comm, taken, shift, split, source->data_path, evaluation, &fit, NULL);
+        status = taken_apply(comm, taken, config, shift, split, source->data_path, evaluation, &fit,
+                             NULL);
     }
     if (status == STATUS_OK) {
         submission_add(submission, evaluation, t->dataset, split);
@@ -155,8 +156,8 @@ static status_t evaluate(comm_t *comm, const arguments_t *arguments, const confi
     target_fit_t fit = t->target_fit;
     status_t status = trainer_evaluate(t, split, "scoring", &evaluation);
     if (status == STATUS_OK) {
-        status =
-            taken_apply(comm, taken, 0.0, split, source->data_path, evaluation, &fit, &records);
+        status = taken_apply(comm, taken, config, 0.0, split, source->data_path, evaluation, &fit,
+                             &records);
         source->taken = records;
     }
     if (status == STATUS_OK) {

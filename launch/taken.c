@@ -102,12 +102,14 @@ static void move(evaluation_t *to, int at, evaluation_t *from, int bt) {
     to->loss = NAN;
 }
 
-static status_t apply(comm_t *comm, const taken_t *taken, double shift, split_t split,
-                      const char *data_path, evaluation_t *evaluation, target_fit_t *fit,
-                      json_t *records) {
+static status_t apply(comm_t *comm, const taken_t *taken, const config_t *main, double shift,
+                      split_t split, const char *data_path, evaluation_t *evaluation,
+                      target_fit_t *fit, json_t *records) {
     const opened_t *opened = &taken->opened;
     config_t config = *opened->config;
-    config.data.shift += shift;
+    config.data.shift = main->data.shift + shift;
+    config.split = main->split; /* the same people, whoever this one would have tested */
+    config.split.allow_subject_overlap = opened->config->split.allow_subject_overlap;
     const evaluation_source_t source = {.checkpoint = &opened->checkpoint,
                                         .name = opened->name,
                                         .settings = opened->settings,
@@ -123,6 +125,7 @@ static status_t apply(comm_t *comm, const taken_t *taken, double shift, split_t 
                              "the same data.window, stride and rate_hz",
                              taken->target, taken->path);
     }
+    status = comm_agree(comm, status, NULL);
     if (status == STATUS_OK) {
         fit->widths[taken->index] = trainer->target_fit.widths[t];
         move(evaluation, taken->index, own, t);
@@ -141,13 +144,14 @@ static status_t apply(comm_t *comm, const taken_t *taken, double shift, split_t 
     return status;
 }
 
-status_t taken_apply(comm_t *comm, const taken_list_t *list, double shift, split_t split,
-                     const char *data_path, evaluation_t *evaluation, target_fit_t *fit,
-                     char **records_out) {
+status_t taken_apply(comm_t *comm, const taken_list_t *list, const config_t *main, double shift,
+                     split_t split, const char *data_path, evaluation_t *evaluation,
+                     target_fit_t *fit, char **records_out) {
     json_t *records = json_object();
     status_t status = STATUS_OK;
     for (int i = 0; i < list->count && status == STATUS_OK; i++) {
-        status = apply(comm, &list->items[i], shift, split, data_path, evaluation, fit, records);
+        status =
+            apply(comm, &list->items[i], main, shift, split, data_path, evaluation, fit, records);
     }
     if (status == STATUS_OK && records_out != NULL) {
         *records_out = list->count > 0 ? json_dumps(records, JSON_PRESERVE_ORDER) : NULL;
