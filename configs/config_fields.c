@@ -142,9 +142,10 @@ static const config_field_t main_rows[] = {
             SCORING),
     INT_ROW("split.folds", split.folds, "0", -1, 100000, "folds",
             "that all subjects are dealt to, marks aside; 0: none; -1: leave one out", SCORING),
-    CHOICE_ROW("split.by", split.by, "subject", "subject group both", "",
+    CHOICE_ROW("split.by", split.by, "subject", "subject group both leaky_published", "",
                "what is dealt to folds: people, groups of recordings (stimuli), or both, where test"
-               " and training share neither", SCORING),
+               " and training share neither; leaky_published: recordings, people on both sides, the"
+               " best checkpoint chosen on the test (unless split.valid_fraction is 0)", SCORING),
     INT_ROW("split.fold", split.fold, "0", 0, 100000, "",
             "which of the split.folds is tested, from 0", SCORING),
     REAL_ROW("split.valid_fraction", split.valid_fraction, "0.2", 0, 1, "",

@@ -58,8 +58,10 @@ typedef struct dataset_config {
     /* What is dealt to folds. FOLDS_GROUP: groups of recordings, such as videos, so that people are
      * on both sides. FOLDS_BOTH: people and groups; the fold's people with its groups are the test,
      * the others with the other groups are trained on, and the rest of the recordings is left out.
-     */
-    enum { FOLDS_SUBJECT, FOLDS_GROUP, FOLDS_BOTH } folds_by;
+     * FOLDS_LEAKY: recordings, whoever they are of, so that people are on both sides; where
+     * valid_fraction is positive the validation is the test itself. For beside published numbers
+     * that were made so. */
+    enum { FOLDS_SUBJECT, FOLDS_GROUP, FOLDS_BOTH, FOLDS_LEAKY } folds_by;
     /* Time that the built-in modalities tell apart; 0: each step. They are named like others:
      * `clock` has one feature for each stretch of the longest recording, `stimulus` for each
      * stretch of each group of recordings (its video, say). At each step one feature is 1; a time
