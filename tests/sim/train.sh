@@ -1,7 +1,7 @@
 #!/bin/bash
 # train.sh - whole runs on the simulated GPU: trained, gone on with, evaluated, on several ranks with the same bits.
 root=$(cd "$(dirname "$0")/../.." && pwd)
-export JMT_BUILD=$root/build-sim SIMGPU_SEED=${SIMGPU_SEED:-0} ASAN_OPTIONS=detect_leaks=0
+export JMT_BUILD=$root/build-sim SIMGPU_SEED=${SIMGPU_SEED:-0} SIMGPU_TIMEOUT=100 ASAN_OPTIONS=detect_leaks=0
 . "$(dirname "$0")/../system.sh"
 
 steps=3
@@ -46,6 +46,8 @@ check "and predict the same to rounding" near "$work/cuda.csv" "$work/cpu.csv" 0
 
 SIMGPU_DEVICES=2 fails "fewer GPUs than ranks" 3 'start at most one' 3 train "${small[@]}" --run "$work/crowd"
 SIMGPU_DEVICES=1 fails "a GPU that two ranks share" 3 'same GPU' 2 train "${small[@]}" --run "$work/shared"
+SIMGPU_DEVICES=1 fails "a GPU that two folds share" 3 'same GPU' 2 cv "${small[@]}" --set split.folds=2 \
+    --out "$work/cv"
 fails "a backend that the device does not have" 2 'set device: cuda, or backend: cpu' 1 train "${small[@]}" \
     --set device=cpu --run "$work/elsewhere"
 "$jmt" doctor --json >"$work/doctor" 2>"$work/stderr" && grep -q '"cuda": "[0-9]* x simulated GPU' "$work/doctor"
