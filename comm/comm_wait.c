@@ -162,6 +162,12 @@ static bool must_report(comm_t *comm, const waiting_t *waiting) {
     return true;
 }
 
+status_t comm_one_reports(comm_t *comm, const waiting_t *waiting, status_t status) {
+    return must_report(comm, waiting)
+               ? status
+               : status_fail(STATUS_PEER, "another rank reports the failure");
+}
+
 bool comm_other_reports(const comm_t *comm) {
     if (comm->boards.count == 0) {
         return false;

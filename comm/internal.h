@@ -82,6 +82,8 @@ typedef struct waiting {
 status_t comm_enter(comm_t *comm, const char *operation) MUST_CHECK;
 status_t comm_leave(comm_t *comm, status_t status) MUST_CHECK; /* returns status */
 status_t comm_wait(comm_t *comm, const waiting_t *waiting) MUST_CHECK;
+/* What several ranks find at about the same time: `status` where it is to be reported. */
+status_t comm_one_reports(comm_t *comm, const waiting_t *waiting, status_t status) MUST_CHECK;
 bool comm_other_reports(const comm_t *comm); /* a rank of this host has given us up */
 
 /* comm_shm.c. Collective over all ranks. */

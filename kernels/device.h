@@ -41,6 +41,9 @@ struct device {
     /* The first thing that went wrong so far, as far as is known without waiting. */
     status_t (*check)(const device_t *device);
     void (*close)(const device_t *device); /* all its memory has been released */
+    /* The backend's own handle of the stream of work, for who puts messages beside it (comm/nccl).
+     * NULL: the host's. */
+    void *(*stream)(const device_t *device);
 };
 
 /* name: "auto" and "cpu" are the host; "cuda": of the GPUs that this process sees the one for

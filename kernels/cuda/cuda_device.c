@@ -142,6 +142,8 @@ static void gpu_close(const device_t *device) {
     context_close(cuda_context_of(device));
 }
 
+static void *gpu_stream(const device_t *device) { return cuda_context_of(device)->stream; }
+
 static void describe(cuda_context_t *context, const struct cudaDeviceProp *properties) {
     device_t *device = &context->device;
     (void)snprintf(device->kind, sizeof device->kind, "%.48s, sm_%d%d", properties->name,
@@ -206,6 +208,7 @@ status_t cuda_device_open(int local_index, int local_count, const device_t **dev
         .synchronize = gpu_synchronize,
         .check = gpu_check,
         .close = gpu_close,
+        .stream = gpu_stream,
     };
     context->index = index;
     context->tf32 = true;

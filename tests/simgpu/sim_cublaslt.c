@@ -215,6 +215,9 @@ static const char *wrong_epilogue(const sim_matmul_t *m) {
     return NULL;
 }
 
+/* Pinned memory would do, too, at the speed of the bus. */
+static bool is_elsewhere(const void *p) { return !sim_is_device(p) && !sim_is_pinned(p); }
+
 static const char *wrong_choice(const sim_matmul_t *m, const choice_t *choice) {
     if ((uintptr_t)m->a_data % choice->a_alignment != 0 ||
         (uintptr_t)m->b_data % choice->b_alignment != 0 ||
@@ -252,6 +255,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t form
     }
     const char *wrong = wrong_shape(m);
     wrong = wrong != NULL ? wrong : wrong_epilogue(m);
+    if (wrong == NULL && (is_elsewhere(a_data) || is_elsewhere(b_data) || is_elsewhere(d_data))) {
+        wrong = "a matrix is not in device memory";
+    }
     if (wrong == NULL && algorithm != NULL) {
         choice_t choice;
         memcpy(&choice, algorithm, sizeof choice);

@@ -12,7 +12,7 @@
 
 #define __launch_bounds__(...)
 #undef __shared__
-#define __shared__              static __attribute__((section("simgpu_shared")))
+#define __shared__              static /* sim_shared.ld puts them together */
 #define DYNAMIC_SHARED(T, name) T *name = static_cast<T *>(sim_dynamic_shared())
 
 extern "C" const uint3 threadIdx, blockIdx;

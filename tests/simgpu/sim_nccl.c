@@ -99,13 +99,26 @@ void sim_nccl_blocked(struct ncclComm *comm) {
     sim_wait_external(describe_all);
 }
 
+/* A communicator that does not block may take no call while one is under way. */
+static void refuse_early(const struct ncclComm *comm, const char *call, const void *pc) {
+    if (!comm->joined || comm->polls > 0) {
+        sim_report(pc, "%s while the call before is under way: ask ncclCommGetAsyncError", call);
+    }
+}
+
+static ncclResult_t under_way(struct ncclComm *comm) {
+    comm->polls = comm->blocking ? 0 : 1 + sim_random(3);
+    return comm->polls > 0 ? ncclInProgress : ncclSuccess;
+}
+
 /* --- groups ------------------------------------------------------------------------------------- */
 
 static int depth;
 static struct {
     sim_op_t *op;
     cudaStream_t stream;
-    struct ncclComm *comm; /* of messages; NULL: a collective */
+    struct ncclComm *comm;
+    bool is_messages;
 } group[GROUPED];
 static int group_count;
 
@@ -123,20 +136,26 @@ ncclResult_t ncclGroupEnd(void) {
     if (--depth > 0) {
         return ncclSuccess;
     }
+    ncclResult_t result = ncclSuccess;
     for (int i = 0; i < group_count; i++) {
         sim_enqueue(group[i].stream, group[i].op);
+        if (under_way(group[i].comm) == ncclInProgress) {
+            result = ncclInProgress;
+        }
     }
     group_count = 0;
-    return ncclSuccess;
+    return result;
 }
 #pragma GCC diagnostic pop
 
-static sim_op_t *grouped(sim_op_t *op, cudaStream_t stream, struct ncclComm *comm) {
+static sim_op_t *grouped(sim_op_t *op, cudaStream_t stream, struct ncclComm *comm,
+                         bool is_messages) {
     if (group_count == GROUPED) {
         sim_report(NULL, "NCCL: more than %d calls in a group are not simulated", GROUPED);
     }
     group[group_count].op = op;
     group[group_count].stream = stream;
+    group[group_count].is_messages = is_messages;
     group[group_count++].comm = comm;
     return op;
 }
@@ -148,6 +167,7 @@ static ncclResult_t start(const sim_call_t *wanted, const void *send, void *rece
     if (comm->error != ncclSuccess) {
         return comm->error;
     }
+    refuse_early(comm, sim_collective_name(wanted->kind), pc);
     bool reads = wanted->kind != SIM_BROADCAST || wanted->root == comm->rank;
     if (!sim_is_device(receive) || (reads && !sim_is_device(send))) {
         sim_report(pc, "%s: a buffer is not device memory", sim_collective_name(wanted->kind));
@@ -158,7 +178,7 @@ static ncclResult_t start(const sim_call_t *wanted, const void *send, void *rece
         call.where = sim_memory_offset(receive);
     }
     ncclGroupStart();
-    grouped(sim_collective_new(comm, &call, send, receive), stream, NULL);
+    grouped(sim_collective_new(comm, &call, send, receive), stream, comm, false);
     return ncclGroupEnd();
 }
 
@@ -196,17 +216,18 @@ static ncclResult_t message(bool sends, void *data, size_t count, int type, int 
     if (peer < 0 || peer >= comm->ranks) {
         return ncclInvalidArgument;
     }
+    refuse_early(comm, sends ? "ncclSend" : "ncclRecv", pc);
     if (count > 0 && !sim_is_device(data)) {
         sim_report(pc, "%s: the buffer is not device memory", sends ? "ncclSend" : "ncclRecv");
     }
     ncclGroupStart();
     sim_op_t *op = NULL;
     for (int i = 0; i < group_count; i++) {
-        if (group[i].comm == comm && group[i].stream == stream) {
+        if (group[i].is_messages && group[i].comm == comm && group[i].stream == stream) {
             op = group[i].op;
         }
     }
-    op = op != NULL ? op : grouped(sim_messages_new(comm), stream, comm);
+    op = op != NULL ? op : grouped(sim_messages_new(comm), stream, comm, true);
     sim_messages_add(op, sends, peer, data, count, type);
     return ncclGroupEnd();
 }
@@ -237,24 +258,41 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId *out) {
     return ncclSuccess;
 }
 
+static int count_here(const struct ncclComm *comm) {
+    int here = 0;
+    for (int rank = 0; rank < comm->ranks; rank++) {
+        here += atomic_load(&comm->board->members[rank].pid) != 0;
+    }
+    return here;
+}
+
+/* All are here: whether they may be. */
+static void finish_join(struct ncclComm *comm) {
+    const sim_member_t *members = comm->board->members;
+    for (int rank = 0; rank < comm->ranks; rank++) {
+        if (rank != comm->rank &&
+            atomic_load(&members[rank].device) == atomic_load(&members[comm->rank].device)) {
+            comm->error = ncclInvalidUsage;
+            snprintf(comm->why, sizeof comm->why, "ranks %d and %d use one device", comm->rank,
+                     rank);
+        }
+    }
+    comm->joined = true;
+}
+
 static void wait_for_all(struct ncclComm *comm) {
     double limit_s = sim_now_s() + (double)sim_setting("SIMGPU_TIMEOUT", 20);
-    for (;;) {
-        int here = 0;
-        for (int rank = 0; rank < comm->ranks; rank++) {
-            here += atomic_load(&comm->board->members[rank].pid) != 0;
-        }
-        if (here == comm->ranks) {
-            return;
-        }
+    while (count_here(comm) < comm->ranks) {
         if (sim_now_s() > limit_s) {
-            sim_report(NULL, "timeout: ncclCommInitRank: %d of %d ranks came", here, comm->ranks);
+            sim_report(NULL, "timeout: ncclCommInitRank: %d of %d ranks came", count_here(comm),
+                       comm->ranks);
         }
         nanosleep(&(struct timespec){0, 200000}, NULL);
     }
+    finish_join(comm);
 }
 
-static ncclResult_t join(struct ncclComm *comm) {
+static void announce(struct ncclComm *comm) {
     int nobody = 0, device;
     if (!atomic_compare_exchange_strong(&comm->board->ranks, &nobody, comm->ranks) &&
         nobody != comm->ranks) {
@@ -268,48 +306,65 @@ static ncclResult_t join(struct ncclComm *comm) {
     if (!atomic_compare_exchange_strong(&me->pid, &nobody, getpid())) {
         sim_report(NULL, "ncclCommInitRank: two processes say they are rank %d", comm->rank);
     }
-    wait_for_all(comm);
-    for (int rank = 0; rank < comm->ranks; rank++) {
-        if (rank != comm->rank &&
-            atomic_load(&comm->board->members[rank].device) == atomic_load(&me->device)) {
-            return ncclInvalidUsage; /* two ranks on one device */
-        }
+}
+
+static bool map_board(struct ncclComm *comm, const char *name) {
+    int file = shm_open(name, O_RDWR, 0600);
+    if (file < 0) {
+        return false;
     }
+    comm->bytes = sizeof *comm->board + (size_t)comm->ranks * SIM_CHUNK_BYTES +
+                  (size_t)comm->ranks * (size_t)comm->ranks * sizeof(sim_channel_t);
+    bool sized = ftruncate(file, (off_t)comm->bytes) == 0;
+    comm->board = mmap(NULL, comm->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    close(file);
+    return sized && comm->board != MAP_FAILED;
+}
+
+static ncclResult_t close_comm(struct ncclComm *comm) {
+    sim_drain();
+    munmap(comm->board, comm->bytes);
+    free(comm);
+    sim_count_live(-1, "NCCL communicator", NULL);
     return ncclSuccess;
 }
 
-ncclResult_t ncclCommInitRank(ncclComm_t *out, int ranks, ncclUniqueId id, int rank) {
+ncclResult_t ncclCommInitRankConfig(ncclComm_t *out, int ranks, ncclUniqueId id, int rank,
+                                    ncclConfig_t *config) {
     if (ranks < 1 || ranks > SIM_RANKS || rank < 0 || rank >= ranks) {
         return ncclInvalidArgument;
     }
     sim_main_thread();
     struct ncclComm *comm = calloc(1, sizeof *comm);
-    int file = shm_open(id.internal, O_RDWR, 0600);
-    if (comm == NULL || file < 0) {
-        free(comm);
+    if (comm == NULL) {
         return ncclSystemError;
     }
     comm->rank = rank;
     comm->ranks = ranks;
-    comm->bytes = sizeof *comm->board + (size_t)ranks * SIM_CHUNK_BYTES +
-                  (size_t)ranks * (size_t)ranks * sizeof(sim_channel_t);
-    bool sized = ftruncate(file, (off_t)comm->bytes) == 0;
-    comm->board = mmap(NULL, comm->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    close(file);
-    if (!sized || comm->board == MAP_FAILED) {
+    comm->blocking = config == NULL || config->blocking != 0;
+    if (!map_board(comm, id.internal)) {
         free(comm);
         return ncclSystemError;
     }
-    ncclResult_t result = join(comm);
-    shm_unlink(id.internal);
-    if (result != ncclSuccess) {
-        munmap(comm->board, comm->bytes);
-        free(comm);
-        return result;
-    }
     sim_count_live(1, "NCCL communicator", SIM_PC);
+    announce(comm);
     *out = comm;
-    return ncclSuccess;
+    if (!comm->blocking) {
+        snprintf(comm->name, sizeof comm->name, "%s", id.internal);
+        return ncclInProgress;
+    }
+    wait_for_all(comm);
+    shm_unlink(id.internal);
+    ncclResult_t result = comm->error;
+    if (result != ncclSuccess) {
+        close_comm(comm);
+        *out = NULL;
+    }
+    return result;
+}
+
+ncclResult_t ncclCommInitRank(ncclComm_t *out, int ranks, ncclUniqueId id, int rank) {
+    return ncclCommInitRankConfig(out, ranks, id, rank, NULL);
 }
 
 ncclResult_t ncclCommCount(const ncclComm_t comm, int *count_out) {
@@ -324,18 +379,18 @@ ncclResult_t ncclCommUserRank(const ncclComm_t comm, int *rank_out) {
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error_out) {
     sim_progress(); /* lets the device go on */
+    if (!comm->joined && count_here(comm) == comm->ranks) {
+        finish_join(comm);
+        shm_unlink(comm->name);
+    }
     if (sim_setting("SIMGPU_NCCL_NOTICES", 1) != 0) {
         sim_nccl_look(comm);
     }
     *error_out = comm->error;
-    return ncclSuccess;
-}
-
-static ncclResult_t close_comm(struct ncclComm *comm) {
-    sim_drain();
-    munmap(comm->board, comm->bytes);
-    free(comm);
-    sim_count_live(-1, "NCCL communicator", NULL);
+    if (comm->error == ncclSuccess && (!comm->joined || comm->polls > 0)) {
+        comm->polls -= comm->polls > 0;
+        *error_out = ncclInProgress;
+    }
     return ncclSuccess;
 }
 
@@ -367,6 +422,8 @@ const char *ncclGetErrorString(ncclResult_t error) {
         return "invalid argument";
     case ncclInvalidUsage:
         return "invalid usage";
+    case ncclInProgress:
+        return "the call is under way";
     case ncclRemoteError:
         return "remote process exited or there was a network error";
     default:

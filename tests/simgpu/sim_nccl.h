@@ -50,8 +50,10 @@ struct ncclComm {
     size_t bytes;
     int rank, ranks;
     uint64_t round, number;
+    bool blocking, joined;
+    uint32_t polls; /* how often a call is still under way when one asks */
     ncclResult_t error;
-    char why[400];
+    char why[400], name[NCCL_UNIQUE_ID_BYTES];
 };
 
 sim_number_t sim_nccl_number(int type);
