@@ -49,8 +49,10 @@ static const config_field_t main_rows[] = {
     CHOICE_ROW("device", device, "auto", "auto cpu cuda", "", "where to compute", ROUNDING),
     CHOICE_ROW("backend", backend, "cpu", "ref cpu cuda", "",
                "ref: plain C, slow and obvious; cpu: fast; cuda: a GPU", ROUNDING),
-    CHOICE_ROW("precision", precision, "f32", "f32 bf16", "",
-               "of activations; weights, their gradients and the optimiser stay float32", NUMERICS),
+    CHOICE_ROW("precision", precision, "f32", "f32 f32_strict bf16", "",
+               "of activations; weights, their gradients and the optimiser stay float32; f32 lets a "
+               "GPU multiply by TF32, f32_strict does not",
+               NUMERICS),
     CHOICE_ROW("reduce", reduce, "canonical", "canonical fast", "",
                "canonical: same bits for any number of ranks; fast: the library's sum", ROUNDING),
     CHOICE_ROW("shuffle", shuffle, "global", "global block", "",

@@ -22,6 +22,10 @@ struct device {
     bool host;                    /* its memory is the host's */
     void *context;                /* the backend's */
 
+    /* How plans that are made from here on multiply floats: strictly, or (as it begins) with factors
+     * rounded to TF32, where that is faster. The host is always strict. */
+    void (*set_strict)(const device_t *device, bool strict);
+
     /* Zeroed, 256-byte aligned (host: 64). */
     status_t (*alloc)(const device_t *device, size_t bytes, const char *what, void **memory_out);
     void (*release)(const device_t *device, void *memory); /* waits; NULL allowed */

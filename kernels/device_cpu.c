@@ -6,6 +6,8 @@
 #include "kernels/cuda.h"
 #include "kernels/device.h"
 
+static void cpu_set_strict(const device_t *device, bool strict) { (void)device, (void)strict; }
+
 static status_t cpu_alloc(const device_t *device, size_t bytes, const char *what,
                           void **memory_out) {
     (void)device;
@@ -51,6 +53,7 @@ static const device_t device_cpu = {
     .name = "cpu",
     .kind = "cpu",
     .host = true,
+    .set_strict = cpu_set_strict,
     .alloc = cpu_alloc,
     .release = cpu_release,
     .alloc_pinned = cpu_alloc,

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/base/bytes.h"
 #include "launch/command.h"
 #include "trainer/step_port.h"
 
@@ -9,26 +10,32 @@ static const option_t options[] = {
     {"--weights", "FILE", "safetensors with bare parameter names"},
     {"--batch", "FILE", "safetensors: input/M [B,L,D], mask/M, target/T or cotangent/T"},
     {"--out", "FILE", "safetensors to write: output/T, loss, grad/P, grad/input/M"},
-    {"--precision", "f32|f64|bf16", "default: the configuration's"},
+    {"--precision", "f32|f32_strict|f64|bf16", "default: the configuration's"},
     {"--backend", "ref|cpu|cuda", "default ref for f64, else cpu"},
     {"--predict", NULL, "as jmt evaluate computes: no backward, output/T alone"},
     OPTION_END,
 };
 
-static status_t precision_of(const arguments_t *arguments, const config_t *config,
-                             dtype_t *dtype_out) {
+/* Becomes the configuration's, but for f64, which is none of its. */
+static status_t precision_of(const arguments_t *arguments, config_t *config, dtype_t *dtype_out) {
     const char *text = arguments_value(arguments, "--precision");
+    if (text != NULL && strcmp(text, "f64") != 0) {
+        free(config->precision);
+        config->precision = text_copy(text);
+    }
     text = text != NULL ? text : config->precision;
+    bool strict = strcmp(text, "f32_strict") == 0;
     *dtype_out = strcmp(text, "f64") == 0    ? DTYPE_F64
                  : strcmp(text, "bf16") == 0 ? DTYPE_BF16
                                              : DTYPE_F32;
-    if (*dtype_out == DTYPE_F32 && strcmp(text, "f32") != 0) {
-        return status_fail(STATUS_INPUT, "--precision %s: f32, f64 or bf16 is expected", text);
+    if (*dtype_out == DTYPE_F32 && strcmp(text, "f32") != 0 && !strict) {
+        return status_fail(STATUS_INPUT, "--precision %s: f32, f32_strict, f64 or bf16 is expected",
+                           text);
     }
     return STATUS_OK;
 }
 
-static status_t table_of(const arguments_t *arguments, const config_t *config,
+static status_t table_of(const arguments_t *arguments, config_t *config,
                          const kernels_t **kernels_out) {
     dtype_t dtype = DTYPE_F32;
     TRY(precision_of(arguments, config, &dtype));
@@ -84,8 +91,8 @@ static const example_t examples[] = {
 const command_t command_step = {
     .name = "step",
     .group = GROUP_CHECK,
-    .synopsis = "CONFIG --weights W --batch B --out O [--precision f32|f64|bf16] [--backend "
-                "ref|cpu|cuda] [--predict] [--set KEY=VALUE]...",
+    .synopsis = "CONFIG --weights W --batch B --out O [--precision f32|f32_strict|f64|bf16] "
+                "[--backend ref|cpu|cuda] [--predict] [--set KEY=VALUE]...",
     .summary = "one forward and backward pass on given numbers",
     .help = "The port for checks from outside. Opens no data; dropout is off; one virtual shard; B "
             "and L come from the batch.",

@@ -366,6 +366,7 @@ static status_t open_port(config_t *config, const kernels_t *kernels, const tens
                      .element_bytes = dtype_state_bytes(kernels->dtype)};
     TRY(kernels_on_host(kernels, &port->host_kernels));
     TRY(device_open(kernels->device, 0, 1, &port->device));
+    port->device->set_strict(port->device, strcmp(config->precision, "f32_strict") == 0);
     TRY(batch_shape(port, batch, dims));
     TRY(target_fit_open(config, NULL, &port->target_fit));
     config->data.window = port->length;

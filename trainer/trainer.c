@@ -25,6 +25,7 @@ static status_t open_device(const config_t *config, const comm_t *comm, const ch
     int index = comm != NULL ? comm_process_index(comm) : 0;
     int count = comm != NULL ? comm_process_count(comm) : 1;
     TRY(device_open(name, index, count, device_out));
+    (*device_out)->set_strict(*device_out, strcmp(config->precision, "f32_strict") == 0);
     if (strcmp((*device_out)->name, needed) != 0) {
         device_close(*device_out);
         *device_out = NULL;
@@ -45,16 +46,25 @@ status_t trainer_kernels(const config_t *config, const comm_t *comm, const kerne
     return open_device(config, comm, (*kernels_out)->device, device_out);
 }
 
+/* The precision, and what else decides how products are formed. */
+static const char *products(const config_t *config, const kernels_t *kernels,
+                            const device_t *device) {
+    if (kernels->pairs) {
+        return "bf16, by pairs";
+    }
+    bool f32 = strcmp(config->precision, "f32") == 0;
+    return f32 && !device->host ? "f32, by TF32" : config->precision;
+}
+
 status_t trainer_fingerprint(const config_t *config, const kernels_t *kernels,
                              const device_t *device, char **text_out) {
     const char *isa = NULL;
     TRY(kernels_isa(&isa));
-    json_t *object =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:I, s:s}", "backend", kernels->backend, "device",
-                  device->kind, "isa", isa, "library", kernels_library_version(kernels->backend),
-                  "threads", (json_int_t)config->threads, "precision",
-                  kernels->pairs ? "bf16, by pairs" : config->precision, "virtual_shards",
-                  (json_int_t)config->virtual_shards, "reduce", config->reduce);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:s, s:I, s:s}", "backend", kernels->backend, "device",
+        device->kind, "isa", isa, "library", kernels_library_version(kernels->backend), "threads",
+        (json_int_t)config->threads, "precision", products(config, kernels, device),
+        "virtual_shards", (json_int_t)config->virtual_shards, "reduce", config->reduce);
     *text_out = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(object);
     return STATUS_OK;

@@ -44,6 +44,10 @@ status_t cuda_convolution_status(cudnnStatus_t error, const char *what) {
 
 /* --- memory ---------------------------------------------------------------------------------- */
 
+static void gpu_set_strict(const device_t *device, bool strict) {
+    cuda_context_of(device)->tf32 = !strict;
+}
+
 static status_t gpu_alloc(const device_t *device, size_t bytes, const char *what,
                           void **memory_out) {
     void *memory = NULL;
@@ -197,6 +201,7 @@ status_t cuda_device_open(int local_index, int local_count, const device_t **dev
     context->device = (device_t){
         .name = "cuda",
         .context = context,
+        .set_strict = gpu_set_strict,
         .alloc = gpu_alloc,
         .release = gpu_release,
         .alloc_pinned = gpu_alloc_pinned,

@@ -16,7 +16,10 @@ static struct {
     char *begin, *memory; /* addresses, and where what they stand for is */
     size_t used;          /* once used, never again before all is released */
     int allocations, pinned;
+    bool strict;
 } far; /* a test has one process and one device */
+
+bool far_is_strict(void) { return far.strict; }
 
 int far_allocations(void) { return far.allocations + far.pinned; }
 
@@ -28,6 +31,11 @@ static void *near(const void *address) {
 }
 
 /* --- memory ---------------------------------------------------------------------------------- */
+
+static void far_set_strict(const device_t *device, bool strict) {
+    (void)device;
+    far.strict = strict;
+}
 
 static status_t far_alloc(const device_t *device, size_t bytes, const char *what,
                           void **memory_out) {
@@ -93,6 +101,7 @@ static const device_t far_device = {
     .name = "cuda",
     .kind = "far memory",
     .id = "far-0",
+    .set_strict = far_set_strict,
     .alloc = far_alloc,
     .release = far_release,
     .alloc_pinned = far_alloc_pinned,

@@ -8,4 +8,7 @@
 /* Allocations that have not been released, over all open devices; pinned ones too. */
 int far_allocations(void);
 
+/* What the device was told last. */
+bool far_is_strict(void);
+
 #endif

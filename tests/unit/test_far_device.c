@@ -293,7 +293,8 @@ static void devices_and_backends_fit(void **state) {
         const kernels_t *kernels = NULL, *host = NULL;
         const device_t *device = NULL;
         char *setting = text_format("device=%s", rows[i].device);
-        load(f, "jmt", rows[i].backend, (const char *const[]){setting, NULL});
+        const char *precision = i == 1 ? "precision=f32_strict" : NULL;
+        load(f, "jmt", rows[i].backend, (const char *const[]){setting, precision, NULL});
         free(setting);
         if (rows[i].wrong != NULL) {
             CHECK_FAILS(trainer_kernels(f->config, f->comm, &kernels, &device), STATUS_INPUT,
@@ -302,6 +303,8 @@ static void devices_and_backends_fit(void **state) {
         } else {
             CHECK_OK(trainer_kernels(f->config, f->comm, &kernels, &device));
             assert_string_equal(kernels->device, device->name);
+            bool far = strcmp(device->name, "cuda") == 0;
+            assert_true(!far || far_is_strict() == (i == 1));
             CHECK_OK(kernels_on_host(kernels, &host));
             assert_string_equal(host->device, "cpu");
             device_close(device);
