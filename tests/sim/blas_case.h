@@ -1,4 +1,5 @@
-/* blas_case.h - one product by cuBLASLt, for tests; matrices by columns, as the library has them. */
+/* blas_case.h - one product by cuBLASLt, for tests; matrices by columns, as the library has
+ * them. */
 #ifndef JMT_TEST_BLAS_CASE_H
 #define JMT_TEST_BLAS_CASE_H
 

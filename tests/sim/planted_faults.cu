@@ -99,7 +99,7 @@ template <async_t fault> static __global__ void copied(float *out, const float *
     }
 }
 
-/* --- launchers ---------------------------------------------------------------------------------- */
+/* --- launchers ------------------------------------------------------------------------------ */
 
 void bad_missing_barrier(cudaStream_t stream, float *out, const float *in, int n) {
     LAUNCH(missing_barrier, 1, n, 0, stream, out, in, n);

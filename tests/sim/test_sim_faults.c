@@ -58,7 +58,7 @@ static int synchronized(void) {
     return close_all(0);
 }
 
-/* --- kernels ------------------------------------------------------------------------------------ */
+/* --- kernels -------------------------------------------------------------------------------- */
 
 static int missing_barrier(void) {
     open_all();
@@ -151,7 +151,7 @@ static int last_block(int fence) {
 static int no_fence(void) { return last_block(0); }
 static int with_fence(void) { return last_block(1); }
 
-/* --- asynchronous copies of kernels ------------------------------------------------------------- */
+/* --- asynchronous copies of kernels --------------------------------------------------------- */
 
 static int copy_with(async_t fault) {
     open_all();
@@ -165,7 +165,7 @@ static int async_no_barrier(void) { return copy_with(NO_BARRIER); }
 static int async_not_committed(void) { return copy_with(NOT_COMMITTED); }
 static int async_never_waited(void) { return copy_with(NEVER_WAITED); }
 
-/* --- streams and events ------------------------------------------------------------------------- */
+/* --- streams and events --------------------------------------------------------------------- */
 
 static int missing_event(void) {
     open_all();
@@ -264,7 +264,7 @@ static int events_right(void) {
     return pinned[N - 1] == 3 ? check(3) : WRONG_DATA;
 }
 
-/* --- memory ------------------------------------------------------------------------------------- */
+/* --- memory --------------------------------------------------------------------------------- */
 
 static int use_after_free(void) {
     open_all();
@@ -328,7 +328,7 @@ static int registered_right(void) {
     return check(1);
 }
 
-/* --- memory in the order of streams ------------------------------------------------------------- */
+/* --- memory in the order of streams --------------------------------------------------------- */
 
 static int allocated_elsewhere(void) { /* the other stream does not wait for the allocation */
     float *c;
@@ -377,7 +377,7 @@ static int async_memory_right(void) {
     return check(4);
 }
 
-/* --- what is left ------------------------------------------------------------------------------- */
+/* --- what is left --------------------------------------------------------------------------- */
 
 static int memory_is_left(void) {
     open_all();

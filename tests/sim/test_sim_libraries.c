@@ -1,11 +1,12 @@
-/* Products of the simulated cuBLASLt and convolutions of the simulated cuDNN against plain loops. */
+/* Products of the simulated cuBLASLt and convolutions of the simulated cuDNN against plain
+ * loops. */
 #include "blas_case.h"
 #include "device_case.h"
 #include "dnn_case.h"
 
 static cudaStream_t stream;
 
-/* --- products ----------------------------------------------------------------------------------- */
+/* --- products ------------------------------------------------------------------------------- */
 
 enum { M = 13, N = 17, K = 19, BATCH = 3 };
 
@@ -184,7 +185,7 @@ static void misfits_have_no_algorithm(void **state) {
     case_free();
 }
 
-/* --- convolutions ------------------------------------------------------------------------------- */
+/* --- convolutions --------------------------------------------------------------------------- */
 
 typedef struct sizes {
     int64_t x, w, y, in[3], filter[3], out[3], taps;

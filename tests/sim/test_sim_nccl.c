@@ -86,7 +86,7 @@ static void reduce_bucket(const rank_t *r, wrong_t wrong, int step, int i) {
     }
 }
 
-/* Until the compute stream is done, or NCCL has an error, or a second is over: then ends the rank. */
+/* Until the compute stream is done; an error of NCCL's, or a second, ends the rank. */
 static void poll_rank(const rank_t *r) {
     ncclResult_t error = ncclSuccess;
     cudaError_t state = cudaErrorNotReady;

@@ -232,7 +232,7 @@ cudaError_t cudaMemset(void *to, int value, size_t n) {
     return put_fill("cudaMemset", to, value, n, cudaStreamLegacy);
 }
 
-/* --- host functions ----------------------------------------------------------------------------- */
+/* --- host functions ------------------------------------------------------------------------- */
 
 typedef struct host_call {
     sim_op_t op;

@@ -28,7 +28,7 @@ static sim_number_t number_of(int type) {
     }
 }
 
-/* --- matrices ----------------------------------------------------------------------------------- */
+/* --- matrices ------------------------------------------------------------------------------- */
 
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *out, cudaDataType type,
                                           uint64_t rows, uint64_t columns, int64_t ld) {
@@ -86,7 +86,7 @@ cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t of,
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* --- products ----------------------------------------------------------------------------------- */
+/* --- products ------------------------------------------------------------------------------- */
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *out, cublasComputeType_t compute,
                                         cudaDataType_t scale) {
@@ -151,7 +151,7 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t of,
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* --- what is refused ---------------------------------------------------------------------------- */
+/* --- what is refused ------------------------------------------------------------------------ */
 
 static const char *wrong_shape(const sim_matmul_t *m) {
     const sim_matmul_form_t *form = &m->form;
@@ -270,7 +270,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t form
                                                  : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
-/* --- handles, preferences, the heuristic -------------------------------------------------------- */
+/* --- handles, preferences, the heuristic ---------------------------------------------------- */
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *out) {
     int device;

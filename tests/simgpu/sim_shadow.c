@@ -45,7 +45,7 @@ static size_t dynamic_used; /* bytes of the running kernel */
 static bool checking;
 extern char sim_shared_begin[], sim_shared_end[]; /* sim_shared.ld */
 
-/* --- regions ------------------------------------------------------------------------------------ */
+/* --- regions -------------------------------------------------------------------------------- */
 
 static region_t region_new(char *base, size_t size) {
     size_t bytes = size / GRANULE * sizeof(cell_t) + PAGE;
@@ -114,7 +114,7 @@ void sim_shared_reset(size_t n) {
     }
 }
 
-/* --- order -------------------------------------------------------------------------------------- */
+/* --- order ---------------------------------------------------------------------------------- */
 
 void sim_remember(const sim_op_t *op) {
     if ((past_count & (past_count - 1)) == 0) { /* as a power of two it was full */
@@ -168,7 +168,7 @@ static bool is_ordered(uint64_t record, unsigned me) {
            (who >= MANY_IN_WARP || (sim_now.warp_mask[me] >> who % 32 & 1) != 0);
 }
 
-/* --- reports ------------------------------------------------------------------------------------ */
+/* --- reports -------------------------------------------------------------------------------- */
 
 static void describe(const region_t *region, const char *p, char *out, size_t size) {
     if (region == &arena) {
@@ -215,7 +215,7 @@ _Noreturn static void report_garbage(const region_t *region, const char *p, cons
     sim_report(pc, "uninitialised: reads %s", what);
 }
 
-/* --- the check of one access -------------------------------------------------------------------- */
+/* --- the check of one access ---------------------------------------------------------------- */
 
 static bool is_garbage(uint64_t write) {
     return write == UNWRITTEN || (write > UNWRITTEN && (write & PENDING) != 0);
@@ -324,7 +324,7 @@ void sim_touch(const void *p, size_t n, int kind, const char *what) {
     }
 }
 
-/* --- what -fsanitize=thread calls: .cu files are compiled with it, nothing links libtsan ------- */
+/* --- what -fsanitize=thread calls: .cu files are compiled with it, nothing links libtsan ---- */
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes" /* the names are the compiler's */
 #define ACCESSES(n)                                                                                \
