@@ -140,5 +140,5 @@ int main(void) {
         cmocka_unit_test(frozen),
         cmocka_unit_test(a_large_mean),
     };
-    return RUN_ON_ALL(tests);
+    return RUN_ON_GPU_OR_HOST(tests);
 }
