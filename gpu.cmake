@@ -22,6 +22,16 @@ function(jmt_cuda_sources)
   endif()
 endfunction()
 
+# jmt_gpu_host_sources(FILES...): the same for host code that only a build with GPU code has.
+function(jmt_gpu_host_sources)
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS "${JMT_SIM_SANITIZE}")
+endfunction()
+
+set(JMT_SIM_SANITIZE "")
+if(JMT_GPU STREQUAL "sim" AND SIM_CHECK)
+  set(JMT_SIM_SANITIZE -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all)
+endif()
+
 if(NOT JMT_GPU STREQUAL "off")
   set(CUDA_HOME "$ENV{CUDA_HOME}" CACHE PATH "NVIDIA's toolkit; GPU=sim needs its headers only")
   set(cuda_home "${CUDA_HOME}")

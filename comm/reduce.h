@@ -69,7 +69,8 @@ float *reduce_weights(reduce_t *reduce);
 /* Chunks of bucket b that rank owns: [begin, end). */
 bucket_t reduce_slice(const reduce_t *reduce, int bucket, int rank);
 
-/* Once per bucket and step, in any order. The parts of that bucket are not the caller's from here
+/* Once per bucket and step, in any order (with fast, and between GPUs, in one order on all ranks).
+ * The parts of that bucket are not the caller's from here
  * until reduce_finish (own slices of part 0) and reduce_share (everything). */
 status_t reduce_publish(reduce_t *reduce, int bucket) MUST_CHECK;
 /* Buckets of this step whose messages have come and gone while the caller did something else; 0 on

@@ -371,6 +371,7 @@ static status_t run_all(cv_t *cv, const cv_options_t *options, bool own_data) {
     bool first = comm_rank(cv->whole) == 0;
     status_t status = first ? open_directory(cv, own_data) : STATUS_OK;
     TRY(comm_agree(cv->whole, status, NULL));
+    TRY(trainer_check_devices(&cv->config, cv->whole));
     TRY(comm_agree(cv->whole, choose_folds(cv, options), "open data"));
     status = first ? keep_config(cv) : STATUS_OK; /* what was refused leaves none behind */
     TRY(comm_agree(cv->whole, status, NULL));

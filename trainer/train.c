@@ -239,10 +239,13 @@ static void announce(const run_t *run) {
     char parameters[AMOUNT_BYTES];
     int ranks = comm_size(run->comm);
     amount_text((double)graph_parameter_elements(t->graph), parameters);
+    char *device = t->device->host ? text_copy("") : text_format(" (%s)", t->device->kind);
     log_info(
-        "training %s, %s parameters, on %lld samples (%lld steps an epoch), %d rank%s, into %s",
+        "training %s, %s parameters, on %lld samples (%lld steps an epoch), %d rank%s%s, into %s",
         run->config->model.name, parameters, (long long)t->train_count,
-        (long long)trainer_batches(t), ranks, ranks > 1 ? "s" : "", run->options->run_directory);
+        (long long)trainer_batches(t), ranks, ranks > 1 ? "s" : "", device,
+        run->options->run_directory);
+    free(device);
 }
 
 static status_t loop(run_t *run) {

@@ -194,11 +194,10 @@ static status_t same_settings(const trainer_t *t) {
 }
 
 /* No two ranks may compute on one GPU: they would wait for each other. */
-static status_t check_devices(const trainer_t *t) {
-    int ranks = comm_size(t->comm);
+static status_t check_shared(comm_t *comm, const device_t *device) {
+    int ranks = comm_size(comm);
     char(*ids)[DEVICE_TEXT_BYTES] = alloc_zero(ranks, sizeof *ids);
-    status_t status =
-        comm_all_gather(t->comm, t->device->id, sizeof t->device->id, ids, "open device");
+    status_t status = comm_all_gather(comm, device->id, sizeof device->id, ids, "open device");
     for (int a = 0; a < ranks && status == STATUS_OK; a++) {
         for (int b = 0; b < a && status == STATUS_OK; b++) {
             if (ids[a][0] != '\0' && strcmp(ids[a], ids[b]) == 0) {
@@ -210,7 +209,19 @@ static status_t check_devices(const trainer_t *t) {
         }
     }
     free(ids);
-    return comm_agree(t->comm, status, NULL);
+    return comm_agree(comm, status, NULL);
+}
+
+status_t trainer_check_devices(const config_t *config, comm_t *comm) {
+    const kernels_t *kernels = NULL;
+    const device_t *device = NULL;
+    status_t status = trainer_kernels(config, comm, &kernels, &device);
+    status = comm_agree(comm, status, "open device");
+    if (status == STATUS_OK) {
+        status = check_shared(comm, device);
+    }
+    device_close(device);
+    return status;
 }
 
 static status_t open_devices(trainer_t *t) {
@@ -220,7 +231,7 @@ static status_t open_devices(trainer_t *t) {
     }
     TRY(comm_agree(t->comm, status, "open device"));
     TRY(same_settings(t));
-    return check_devices(t);
+    return check_shared(t->comm, t->device);
 }
 
 static status_t open_all(trainer_t *t, const char *data_path, const standardize_t *standardize,

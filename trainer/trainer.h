@@ -111,6 +111,9 @@ status_t trainer_evaluate(trainer_t *trainer, split_t split, const char *doing,
 status_t trainer_fingerprint(const config_t *config, const kernels_t *kernels,
                              const device_t *device, char **text_out) MUST_CHECK;
 status_t trainer_check_ranks(const config_t *config, int ranks) MUST_CHECK; /* R <= V */
+/* Collective, for those who train in groups of their own: every rank has a device, and no two one
+ * that only one may have. */
+status_t trainer_check_devices(const config_t *config, comm_t *comm) MUST_CHECK;
 /* The device is this process's, of comm's on this host (NULL: it is alone), and to be closed. */
 status_t trainer_kernels(const config_t *config, const comm_t *comm, const kernels_t **kernels_out,
                          const device_t **device_out) MUST_CHECK;

@@ -2,18 +2,19 @@
  *
  *   compute stream (the device's)            stream of messages
  *   backward writes the parts of b
- *   publish: event ready[b]             -->  waits for ready[b]; sends every other rank its slice of
- *                                            each part, receives the own slice of theirs; event moved[b]
+ *   publish: event ready[b]             -->  waits for it; sends every other rank its slice of each
+ *                                            part, receives the own slice of theirs; moved[b]
  *   finish: waits for moved[b]          <--
  *     folds the own slice: the additions of the canonical tree, into the own part 0
  *   the caller updates the own slices of the weights
- *   share: event ready[last]            -->  sends the own slices to all, receives theirs; event shared
- *   waits for shared                    <--
+ *   share: event updated                -->  waits; sends the own slices to all, receives theirs
+ *   waits for shared                    <--  event shared
  *
- * So the next backward overwrites parts, and the next forward reads weights, only after all messages
- * of the step. Slices differ in length by a chunk, so that weights are gathered by messages, too.
+ * So the next backward overwrites parts, and the next forward reads weights, only after all
+ * messages of the step. Slices differ in length by a chunk, so weights are gathered by messages.
  *
- * The host waits in finish and in share, where a rank that does not come is reported. */
+ * All ranks publish the buckets in one order: NCCL pairs messages by it. The host waits in finish
+ * and in share, where a rank that does not come is reported. */
 #include <stdlib.h>
 
 #include "comm/nccl/nccl_group.h"

@@ -184,7 +184,7 @@ static cudnnStatus_t open_graph(convolution_t *c, const convolution_shape_t *s,
 /* Whether a proposal's engine sums in a fixed order and at full precision. */
 static bool is_admitted(descriptor_t proposal) {
     descriptor_t engine = NULL;
-    cudnnNumericalNote_t notes[NOTES_MAX];
+    cudnnBackendNumericalNote_t notes[NOTES_MAX];
     int64_t count = 0;
     bool admitted = cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) == 0 &&
                     cudnnBackendGetAttribute(proposal, CUDNN_ATTR_ENGINECFG_ENGINE,

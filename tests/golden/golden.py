@@ -50,6 +50,12 @@ def program():
     return sys.argv[1] if len(sys.argv) > 1 else os.path.join(cases.ROOT, "build", "jmt")
 
 
+def with_gpu(runs, *more):
+    """Runs of a test, and those on a GPU where the program under test has that backend."""
+    said = subprocess.run([program(), "--version", "--json"], capture_output=True, text=True, check=False)
+    return runs + more if said.returncode == 0 and "cuda" in json.loads(said.stdout)["backends"] else runs
+
+
 def run(arguments):
     done = subprocess.run([program()] + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           universal_newlines=True, check=False)

@@ -38,7 +38,8 @@ TABLE = {
             ("input/audio", 8): 0.005205240}},
 }
 # backend, precision, outputs (relative), gradients (absolute; float: relative to the tensor's norm)
-RUNS = (("ref", "f64", 1e-10), ("ref", "f32", 1e-5), ("cpu", "f32", 1e-5))
+RUNS = golden.with_gpu((("ref", "f64", 1e-10), ("ref", "f32", 1e-5), ("cpu", "f32", 1e-5)),
+                       ("cuda", "f32_strict", 1e-5))
 
 
 def check_table(report, step, result, label, heads, limit, double):

@@ -107,6 +107,8 @@ static void groups_talk_among_themselves(void **state) {
         CHECK_OK(comm_split(comm, mine, &group));
         assert_int_equal(comm_size(group), (size - mine + groups - 1) / groups);
         assert_int_equal(comm_rank(group), rank / groups);
+        assert_int_equal(comm_process_index(group), rank); /* all are on this host */
+        assert_int_equal(comm_process_count(group), size);
         int all[64] = {0}, told = 1000 * turn + mine;
         CHECK_OK(comm_all_gather(group, &rank, sizeof rank, all, "gather in a group"));
         for (int i = 0; i < comm_size(group); i++) {

@@ -1,44 +1,53 @@
+/* AdamW over a flat array, four elements a thread; filling and scaling. */
 #include "sample_kernels.h"
-#include "sample_sum.cuh"
+#include "sample_cuda.h"
 
-static __global__ void update(float4 *p, __nv_bfloat162 *h, float4 *m, float4 *v, const float4 *g,
-                              long n4, float lr, float b1, float b2, float eps, float wd, float c1,
-                              float c2) {
-    long i = blockIdx.x * (long)blockDim.x + threadIdx.x;
-    if (i >= n4)
+static __global__ void update(float4 *weights, __nv_bfloat162 *half, float4 *m, float4 *v,
+                              const float4 *g, long n4, adamw_rule_t rule) {
+    long i = blockIdx.x * long(blockDim.x) + threadIdx.x;
+    if (i >= n4) {
         return;
-    float4 P = p[i], M = m[i], V = v[i], G = g[i];
-    float *pp = &P.x, *mm = &M.x, *vv = &V.x, *gg = &G.x;
-#pragma unroll
-    for (int k = 0; k < 4; k++) {
-        mm[k] = b1 * mm[k] + (1 - b1) * gg[k];
-        vv[k] = b2 * vv[k] + (1 - b2) * gg[k] * gg[k];
-        pp[k] -= lr * (mm[k] * c1 / (sqrtf(vv[k] * c2) + eps) + wd * pp[k]);
     }
-    p[i] = P, m[i] = M, v[i] = V;
-    h[2 * i] = __floats2bfloat162_rn(P.x, P.y);
-    h[2 * i + 1] = __floats2bfloat162_rn(P.z, P.w);
-}
-void adamw(cudaStream_t s, float *p, void *h, float *m, float *v, const float *g, long n, float lr,
-           float b1, float b2, float eps, float wd, int step) {
-    LAUNCH(update, (n / 4 + 255) / 256, 256, 0, s, (float4 *)p, (__nv_bfloat162 *)h, (float4 *)m,
-           (float4 *)v, (const float4 *)g, n / 4, lr, b1, b2, eps, wd, 1 / (1 - powf(b1, step)),
-           1 / (1 - powf(b2, step)));
+    float4 w4 = weights[i], m4 = m[i], v4 = v[i], g4 = g[i];
+    float *w = &w4.x, *first = &m4.x, *second = &v4.x;
+    const float *gradient = &g4.x;
+    for (int k = 0; k < 4; k++) {
+        first[k] = rule.beta1 * first[k] + (1 - rule.beta1) * gradient[k];
+        second[k] = rule.beta2 * second[k] + (1 - rule.beta2) * gradient[k] * gradient[k];
+        float scaled = sqrtf(second[k] * rule.correction2) + rule.epsilon;
+        w[k] -= rule.rate * (first[k] * rule.correction1 / scaled + rule.decay * w[k]);
+    }
+    weights[i] = w4;
+    m[i] = m4;
+    v[i] = v4;
+    half[2 * i] = __floats2bfloat162_rn(w4.x, w4.y);
+    half[2 * i + 1] = __floats2bfloat162_rn(w4.z, w4.w);
 }
 
-static __global__ void set(float *p, float value, long n) {
-    long i = blockIdx.x * (long)blockDim.x + threadIdx.x;
-    if (i < n)
-        p[i] = value;
+static __global__ void set(float *out, float value, long n) {
+    long i = blockIdx.x * long(blockDim.x) + threadIdx.x;
+    if (i < n) {
+        out[i] = value;
+    }
 }
-static __global__ void times(float *y, const float *x, float a, long n) {
-    long i = blockIdx.x * (long)blockDim.x + threadIdx.x;
-    if (i < n)
-        y[i] = a * x[i];
+
+static __global__ void times(float *out, const float *in, float factor, long n) {
+    long i = blockIdx.x * long(blockDim.x) + threadIdx.x;
+    if (i < n) {
+        out[i] = factor * in[i];
+    }
 }
-void fill(cudaStream_t s, float *p, float value, long n) {
-    LAUNCH(set, (n + 255) / 256, 256, 0, s, p, value, n);
+
+void adamw(cudaStream_t stream, float *weights, void *half, float *m, float *v, const float *g,
+           long n, adamw_rule_t rule) {
+    LAUNCH(update, (n / 4 + 255) / 256, 256, 0, stream, (float4 *)weights, (__nv_bfloat162 *)half,
+           (float4 *)m, (float4 *)v, (const float4 *)g, n / 4, rule);
 }
-void scale(cudaStream_t s, float *y, const float *x, float a, long n) {
-    LAUNCH(times, (n + 255) / 256, 256, 0, s, y, x, a, n);
+
+void fill(cudaStream_t stream, float *out, float value, long n) {
+    LAUNCH(set, (n + 255) / 256, 256, 0, stream, out, value, n);
+}
+
+void scale(cudaStream_t stream, float *out, const float *in, float factor, long n) {
+    LAUNCH(times, (n + 255) / 256, 256, 0, stream, out, in, factor, n);
 }

@@ -1,34 +1,41 @@
-/* What the trainer sees: plain C launchers. */
-#pragma once
+/* sample_kernels.h - kernels as a trainer has them, that the simulator's own tests run. */
+#ifndef JMT_TEST_SAMPLE_KERNELS_H
+#define JMT_TEST_SAMPLE_KERNELS_H
+
 #include <cuda_runtime_api.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
-void layernorm_forward(cudaStream_t s, float *y, float *mean, float *rstd, const float *x,
+
+/* y = (x - mean) / deviation * w + b by row; mean and rstd: [rows]. */
+void layernorm_forward(cudaStream_t stream, float *y, float *mean, float *rstd, const float *x,
                        const float *w, const float *b, int rows, int cols);
-void layernorm_backward(cudaStream_t s, float *dx, float *dw, float *db, const float *dy,
+/* dw and db are added to. */
+void layernorm_backward(cudaStream_t stream, float *dx, float *dw, float *db, const float *dy,
                         const float *x, const float *w, const float *mean, const float *rstd,
                         int rows, int cols);
-void attention_forward(cudaStream_t s, void *out_bf16, const void *q_bf16, const void *k_bf16,
-                       const void *v_bf16, int heads, int t, int d);
-void adamw(cudaStream_t s, float *p, void *p_bf16, float *m, float *v, const float *g, long n,
-           float lr, float b1, float b2, float eps, float wd, int step);
-void ccc_loss(cudaStream_t s, float *loss, float *grad, const float *pred, const float *gold,
-              int n);
-void fill(cudaStream_t s, float *p, float value, long n);
-void scale(cudaStream_t s, float *y, const float *x, float a, long n);
-void last_block_sum(cudaStream_t s, float *out, float *part, unsigned *count, int fence);
-/* planted faults */
-void bad_missing_barrier(cudaStream_t s, float *out, const float *in, int n);
-void bad_divergent(cudaStream_t s, float *out, int n);
-void bad_divergent_shuffle(cudaStream_t s, float *out, int n);
-void bad_global_index(cudaStream_t s, float *out, int n);
-void bad_shared_index(cudaStream_t s, float *out, int n);
-void bad_dynamic_shared(cudaStream_t s, float *out, int n);
-void bad_block_race(cudaStream_t s, float *out, int n);
-void bad_uninitialised(cudaStream_t s, float *out, const float *in, int n);
-void bad_host_pointer(cudaStream_t s, float *out, const float *in, int n);
-void bad_overflow(cudaStream_t s, int *out, int x);
+/* [heads][t][d] each, bf16. */
+void attention_forward(cudaStream_t stream, void *out, const void *q, const void *k, const void *v,
+                       int heads, int t, int d);
+
+typedef struct adamw_rule {
+    float rate, beta1, beta2, epsilon, decay;
+    float correction1, correction2; /* 1 / (1 - beta^step) */
+} adamw_rule_t;
+/* n: a multiple of 4; half: the new weights as bf16. */
+void adamw(cudaStream_t stream, float *weights, void *half, float *m, float *v, const float *g,
+           long n, adamw_rule_t rule);
+
+/* 1 - concordance correlation, and its gradient by the prediction. */
+void ccc_loss(cudaStream_t stream, float *loss, float *gradient, const float *prediction,
+              const float *gold, int n);
+
+void fill(cudaStream_t stream, float *out, float value, long n);
+void scale(cudaStream_t stream, float *out, const float *in, float factor, long n);
+
 #ifdef __cplusplus
 }
+#endif
+
 #endif

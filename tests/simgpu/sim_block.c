@@ -41,7 +41,7 @@ static int thread_count, done_count, waiting_count, barrier_sum, barrier_count;
 static int ready[MAX_THREADS], ready_head, ready_count; /* a ring */
 static int self;                                        /* index of the running thread */
 
-/* --- the scheduler ------------------------------------------------------------------------------ */
+/* --- the scheduler -------------------------------------------------------------------------- */
 
 static void make_ready(int t) { ready[(ready_head + ready_count++) % MAX_THREADS] = t; }
 
@@ -139,7 +139,7 @@ static void wait_here(state_t state) {
     me->state = READY;
 }
 
-/* --- barriers ----------------------------------------------------------------------------------- */
+/* --- barriers ------------------------------------------------------------------------------- */
 
 static void release_barrier(const char *file, int line) {
     for (int t = 0; t < thread_count; t++) {
@@ -180,7 +180,7 @@ void sim_syncthreads(const char *file, int line) { sim_syncthreads_count(0, file
 
 void sim_threadfence(void) { sim_now.fence_tick = ++sim_now.tick; }
 
-/* --- warps -------------------------------------------------------------------------------------- */
+/* --- warps ---------------------------------------------------------------------------------- */
 
 static group_t *join_group(unsigned mask, int kind, const char *file, int line) {
     unsigned lane = (unsigned)self % WARP;
@@ -253,7 +253,7 @@ uint64_t sim_warp(unsigned mask, int kind, uint64_t value, int source, const cha
     return me->result;
 }
 
-/* --- grids -------------------------------------------------------------------------------------- */
+/* --- grids ---------------------------------------------------------------------------------- */
 
 static void run_block(void) {
     thread_count = (int)(blockDim.x * blockDim.y * blockDim.z);

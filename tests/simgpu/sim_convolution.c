@@ -158,7 +158,7 @@ void sim_convolve(const sim_node_t *node, sim_tensor_t *tensors) {
     free(a.w_sum);
 }
 
-/* --- pointwise operations ----------------------------------------------------------------------- */
+/* --- pointwise operations ------------------------------------------------------------------- */
 
 /* Index into the dense value of b for element i of y; dimensions of size 1 are repeated. */
 static int64_t repeated(const sim_tensor_t *y, const sim_tensor_t *b, int64_t i) {

@@ -12,8 +12,11 @@ typedef struct copy { /* of `rows` rows; of a fill, value and no source */
     int value;
     bool pinned;  /* the source: read when the copy runs, so it must be as it was */
     uint64_t sum; /* of it */
+    struct copy *next_pending;
     void *staged; /* what a pageable source held at the call */
 } copy_t;
+
+static copy_t *pending; /* copies from pinned memory that have not run */
 
 static uint64_t checksum(const copy_t *copy) { /* FNV-1a */
     uint64_t hash = 1469598103934665603u;
@@ -26,11 +29,59 @@ static uint64_t checksum(const copy_t *copy) { /* FNV-1a */
     return hash;
 }
 
-static bool run_copy(sim_op_t *op) {
-    copy_t *copy = (copy_t *)op;
-    if (copy->pinned && checksum(copy) != copy->sum) {
+static void add_pending(copy_t *copy) {
+    copy->sum = checksum(copy);
+    copy->next_pending = pending;
+    pending = copy;
+}
+
+static void check_pinned(const copy_t *copy) {
+    if (checksum(copy) != copy->sum) {
         sim_report(NULL, "the host changed %p (%zu bytes, pinned) while a copy from it was pending",
                    copy->from, copy->width * copy->rows);
+    }
+}
+
+static bool overlaps(const copy_t *reader, const copy_t *writer) {
+    const char *from = reader->from, *to = writer->to;
+    return from < to + writer->to_pitch * writer->rows &&
+           to < from + reader->from_pitch * reader->rows;
+}
+
+/* What the device writes to pinned memory, copies behind it may read. */
+static void before_write(const copy_t *writer) {
+    for (copy_t *reader = pending; reader != NULL; reader = reader->next_pending) {
+        if (reader != writer && overlaps(reader, writer)) {
+            check_pinned(reader);
+        }
+    }
+}
+
+static void after_write(const copy_t *writer) {
+    for (copy_t *reader = pending; reader != NULL; reader = reader->next_pending) {
+        if (overlaps(reader, writer)) {
+            reader->sum = checksum(reader);
+        }
+    }
+}
+
+static void remove_pending(const copy_t *copy) {
+    copy_t **at = &pending;
+    while (*at != copy) {
+        at = &(*at)->next_pending;
+    }
+    *at = copy->next_pending;
+}
+
+static bool run_copy(sim_op_t *op) {
+    copy_t *copy = (copy_t *)op;
+    bool to_host = !sim_is_device(copy->to);
+    if (copy->pinned) {
+        check_pinned(copy);
+        remove_pending(copy);
+    }
+    if (to_host) {
+        before_write(copy);
     }
     for (size_t row = 0; row < copy->rows; row++) {
         char *to = (char *)copy->to + row * copy->to_pitch;
@@ -38,6 +89,9 @@ static bool run_copy(sim_op_t *op) {
         sim_touch(from, copy->width, SIM_READ, op->name);
         sim_touch(to, copy->width, SIM_WRITE, op->name);
         memmove(to, from, copy->width);
+    }
+    if (to_host) {
+        after_write(copy);
     }
     return true;
 }
@@ -51,8 +105,13 @@ static bool run_fill(sim_op_t *op) {
 
 static void drop_copy(sim_op_t *op) { free(((copy_t *)op)->staged); }
 
-/* Until the copy has run, what the host reads there is garbage. */
+/* Until the copy has run, what the host reads there is garbage (but copies before it need it). */
 static void spoil(const copy_t *copy) {
+    for (const copy_t *reader = pending; reader != NULL; reader = reader->next_pending) {
+        if (overlaps(reader, copy)) {
+            return;
+        }
+    }
     for (size_t row = 0; row < copy->rows; row++) {
         sim_poison((char *)copy->to + row * copy->to_pitch, copy->width);
     }
@@ -60,7 +119,9 @@ static void spoil(const copy_t *copy) {
 
 static void launch_again(sim_op_t *op) {
     copy_t *copy = (copy_t *)op;
-    copy->sum = copy->pinned ? checksum(copy) : 0;
+    if (copy->pinned) {
+        add_pending(copy);
+    }
     if (!sim_is_device(copy->to)) {
         spoil(copy);
     }
@@ -82,7 +143,9 @@ static void check_kind(const void *to, const void *from, enum cudaMemcpyKind kin
 static void stage(copy_t *copy) {
     copy->pinned = sim_is_pinned(copy->from);
     if (copy->pinned) {
-        copy->sum = checksum(copy);
+        if (!sim_capturing()) {
+            add_pending(copy);
+        }
         return;
     }
     copy->staged = malloc(copy->width * copy->rows + 1);
@@ -169,7 +232,7 @@ cudaError_t cudaMemset(void *to, int value, size_t n) {
     return put_fill("cudaMemset", to, value, n, cudaStreamLegacy);
 }
 
-/* --- host functions ----------------------------------------------------------------------------- */
+/* --- host functions ------------------------------------------------------------------------- */
 
 typedef struct host_call {
     sim_op_t op;

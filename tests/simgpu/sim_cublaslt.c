@@ -28,7 +28,7 @@ static sim_number_t number_of(int type) {
     }
 }
 
-/* --- matrices ----------------------------------------------------------------------------------- */
+/* --- matrices ------------------------------------------------------------------------------- */
 
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *out, cudaDataType type,
                                           uint64_t rows, uint64_t columns, int64_t ld) {
@@ -86,7 +86,7 @@ cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t of,
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* --- products ----------------------------------------------------------------------------------- */
+/* --- products ------------------------------------------------------------------------------- */
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *out, cublasComputeType_t compute,
                                         cudaDataType_t scale) {
@@ -151,7 +151,7 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t of,
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* --- what is refused ---------------------------------------------------------------------------- */
+/* --- what is refused ------------------------------------------------------------------------ */
 
 static const char *wrong_shape(const sim_matmul_t *m) {
     const sim_matmul_form_t *form = &m->form;
@@ -215,6 +215,9 @@ static const char *wrong_epilogue(const sim_matmul_t *m) {
     return NULL;
 }
 
+/* Pinned memory would do, too, at the speed of the bus. */
+static bool is_elsewhere(const void *p) { return !sim_is_device(p) && !sim_is_pinned(p); }
+
 static const char *wrong_choice(const sim_matmul_t *m, const choice_t *choice) {
     if ((uintptr_t)m->a_data % choice->a_alignment != 0 ||
         (uintptr_t)m->b_data % choice->b_alignment != 0 ||
@@ -252,6 +255,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t form
     }
     const char *wrong = wrong_shape(m);
     wrong = wrong != NULL ? wrong : wrong_epilogue(m);
+    if (wrong == NULL && (is_elsewhere(a_data) || is_elsewhere(b_data) || is_elsewhere(d_data))) {
+        wrong = "a matrix is not in device memory";
+    }
     if (wrong == NULL && algorithm != NULL) {
         choice_t choice;
         memcpy(&choice, algorithm, sizeof choice);
@@ -264,7 +270,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t form
                                                  : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
-/* --- handles, preferences, the heuristic -------------------------------------------------------- */
+/* --- handles, preferences, the heuristic ---------------------------------------------------- */
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *out) {
     int device;

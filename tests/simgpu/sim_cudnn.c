@@ -32,7 +32,7 @@ static cudnnStatus_t refuse(cudnnStatus_t status, const char *why) {
     return status;
 }
 
-/* --- attributes --------------------------------------------------------------------------------- */
+/* --- attributes ----------------------------------------------------------------------------- */
 
 static size_t size_of(cudnnBackendAttributeType_t type) {
     switch (type) {
@@ -86,7 +86,7 @@ static float float_or(const bag_t *bag, cudnnBackendAttributeName_t name, float 
     return attribute == NULL ? otherwise : *(const float *)(const void *)attribute->bytes;
 }
 
-/* --- from bags to a graph ----------------------------------------------------------------------- */
+/* --- from bags to a graph ------------------------------------------------------------------- */
 
 static sim_tensor_t tensor_of(const bag_t *bag) {
     int type = need_int(bag, CUDNN_ATTR_TENSOR_DATA_TYPE);
@@ -272,7 +272,7 @@ static bool read_graph(sim_dnn_graph_t *graph, const bag_t *bag) {
     return is_connected(graph);
 }
 
-/* --- descriptors -------------------------------------------------------------------------------- */
+/* --- descriptors ---------------------------------------------------------------------------- */
 
 cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type,
                                            cudnnBackendDescriptor_t *out) {
@@ -382,7 +382,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor
     return status;
 }
 
-/* --- handles, running --------------------------------------------------------------------------- */
+/* --- handles, running ----------------------------------------------------------------------- */
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t *out) {
     int device;

@@ -12,7 +12,7 @@
 
 #define __launch_bounds__(...)
 #undef __shared__
-#define __shared__              static __attribute__((section("simgpu_shared")))
+#define __shared__              static /* sim_shared.ld puts them together */
 #define DYNAMIC_SHARED(T, name) T *name = static_cast<T *>(sim_dynamic_shared())
 
 extern "C" const uint3 threadIdx, blockIdx;
@@ -26,7 +26,7 @@ static constexpr int warpSize = 32;
 /* The checker does not look at these by itself. */
 #define SIM_RAW __attribute__((noinline, no_sanitize("thread"), unused))
 
-/* --- barriers, shuffles, votes ------------------------------------------------------------------ */
+/* --- barriers, shuffles, votes -------------------------------------------------------------- */
 
 SIM_INLINE void __syncthreads(SIM_HERE) { sim_syncthreads(file, line); }
 SIM_INLINE int __syncthreads_count(int p, SIM_HERE) { return sim_syncthreads_count(p, file, line); }
@@ -85,7 +85,7 @@ SIM_INLINE int __all_sync(unsigned mask, int p, SIM_HERE) {
     return sim_warp(mask, SIM_BALLOT, p == 0, 0, file, line) == 0;
 }
 
-/* --- atomics: one OS thread runs all fibers, so plain arithmetic is atomic ---------------------- */
+/* --- atomics: one OS thread runs all fibers, so plain arithmetic is atomic ------------------ */
 
 template <class T, class F> SIM_RAW static T sim_atomic(T *p, F f) {
     sim_access(p, sizeof *p, SIM_ATOMIC, __builtin_return_address(0));
@@ -121,7 +121,7 @@ SIM_INLINE unsigned atomicInc(unsigned *p, unsigned most) {
     return sim_atomic(p, [most](unsigned old) { return old >= most ? 0u : old + 1; });
 }
 
-/* --- loads and stores with hints, asynchronous copies ------------------------------------------- */
+/* --- loads and stores with hints, asynchronous copies --------------------------------------- */
 
 template <class T> static T __ldg(const T *p) { return *p; }
 template <class T> static T __ldcg(const T *p) { return *p; }
@@ -138,7 +138,7 @@ SIM_RAW static void __pipeline_wait_prior(size_t prior) {
     sim_copy_wait(unsigned(prior), __builtin_return_address(0));
 }
 
-/* --- arithmetic --------------------------------------------------------------------------------- */
+/* --- arithmetic ----------------------------------------------------------------------------- */
 
 SIM_INLINE float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 SIM_INLINE double rsqrt(double x) { return 1.0 / sqrt(x); }
@@ -187,7 +187,7 @@ SIM_INLINE double __longlong_as_double(long long x) { return sim_bits<double>(x)
 template <class T> static T min(T a, T b) { return b < a ? b : a; }
 template <class T> static T max(T a, T b) { return a < b ? b : a; }
 
-/* --- launches ----------------------------------------------------------------------------------- */
+/* --- launches ------------------------------------------------------------------------------- */
 
 /* Arguments are converted to the kernel's parameter types and copied at once. */
 template <class... P> struct sim_bound {

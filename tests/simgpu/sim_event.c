@@ -72,7 +72,7 @@ sim_op_t *sim_wait_op(sim_record_t *record) {
     return mark_new("cudaStreamWaitEvent", run_wait, record);
 }
 
-/* --- the runtime's calls ------------------------------------------------------------------------ */
+/* --- the runtime's calls -------------------------------------------------------------------- */
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags) {
     *out = calloc(1, sizeof **out);

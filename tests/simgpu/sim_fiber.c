@@ -33,11 +33,20 @@ enum { SAVED_WORDS = 6 };
 #error "GPU=sim: sim_switch is written for x86-64 only; build with -DGPU=off"
 #endif
 
+#if defined(SIM_ASAN)
+static const void *host_stack; /* learnt by the first fiber, which comes from there */
+static size_t host_stack_bytes;
+#endif
+
 static void begin(void) {
 #if defined(SIM_ASAN)
     const void *from;
     size_t size;
     __sanitizer_finish_switch_fiber(NULL, &from, &size);
+    if (host_stack == NULL) {
+        host_stack = from;
+        host_stack_bytes = size;
+    }
 #endif
     running->entry();
 }
@@ -74,18 +83,12 @@ void sim_fiber_go(sim_fiber_t *to) {
     sim_now.stack = to->stack;
     sim_now.stack_size = STACK_BYTES;
 #if defined(SIM_ASAN)
-    static const void *host_stack;
-    static size_t host_size;
     __sanitizer_start_switch_fiber(&from->fake, to->stack != NULL ? to->stack : host_stack,
-                                   to->stack != NULL ? STACK_BYTES : host_size);
+                                   to->stack != NULL ? STACK_BYTES : host_stack_bytes);
     sim_switch(&from->sp, to->sp);
     const void *old;
     size_t size;
     __sanitizer_finish_switch_fiber(from->fake, &old, &size);
-    if (host_stack == NULL) {
-        host_stack = old;
-        host_size = size;
-    }
 #else
     sim_switch(&from->sp, to->sp);
 #endif

@@ -1,6 +1,6 @@
 /* Graphs: what is put into a captured stream, and into those that join it by events, is kept, and
- * launched as often as one likes. A launch gives every captured stream but the first a stream of its
- * own, so nothing orders the operations but the streams and events that were captured. */
+ * launched as often as one likes. A launch gives every captured stream but the first a stream of
+ * its own, so nothing orders the operations but the streams and events that were captured. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +47,7 @@ void sim_host_waits(const char *call, const void *pc) {
     }
 }
 
-/* --- capturing ---------------------------------------------------------------------------------- */
+/* --- capturing ------------------------------------------------------------------------------ */
 
 static void *grown(void *p, size_t count, size_t size) {
     if ((count & (count - 1)) == 0) { /* as a power of two it was full */
@@ -160,7 +160,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureSta
     return cudaSuccess;
 }
 
-/* --- launching ---------------------------------------------------------------------------------- */
+/* --- launching ------------------------------------------------------------------------------ */
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,
                                  unsigned long long flags) {

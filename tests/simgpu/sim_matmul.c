@@ -60,7 +60,7 @@ static void multiply(float *restrict d, const float *restrict a, const float *re
     }
 }
 
-/* --- epilogues ---------------------------------------------------------------------------------- */
+/* --- epilogues ------------------------------------------------------------------------------ */
 
 static unsigned char *bit_at(const sim_matmul_t *m, int index, size_t i, size_t j, int *bit_out) {
     int64_t bit = index * m->form.aux_stride + (int64_t)j * m->form.aux_ld + (int64_t)i;
@@ -148,7 +148,7 @@ static void run_one(const sim_matmul_t *m, int index) {
     free(d);
 }
 
-/* --- the operation ------------------------------------------------------------------------------ */
+/* --- the operation -------------------------------------------------------------------------- */
 
 static void touch_epilogue(const sim_matmul_t *m, bool before) {
     const sim_matmul_form_t *form = &m->form;

@@ -74,7 +74,7 @@ void sim_count_live(int change, const char *kind, const void *pc) {
     live[i].pc = change > 0 ? pc : live[i].pc;
 }
 
-/* --- finding out -------------------------------------------------------------------------------- */
+/* --- finding out ---------------------------------------------------------------------------- */
 
 bool sim_is_device(const void *p) { return (size_t)((const char *)p - arena) < ARENA_BYTES; }
 
@@ -132,7 +132,7 @@ void sim_describe(const void *p, char *out, size_t size) {
     }
 }
 
-/* --- opening, guards ---------------------------------------------------------------------------- */
+/* --- opening, guards ------------------------------------------------------------------------ */
 
 void sim_memory_open(bool open) {
     if (open != is_open && used > 0) {
@@ -171,7 +171,7 @@ void sim_memory_guards(void) {
     sim_memory_open(was_open);
 }
 
-/* --- blocks ------------------------------------------------------------------------------------- */
+/* --- blocks --------------------------------------------------------------------------------- */
 
 static void append(list_t *list, sim_block_t block) {
     if ((list->count & (list->count - 1)) == 0) { /* as a power of two it was full */
@@ -240,7 +240,7 @@ cudaError_t cudaFree(void *p) {
     return error;
 }
 
-/* --- in the order of a stream ------------------------------------------------------------------- */
+/* --- in the order of a stream --------------------------------------------------------------- */
 
 typedef struct memory_op {
     sim_op_t op;
@@ -286,7 +286,7 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr nam
     return cudaSuccess;
 }
 
-/* --- pinned host memory ------------------------------------------------------------------------- */
+/* --- pinned host memory --------------------------------------------------------------------- */
 
 cudaError_t cudaHostAlloc(void **p_out, size_t size, unsigned flags) {
     (void)flags;

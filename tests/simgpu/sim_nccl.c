@@ -46,7 +46,7 @@ sim_channel_t *sim_nccl_channel(const struct ncclComm *comm, int from, int to) {
     return &all[from * comm->ranks + to];
 }
 
-/* --- who does what ------------------------------------------------------------------------------ */
+/* --- who does what -------------------------------------------------------------------------- */
 
 static struct ncclComm *waiting;
 
@@ -111,7 +111,7 @@ static ncclResult_t under_way(struct ncclComm *comm) {
     return comm->polls > 0 ? ncclInProgress : ncclSuccess;
 }
 
-/* --- groups ------------------------------------------------------------------------------------- */
+/* --- groups --------------------------------------------------------------------------------- */
 
 static int depth;
 static struct {
@@ -160,7 +160,7 @@ static sim_op_t *grouped(sim_op_t *op, cudaStream_t stream, struct ncclComm *com
     return op;
 }
 
-/* --- collectives -------------------------------------------------------------------------------- */
+/* --- collectives ---------------------------------------------------------------------------- */
 
 static ncclResult_t start(const sim_call_t *wanted, const void *send, void *receive,
                           struct ncclComm *comm, cudaStream_t stream, const void *pc) {
@@ -206,7 +206,7 @@ ncclResult_t ncclReduceScatter(const void *send, void *receive, size_t count, nc
     return start(&call, send, receive, comm, stream, SIM_PC);
 }
 
-/* --- messages ----------------------------------------------------------------------------------- */
+/* --- messages ------------------------------------------------------------------------------- */
 
 static ncclResult_t message(bool sends, void *data, size_t count, int type, int peer,
                             struct ncclComm *comm, cudaStream_t stream, const void *pc) {
@@ -242,7 +242,7 @@ ncclResult_t ncclRecv(void *data, size_t count, ncclDataType_t type, int peer, n
     return message(false, data, count, type, peer, comm, stream, SIM_PC);
 }
 
-/* --- communicators ------------------------------------------------------------------------------ */
+/* --- communicators -------------------------------------------------------------------------- */
 
 ncclResult_t ncclGetUniqueId(ncclUniqueId *out) {
     struct timespec now;

@@ -1,5 +1,5 @@
-/* Collectives: they go forward in rounds of one chunk. Each rank posts its chunk and what it called,
- * waits for all, compares, and combines. Different calls at the same place are reported. */
+/* Collectives: they go forward in rounds of one chunk. Each rank posts its chunk and what it
+ * called, waits for all, compares, and combines. Different calls at the same place are reported. */
 #include <stdio.h>
 
 #include "sim_nccl.h"

@@ -40,7 +40,7 @@ cudaError_t cudaSetDeviceFlags(unsigned flags) {
     return cudaSuccess;
 }
 
-/* Of an H100 as far as a trainer asks; the UUID and the bus are those of a machine's GPU `device`. */
+/* Of an H100 as far as a trainer asks; UUID and bus are those of the machine's GPU `device`. */
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device) {
     int count;
     cudaError_t error = cudaGetDeviceCount(&count);
@@ -132,7 +132,7 @@ cudaError_t cudaRuntimeGetVersion(int *version_out) {
     return cudaSuccess;
 }
 
-/* --- errors: what a kernel or a launch does wrong ends the process instead --------------------- */
+/* --- errors: what a kernel or a launch does wrong ends the process instead ------------------ */
 
 cudaError_t cudaGetLastError(void) { return cudaSuccess; }
 cudaError_t cudaPeekAtLastError(void) { return cudaSuccess; }

@@ -41,11 +41,11 @@ static region_t arena, fixed, dynamic;
 static _Alignas(128) char dynamic_bytes[SHARED_BYTES];
 static past_t *past;
 static size_t past_count;
+static size_t dynamic_used; /* bytes of the running kernel */
 static bool checking;
-extern char __start_simgpu_shared[] __attribute__((weak));
-extern char __stop_simgpu_shared[] __attribute__((weak));
+extern char sim_shared_begin[], sim_shared_end[]; /* sim_shared.ld */
 
-/* --- regions ------------------------------------------------------------------------------------ */
+/* --- regions -------------------------------------------------------------------------------- */
 
 static region_t region_new(char *base, size_t size) {
     size_t bytes = size / GRANULE * sizeof(cell_t) + PAGE;
@@ -61,8 +61,7 @@ static region_t region_new(char *base, size_t size) {
 void sim_shadow_init(char *base, size_t size) {
     checking = sim_setting("SIMGPU_CHECK", 1) != 0;
     arena = region_new(base, size);
-    fixed =
-        region_new(__start_simgpu_shared, (size_t)(__stop_simgpu_shared - __start_simgpu_shared));
+    fixed = region_new(sim_shared_begin, (size_t)(sim_shared_end - sim_shared_begin));
     dynamic = region_new(dynamic_bytes, sizeof dynamic_bytes);
 }
 
@@ -105,19 +104,17 @@ void sim_shadow_pending(void *shared, size_t n, const void *pc) {
 
 void *sim_dynamic_shared(void) { return dynamic_bytes; }
 
+/* What earlier blocks wrote and read in shared memory counts for nothing (check()), so there is
+ * nothing to clear; without checks garbage stands for it. */
 void sim_shared_reset(size_t n) {
-    enum { MARGIN = 64 };
-    sim_poison(fixed.base, fixed.size);
-    sim_poison(dynamic.base, n);
-    if (checking) {
-        set_cells(&fixed, fixed.base, fixed.size, UNWRITTEN);
-        set_cells(&dynamic, dynamic.base, n, UNWRITTEN);
-        size_t beyond = dynamic.size - n < MARGIN ? dynamic.size - n : MARGIN;
-        set_cells(&dynamic, dynamic.base + n, beyond, NOWHERE);
+    dynamic_used = n;
+    if (!checking) {
+        sim_poison(fixed.base, fixed.size);
+        sim_poison(dynamic.base, n);
     }
 }
 
-/* --- order -------------------------------------------------------------------------------------- */
+/* --- order ---------------------------------------------------------------------------------- */
 
 void sim_remember(const sim_op_t *op) {
     if ((past_count & (past_count - 1)) == 0) { /* as a power of two it was full */
@@ -171,7 +168,7 @@ static bool is_ordered(uint64_t record, unsigned me) {
            (who >= MANY_IN_WARP || (sim_now.warp_mask[me] >> who % 32 & 1) != 0);
 }
 
-/* --- reports ------------------------------------------------------------------------------------ */
+/* --- reports -------------------------------------------------------------------------------- */
 
 static void describe(const region_t *region, const char *p, char *out, size_t size) {
     if (region == &arena) {
@@ -218,7 +215,7 @@ _Noreturn static void report_garbage(const region_t *region, const char *p, cons
     sim_report(pc, "uninitialised: reads %s", what);
 }
 
-/* --- the check of one access -------------------------------------------------------------------- */
+/* --- the check of one access ---------------------------------------------------------------- */
 
 static bool is_garbage(uint64_t write) {
     return write == UNWRITTEN || (write > UNWRITTEN && (write & PENDING) != 0);
@@ -259,6 +256,17 @@ static void check_cell(const region_t *region, cell_t *cell, const char *p, size
     cell->write = access_record(me, kind, bytes);
 }
 
+/* Shared memory is new to every block, and beyond a kernel's dynamic part there is none. */
+static void begin_block(const region_t *region, cell_t *cell) {
+    bool beyond = region == &dynamic && (size_t)(cell - region->cells) * GRANULE >= dynamic_used;
+    if (cell->write >> 16 < sim_now.block_tick) {
+        cell->write = beyond ? NOWHERE : UNWRITTEN;
+    }
+    if (cell->read >> 16 < sim_now.block_tick) {
+        cell->read = 0;
+    }
+}
+
 static void check(const region_t *region, const char *p, size_t n, int kind, unsigned me,
                   const void *pc) {
     size_t at = (size_t)(p - region->base), end = at + n;
@@ -266,6 +274,9 @@ static void check(const region_t *region, const char *p, size_t n, int kind, uns
     for (size_t i = at / GRANULE; i * GRANULE < end; i++) {
         unsigned bytes = (i * GRANULE >= at ? 1 : 0) | (i * GRANULE + 1 < end ? 2 : 0);
         const char *here = i * GRANULE > at ? region->base + i * GRANULE : p;
+        if (region != &arena) {
+            begin_block(region, &region->cells[i]);
+        }
         check_cell(region, &region->cells[i], here, n, kind, bytes, me, pc);
     }
 }
@@ -313,7 +324,7 @@ void sim_touch(const void *p, size_t n, int kind, const char *what) {
     }
 }
 
-/* --- what -fsanitize=thread calls: .cu files are compiled with it, nothing links libtsan ------- */
+/* --- what -fsanitize=thread calls: .cu files are compiled with it, nothing links libtsan ---- */
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes" /* the names are the compiler's */
 #define ACCESSES(n)                                                                                \

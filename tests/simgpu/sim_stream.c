@@ -80,7 +80,7 @@ void sim_main_thread(void) {
     }
 }
 
-/* --- running ------------------------------------------------------------------------------------ */
+/* --- running -------------------------------------------------------------------------------- */
 
 static bool run_head(struct CUstream_st *stream) {
     sim_op_t *op = stream->head;
@@ -208,7 +208,7 @@ int nanosleep(const struct timespec *time, struct timespec *left) {
     return (int)syscall(SYS_nanosleep, time, left);
 }
 
-/* --- enqueuing ---------------------------------------------------------------------------------- */
+/* --- enqueuing ------------------------------------------------------------------------------ */
 
 void *sim_op_new(size_t size, const char *name, bool (*run)(sim_op_t *), void (*drop)(sim_op_t *)) {
     sim_op_t *op = calloc(1, size);
@@ -271,7 +271,7 @@ cudaError_t sim_enqueue(cudaStream_t stream, void *p) {
     return cudaSuccess;
 }
 
-/* --- the runtime's calls ------------------------------------------------------------------------ */
+/* --- the runtime's calls -------------------------------------------------------------------- */
 
 struct CUstream_st *sim_stream_take(bool blocking) {
     for (int i = FIRST_CREATED; i < SIM_STREAMS; i++) {

@@ -8,7 +8,7 @@
 
 #include "sim_calls.h"
 
-/* --- reports (sim_report.c) --------------------------------------------------------------------- */
+/* --- reports (sim_report.c) ----------------------------------------------------------------- */
 
 /* Prints one line, where it happened and the source line of pc (NULL: unknown); exit code 66. */
 _Noreturn void sim_report(const void *pc, const char *format, ...)
@@ -19,7 +19,7 @@ long sim_setting(const char *variable, long otherwise); /* of the environment */
 double sim_now_s(void);
 #define SIM_PC __builtin_return_address(0)
 
-/* --- operations and streams (sim_stream.c) ------------------------------------------------------ */
+/* --- operations and streams (sim_stream.c) -------------------------------------------------- */
 
 enum { SIM_STREAMS = 32 }; /* 0: the legacy default stream, 1: cudaStreamPerThread */
 
@@ -75,7 +75,7 @@ void sim_capture_add(struct CUstream_st *stream, sim_op_t *op);
 int sim_capture_record(struct CUstream_st *stream);
 void sim_capture_wait(struct CUstream_st *stream, struct sim_capture *capture, int slot);
 
-/* --- kernels (sim_block.c) ---------------------------------------------------------------------- */
+/* --- kernels (sim_block.c) ------------------------------------------------------------------ */
 
 typedef struct sim_kernel {
     const char *name;
@@ -90,7 +90,7 @@ void sim_where(char *out, size_t size); /* "kernel k block (1,0,0) thread (3,0,0
 void sim_copies_reset(int threads);     /* a block begins (sim_copy_async.c) */
 bool sim_copies_pending(int thread);
 
-/* --- memory (sim_memory.c) ---------------------------------------------------------------------- */
+/* --- memory (sim_memory.c) ------------------------------------------------------------------ */
 
 typedef struct sim_block {
     char *base;
@@ -108,7 +108,7 @@ void sim_memory_guards(void);    /* are the bytes around every block as they wer
 void sim_poison(void *p, size_t n);
 void sim_count_live(int change, const char *kind, const void *pc); /* for the leak report */
 
-/* --- who accessed what (sim_shadow.c) ----------------------------------------------------------- */
+/* --- who accessed what (sim_shadow.c) ------------------------------------------------------- */
 
 void sim_touch(const void *p, size_t n, int kind, const char *what); /* a whole operation */
 /* Marks: no access is allowed; allocated, not written; the same by an operation, so that others

@@ -22,7 +22,7 @@ static dtype_t state_of(const op_case_t *test) {
     return test->kernels->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
 }
 
-static void keep(op_case_t *test, void *memory, size_t bytes) {
+void case_keep(op_case_t *test, void *memory, size_t bytes) {
     REQUIRE(test->owned_count < CASE_OWNED_MAX);
     if (test->device != NULL) {
         void **copy = &test->on_device[test->owned_count];
@@ -36,7 +36,7 @@ static void *own(op_case_t *test, int64_t count, dtype_t dtype) {
     size_t bytes = (size_t)count * dtype_bytes(dtype);
     void *memory = alloc_aligned(bytes);
     memset(memory, 0xFF, bytes);
-    keep(test, memory, bytes);
+    case_keep(test, memory, bytes);
     return memory;
 }
 
@@ -213,6 +213,10 @@ void case_close(op_case_t *test) {
             test->device->release(test->device, test->on_device[i]);
         }
     }
+    if (test->device != NULL) {
+        test->device->release(test->device, test->stage_on_device);
+        free(test->stage);
+    }
 }
 
 void case_mask(op_case_t *test, int64_t count, int64_t block, int64_t off_block) {
@@ -225,7 +229,7 @@ void case_mask(op_case_t *test, int64_t count, int64_t block, int64_t off_block)
             mask.data[s * mask.shard_stride + i] = valid && !off;
         }
     }
-    keep(test, mask.data, (size_t)(test->shards * mask.shard_stride));
+    case_keep(test, mask.data, (size_t)(test->shards * mask.shard_stride));
     test->call.mask = mask;
 }
 
@@ -262,22 +266,94 @@ static op_call_t call_there(const op_case_t *test, const op_call_t *call) {
     return moved;
 }
 
-static void run(op_case_t *test, void (*function)(const op_plan_t *plan, const op_call_t *call),
+enum { STAGE_ALIGNMENT = 16 };
+
+static size_t stage_next(size_t at, size_t bytes) {
+    return at + (bytes + STAGE_ALIGNMENT - 1) / STAGE_ALIGNMENT * STAGE_ALIGNMENT;
+}
+
+static void stage_open(op_case_t *test) {
+    size_t bytes = 0;
+    for (int i = 0; i < test->owned_count; i++) {
+        bytes = stage_next(bytes, test->owned_bytes[i]);
+    }
+    if (bytes > test->stage_bytes) {
+        free(test->stage);
+        test->device->release(test->device, test->stage_on_device);
+        test->stage = alloc_aligned(bytes);
+        test->stage_bytes = bytes;
+        CHECK_OK(test->device->alloc(test->device, bytes, "a test", &test->stage_on_device));
+    }
+}
+
+static void to_device(op_case_t *test) {
+    const device_t *device = test->device;
+    size_t at = 0;
+    stage_open(test);
+    for (int i = 0; i < test->owned_count; i++) {
+        memcpy((char *)test->stage + at, test->owned[i], test->owned_bytes[i]);
+        at = stage_next(at, test->owned_bytes[i]);
+    }
+    device->copy_in(device, test->stage_on_device, test->stage, at);
+    at = 0;
+    for (int i = 0; i < test->owned_count; i++) {
+        device->copy(device, test->on_device[i], (char *)test->stage_on_device + at,
+                     test->owned_bytes[i]);
+        at = stage_next(at, test->owned_bytes[i]);
+    }
+}
+
+static void from_device(op_case_t *test) {
+    const device_t *device = test->device;
+    size_t at = 0;
+    for (int i = 0; i < test->owned_count; i++) {
+        device->copy(device, (char *)test->stage_on_device + at, test->on_device[i],
+                     test->owned_bytes[i]);
+        at = stage_next(at, test->owned_bytes[i]);
+    }
+    device->copy_out(device, test->stage, test->stage_on_device, at);
+    at = 0;
+    for (int i = 0; i < test->owned_count; i++) {
+        memcpy(test->owned[i], (char *)test->stage + at, test->owned_bytes[i]);
+        at = stage_next(at, test->owned_bytes[i]);
+    }
+}
+
+void case_call(op_case_t *test, void (*function)(const op_plan_t *plan, const op_call_t *call),
                 const op_call_t *call) {
     const device_t *device = test->device;
     if (device == NULL) {
         function(test->plan, call);
         return;
     }
-    for (int i = 0; i < test->owned_count; i++) {
-        device->copy_in(device, test->on_device[i], test->owned[i], test->owned_bytes[i]);
-    }
+    to_device(test);
     op_call_t moved = call_there(test, call);
     function(test->plan, &moved);
-    for (int i = 0; i < test->owned_count; i++) {
-        device->copy_out(device, test->owned[i], test->on_device[i], test->owned_bytes[i]);
-    }
+    from_device(test);
     CHECK_OK(device->check(device));
+}
+
+void case_tree(op_case_t *test, const op_use_t *uses, int use_count, int begin, int end,
+               void *const d_weight[OP_WEIGHTS_MAX], void *scratch) {
+    enum { USES_MAX = 4 };
+    if (test->device == NULL) {
+        test->row->backward_tree(uses, use_count, begin, end, d_weight, scratch);
+        return;
+    }
+    REQUIRE(use_count <= USES_MAX);
+    to_device(test);
+    op_call_t calls[USES_MAX];
+    op_use_t moved[USES_MAX];
+    void *to[OP_WEIGHTS_MAX];
+    for (int u = 0; u < use_count; u++) {
+        calls[u] = call_there(test, uses[u].call);
+        moved[u] = (op_use_t){uses[u].plan, &calls[u]};
+    }
+    for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
+        to[w] = there(test, d_weight[w]);
+    }
+    test->row->backward_tree(moved, use_count, begin, end, to, there(test, scratch));
+    from_device(test);
 }
 
 static void couple(op_case_t *test, pass_t pass) {
@@ -296,12 +372,12 @@ static void couple(op_case_t *test, pass_t pass) {
 
 void case_forward(op_case_t *test) {
     couple(test, PASS_FORWARD);
-    run(test, test->row->forward, &test->call);
+    case_call(test, test->row->forward, &test->call);
 }
 
 void case_backward(op_case_t *test) {
     couple(test, PASS_BACKWARD_DATA);
-    run(test, test->row->backward_data, &test->call);
+    case_call(test, test->row->backward_data, &test->call);
     if (test->row->backward_weights == NULL) {
         return;
     }
@@ -312,7 +388,7 @@ void case_backward(op_case_t *test) {
         for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
             one.d_weight[w] = test->d_weight[w][s];
         }
-        run(test, test->row->backward_weights, &one);
+        case_call(test, test->row->backward_weights, &one);
     }
 }
 
@@ -486,6 +562,17 @@ const kernels_t *case_table(const char *backend, dtype_t dtype) {
     return kernels;
 }
 
+double case_product_bound(const kernels_t *kernels, op_kind_t kind, double terms) {
+    if (strcmp(kernels->device, "cpu") == 0) {
+        return 0.0;
+    }
+    bool convolves = kind == OP_conv || kind == OP_temporal_conv;
+    if (kernels->dtype == DTYPE_F32) {
+        return convolves || kind == OP_linear ? terms * 0x1p-10 : 0.0;
+    }
+    return convolves ? terms * 0x1p-8 : 0.0;
+}
+
 static const device_t *gpu;
 
 static void close_gpu(void) { device_close(gpu); }
@@ -504,9 +591,6 @@ const device_t *case_gpu(void) {
     return gpu;
 }
 
-bool case_go_on_gpu(void) {
-    on_gpu = case_gpu() != NULL;
-    return on_gpu;
-}
+void case_go_on_gpu(void) { on_gpu = case_gpu() != NULL; }
 
 bool case_on_gpu(void) { return on_gpu; }

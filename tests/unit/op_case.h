@@ -30,6 +30,8 @@ typedef struct op_case {
     size_t owned_bytes[CASE_OWNED_MAX];
     void *on_device[CASE_OWNED_MAX]; /* what is copied there before a call, and back after it */
     int owned_count;
+    void *stage, *stage_on_device; /* all of it side by side: one copy each way */
+    size_t stage_bytes;
 } op_case_t;
 
 /* Shapes of the description without strides; d_in and d_out are made like in and out. */
@@ -49,6 +51,14 @@ void case_forward(op_case_t *test);
 void case_backward(op_case_t *test);
 void case_run(op_case_t *test); /* both, then the guards */
 void case_check_guards(const op_case_t *test);
+
+/* The case's memory: freed with it, and copied to the device and back around calls. Pointers of the
+ * following calls are to such memory. */
+void case_keep(op_case_t *test, void *memory, size_t bytes);
+void case_call(op_case_t *test, void (*function)(const op_plan_t *plan, const op_call_t *call),
+               const op_call_t *call);
+void case_tree(op_case_t *test, const op_use_t *uses, int use_count, int begin, int end,
+               void *const d_weight[OP_WEIGHTS_MAX], void *scratch);
 
 double case_get(const op_case_t *test, matrix_t matrix, int shard, int64_t row, int64_t col);
 void case_set(const op_case_t *test, matrix_t matrix, int shard, int64_t row, int64_t col,
@@ -96,15 +106,20 @@ void case_check_threads(const op_description_t *description);
 /* On both: plans without d_out (forward only), and without d_in (a first layer). */
 void case_check_without_gradients(const op_description_t *description);
 
+/* What products of a GPU may be off beside those in float: it keeps 10 bits of a float (TF32), and a
+ * table for bf16 rounds results that a bias or a norm follows, and gradients of filters. 0 for the
+ * host's tables and for other operations. */
+double case_product_bound(const kernels_t *kernels, op_kind_t kind, double terms);
+
 const kernels_t *case_table(const char *backend, dtype_t dtype);
 
 /* The GPU of this process; NULL where the build or the machine has none. */
 const device_t *case_gpu(void);
 
-/* Runs the tests, and where there is a GPU once more on it: then case_table gives its table in place
- * of cpu's. */
-#define RUN_ON_ALL(tests) (RUN_TESTS(tests) + (case_go_on_gpu() ? RUN_TESTS(tests) : 0))
-bool case_go_on_gpu(void);
+/* Runs the tests; in a build for GPUs on one, if there is one: then case_table gives its table in
+ * place of cpu's, which builds without GPUs test. */
+#define RUN_ON_GPU_OR_HOST(tests) (case_go_on_gpu(), RUN_TESTS(tests))
+void case_go_on_gpu(void);
 bool case_on_gpu(void);
 
 #endif

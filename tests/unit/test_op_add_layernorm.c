@@ -119,5 +119,5 @@ int main(void) {
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(both_inputs_get_the_same_gradient),
     };
-    return RUN_ON_ALL(tests);
+    return RUN_ON_GPU_OR_HOST(tests);
 }

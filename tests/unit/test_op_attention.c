@@ -256,5 +256,5 @@ int main(void) {
         cmocka_unit_test(large_scores_do_not_overflow),
         cmocka_unit_test(absent_gradients),
     };
-    return RUN_ON_ALL(tests);
+    return RUN_ON_GPU_OR_HOST(tests);
 }

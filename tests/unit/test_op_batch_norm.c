@@ -273,5 +273,5 @@ int main(void) {
         cmocka_unit_test(a_batch_without_rows),
         cmocka_unit_test(a_large_mean_of_the_batch),
     };
-    return RUN_ON_ALL(tests);
+    return RUN_ON_GPU_OR_HOST(tests);
 }

@@ -121,6 +121,7 @@ static void check_float_table(const kernels_t *kernels, const op_description_t *
     case_run(&test);
     case_run(&exact);
     double taps = (double)window_taps(d->attributes.axis), unit = FLT_EPSILON;
+    unit += case_product_bound(kernels, d->kind, 1.0);
     double read = taps * (double)(d->in[0].cols / d->attributes.groups) + 1.0;
     double readers = taps * (double)(d->out.cols / d->attributes.groups);
     double rows = (double)d->out.rows;
@@ -220,12 +221,14 @@ static void kept_weights(void **state) {
         kept.description.d_out.rows = kept.description.d_in[0].rows = 0;
         CHECK_OK(kept.row->plan(&kept.description, &kept.plan, &kept.needs));
         kept.call.kept = alloc_zero(kept.needs.kept_count, sizeof(float));
+        case_keep(&kept, kept.call.kept, (size_t)kept.needs.kept_count * sizeof(float));
+        size_t bytes = (size_t)kept.needs.workspace_count * sizeof(float);
         void *workspace = kept.call.workspace; /* of the plan before */
         kept.call.workspace = alloc_zero(kept.needs.workspace_count, sizeof(float));
+        case_keep(&kept, kept.call.workspace, bytes);
         kept.needs.workspace_count = test.needs.workspace_count;
-        kept.row->prepare(kept.plan, &kept.call);
+        case_call(&kept, kept.row->prepare, &kept.call);
         case_forward(&kept);
-        free(kept.call.workspace);
         kept.call.workspace = workspace;
         kept.call.d_in[0].data = NULL;
         case_check_guards(&kept);
@@ -236,17 +239,17 @@ static void kept_weights(void **state) {
                             case_get(&kept, kept.call.out, s, r, c));
             }
         }
-        free(kept.call.kept);
         case_close(&test);
         case_close(&kept);
     }
 }
 
-static matrix_t packed(const op_case_t *test, matrix_t from) {
+static matrix_t packed(op_case_t *test, matrix_t from) {
     matrix_t to = from;
     to.row_stride = from.cols;
     to.shard_stride = from.rows * from.cols;
     to.data = alloc_zero(test->shards * to.shard_stride, sizeof(float));
+    case_keep(test, to.data, (size_t)(test->shards * to.shard_stride) * sizeof(float));
     for (int s = 0; s < test->shards; s++) {
         for (int64_t j = 0; j < from.rows * from.cols; j++) {
             int64_t r = j / from.cols, c = j % from.cols;
@@ -277,27 +280,27 @@ static void rows_without_gaps(void **state) {
             p->out.row_stride = p->d_out.row_stride = d.out.cols;
             op_needs_t needs;
             CHECK_OK(test.row->plan(p, &test.plan, &needs));
-            assert_true(needs.workspace_count == test.needs.workspace_count);
+            assert_true(case_on_gpu() || needs.workspace_count == test.needs.workspace_count);
             case_forward(&test);
             case_backward(&test);
             case_check_same_bits(&test, &gaps);
-            for (int m = 0; m < 4; m++) {
-                free(matrices[m]->data);
-            }
             case_close(&test);
             case_close(&gaps);
         }
     }
 }
 
-static void check_tree(const op_case_t *test, const op_use_t *uses, int use_count, int begin,
+static void check_tree(op_case_t *test, const op_use_t *uses, int use_count, int begin,
                        int end) {
     enum { LEVELS = 2 };
     const int64_t *count = test->weight_count;
-    float *scratch = alloc_zero(LEVELS * align_up(count[0] + count[1], 16), sizeof *scratch);
+    int64_t scratch_count = LEVELS * align_up(count[0] + count[1], 16);
+    float *scratch = alloc_zero(scratch_count, sizeof *scratch);
+    case_keep(test, scratch, (size_t)scratch_count * sizeof *scratch);
     float *got[2], *expected[2];
     for (int w = 0; w < 2; w++) {
         got[w] = alloc_zero(count[w] + 1, sizeof *got[w]);
+        case_keep(test, got[w], (size_t)(count[w] + 1) * sizeof *got[w]);
         expected[w] = alloc_zero(count[w] + 1, sizeof *expected[w]);
         char *leaves[CASE_SHARDS_MAX];
         for (int s = begin; s < end; s++) {
@@ -306,13 +309,11 @@ static void check_tree(const op_case_t *test, const op_use_t *uses, int use_coun
         tree_value(leaves, begin, end, count[w], expected[w]);
     }
     void *d_weight[OP_WEIGHTS_MAX] = {got[0], count[1] > 0 ? got[1] : NULL};
-    test->row->backward_tree(uses, use_count, begin, end, d_weight, scratch);
+    case_tree(test, uses, use_count, begin, end, d_weight, scratch);
     for (int w = 0; w < 2; w++) {
         assert_memory_equal(got[w], expected[w], (size_t)count[w] * sizeof(float));
-        free(got[w]);
         free(expected[w]);
     }
-    free(scratch);
 }
 
 static void the_sum_is_the_canonical_tree(void **state) {
@@ -417,5 +418,5 @@ int main(void) {
         cmocka_unit_test(uses_are_one_leaf),
         cmocka_unit_test(uses_have_equal_groups),
     };
-    return RUN_ON_ALL(tests);
+    return RUN_ON_GPU_OR_HOST(tests);
 }

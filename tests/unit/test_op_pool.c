@@ -143,5 +143,5 @@ int main(void) {
         cmocka_unit_test(the_first_maximum),
         cmocka_unit_test(means),
     };
-    return RUN_ON_ALL(tests);
+    return RUN_ON_GPU_OR_HOST(tests);
 }

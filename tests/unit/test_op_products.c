@@ -99,5 +99,5 @@ int main(void) {
         cmocka_unit_test(correlate),
         cmocka_unit_test(correlate_by_hand),
     };
-    return RUN_ON_ALL(tests);
+    return RUN_ON_GPU_OR_HOST(tests);
 }
