@@ -24,6 +24,7 @@ typedef struct modality_config { /* modalities.NAME */
     char *reduce;         /* max | average | flatten: places of a backbone to one */
     char *batch_norm;     /* frozen | shard | global */
     char *augment;        /* none | colour | strong | mirror | spectrum */
+    char *corrupt;        /* "": not; else KIND:LEVEL of corruption_kind.h, space-separated */
     bool frozen, fc_relu; /* no parameter of the backbone is trained; cnn_1d's missing ReLU */
     char *of;    /* "": features of its own; else two other modalities, space-separated, ... */
     char *intra; /* ... that concat_fc | encoder_plus_self_attention makes one stream of */

@@ -6,6 +6,7 @@
 #include "configs/backbone_info.h"
 #include "configs/config_fields.h"
 #include "configs/config_origin.h"
+#include "configs/corruption_kind.h"
 #include "kernels/base/bytes.h"
 
 typedef struct checked {
@@ -93,6 +94,32 @@ static status_t check_augment(const checked_t *checked) {
                               modality->backbone));
 }
 
+/* Each kind once, at a level of it. */
+static status_t check_corrupt(const checked_t *checked) {
+    const modality_config_t *modality = checked->modality;
+    bool seen[CORRUPTION_COUNT] = {false};
+    const char *start = NULL;
+    int length = 0;
+    for (int i = 0; word_at(modality->corrupt, i, &start, &length); i++) {
+        corruption_kind_t kind = CORRUPTION_NONE;
+        double level = 0.0;
+        char *word = text_format("%.*s", length, start);
+        status_t status = corruption_parse(word, &kind, &level);
+        free(word);
+        if (status != STATUS_OK) {
+            return refuse(checked, "corrupt", NULL,
+                          text_format("modalities.%s.corrupt: %s", modality->name, status_text()));
+        }
+        if (seen[kind]) {
+            return refuse(checked, "corrupt", NULL,
+                          text_format("modalities.%s.corrupt has %s twice; leave one",
+                                      modality->name, corruption_name(kind)));
+        }
+        seen[kind] = true;
+    }
+    return STATUS_OK;
+}
+
 /* Settings that only some backbones read. */
 static status_t check_backbone(const checked_t *checked) {
     static const char *const keys[] = {"size", "reduce", "batch_norm", "frozen", "fc_relu"};
@@ -177,9 +204,9 @@ static status_t check_parts(const checked_t *checked) {
 }
 
 static status_t check_intra(const checked_t *checked) {
-    static const char *const own[] = {"dim",        "clip",        "dilation",
-                                      "front",      "tcn_blocks",  "tcn_kernel",
-                                      "tcn_causal", "tcn_dropout", "backbone"};
+    static const char *const own[] = {"dim",        "clip",       "dilation",   "front",
+                                      "tcn_blocks", "tcn_kernel", "tcn_causal", "tcn_dropout",
+                                      "backbone",   "corrupt"};
     const modality_config_t *modality = checked->modality;
     if (modality->of[0] == '\0') {
         char *remedy = text_format("set modalities.%s.of", modality->name);
@@ -210,6 +237,7 @@ status_t config_check_modalities(const config_t *config, const config_origins_t 
         const checked_t checked = {config, origins, name, &config->modalities[m]};
         TRY(check_intra(&checked));
         TRY(check_backbone(&checked));
+        TRY(check_corrupt(&checked));
         TRY(check_width(&checked));
         TRY(check_tcn(&checked));
         TRY(check_clip(&checked));

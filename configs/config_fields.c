@@ -234,6 +234,9 @@ static const config_field_t modality_rows[] = {
      "none colour strong mirror spectrum", "", "",
      "training clips changed by chance, once a clip: colour, strong, mirror of pictures, spectrum"
      " of sound"},
+    {"corrupt", FIELD_NAMES, MODALITY_AT(corrupt), "", 0, 0, NULL, NULL, "",
+     "training samples made worse as jmt robustness does it: noise:DB, drop:P, missing:P,"
+     " shift:STEPS; []: not"},
     {"frozen", FIELD_BOOL, MODALITY_AT(frozen), "false", 0, 0, NULL, NULL, "",
      "no parameter of the backbone is trained"},
     {"fc_relu", FIELD_BOOL, MODALITY_AT(fc_relu), "false", 0, 0, NULL, NULL, "",

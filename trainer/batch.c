@@ -57,6 +57,21 @@ size_t batch_ahead_bytes(const graph_t *graph, int64_t slots, int64_t ahead) {
     return (size_t)(ahead * steps * each);
 }
 
+/* corrupts: room for all kinds and `none` behind them. */
+static status_t corrupts_of(const modality_config_t *modality, int index, corruption_t *corrupts) {
+    const char *next = modality->corrupt;
+    for (int i = 0; next[0] != '\0'; i++) {
+        int length = (int)strcspn(next, " ");
+        char *word = text_format("%.*s", length, next);
+        corrupts[i].modality = index;
+        status_t status = corruption_parse(word, &corrupts[i].kind, &corrupts[i].level);
+        free(word);
+        TRY(status);
+        next += length + (next[length] == ' ');
+    }
+    return STATUS_OK;
+}
+
 /* --- opening --------------------------------------------------------------------------------- */
 
 static status_t make(void *context, int place, int64_t item);
@@ -93,6 +108,7 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
     for (int m = 0; m < batch.modality_count; m++) {
         batch.modality[m] = &config->modalities[indices[m]];
         batch.info[m] = dataset_modality(dataset, m);
+        TRY(corrupts_of(batch.modality[m], m, batch.corrupts[m]));
     }
     batch.staged = executor_dtype(executor) != DTYPE_F32;
     batch.stream_count = model_streams_of(config, batch.stream_of);
@@ -184,6 +200,19 @@ status_t batch_fill_stretch(const batch_t *batch, int m, int64_t recording, int6
     return STATUS_OK;
 }
 
+/* A training sample, as its modalities say. */
+static void make_worse(const batch_t *batch, const chance_t *chance, int64_t sample,
+                       float *const *features, uint8_t *const *masks) {
+    for (int m = 0; chance != NULL && m < batch->modality_count; m++) {
+        for (int i = 0; batch->corrupts[m][i].kind != CORRUPTION_NONE; i++) {
+            corruption_t corruption = batch->corrupts[m][i];
+            corruption.seed = chance->seed;
+            corrupt(&corruption, chance->step, sample, batch->length, batch->dims[m], features[m],
+                    masks[m]);
+        }
+    }
+}
+
 static status_t fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
                      int64_t sample, const chance_t *chance) {
     float *features[STREAMS_MAX], *targets[STREAMS_MAX];
@@ -210,9 +239,11 @@ static status_t fill(const batch_t *batch, const batch_place_t *place, split_t s
     for (int m = 0; m < batch->modality_count; m++) {
         prepare(batch, m, features[m], masks[m], chance);
     }
+    make_worse(batch, chance, sample, features, masks);
     int m = batch->corruption.modality;
     if (batch->corruption.kind != CORRUPTION_NONE) {
-        corrupt(&batch->corruption, sample, batch->length, batch->dims[m], features[m], masks[m]);
+        corrupt(&batch->corruption, 0, sample, batch->length, batch->dims[m], features[m],
+                masks[m]);
     }
     return STATUS_OK;
 }

@@ -53,6 +53,8 @@ typedef struct batch {
     int ahead;               /* batches */
     batch_place_t *places;   /* [ahead] */
     corruption_t corruption; /* of every sample; changed between streams alone */
+    /* Of training samples, by modality: `none` behind the last; seeds are the stream's. */
+    corruption_t corrupts[CONFIG_MODALITIES_MAX][CORRUPTION_COUNT];
     prefetch_t *prefetch;
     batch_stream_t stream;
     int64_t next; /* position of the next batch */

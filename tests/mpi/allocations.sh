@@ -1,7 +1,7 @@
 #!/bin/bash
 # allocations.sh PROGRAMS - between steps 3 and 10 of training nothing of ours allocates
 # or frees, alone and on two ranks, of features and of pictures and sound that are gathered in clips and changed by
-# chance; what libraries do is printed. One made on purpose is noticed.
+# chance, with batch norm over the batch; what libraries do is printed. One made on purpose is noticed.
 set -u
 program=$1/jmt_counted config=configs/tiny/jmt.yaml
 make=$1/../tools/raw_make jmt=$1/../../jmt
@@ -46,6 +46,6 @@ fi
 config=$work/configs/jmt.yaml
 sets=(--set batch=4 --set virtual_shards=2 --set model.dim=16 --set data.window=2 --set data.stride=1
     --set modalities.video.clip=2 --set modalities.video.frozen=true --set modalities.video.augment=strong
-    --set modalities.audio.clip=32 --set modalities.audio.batch_norm=shard --set modalities.audio.augment=spectrum)
-check 5 "$name" 1 0 "$program"
+    --set modalities.audio.clip=32 --set modalities.audio.batch_norm=global --set modalities.audio.augment=spectrum)
+check 5 "$name" 2 0 mpirun -q -n 2 "$program"
 exit $failed
