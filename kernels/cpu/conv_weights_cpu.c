@@ -10,7 +10,7 @@
 
 enum {
     PART_ROWS_LEAST = 32,
-    PART_ROWS_MOST = 128,     /* of a panel of dz that stays in the first-level cache */
+    PART_ROWS_MOST = 128 * UNIT_K, /* of a panel of dz that stays in the first-level cache */
     PART_BYTES = 768 * 1024,  /* of one line of patches */
     CHUNK_BYTES = 512 * 1024, /* of some */
     STRIP_COLS = 16,          /* of patches at a time: a cache line of units */
@@ -119,25 +119,23 @@ static void gather(const weights_job_t *job, const part_t *part, const chunk_t *
     }
 }
 
-/* Units of gathered rows into strips: [strip][units][STRIP_COLS]. */
+/* Some units of two rows (one, where a unit is one number) into a strip. */
+static inline void place_units(const act_t *from, int64_t row, int64_t cols, unit_t *strip) {
+    for (int64_t i = 0; i < cols; i++) {
+        strip[i] = unit_pair(from[i], from[(UNIT_K - 1) * row + i]);
+    }
+}
+
+/* Gathered rows into strips: [strip][units][STRIP_COLS]. */
 static void place_strips(const act_t *from, int64_t row, int64_t width, int64_t units,
                          int64_t part_units, unit_t *to) {
+    int64_t whole = width / STRIP_COLS * STRIP_COLS;
     for (int64_t u = 0; u < units; u++, from += UNIT_K * row, to += STRIP_COLS) {
         unit_t *strip = to;
-        for (int64_t c = 0; c < width; c += STRIP_COLS, strip += part_units * STRIP_COLS) {
-#ifdef ACTIVATION_BF16
-            for (int64_t i = c; i < min_i64(c + STRIP_COLS, width); i++) {
-                strip[i - c] = unit_pair(from[i], from[row + i]);
-            }
-#else
-            int64_t cols = min_i64(STRIP_COLS, width - c);
-            if (cols == STRIP_COLS) {
-                memcpy(strip, from + c, STRIP_COLS * sizeof *strip);
-            } else {
-                memcpy(strip, from + c, (size_t)cols * sizeof *strip);
-            }
-#endif
+        for (int64_t c = 0; c < whole; c += STRIP_COLS, strip += part_units * STRIP_COLS) {
+            place_units(from + c, row, STRIP_COLS, strip);
         }
+        place_units(from + whole, row, width - whole, strip);
     }
 }
 
