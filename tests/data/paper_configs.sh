@@ -1,6 +1,6 @@
 #!/bin/bash
-# paper_configs.sh - a file for each published row or ablation: all of them are in configs/README.md with the number that
-# the file names, are valid, and make a model; those of action units and expressions train.
+# paper_configs.sh - a file for each published row or ablation: all of them are in configs/README.md with the number
+# that the file names, are valid, and make a model; those of action units and expressions train.
 . "$(dirname "$0")/../system.sh"
 command -v python3 >/dev/null || skip "python3 is not installed"
 
