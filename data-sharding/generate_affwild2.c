@@ -44,6 +44,7 @@ typedef struct world {
 typedef struct face {
     const world_t *world;
     int64_t person, voice;
+    mood_t mood; /* of the voice */
 } face_t;
 
 static double time_of(const world_t *w, int64_t frame) { return (double)frame / w->values[FPS]; }
@@ -128,7 +129,7 @@ static void draw_frame(const void *context, int64_t frame, uint8_t *grey_out) {
 static double sound_of(const void *context, int64_t sample) {
     const face_t *face = context;
     double time = (double)sample / SOUND_HZ, sum = 0.0;
-    double mood = world_mood(face->world->seed, "raw.voice", face->voice, time);
+    double mood = world_mood_at(face->mood, time);
     for (int part = 1; part <= PARTS; part++) {
         sum += sin(2.0 * M_PI * 220.0 * part * time) / PARTS;
     }
@@ -155,7 +156,10 @@ static status_t write_video(const world_t *w, const face_t *face, const char *na
 
 static status_t write_one(world_t *w, int64_t voice, int64_t person, int test, const char *video,
                           const char *end) {
-    face_t face = {.world = w, .person = person, .voice = voice};
+    face_t face = {.world = w,
+                   .person = person,
+                   .voice = voice,
+                   .mood = world_mood_of(w->seed, "raw.voice", voice)};
     char *name = text_format("%s%s", video, end);
     status_t status = write_annotation(w, &face, test, name);
     if (status == STATUS_OK) {

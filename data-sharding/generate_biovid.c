@@ -24,7 +24,7 @@ static const import_option_t options[OPTIONS] = {
 enum { SIGNAL_HZ = 512, ROWS = 2816, FPS = 25, FRAMES = 138 };
 static const char *const classes[WORLD_PAIN_CLASSES] = {"BL1", "PA1", "PA2", "PA3", "PA4"};
 static const char *const looked_at[WORLD_SETS] = {"video", "gsr", "all"};
-/* Of the middle between BL1 and PA4 a face is grey, and each deviation is this part of its range. */
+/* Half-way between BL1 and PA4 a face is grey; each deviation is this part of its range. */
 static const double face_step = 0.3, skin_step = 0.35;
 
 typedef struct tally {

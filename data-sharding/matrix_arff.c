@@ -201,7 +201,7 @@ static status_t take_times(const arff_t *a, const double *times, const matrix_ru
         return STATUS_OK;
     }
     double step = m->rows > 1 ? (times[m->rows - 1] - times[0]) / (double)(m->rows - 1) : 0.0;
-    bool good = isfinite(times[0]) && (m->rows == 1 || step > 0.0);
+    bool good = isfinite(times[0]) && (m->rows == 1 || (step > 0.0 && isfinite(1.0 / step)));
     for (int64_t i = 0; i < m->rows && good; i++) {
         good = fabs(times[i] - times[0] - (double)i * step) <= even * step;
     }

@@ -6,10 +6,18 @@
 
 static const double least_hz = 0.05, most_hz = 0.25;
 
-double world_mood(uint64_t seed, const char *sense, int64_t number, double time_s) {
+mood_t world_mood_of(uint64_t seed, const char *sense, int64_t number) {
     rng_key_t key = {seed, rng_name(sense), (uint64_t)number};
-    double hz = least_hz + (most_hz - least_hz) * (double)rng_uniform(key, 0);
-    return sin(2.0 * M_PI * (hz * time_s + (double)rng_uniform(key, 1)));
+    return (mood_t){least_hz + (most_hz - least_hz) * (double)rng_uniform(key, 0),
+                    (double)rng_uniform(key, 1)};
+}
+
+double world_mood_at(mood_t mood, double time_s) {
+    return sin(2.0 * M_PI * (mood.hz * time_s + mood.phase));
+}
+
+double world_mood(uint64_t seed, const char *sense, int64_t number, double time_s) {
+    return world_mood_at(world_mood_of(seed, sense, number), time_s);
 }
 
 void world_best(int set, double seen, double heard, double best_out[SYNTHETIC_TARGETS]) {

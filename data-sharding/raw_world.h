@@ -20,6 +20,11 @@ enum { WORLD_PAIN_CLASSES = 5 };
 /* What is looked at: the face (or s), the other (voice, skin), both. */
 enum { WORLD_FACE, WORLD_OTHER, WORLD_BOTH, WORLD_SETS };
 
+typedef struct mood {
+    double hz, phase;
+} mood_t;
+mood_t world_mood_of(uint64_t seed, const char *sense, int64_t number);
+double world_mood_at(mood_t mood, double time_s);
 double world_mood(uint64_t seed, const char *sense, int64_t number, double time_s);
 /* Without noise, of what is looked at. */
 void world_best(int set, double seen, double heard, double best_out[SYNTHETIC_TARGETS]);

@@ -10,8 +10,9 @@
 media are left out, and a line says how many. Run it again with --add for a second modality.
 
 Sound: one feature vector for each step of the model (WavLM: 50 a second), of --layer (-1: the last, 0: what goes in).
-Long recordings are cut into stretches of --stretch seconds with --context seconds around each, so that a feature hangs
-on no more than that of its recording; later sound is part of it, so nothing of this is causal. Sound that is no 16-bit
+Long recordings are cut into stretches of --stretch seconds with --context seconds around each (each scaled by itself
+where the model wants that), so that a feature hangs on no more than that of its recording; later sound is part of it,
+so nothing of this is causal. Sound that is no 16-bit
 .wav of the model's rate goes through the program ffmpeg.
 Pictures: a folder of .jpg or .png; the number at the end of a name counts frames, from --first-frame. A frame that is
 not there is a row of NaN, which jmt takes as not valid. Videos first become such folders:
@@ -107,8 +108,8 @@ def samples_of(path, rate):
         pass
     if shutil.which("ffmpeg") is None:
         raise Refused("%s is no 16-bit .wav of %d Hz; install ffmpeg, or make it one" % (path, rate))
-    done = subprocess.run(["ffmpeg", "-v", "error", "-i", path, "-vn", "-ac", "1", "-ar", str(rate), "-f", "f32le", "-"],
-                          capture_output=True)
+    words = ["ffmpeg", "-v", "error", "-i", path, "-vn", "-ac", "1", "-ar", str(rate), "-f", "f32le", "-"]
+    done = subprocess.run(words, capture_output=True)
     if done.returncode != 0:
         raise Refused("ffmpeg cannot read %s: %s" % (path, done.stderr.decode(errors="replace").strip()))
     out = array.array("f")
@@ -126,10 +127,11 @@ def sound_features(model, samples, stretch_s, context_s):
         begin = max(first - context, 0)
         last = min(first + steps, total)
         end = min(last + context, total)
-        rows = model.of_sound(samples[begin * model.stride:(end - 1) * model.stride + model.field])
+        behind = len(samples) if end == total else (end - 1) * model.stride + model.field
+        rows = model.of_sound(samples[begin * model.stride:behind])
         if len(rows) != (end - begin) * model.columns:
-            raise Refused("the model made %d numbers of %d steps of %d; is its config true?"
-                          % (len(rows), end - begin, model.columns))
+            raise Refused("the model made %d numbers of %d steps of %d; is its config true?" %
+                          (len(rows), end - begin, model.columns))
         out += rows[(first - begin) * model.columns:(last - begin) * model.columns]
     return out
 

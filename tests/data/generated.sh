@@ -138,7 +138,8 @@ def biovid():
 
 names, scores, best, spread = {"affwild2": affwild2, "biovid": biovid}[layout]()
 for name in names:
-    print("# %s %s: %.4f, at best %.4f, %.4f below" % (layout, name, scores[name], best[name], best[name] - scores[name]))
+    below = best[name] - scores[name]
+    print("# %s %s: %.4f, at best %.4f, %.4f below" % (layout, name, scores[name], best[name], below))
 one, other, both = names
 # Of one sense: what there is to learn, and no more. Of both: at least half of what the other sense adds to the best
 # that any model of one of them can do.
@@ -174,7 +175,9 @@ report $? "generated again: the same bytes"
 
 # The published folds: loud in every table.
 sets=()
-for word in "${reduced_biovid[@]}" data.path="$work/biovid" model.head_hidden=32 epochs=1; do sets+=(--set "$word"); done
+for word in "${reduced_biovid[@]}" data.path="$work/biovid" model.head_hidden=32 epochs=1; do
+    sets+=(--set "$word")
+done
 run 1 cv configs/biovid_leaky_published/gsr.yaml "${sets[@]}" --out "$work/leaky"
 report $? "leaky folds"
 check "their split says so" grep -q '"split": "test of 2 folds, LEAKY"' "$work/leaky/summary.json"

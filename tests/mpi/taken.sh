@@ -27,7 +27,8 @@ work = sys.argv[1]
 told = {name: json.load(open("%s/%s.json" % (work, name))) for name in ("main", "other", "both1")}
 rows = {name: list(csv.DictReader(open("%s/%s.csv" % (work, name)))) for name in told}
 both = told["both1"]
-assert both["targets"] == {"valence": told["main"]["targets"]["valence"], "arousal": told["other"]["targets"]["arousal"]}
+for target, name in (("valence", "main"), ("arousal", "other")):
+    assert both["targets"][target] == told[name]["targets"][target]
 assert told["main"]["targets"]["arousal"] != told["other"]["targets"]["arousal"]
 for metric in ("ccc", "rmse"):
     mean = sum(both["targets"][t][metric] for t in ("valence", "arousal")) / 2

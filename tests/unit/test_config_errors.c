@@ -146,8 +146,7 @@ static void settings_of_targets(void **state) {
     const wrong_t cases[] = {
         {DATA "targets.x.label_smoothing: 0.1\n",
          ":3:28: targets.x.label_smoothing is for cross_entropy only, and the loss is ccc; remove "
-         "it "
-         "or set loss: cross_entropy"},
+         "it or set loss: cross_entropy"},
         {DATA "targets.y.mse_weight: 1\n",
          ":3:23: targets.y.mse_weight is for ccc only, and the loss is cross_entropy; remove it or "
          "set loss: ccc"},
