@@ -320,7 +320,7 @@ static void from_device(op_case_t *test) {
 }
 
 void case_call(op_case_t *test, void (*function)(const op_plan_t *plan, const op_call_t *call),
-                const op_call_t *call) {
+               const op_call_t *call) {
     const device_t *device = test->device;
     if (device == NULL) {
         function(test->plan, call);
