@@ -22,8 +22,8 @@ struct device {
     bool host;                    /* its memory is the host's */
     void *context;                /* the backend's */
 
-    /* How plans that are made from here on multiply floats: strictly, or (as it begins) with factors
-     * rounded to TF32, where that is faster. The host is always strict. */
+    /* How plans that are made from here on multiply floats: strictly, or (as it begins) with
+     * factors rounded to TF32, where that is faster. The host is always strict. */
     void (*set_strict)(const device_t *device, bool strict);
 
     /* Zeroed, 256-byte aligned (host: 64). */
