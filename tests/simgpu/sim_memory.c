@@ -213,12 +213,24 @@ static sim_block_t *device_block(void *p, const char *call, const void *pc) {
     return block;
 }
 
+/* A freed block's pages (it shares none) go back to the system, so that opening the rest costs what
+ * is in use; who touches it meets the shadow first. Without the shadow it is filled with poison. */
+static void give_pages(const sim_block_t *block) {
+    if (sim_setting("SIMGPU_CHECK", 1) == 0) {
+        sim_poison(block->base, block->size);
+        return;
+    }
+    size_t begin = (size_t)(block->base - arena) - GUARD;
+    size_t end = (begin + block->size + 2 * (size_t)GUARD + PAGE - 1) / PAGE * PAGE;
+    madvise(arena + begin, end - begin, MADV_DONTNEED);
+}
+
 static void give_device(sim_block_t *block) {
     bool was_open = is_open;
     sim_memory_guards();
     block->freed = true;
     sim_memory_open(true);
-    sim_poison(block->base, block->size);
+    give_pages(block);
     sim_memory_open(was_open);
     sim_shadow_forbid(block->base, block->size);
     sim_count_live(-1, "device memory", NULL);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "gpu_host.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
 #include "kernels/bf16.h"
@@ -559,7 +560,7 @@ const kernels_t *case_table(const char *backend, dtype_t dtype) {
     const kernels_t *kernels = NULL;
     bool moved = on_gpu && strcmp(backend, "cpu") == 0;
     CHECK_OK(kernels_for(moved ? "cuda" : backend, dtype, &kernels));
-    return kernels;
+    return moved ? gpu_on_host(kernels) : kernels;
 }
 
 double case_product_bound(const kernels_t *kernels, op_kind_t kind, double terms) {

@@ -100,6 +100,10 @@ void case_check_alone(const op_description_t *description);
  * as that loses the fraction from 2^14 rows on. */
 void case_check_many_rows(const op_description_t *description);
 
+/* On cpu/f32 and cpu/bf16: what the operation makes of a run of shards is bit for bit the canonical
+ * tree over the gradients of each. */
+void case_check_tree(const op_description_t *description);
+
 /* On cpu/f32 and cpu/bf16: the same bits with one thread and with three. */
 void case_check_threads(const op_description_t *description);
 

@@ -5,6 +5,7 @@
 #include "kernels/base/bytes.h"
 #include "kernels/ref/rows.h"
 #include "op_case.h"
+#include "unit/tree_case.h"
 
 static void run_masked(op_case_t *test, const kernels_t *kernels, const op_description_t *d,
                        int begin, int end, const int64_t mask[3], bool short_values) {
@@ -235,4 +236,45 @@ static void check_without_gradients_on(const kernels_t *kernels,
 void case_check_without_gradients(const op_description_t *description) {
     check_without_gradients_on(case_table("cpu", DTYPE_F32), description);
     check_without_gradients_on(case_table("cpu", DTYPE_BF16), description);
+}
+
+static void check_tree(op_case_t *test, int begin, int end) {
+    const op_use_t use = {test->plan, &test->call};
+    const int64_t *count = test->weight_count;
+    void *got[OP_WEIGHTS_MAX] = {NULL};
+    int64_t scratch_count = CASE_SHARDS_MAX * align_up(count[0] + count[1], 16);
+    float *scratch = alloc_zero(scratch_count, sizeof *scratch);
+    case_keep(test, scratch, (size_t)scratch_count * sizeof *scratch);
+    for (int w = 0; w < 2; w++) {
+        got[w] = alloc_zero(count[w] + 1, sizeof(float));
+        case_keep(test, got[w], (size_t)(count[w] + 1) * sizeof(float));
+    }
+    case_tree(test, &use, 1, begin, end, got, scratch);
+    for (int w = 0; w < 2; w++) {
+        char *leaves[CASE_SHARDS_MAX];
+        for (int s = begin; s < end; s++) {
+            leaves[s] = test->d_weight[w][s];
+        }
+        float *expected = alloc_zero(count[w] + 1, sizeof *expected);
+        tree_value(leaves, begin, end, count[w], expected);
+        assert_memory_equal(got[w], expected, (size_t)count[w] * sizeof(float));
+        free(expected);
+    }
+}
+
+void case_check_tree(const op_description_t *description) {
+    const dtype_t dtypes[] = {DTYPE_F32, DTYPE_BF16};
+    for (int i = 0; i < 2; i++) {
+        op_case_t test;
+        case_open(&test, case_table("cpu", dtypes[i]), description, 4, 0, 4);
+        if (test.row->backward_tree != NULL) { /* else the executor adds */
+            case_run(&test);
+            check_tree(&test, 0, 4);
+            check_tree(&test, 1, 4);
+            check_tree(&test, 2, 4);
+            check_tree(&test, 3, 4);
+            case_check_guards(&test);
+        }
+        case_close(&test);
+    }
 }

@@ -210,6 +210,15 @@ static void plans_without_gradients(void **state) {
     case_check_without_gradients(&d);
 }
 
+static void the_sum_is_the_canonical_tree(void **state) {
+    (void)state;
+    for (int i = 0; i < SHAPE_COUNT; i++) {
+        op_description_t d = linear(shapes[i][0], shapes[i][1], shapes[i][2],
+                                    i % 2 ? ACTIVATION_RELU : ACTIVATION_NONE);
+        case_check_tree(&d);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients),
@@ -220,6 +229,7 @@ int main(void) {
         cmocka_unit_test(weights_are_rounded),
         cmocka_unit_test(equal_rows_have_equal_bits),
         cmocka_unit_test(plans_without_gradients),
+        cmocka_unit_test(the_sum_is_the_canonical_tree),
     };
     return RUN_ON_GPU_OR_HOST(tests);
 }
