@@ -34,7 +34,9 @@ static status_t messages_poll(void *context, bool *done_out) {
     messages_t *messages = context;
     comm_t *comm = messages->comm;
     int done = 0;
+    comm_hold_mpi(comm);
     int code = MPI_Testall(2 * comm->size, comm->requests, &done, MPI_STATUSES_IGNORE);
+    comm_release_mpi(comm);
     *done_out = done != 0;
     return comm_mpi_check(comm, code, messages->operation);
 }
@@ -42,8 +44,10 @@ static status_t messages_poll(void *context, bool *done_out) {
 static bool messages_missing(void *context, int rank) {
     comm_t *comm = ((messages_t *)context)->comm;
     int received = 1, sent = 1;
+    comm_hold_mpi(comm);
     MPI_Request_get_status(comm->requests[rank], &received, MPI_STATUS_IGNORE);
     MPI_Request_get_status(comm->requests[comm->size + rank], &sent, MPI_STATUS_IGNORE);
+    comm_release_mpi(comm);
     return !received || !sent;
 }
 
@@ -64,17 +68,19 @@ static int round_bytes(size_t length, size_t from) {
 }
 
 static status_t post_receive(comm_t *comm, void *to, int bytes, int rank, const char *operation) {
-    return comm_mpi_check(
-        comm, MPI_Irecv(to, bytes, MPI_BYTE, rank, TAG_GROUP, comm->mpi, &comm->requests[rank]),
-        operation);
+    comm_hold_mpi(comm);
+    int code = MPI_Irecv(to, bytes, MPI_BYTE, rank, TAG_GROUP, comm->mpi, &comm->requests[rank]);
+    comm_release_mpi(comm);
+    return comm_mpi_check(comm, code, operation);
 }
 
 static status_t post_send(comm_t *comm, const void *from, int bytes, int rank,
                           const char *operation) {
-    return comm_mpi_check(comm,
-                          MPI_Isend(from, bytes, MPI_BYTE, rank, TAG_GROUP, comm->mpi,
-                                    &comm->requests[comm->size + rank]),
-                          operation);
+    comm_hold_mpi(comm);
+    int code = MPI_Isend(from, bytes, MPI_BYTE, rank, TAG_GROUP, comm->mpi,
+                         &comm->requests[comm->size + rank]);
+    comm_release_mpi(comm);
+    return comm_mpi_check(comm, code, operation);
 }
 
 /* One round, from byte `from` of every piece. Every pair exchanges a message even if it is empty: a

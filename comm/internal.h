@@ -40,7 +40,8 @@ typedef struct transport {
 
 struct comm {
     const transport_t *transport;
-    MPI_Comm mpi; /* over MPI only */
+    MPI_Comm mpi;        /* over MPI only */
+    struct mover *mover; /* a thread that calls MPI, too; NULL: none */
     int rank, size;
     double looked_s;              /* when the clock was last looked at in this operation */
     double timeout_s, deadline_s; /* the deadline is of the operation now running */
@@ -71,6 +72,10 @@ extern const transport_t comm_transport_self, comm_transport_mpi;
 status_t comm_mpi_open(comm_t *comm) MUST_CHECK;
 status_t comm_mpi_split(comm_t *whole, int group, comm_t *comm) MUST_CHECK;
 status_t comm_mpi_check(comm_t *comm, int code, const char *operation) MUST_CHECK;
+
+/* reduce_thread.c: around each call of MPI that may come while the mover makes some. */
+void comm_hold_mpi(const comm_t *comm);
+void comm_release_mpi(const comm_t *comm);
 
 /* comm_wait.c: the frame of every operation, and the only loop that waits. */
 typedef struct waiting {

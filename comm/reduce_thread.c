@@ -1,7 +1,8 @@
 /* The communication thread. MPI moves messages only while somebody calls it, and during backward
  * the main thread has other work: from the first bucket of a step until reduce_finish this thread
- * polls. The lock is MPI's; whoever calls MPI in that time holds it. Outside that time the thread
- * sleeps and MPI is the main thread's alone. */
+ * polls. The lock is MPI's; whoever calls MPI in that time holds it, collective calls of the main
+ * thread too (comm_hold_mpi). Outside that time the thread sleeps and MPI is the main thread's
+ * alone. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,6 +22,18 @@ struct mover {
     int code;           /* MPI's, of the poll that failed */
     bool quit;
 };
+
+void comm_hold_mpi(const comm_t *comm) {
+    if (comm->mover != NULL) {
+        pthread_mutex_lock(&comm->mover->lock);
+    }
+}
+
+void comm_release_mpi(const comm_t *comm) {
+    if (comm->mover != NULL) {
+        pthread_mutex_unlock(&comm->mover->lock);
+    }
+}
 
 static void *mover_main(void *argument) {
     reduce_t *reduce = argument;
@@ -69,6 +82,7 @@ status_t reduce_mover_open(reduce_t *reduce) {
     reduce->mover = mover;
     errno = start(reduce);
     if (errno == 0) {
+        reduce->comm->mover = mover;
         return STATUS_OK;
     }
     reduce->mover = NULL;
@@ -89,6 +103,7 @@ void reduce_mover_close(reduce_t *reduce) {
     pthread_cond_signal(&mover->changed);
     pthread_mutex_unlock(&mover->lock);
     pthread_join(mover->thread, NULL);
+    reduce->comm->mover = NULL;
     pthread_cond_destroy(&mover->changed);
     pthread_mutex_destroy(&mover->lock);
     free(mover);

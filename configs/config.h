@@ -19,12 +19,12 @@ typedef struct modality_config { /* modalities.NAME */
     int64_t tcn_blocks, tcn_kernel; /* front tcn only, as the two below */
     bool tcn_causal;
     double tcn_dropout;
-    /* none | r2plus1d_18 | r3d_18 | i3d | ir_resnet_50 | resnet_18 | vggish | cnn_1d */
-    char *backbone;
+    char *backbone;       /* none | a name of backbone_info.h */
     int64_t size;         /* of a picture's sides */
     char *reduce;         /* max | average | flatten: places of a backbone to one */
-    char *batch_norm;     /* frozen | shard */
+    char *batch_norm;     /* frozen | shard | global */
     char *augment;        /* none | colour | strong | mirror | spectrum */
+    char *corrupt;        /* "": not; else KIND:LEVEL of corruption_kind.h, space-separated */
     bool frozen, fc_relu; /* no parameter of the backbone is trained; cnn_1d's missing ReLU */
     char *of;    /* "": features of its own; else two other modalities, space-separated, ... */
     char *intra; /* ... that concat_fc | encoder_plus_self_attention makes one stream of */

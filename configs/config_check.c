@@ -200,6 +200,9 @@ static status_t check_losses(const checker_t *checker) {
 static bool is_post_metric(const char *metric) { return words_have("rmse_post ccc_post", metric); }
 
 static bool target_has(const target_config_t *target, const char *metric) {
+    if (is(target->loss, "binary_cross_entropy") && is(metric, "f1_positive")) {
+        return true;
+    }
     return words_have("cross_entropy binary_cross_entropy", target->loss)
                ? words_have("accuracy uar f1_macro f1_weighted", metric)
                : words_have("mae rmse r ccc", metric) || is_post_metric(metric);
@@ -214,13 +217,13 @@ static status_t check_metric(const checker_t *checker, const char *key, const ch
     }
     const char *dot = strrchr(text, '.');
     const char *metric = dot == NULL ? text : dot + 1;
-    if (!words_have("accuracy uar f1_macro f1_weighted mae rmse r ccc rmse_post ccc_post",
-                    metric)) {
+    static const char *const known =
+        "accuracy uar f1_macro f1_weighted f1_positive mae rmse r ccc rmse_post ccc_post";
+    if (!words_have(known, metric)) {
         return REFUSE(key, NULL,
-                      "%s '%s' is not a metric; use %sloss, or one of "
-                      "accuracy uar f1_macro f1_weighted mae rmse r ccc rmse_post ccc_post, as "
-                      "METRIC or TARGET.METRIC",
-                      key, shown(text, buffer), is(key, "select_on") ? "auto, " : "");
+                      "%s '%s' is not a metric; use %sloss, or one of %s, as METRIC or "
+                      "TARGET.METRIC",
+                      key, shown(text, buffer), is(key, "select_on") ? "auto, " : "", known);
     }
     if (dot == NULL && config->target_count == 0) {
         return STATUS_OK;
@@ -244,8 +247,8 @@ static status_t check_metric(const checker_t *checker, const char *key, const ch
     if (!scored) {
         return REFUSE(key, NULL,
                       "%s '%s': no such target is scored by %s; accuracy, uar, "
-                      "f1_macro and f1_weighted go with the cross-entropies, mae, rmse, r and ccc "
-                      "with the other losses",
+                      "f1_macro and f1_weighted go with the cross-entropies, f1_positive with the "
+                      "binary one, mae, rmse, r and ccc with the other losses",
                       key, shown(text, buffer), metric);
     }
     if (is_post_metric(metric) && !processed) {
@@ -317,6 +320,13 @@ static status_t check_people(const checker_t *checker) {
         return REFUSE("split.by", "split.allow_subject_overlap",
                       "split.by group tests people that were trained on; set "
                       "split.allow_subject_overlap: true, or use split.by: both");
+    }
+    if (is(by, "leaky_published") && !config->split.allow_subject_overlap) {
+        return REFUSE(
+            "split.by", "split.allow_subject_overlap",
+            "split.by leaky_published tests people that were trained on, and no such "
+            "number holds for anybody new; set split.allow_subject_overlap: true to stand "
+            "beside one that was published so, or use split.by: subject");
     }
     if (config->baseline_minutes > 0.0 && is(config->data.standardize, "person")) {
         return REFUSE("baseline_minutes", "data.standardize",

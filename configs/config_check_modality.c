@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "configs/backbone_info.h"
 #include "configs/config_fields.h"
 #include "configs/config_origin.h"
+#include "configs/corruption_kind.h"
 #include "kernels/base/bytes.h"
 
 typedef struct checked {
@@ -79,17 +81,10 @@ static status_t check_tcn(const checked_t *checked) {
 /* Pictures and sound are changed in ways of their own. */
 static status_t check_augment(const checked_t *checked) {
     const modality_config_t *modality = checked->modality;
-    bool none = strcmp(modality->augment, "none") == 0, wanted = false;
+    const backbone_info_t *info = backbone_info(modality->backbone);
     bool spectrum = strcmp(modality->augment, "spectrum") == 0;
-    static const char *const pictures[] = {"r2plus1d_18", "r3d_18", "i3d", "ir_resnet_50"};
-    static const char *const sounds[] = {"resnet_18", "vggish"};
-    for (int i = 0; i < ARRAY_LEN(pictures); i++) {
-        wanted |= !spectrum && strcmp(modality->backbone, pictures[i]) == 0;
-    }
-    for (int i = 0; i < ARRAY_LEN(sounds); i++) {
-        wanted |= spectrum && strcmp(modality->backbone, sounds[i]) == 0;
-    }
-    if (none || wanted) {
+    bool wanted = info != NULL && (spectrum ? backbone_hears(info) : backbone_sees(info));
+    if (wanted || strcmp(modality->augment, "none") == 0) {
         return STATUS_OK;
     }
     return refuse(checked, "augment", "backbone",
@@ -99,32 +94,51 @@ static status_t check_augment(const checked_t *checked) {
                               modality->backbone));
 }
 
-/* What each setting of a backbone is for: names with spaces around them. */
-static status_t check_backbone(const checked_t *checked) {
-    static const struct {
-        const char *key, *backbones;
-    } reads[] = {{"size", " r2plus1d_18 r3d_18 i3d ir_resnet_50 "},
-                 {"reduce", " r2plus1d_18 r3d_18 resnet_18 "},
-                 {"batch_norm", " r2plus1d_18 r3d_18 i3d ir_resnet_50 resnet_18 "},
-                 {"frozen", " r2plus1d_18 r3d_18 i3d ir_resnet_50 resnet_18 vggish cnn_1d "},
-                 {"fc_relu", " cnn_1d "}};
+/* Each kind once, at a level of it. */
+static status_t check_corrupt(const checked_t *checked) {
     const modality_config_t *modality = checked->modality;
+    bool seen[CORRUPTION_COUNT] = {false};
+    const char *start = NULL;
+    int length = 0;
+    for (int i = 0; word_at(modality->corrupt, i, &start, &length); i++) {
+        corruption_kind_t kind = CORRUPTION_NONE;
+        double level = 0.0;
+        char *word = text_format("%.*s", length, start);
+        status_t status = corruption_parse(word, &kind, &level);
+        free(word);
+        if (status != STATUS_OK) {
+            return refuse(checked, "corrupt", NULL,
+                          text_format("modalities.%s.corrupt: %s", modality->name, status_text()));
+        }
+        if (seen[kind]) {
+            return refuse(checked, "corrupt", NULL,
+                          text_format("modalities.%s.corrupt has %s twice; leave one",
+                                      modality->name, corruption_name(kind)));
+        }
+        seen[kind] = true;
+    }
+    return STATUS_OK;
+}
+
+/* Settings that only some backbones read. */
+static status_t check_backbone(const checked_t *checked) {
+    static const char *const keys[] = {"size", "reduce", "batch_norm", "frozen", "fc_relu"};
+    const modality_config_t *modality = checked->modality;
+    const backbone_info_t *info = backbone_info(modality->backbone);
     TRY(check_augment(checked));
-    char *name = text_format(" %s ", modality->backbone);
     char *without = text_format("with backbone %s", modality->backbone);
     status_t status = STATUS_OK;
-    for (int i = 0; i < ARRAY_LEN(reads) && status == STATUS_OK; i++) {
-        if (strstr(reads[i].backbones, name) == NULL) {
-            status = refuse_unread(checked, reads[i].key, without, "choose another backbone");
+    for (int i = 0; i < ARRAY_LEN(keys) && status == STATUS_OK; i++) {
+        if (info == NULL || !words_have(info->reads, keys[i])) {
+            status = refuse_unread(checked, keys[i], without, "choose another backbone");
         }
     }
-    free(name);
     free(without);
-    if (status == STATUS_OK && modality->frozen && strcmp(modality->batch_norm, "shard") == 0) {
+    if (status == STATUS_OK && modality->frozen && strcmp(modality->batch_norm, "frozen") != 0) {
         return refuse(checked, "batch_norm", "frozen",
-                      text_format("modalities.%s.batch_norm shard would change a frozen backbone; "
+                      text_format("modalities.%s.batch_norm %s would change a frozen backbone; "
                                   "leave its default frozen",
-                                  modality->name));
+                                  modality->name, modality->batch_norm));
     }
     return status;
 }
@@ -190,9 +204,9 @@ static status_t check_parts(const checked_t *checked) {
 }
 
 static status_t check_intra(const checked_t *checked) {
-    static const char *const own[] = {"dim",        "clip",        "dilation",
-                                      "front",      "tcn_blocks",  "tcn_kernel",
-                                      "tcn_causal", "tcn_dropout", "backbone"};
+    static const char *const own[] = {"dim",        "clip",       "dilation",   "front",
+                                      "tcn_blocks", "tcn_kernel", "tcn_causal", "tcn_dropout",
+                                      "backbone",   "corrupt"};
     const modality_config_t *modality = checked->modality;
     if (modality->of[0] == '\0') {
         char *remedy = text_format("set modalities.%s.of", modality->name);
@@ -223,6 +237,7 @@ status_t config_check_modalities(const config_t *config, const config_origins_t 
         const checked_t checked = {config, origins, name, &config->modalities[m]};
         TRY(check_intra(&checked));
         TRY(check_backbone(&checked));
+        TRY(check_corrupt(&checked));
         TRY(check_width(&checked));
         TRY(check_tcn(&checked));
         TRY(check_clip(&checked));

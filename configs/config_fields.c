@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "configs/backbone_info.h"
 #include "kernels/base/bytes.h"
 
 #define AT(member)          offsetof(config_t, member)
@@ -141,9 +142,10 @@ static const config_field_t main_rows[] = {
             SCORING),
     INT_ROW("split.folds", split.folds, "0", -1, 100000, "folds",
             "that all subjects are dealt to, marks aside; 0: none; -1: leave one out", SCORING),
-    CHOICE_ROW("split.by", split.by, "subject", "subject group both", "",
+    CHOICE_ROW("split.by", split.by, "subject", "subject group both leaky_published", "",
                "what is dealt to folds: people, groups of recordings (stimuli), or both, where test"
-               " and training share neither", SCORING),
+               " and training share neither; leaky_published: recordings, people on both sides, the"
+               " best checkpoint chosen on the test (unless split.valid_fraction is 0)", SCORING),
     INT_ROW("split.fold", split.fold, "0", 0, 100000, "",
             "which of the split.folds is tested, from 0", SCORING),
     REAL_ROW("split.valid_fraction", split.valid_fraction, "0.2", 0, 1, "",
@@ -198,6 +200,7 @@ static const config_field_t main_rows[] = {
             "without a better select_on before training ends; 0: never", LENGTH),
 };
 
+#define BACKBONE_CHOICE_(name, step, reads) " " #name
 static const config_field_t modality_rows[] = {
     {"dim", FIELD_INT, MODALITY_AT(dim), "0", 0, 67108864, NULL, NULL, "features",
      "per step; 0: from the data"},
@@ -216,19 +219,24 @@ static const config_field_t modality_rows[] = {
     {"tcn_dropout", FIELD_REAL, MODALITY_AT(tcn_dropout), "0.1", 0, 0.95, NULL, NULL, "",
      "front tcn only: part of the channels dropped in training, over all steps of a sample"},
     {"backbone", FIELD_CHOICE, MODALITY_AT(backbone), "none", 0, 0,
-     "none r2plus1d_18 r3d_18 i3d ir_resnet_50 resnet_18 vggish cnn_1d", "", "",
+     "none" BACKBONE_LIST(BACKBONE_CHOICE_), "", "",
      "what makes features of clips (r2plus1d_18, r3d_18, i3d), single faces (ir_resnet_50), "
      "log-mel (resnet_18, vggish) or signals (cnn_1d)"},
     {"size", FIELD_INT, MODALITY_AT(size), "112", 1, 1024, NULL, NULL, "pixels",
      "backbones of clips only: height and width"},
     {"reduce", FIELD_CHOICE, MODALITY_AT(reduce), "max", 0, 0, "max average flatten", "", "",
      "backbones but cnn_1d: how all places become one; flatten: by a Linear to 512"},
-    {"batch_norm", FIELD_CHOICE, MODALITY_AT(batch_norm), "frozen", 0, 0, "frozen shard", "", "",
-     "backbones with it: by its running statistics, or by those of each virtual shard"},
+    {"batch_norm", FIELD_CHOICE, MODALITY_AT(batch_norm), "frozen", 0, 0,
+     "frozen shard global", "", "",
+     "backbones with it: by its running statistics, or by those of each virtual shard or of the"
+     " whole batch"},
     {"augment", FIELD_CHOICE, MODALITY_AT(augment), "none", 0, 0,
      "none colour strong mirror spectrum", "", "",
      "training clips changed by chance, once a clip: colour, strong, mirror of pictures, spectrum"
      " of sound"},
+    {"corrupt", FIELD_NAMES, MODALITY_AT(corrupt), "", 0, 0, NULL, NULL, "",
+     "training samples made worse as jmt robustness does it: noise:DB, drop:P, missing:P,"
+     " shift:STEPS; []: not"},
     {"frozen", FIELD_BOOL, MODALITY_AT(frozen), "false", 0, 0, NULL, NULL, "",
      "no parameter of the backbone is trained"},
     {"fc_relu", FIELD_BOOL, MODALITY_AT(fc_relu), "false", 0, 0, NULL, NULL, "",

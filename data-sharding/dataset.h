@@ -58,8 +58,10 @@ typedef struct dataset_config {
     /* What is dealt to folds. FOLDS_GROUP: groups of recordings, such as videos, so that people are
      * on both sides. FOLDS_BOTH: people and groups; the fold's people with its groups are the test,
      * the others with the other groups are trained on, and the rest of the recordings is left out.
-     */
-    enum { FOLDS_SUBJECT, FOLDS_GROUP, FOLDS_BOTH } folds_by;
+     * FOLDS_LEAKY: recordings, whoever they are of, so that people are on both sides; where
+     * valid_fraction is positive the validation is the test itself. For beside published numbers
+     * that were made so. */
+    enum { FOLDS_SUBJECT, FOLDS_GROUP, FOLDS_BOTH, FOLDS_LEAKY } folds_by;
     /* Time that the built-in modalities tell apart; 0: each step. They are named like others:
      * `clock` has one feature for each stretch of the longest recording, `stimulus` for each
      * stretch of each group of recordings (its video, say). At each step one feature is 1; a time
@@ -127,13 +129,19 @@ typedef struct frames_info {
  * modality of pixels; else of the first modality. */
 frames_info_t dataset_frames(const dataset_t *dataset, split_t split, int64_t sample);
 
+/* Memory in which clips are gathered, large enough for any window: reads then allocate nothing. Of
+ * one thread at a time. */
+typedef struct dataset_scratch dataset_scratch_t;
+dataset_scratch_t *dataset_scratch_open(const dataset_t *dataset);
+void dataset_scratch_close(dataset_scratch_t *scratch); /* NULL allowed */
+
 /* Fills one sample. tokens[m]: [window, clip, dim] bytes or floats, as dataset_modality says, zero
  * where mask[m][t] is 0; mask[m]: [window] bytes; target[t]: [window] floats, NaN where there is no
  * valid label (padding, and steps that an earlier window already scores). A value that is not
  * finite where the mask says valid is STATUS_INPUT, naming recording, modality and step.
- * Thread-safe for different outputs. */
+ * scratch: NULL where no modality has clips or pixels. Thread-safe for different outputs. */
 status_t dataset_read_tokens(const dataset_t *dataset, split_t split, int64_t sample,
-                             void *const *tokens, uint8_t *const *mask,
+                             dataset_scratch_t *scratch, void *const *tokens, uint8_t *const *mask,
                              float *const *target) MUST_CHECK;
 
 /* The same where all modalities are single steps of floats. */
@@ -142,9 +150,10 @@ status_t dataset_read(const dataset_t *dataset, split_t split, int64_t sample,
                       float *const *target) MUST_CHECK;
 
 /* The same of one modality at steps first..first+steps-1 of any recording's clock: tokens [steps,
- * clip, dim], mask [steps]. */
+ * clip, dim], mask [steps]. Clips and pixels: at most a window of steps. */
 status_t dataset_read_stretch(const dataset_t *dataset, int64_t recording, int modality,
-                              int64_t first, int64_t steps, void *tokens, uint8_t *mask) MUST_CHECK;
+                              int64_t first, int64_t steps, dataset_scratch_t *scratch,
+                              void *tokens, uint8_t *mask) MUST_CHECK;
 
 /* Of a modality that is `scaled`: per-feature sums over the valid steps of one training recording,
  * for standardisation: count, and sum and sum of squares [dim] in double. Recordings are numbered

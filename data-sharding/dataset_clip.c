@@ -12,14 +12,77 @@
 enum { GAP_BYTES = 1 << 14, RUN_BYTES_MAX = 1 << 22 };
 static const int64_t none = -1;
 
+struct dataset_scratch {
+    int64_t *samples; /* [steps, clip]: `none` where there is none */
+    uint8_t *wanted;  /* by sample, from the lowest on */
+    char *run;
+    int64_t places, reach, run_bytes; /* room in these */
+};
+
 typedef struct clips {
     const signal_reader_t *reader;
     const modality_info_t *info;
-    int64_t *samples; /* [steps, clip]: `none` where there is none */
+    dataset_scratch_t *scratch;
+    int64_t *samples; /* the scratch's */
     int64_t lowest, highest;
     char *tokens;
     size_t step_bytes;
 } clips_t;
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+static bool has_clips(const modality_info_t *info) {
+    return info->clip > 1 || info->kind == TRACK_PIXELS;
+}
+
+/* Samples from the first to the last that a window of this recording may show. */
+static int64_t reach_of(const dataset_t *dataset, const dataset_recording_t *r, int modality) {
+    const modality_info_t *info = &dataset->infos[modality];
+    int64_t at = (int64_t)modality * dataset->shard_count + r->shard;
+    const shard_span_t *span = &dataset->modalities[at]->spans[r->row];
+    double steps = (double)dataset->window * signal_line(r, span).ratio;
+    double clip = (double)info->clip * (double)info->dilation;
+    return (int64_t)fmin(ceil(steps) + clip + 2.0, (double)span->length);
+}
+
+/* Steps in a run that is read at once. */
+static int64_t run_room(int64_t step_bytes) { return max_i64(RUN_BYTES_MAX / step_bytes, 1); }
+
+static void make_room(const dataset_t *dataset, int modality, dataset_scratch_t *scratch) {
+    const modality_info_t *info = &dataset->infos[modality];
+    int64_t step_bytes = info->dim * (int64_t)track_element_bytes(info->kind), reach = 0;
+    for (int64_t r = 0; r < dataset->recording_count; r++) {
+        reach = max_i64(reach, reach_of(dataset, &dataset->recordings[r], modality));
+    }
+    int64_t run = min_i64(reach, run_room(step_bytes));
+    scratch->places = max_i64(scratch->places, dataset->window * info->clip);
+    scratch->reach = max_i64(scratch->reach, reach);
+    scratch->run_bytes = max_i64(scratch->run_bytes, run * step_bytes);
+}
+
+dataset_scratch_t *dataset_scratch_open(const dataset_t *dataset) {
+    dataset_scratch_t *scratch = alloc_zero(1, sizeof *scratch);
+    for (int m = 0; m < dataset->modality_count; m++) {
+        if (dataset->built_in[m] == BUILT_IN_NONE && has_clips(&dataset->infos[m])) {
+            make_room(dataset, m, scratch);
+        }
+    }
+    scratch->samples = alloc_zero(max_i64(scratch->places, 1), sizeof *scratch->samples);
+    scratch->wanted = alloc_zero(max_i64(scratch->reach, 1), 1);
+    scratch->run = alloc_aligned((size_t)scratch->run_bytes);
+    return scratch;
+}
+
+void dataset_scratch_close(dataset_scratch_t *scratch) {
+    if (scratch != NULL) {
+        free(scratch->samples);
+        free(scratch->wanted);
+        free(scratch->run);
+        free(scratch);
+    }
+}
+
+/* --- which steps ----------------------------------------------------------------------------- */
 
 static bool is_valid(const signal_reader_t *reader, int64_t sample) {
     return sample >= 0 && sample < reader->line.samples && reader->valid[sample] != 0;
@@ -103,6 +166,8 @@ static void choose_all(clips_t *clips, uint8_t *mask) {
     }
 }
 
+/* --- reading --------------------------------------------------------------------------------- */
+
 /* Samples begin..begin+count-1 to all places that show them. */
 static status_t scatter(const clips_t *clips, int64_t begin, int64_t count, const char *run) {
     int64_t places = clips->reader->steps * clips->info->clip;
@@ -123,8 +188,8 @@ static status_t scatter(const clips_t *clips, int64_t begin, int64_t count, cons
 /* The end of the run that begins here: wanted samples whose gaps are not worth leaving out. */
 static int64_t run_end(const clips_t *clips, const uint8_t *wanted, int64_t begin) {
     int64_t step_bytes = (int64_t)clips->step_bytes;
-    int64_t gap = GAP_BYTES / step_bytes, room = max_i64(RUN_BYTES_MAX / step_bytes, 1);
-    int64_t last = begin, most = min_i64(clips->highest, begin + room - 1);
+    int64_t gap = GAP_BYTES / step_bytes, last = begin;
+    int64_t most = min_i64(clips->highest, begin + run_room(step_bytes) - 1);
     for (int64_t sample = begin + 1; sample <= most && sample - last - 1 <= gap; sample++) {
         last = wanted[sample - clips->lowest] != 0 ? sample : last;
     }
@@ -133,34 +198,26 @@ static int64_t run_end(const clips_t *clips, const uint8_t *wanted, int64_t begi
 
 static status_t read_runs(const clips_t *clips) {
     int64_t places = clips->reader->steps * clips->info->clip;
-    uint8_t *wanted = alloc_zero(clips->highest - clips->lowest + 1, 1);
+    int64_t reach = clips->highest - clips->lowest + 1;
+    uint8_t *wanted = clips->scratch->wanted;
+    REQUIRE(reach <= clips->scratch->reach);
+    memset(wanted, 0, (size_t)reach);
     for (int64_t i = 0; i < places; i++) {
         if (clips->samples[i] != none) {
             wanted[clips->samples[i] - clips->lowest] = 1;
         }
     }
-    status_t status = STATUS_OK;
-    char *run = NULL;
-    int64_t room = 0;
-    for (int64_t at = clips->lowest; at <= clips->highest && status == STATUS_OK;) {
+    char *run = clips->scratch->run;
+    for (int64_t at = clips->lowest; at <= clips->highest;) {
         int64_t end = run_end(clips, wanted, at);
-        if (end - at > room) {
-            free(run);
-            room = end - at;
-            run = alloc_aligned((size_t)room * clips->step_bytes);
-        }
-        status = shard_read_values(clips->reader->shard, clips->reader->track,
-                                   clips->reader->span->offset + at, end - at, run);
-        if (status == STATUS_OK) {
-            status = scatter(clips, at, end - at, run);
-        }
+        TRY(shard_read_values(clips->reader->shard, clips->reader->track,
+                              clips->reader->span->offset + at, end - at, run));
+        TRY(scatter(clips, at, end - at, run));
         for (at = end; at <= clips->highest && wanted[at - clips->lowest] == 0;) {
             at++;
         }
     }
-    free(run);
-    free(wanted);
-    return status;
+    return STATUS_OK;
 }
 
 /* Silence, which log_mel_normalise lifts to the lowest that it lets stand. */
@@ -178,19 +235,20 @@ static void add_silence(const clips_t *clips, const uint8_t *mask) {
 }
 
 status_t dataset_read_clips(const signal_reader_t *reader, const modality_info_t *info,
-                            void *tokens, uint8_t *mask) {
+                            dataset_scratch_t *scratch, void *tokens, uint8_t *mask) {
     int64_t places = reader->steps * info->clip;
+    REQUIRE(scratch != NULL && places <= scratch->places);
     clips_t clips = {.reader = reader,
                      .info = info,
-                     .samples = alloc_zero(max_i64(places, 1), sizeof *clips.samples),
+                     .scratch = scratch,
+                     .samples = scratch->samples,
                      .tokens = tokens,
                      .step_bytes = (size_t)shard_step_bytes(reader->track)};
     memset(tokens, 0, (size_t)places * clips.step_bytes);
     choose_all(&clips, mask);
-    status_t status = clips.highest >= 0 ? read_runs(&clips) : STATUS_OK;
-    if (status == STATUS_OK && info->kind == TRACK_LOG_MEL) {
+    TRY(clips.highest >= 0 ? read_runs(&clips) : STATUS_OK);
+    if (info->kind == TRACK_LOG_MEL) {
         add_silence(&clips, mask);
     }
-    free(clips.samples);
-    return status;
+    return STATUS_OK;
 }

@@ -90,7 +90,7 @@ typedef struct signal_reader {
 
 /* Zero where the mask is 0. tokens: [steps, clip, dim]. */
 status_t dataset_read_clips(const signal_reader_t *reader, const modality_info_t *info,
-                            void *tokens, uint8_t *mask) MUST_CHECK;
+                            dataset_scratch_t *scratch, void *tokens, uint8_t *mask) MUST_CHECK;
 /* A row that is marked valid and has to be finite; sample: of the recording, for the error. */
 status_t signal_check(const signal_reader_t *reader, int64_t sample, const float *row) MUST_CHECK;
 

@@ -158,8 +158,8 @@ static status_t read_steps(const signal_reader_t *reader, float *features, uint8
 
 /* Steps first..first+steps-1 of a recording's clock, zero where the mask is; with clips or not. */
 static status_t read_modality(const dataset_t *dataset, int64_t recording, int modality,
-                              int64_t first, int64_t steps, int64_t clip, void *tokens,
-                              uint8_t *mask) {
+                              int64_t first, int64_t steps, int64_t clip,
+                              dataset_scratch_t *scratch, void *tokens, uint8_t *mask) {
     if (dataset->built_in[modality] != BUILT_IN_NONE) {
         dataset_read_built_in(dataset, recording, modality, first, steps, tokens, mask);
         return STATUS_OK;
@@ -169,7 +169,7 @@ static status_t read_modality(const dataset_t *dataset, int64_t recording, int m
     if (clip == 1 && info->kind != TRACK_PIXELS) {
         TRY(read_steps(&reader, tokens, mask));
     } else {
-        TRY(dataset_read_clips(&reader, info, tokens, mask));
+        TRY(dataset_read_clips(&reader, info, scratch, tokens, mask));
     }
     for (int64_t t = 0; info->scaled && t < steps * clip; t++) {
         if (mask[t / clip] != 0) {
@@ -191,30 +191,32 @@ static void read_target(const dataset_t *dataset, const dataset_sample_t *s, int
 }
 
 status_t dataset_read_stretch(const dataset_t *dataset, int64_t recording, int modality,
-                              int64_t first, int64_t steps, void *tokens, uint8_t *mask) {
+                              int64_t first, int64_t steps, dataset_scratch_t *scratch,
+                              void *tokens, uint8_t *mask) {
     REQUIRE(first >= 0 && first + steps <= dataset->recordings[recording].length);
     return read_modality(dataset, recording, modality, first, steps, dataset->infos[modality].clip,
-                         tokens, mask);
+                         scratch, tokens, mask);
 }
 
 static status_t read_one(const dataset_t *dataset, const dataset_sample_t *s, int modality,
-                         void *tokens, uint8_t *mask) {
+                         dataset_scratch_t *scratch, void *tokens, uint8_t *mask) {
     const modality_info_t *info = &dataset->infos[modality];
     size_t token = (size_t)(info->clip * info->dim) * track_element_bytes(info->kind);
     size_t padding = (size_t)(dataset->window - s->steps);
-    TRY(read_modality(dataset, s->recording, modality, s->first, s->steps, info->clip, tokens,
-                      mask));
+    TRY(read_modality(dataset, s->recording, modality, s->first, s->steps, info->clip, scratch,
+                      tokens, mask));
     memset((char *)tokens + (size_t)s->steps * token, 0, padding * token);
     memset(mask + s->steps, 0, padding);
     return STATUS_OK;
 }
 
 status_t dataset_read_tokens(const dataset_t *dataset, split_t split, int64_t sample,
-                             void *const *tokens, uint8_t *const *mask, float *const *target) {
+                             dataset_scratch_t *scratch, void *const *tokens, uint8_t *const *mask,
+                             float *const *target) {
     REQUIRE(sample >= 0 && sample < dataset->sample_count[split]);
     const dataset_sample_t *s = &dataset->samples[split][sample];
     for (int m = 0; m < dataset->modality_count; m++) {
-        TRY(read_one(dataset, s, m, tokens[m], mask[m]));
+        TRY(read_one(dataset, s, m, scratch, tokens[m], mask[m]));
     }
     for (int t = 0; t < dataset->target_count; t++) {
         read_target(dataset, s, t, target[t]);
@@ -228,7 +230,7 @@ status_t dataset_read(const dataset_t *dataset, split_t split, int64_t sample,
     const dataset_sample_t *s = &dataset->samples[split][sample];
     for (int m = 0; m < dataset->modality_count; m++) {
         REQUIRE(dataset->infos[m].kind != TRACK_PIXELS && dataset->infos[m].clip == 1);
-        TRY(read_one(dataset, s, m, features[m], mask[m]));
+        TRY(read_one(dataset, s, m, NULL, features[m], mask[m]));
     }
     for (int t = 0; t < dataset->target_count; t++) {
         read_target(dataset, s, t, target[t]);
@@ -246,7 +248,7 @@ status_t dataset_recording_sums(const dataset_t *dataset, split_t split, int64_t
     int64_t steps = dataset->recordings[index].length, dim = dataset->dims[modality], count = 0;
     float *features = alloc_zero(max_i64(steps * dim, 1), sizeof(float));
     uint8_t *mask = alloc_zero(max_i64(steps, 1), 1);
-    status_t status = read_modality(dataset, index, modality, 0, steps, 1, features, mask);
+    status_t status = read_modality(dataset, index, modality, 0, steps, 1, NULL, features, mask);
     if (status == STATUS_OK) {
         memset(sum, 0, (size_t)dim * sizeof(double));
         memset(sum_squares, 0, (size_t)dim * sizeof(double));

@@ -137,6 +137,8 @@ static split_t split_of(const dataset_config_t *config, bool subject_held, bool 
         return subject_held ? SPLIT_TEST : SPLIT_TRAIN;
     case FOLDS_GROUP:
         return group_held ? SPLIT_TEST : SPLIT_TRAIN;
+    case FOLDS_LEAKY:
+        break;
     case FOLDS_BOTH:
         return subject_held && group_held     ? SPLIT_TEST
                : !subject_held && !group_held ? SPLIT_TRAIN
@@ -145,7 +147,22 @@ static split_t split_of(const dataset_config_t *config, bool subject_held, bool 
     panic(__FILE__, __LINE__, "folds_by");
 }
 
+/* Whoever a recording is of. */
+static status_t take_leaky_fold(const dataset_config_t *config, dataset_t *dataset) {
+    int64_t *fold = NULL, count = dataset->recording_count;
+    dataset->fold_count = config->folds < 0 ? count : config->folds;
+    TRY(deal_folds(config, count, dataset->fold_count, "recording", &fold));
+    for (int64_t i = 0; i < count; i++) {
+        dataset->recordings[i].split = fold[i] == config->fold ? SPLIT_TEST : SPLIT_TRAIN;
+    }
+    free(fold);
+    return STATUS_OK;
+}
+
 static status_t take_fold(const dataset_config_t *config, dataset_t *dataset) {
+    if (config->folds_by == FOLDS_LEAKY) {
+        return take_leaky_fold(config, dataset);
+    }
     bool people = config->folds_by != FOLDS_GROUP, groups = config->folds_by != FOLDS_SUBJECT;
     int64_t most = people ? dataset->subject_count : dataset->group_count;
     if (people && groups) {
@@ -209,7 +226,10 @@ status_t dataset_deal(const dataset_config_t *config, dataset_t *dataset) {
     if (config->folds == 0 && !marked) {
         TRY(deal_subjects(config, dataset, SPLIT_TEST, config->test_fraction));
     }
-    TRY(deal_subjects(config, dataset, SPLIT_VALID, config->valid_fraction));
+    bool leaky = config->folds != 0 && config->folds_by == FOLDS_LEAKY;
+    if (!leaky) {
+        TRY(deal_subjects(config, dataset, SPLIT_VALID, config->valid_fraction));
+    }
     TRY(check_overlap(config, dataset));
     for (int split = 0; split < SPLIT_COUNT; split++) {
         dataset->split_recordings[split] =
@@ -221,6 +241,10 @@ status_t dataset_deal(const dataset_config_t *config, dataset_t *dataset) {
             continue;
         }
         dataset->split_recordings[split][dataset->split_recording_count[split]++] = i;
+        if (leaky && split == SPLIT_TEST && config->valid_fraction > 0.0) {
+            dataset->split_recordings[SPLIT_VALID][dataset->split_recording_count[SPLIT_VALID]++] =
+                i;
+        }
     }
     return STATUS_OK;
 }

@@ -433,6 +433,27 @@ status_t h5_read_numbers(const char *path, const char *name, int rank_max, float
     return status;
 }
 
+status_t h5_only_name(const char *path, char **name_out) {
+    H5G_info_t info = {.nlinks = 0};
+    char name[256];
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hid_t file = file_exists(path) ? H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT) : -1;
+    if (file < 0) {
+        return status_fail(STATUS_INPUT, "%s: not an HDF5 file, or damaged; get it again", path);
+    }
+    bool only = H5Gget_info(file, &info) >= 0 && info.nlinks == 1 &&
+                H5Lget_name_by_idx(file, "/", H5_INDEX_NAME, H5_ITER_INC, 0, name, sizeof name,
+                                   H5P_DEFAULT) >= 0;
+    H5Fclose(file);
+    if (!only) {
+        return status_fail(
+            STATUS_INPUT, "%s: %lld things at its top instead of one; name ROOT/data/ID as dataset",
+            path, (long long)info.nlinks);
+    }
+    *name_out = text_copy(name);
+    return STATUS_OK;
+}
+
 void h5_strings_free(char **texts, int64_t count) {
     for (int64_t i = 0; texts != NULL && i < count; i++) {
         free(texts[i]);

@@ -53,6 +53,9 @@ status_t h5_get_extent(h5_file_t *file, const char *name, array_type_t type,
 status_t h5_read_numbers(const char *path, const char *name, int rank_max, float **values_out,
                          int64_t dims_out[3]) MUST_CHECK;
 
+/* The name of the only thing at the top of any file. The caller frees. */
+status_t h5_only_name(const char *path, char **name_out) MUST_CHECK;
+
 void h5_strings_free(char **texts, int64_t count);
 
 #endif

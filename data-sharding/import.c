@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data-sharding/generators.h"
 #include "data-sharding/importers.h"
+#include "data-sharding/media_tracks.h"
+#include "data-sharding/out_directory.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
@@ -15,6 +18,7 @@ static const importer_t *const importers[] = {
     &importer_synthetic, &importer_mosi,  &importer_stress_predict, &importer_ceap360,
     &importer_cogload,   &importer_mmmo,  &importer_features,       &importer_media,
     &importer_affwild2,  &importer_biovid};
+static const importer_t *const generators[] = {&generator_affwild2, &generator_biovid};
 
 const importer_t *const *import_list(int *count_out) {
     *count_out = ARRAY_LEN(importers);
@@ -36,17 +40,18 @@ static char *join(char *list, const char *name) {
     return longer;
 }
 
-static status_t find_importer(const char *name, const importer_t **importer_out) {
+static status_t find_row(const importer_t *const *rows, int count, const char *what,
+                         const char *name, const importer_t **row_out) {
     char *names = text_copy("");
-    for (int i = 0; i < ARRAY_LEN(importers); i++) {
-        if (strcmp(importers[i]->name, name) == 0) {
-            *importer_out = importers[i];
+    for (int i = 0; i < count; i++) {
+        if (strcmp(rows[i]->name, name) == 0) {
+            *row_out = rows[i];
             free(names);
             return STATUS_OK;
         }
-        names = join(names, importers[i]->name);
+        names = join(names, rows[i]->name);
     }
-    status_t status = status_fail(STATUS_INPUT, "no importer \"%s\"; use one of:%s", name, names);
+    status_t status = status_fail(STATUS_INPUT, "no %s \"%s\"; use one of:%s", what, name, names);
     free(names);
     return status;
 }
@@ -105,7 +110,7 @@ static status_t parse_set(const importer_t *importer, const char *set, import_jo
 status_t import_run(const char *importer, const char *source, const char *out,
                     const char *const *sets, int set_count) {
     const importer_t *found = NULL;
-    TRY(find_importer(importer, &found));
+    TRY(find_row(importers, ARRAY_LEN(importers), "importer", importer, &found));
     double values[OPTIONS_MAX];
     REQUIRE(found->option_count <= OPTIONS_MAX);
     for (int i = 0; i < found->option_count; i++) {
@@ -127,4 +132,61 @@ status_t import_run(const char *importer, const char *source, const char *out,
         return status_fail(STATUS_INPUT, "%s: no such directory; give another --source", source);
     }
     return found->run(&job);
+}
+
+/* --- the other way ---------------------------------------------------------------------------- */
+
+const importer_t *const *generator_list(int *count_out) {
+    *count_out = ARRAY_LEN(generators);
+    return generators;
+}
+
+static status_t parse_own(const importer_t *generator, const char *set, double *values) {
+    size_t bytes = strcspn(set, "=");
+    if (set[bytes] != '=') {
+        return status_fail(STATUS_INPUT, "\"%s\" is no setting; write KEY=VALUE", set);
+    }
+    char *names = text_copy("");
+    for (int i = 0; i < generator->option_count; i++) {
+        const import_option_t *option = &generator->options[i];
+        if (bytes == strlen(option->name) && strncmp(set, option->name, bytes) == 0) {
+            free(names);
+            return parse_value(set, option, &values[i]);
+        }
+        names = join(names, option->name);
+    }
+    status_t status = status_fail(STATUS_INPUT, "--generate %s has no option \"%.*s\"; it has:%s",
+                                  generator->name, (int)bytes, set, names);
+    free(names);
+    return status;
+}
+
+/* Aside, and published whole. */
+status_t generate_run(const char *layout, const char *out, const char *const *sets, int set_count) {
+    const importer_t *found = NULL;
+    TRY(find_row(generators, ARRAY_LEN(generators), "layout", layout, &found));
+    double values[OPTIONS_MAX];
+    for (int i = 0; i < found->option_count; i++) {
+        values[i] = found->options[i].value;
+    }
+    for (int i = 0; i < set_count; i++) {
+        TRY(parse_own(found, sets[i], values));
+    }
+    TRY(media_available());
+    TRY(out_directory_check(out));
+    char *name = out_directory_name(out), *aside = text_format("%s.tmp", name);
+    import_job_t job = {.out = aside, .values = values};
+    status_t status = dir_remove(aside);
+    if (status == STATUS_OK) {
+        status = dir_make(aside);
+    }
+    if (status == STATUS_OK) {
+        status = found->run(&job);
+    }
+    if (status == STATUS_OK) {
+        status = out_directory_publish(aside, name);
+    }
+    free(aside);
+    free(name);
+    return status;
 }

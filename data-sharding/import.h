@@ -40,4 +40,10 @@ const char *import_recognise(const char *dir);
 status_t import_run(const char *importer, const char *source, const char *out,
                     const char *const *sets, int set_count) MUST_CHECK;
 
+/* Raw media in the layout of a data set, for its importer: of nobody, with a best predictor that is
+ * known (out/optimum.json). A row's source is never given. */
+const importer_t *const *generator_list(int *count_out);
+status_t generate_run(const char *layout, const char *out, const char *const *sets,
+                      int set_count) MUST_CHECK;
+
 #endif

@@ -1,5 +1,5 @@
-/* import_affwild2.c - the valence and arousal part of Aff-Wild2 as it is distributed: annotations
- * by frame, aligned faces by frame, and the videos, whose sound and rate are taken. */
+/* import_affwild2.c - Aff-Wild2 as it is distributed: annotations by frame of one of its three
+ * challenges, aligned faces by frame, and the videos, whose sound and rate are taken. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +11,51 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
-enum { OPTION_FPS = MEDIA_OPTIONS, OPTIONS };
+enum { OPTION_FPS = MEDIA_OPTIONS, OPTION_TASK, OPTIONS };
 static const import_option_t options[OPTIONS] = {
     MEDIA_OPTION_ROWS,
     [OPTION_FPS] = {"fps", 0, 0, 1000, false,
                     "of videos that are not there and that fps.csv does not name; 0: refused"},
+    [OPTION_TASK] = {"task", 0, 0, 2, true,
+                     "0: valence and arousal; 1: eight expressions; 2: twelve action units"},
 };
 
-enum { VIDEO, AUDIO, VALENCE, AROUSAL, TRACKS };
+enum { VIDEO, AUDIO, LABELS, LABELS_MAX = 12 };
+
+/* A challenge: its folder, the first line of its files, and what a line then has. */
+typedef struct task {
+    const char *folder, *header;
+    const char *targets[LABELS_MAX];
+    int target_count;      /* numbers in a line */
+    double ignored;        /* stands where a frame does not count */
+    double least, most;    /* of the others */
+    bool whole, all_count; /* whole numbers; one that is ignored makes the line so */
+} task_t;
+
+static const task_t tasks[] = {
+    {"VA_", "valence,arousal", {"valence", "arousal"}, 2, -5.0, -1.0, 1.0, false, true},
+    {"EXPR_",
+     "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other",
+     {"expression"},
+     1,
+     -1.0,
+     0.0,
+     7.0,
+     true,
+     true},
+    {"AU_",
+     "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26",
+     {"AU1", "AU2", "AU4", "AU6", "AU7", "AU10", "AU12", "AU15", "AU23", "AU24", "AU25", "AU26"},
+     12,
+     -1.0,
+     0.0,
+     1.0,
+     true,
+     false},
+};
+
 static const char *const sets[] = {"Train_Set", "Validation_Set"};
 static const char *const splits[] = {"train", "test"};
-static const double ignored = -5.0;
 
 /* One person in one video: an annotation file. */
 typedef struct face_video {
@@ -35,6 +69,7 @@ typedef struct face_video {
 
 typedef struct affwild2 {
     const char *source;
+    const task_t *task;
     media_tree_t tree;
     face_video_t *videos;
     const char **names; /* by video: people are told apart by them */
@@ -46,7 +81,7 @@ typedef struct affwild2 {
 /* --- what is there ---------------------------------------------------------------------------- */
 
 /* .../VA_something/Train_Set/NAME.txt */
-static int set_of(const char *path) {
+static int set_of(const char *path, const char *folder) {
     const char *file = strrchr(path, '/');
     for (int s = 0; s < ARRAY_LEN(sets); s++) {
         size_t bytes = strlen(sets[s]);
@@ -56,7 +91,7 @@ static int set_of(const char *path) {
             while (parent > path && parent[-1] != '/') {
                 parent--;
             }
-            return strncmp(parent, "VA_", 3) == 0 ? s : -1;
+            return strncmp(parent, folder, strlen(folder)) == 0 ? s : -1;
         }
     }
     return -1;
@@ -151,16 +186,16 @@ static status_t look_around(affwild2_t *a) {
     for (int set = 0; set < ARRAY_LEN(sets); set++) {
         for (int64_t i = 0; i < a->tree.files.count; i++) {
             const tree_place_t *place = &a->tree.files.items[i];
-            if (ends_with(place->name, ".txt") && set_of(place->path) == set) {
+            if (ends_with(place->name, ".txt") && set_of(place->path, a->task->folder) == set) {
                 TRY(add_annotation(a, place, set));
             }
         }
     }
     if (a->count == 0) {
         return status_fail(STATUS_INPUT,
-                           "%s: no annotations; they lie in VA_.../Train_Set and "
-                           "VA_.../Validation_Set",
-                           a->source);
+                           "%s: no annotations; they lie in %s.../Train_Set and "
+                           "%s.../Validation_Set",
+                           a->source, a->task->folder, a->task->folder);
     }
     a->names = alloc_zero(a->count, sizeof *a->names);
     for (int64_t i = 0; i < a->count; i++) {
@@ -171,56 +206,73 @@ static status_t look_around(affwild2_t *a) {
 
 /* --- one video -------------------------------------------------------------------------------- */
 
-static status_t check_label(const csv_t *csv, int64_t row, double value) {
-    if (value == ignored || (value >= -1.0 && value <= 1.0)) {
+static status_t check_label(const task_t *task, const csv_t *csv, int64_t row, double value) {
+    bool fits = value >= task->least && value <= task->most;
+    if (value == task->ignored || (fits && (!task->whole || value == floor(value)))) {
         return STATUS_OK;
     }
-    return status_fail(STATUS_INPUT, "%s:%lld: %g is neither from -1 to 1 nor -5; repair the row",
-                       csv->path, (long long)csv->rows[row].line, value);
+    return status_fail(STATUS_INPUT, "%s:%lld: %g is neither from %g to %g nor %g; repair the row",
+                       csv->path, (long long)csv->rows[row].line, value, task->least, task->most,
+                       task->ignored);
 }
 
-static status_t fill_labels(const csv_t *csv, float *values[2], uint8_t *valid[2]) {
+static status_t fill_labels(const task_t *task, const csv_t *csv, float *values[],
+                            uint8_t *valid[]) {
     for (int64_t row = 1; row < csv->row_count; row++) {
-        double pair[2];
-        for (int i = 0; i < 2; i++) {
-            TRY(csv_number(csv, row, i, &pair[i]));
-            TRY(check_label(csv, row, pair[i]));
+        double numbers[LABELS_MAX];
+        bool counts = true;
+        for (int i = 0; i < task->target_count; i++) {
+            TRY(csv_number(csv, row, i, &numbers[i]));
+            TRY(check_label(task, csv, row, numbers[i]));
+            counts = counts && !(task->all_count && numbers[i] == task->ignored);
         }
-        if (csv->rows[row].count != 2) {
-            return status_fail(STATUS_INPUT, "%s:%lld: %d numbers, not valence,arousal; repair it",
-                               csv->path, (long long)csv->rows[row].line, csv->rows[row].count);
+        if (csv->rows[row].count != task->target_count) {
+            return status_fail(STATUS_INPUT, "%s:%lld: %d numbers, not %d; repair it", csv->path,
+                               (long long)csv->rows[row].line, csv->rows[row].count,
+                               task->target_count);
         }
-        bool counts = pair[0] != ignored && pair[1] != ignored;
-        for (int i = 0; i < 2; i++) {
-            values[i][row - 1] = counts ? (float)pair[i] : 0.0f;
-            valid[i][row - 1] = counts;
+        for (int i = 0; i < task->target_count; i++) {
+            bool own = counts && numbers[i] != task->ignored;
+            values[i][row - 1] = own ? (float)numbers[i] : 0.0f;
+            valid[i][row - 1] = own;
         }
     }
     return STATUS_OK;
 }
 
+static bool has_header(const task_t *task, const csv_t *csv) {
+    const char *at = task->header;
+    for (int i = 0; i < csv->rows[0].count; i++) {
+        const char *name = csv->rows[0].fields[i];
+        size_t bytes = strlen(name);
+        if (at == NULL || strncmp(at, name, bytes) != 0 || strchr(",", at[bytes]) == NULL) {
+            return false;
+        }
+        at = at[bytes] == ',' ? at + bytes + 1 : NULL;
+    }
+    return at == NULL;
+}
+
 /* Line k below the header is frame k, from 1. */
-static status_t read_labels(const face_video_t *v, double fps, media_recording_t *made,
-                            int64_t *steps_out) {
+static status_t read_labels(const task_t *task, const face_video_t *v, double fps,
+                            media_recording_t *made, int64_t *steps_out) {
     csv_t csv;
     TRY(csv_open(v->annotation->path, &csv));
     status_t status = STATUS_OK;
     int64_t steps = csv.row_count - 1;
-    if (steps < 1 || csv.rows[0].count != 2 || strcmp(csv.rows[0].fields[0], "valence") != 0 ||
-        strcmp(csv.rows[0].fields[1], "arousal") != 0) {
-        status = status_fail(STATUS_INPUT,
-                             "%s: not a line valence,arousal and then one for each frame; get it "
-                             "again",
-                             csv.path);
+    if (steps < 1 || !has_header(task, &csv)) {
+        status =
+            status_fail(STATUS_INPUT, "%s: not a line %s and then one for each frame; get it again",
+                        csv.path, task->header);
     } else {
-        float *values[2];
-        uint8_t *valid[2];
-        for (int i = 0; i < 2; i++) {
+        float *values[LABELS_MAX];
+        uint8_t *valid[LABELS_MAX];
+        for (int i = 0; i < task->target_count; i++) {
             values[i] = alloc_zero(steps, sizeof *values[i]);
             valid[i] = alloc_zero(steps, 1);
-            media_set(made, VALENCE + i, values[i], valid[i], steps, fps, 0.0);
+            media_set(made, LABELS + i, values[i], valid[i], steps, fps, 0.0);
         }
-        status = fill_labels(&csv, values, valid);
+        status = fill_labels(task, &csv, values, valid);
     }
     csv_close(&csv);
     *steps_out = steps;
@@ -282,7 +334,7 @@ static status_t make(const media_import_t *import, int64_t item, media_recording
     double fps = 0.0;
     int64_t steps = 0;
     TRY(rate_of(v, &fps));
-    TRY(read_labels(v, fps, made, &steps));
+    TRY(read_labels(a->task, v, fps, made, &steps));
     if (v->faces == NULL) {
         notes_add(&made->notes, "recordings without any face, of sound alone", 1, v->name);
     } else {
@@ -311,20 +363,23 @@ static void describe(const media_import_t *import, int64_t item, const media_rec
 static status_t import_all(const import_job_t *job, affwild2_t *a) {
     media_import_t import = {.context = a, .make = make, .describe = describe};
     int64_t side = (int64_t)job->values[MEDIA_SIZE];
-    const writer_track_t tracks[TRACKS] = {
+    writer_track_t tracks[LABELS + LABELS_MAX] = {
         [VIDEO] = {"video",
                    false,
                    side * side * MEDIA_COLOURS,
                    TRACK_PIXELS,
                    {side, side, MEDIA_COLOURS}},
         [AUDIO] = {"audio", false, LOG_MEL_BANDS, TRACK_LOG_MEL, {0}},
-        [VALENCE] = {"valence", true, 1, TRACK_FEATURES, {0}},
-        [AROUSAL] = {"arousal", true, 1, TRACK_FEATURES, {0}},
     };
+    for (int i = 0; i < a->task->target_count; i++) {
+        tracks[LABELS + i] = (writer_track_t){a->task->targets[i], true, 1, TRACK_FEATURES, {0}};
+    }
     import.config = (writer_config_t){
         .out = job->out,
         .importer = "affwild2",
-        .source = "Aff-Wild2, valence and arousal",
+        .source = a->task == &tasks[0]   ? "Aff-Wild2, valence and arousal"
+                  : a->task == &tasks[1] ? "Aff-Wild2, expressions"
+                                         : "Aff-Wild2, action units",
         .licence = "by agreement with its authors",
         .terms = "research only; not to be passed on",
         .salt = job->salt,
@@ -334,7 +389,7 @@ static status_t import_all(const import_job_t *job, affwild2_t *a) {
         .shards = job->shards,
         .window = 16,
         .tracks = tracks,
-        .track_count = TRACKS,
+        .track_count = LABELS + a->task->target_count,
     };
     media_take_options(job->values, OPTIONS, "", &import); /* the writer looks at the names */
     import.rules.first_frame = 1;
@@ -343,7 +398,9 @@ static status_t import_all(const import_job_t *job, affwild2_t *a) {
 
 static status_t import_affwild2(const import_job_t *job) {
     TRY(media_available());
-    affwild2_t a = {.source = job->source, .fps_else = job->values[OPTION_FPS]};
+    affwild2_t a = {.source = job->source,
+                    .task = &tasks[(int)job->values[OPTION_TASK]],
+                    .fps_else = job->values[OPTION_FPS]};
     status_t status = look_around(&a);
     if (status == STATUS_OK) {
         status = import_all(job, &a);
@@ -368,7 +425,13 @@ static bool recognises(const char *dir) {
         return false;
     }
     for (int i = 0; i < count && !found; i++) {
-        static const char *const parts[] = {"VA_Estimation_Challenge", "VA_Set"};
+        static const char *const parts[] = {"VA_Estimation_Challenge",
+                                            "VA_Set",
+                                            "EXPR_Recognition_Challenge",
+                                            "EXPR_Classification_Challenge",
+                                            "EXPR_Set",
+                                            "AU_Detection_Challenge",
+                                            "AU_Set"};
         for (int p = 0; p < ARRAY_LEN(parts) && !found; p++) {
             char *below = text_format("%s/%s/%s/%s", dir, names[i], parts[p], sets[0]);
             char *here = text_format("%s/%s/%s", dir, parts[p], sets[0]);
@@ -383,7 +446,7 @@ static bool recognises(const char *dir) {
 
 const importer_t importer_affwild2 = {
     .name = "affwild2",
-    .summary = "Aff-Wild2 as distributed: VA annotations, aligned faces, videos",
+    .summary = "Aff-Wild2 as distributed: annotations of a challenge, aligned faces, videos",
     .options = options,
     .option_count = OPTIONS,
     .recognises = recognises,

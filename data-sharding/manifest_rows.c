@@ -139,7 +139,8 @@ static status_t read_row(const manifest_rows_t *f, int64_t row, const row_track_
                          matrix_t *matrix) {
     char *path = row_path(f, row, COLUMN_PATH);
     bool later = kind->frame_row > 0 && kind->lowest > 0 && f->rules.first_frame == 1;
-    const matrix_rules_t rules = {f->rules.header, later, row_cell(f, row, COLUMN_RATE)[0] == '\0'};
+    const matrix_rules_t rules = {f->rules.header, later, row_cell(f, row, COLUMN_RATE)[0] == '\0',
+                                  row_number(f, row, COLUMN_RATE)};
     status_t status = matrix_read(path, row_cell(f, row, COLUMN_DATASET), &rules, matrix);
     free(path);
     return row_status(status, f, row);
@@ -195,7 +196,8 @@ static status_t look_at_csv(const manifest_rows_t *f, int64_t row, row_track_t *
                             int64_t *columns_out) {
     matrix_head_t head = {0};
     const matrix_rules_t rules = {f->rules.header, f->rules.first_frame,
-                                  row_cell(f, row, COLUMN_RATE)[0] == '\0'};
+                                  row_cell(f, row, COLUMN_RATE)[0] == '\0',
+                                  row_number(f, row, COLUMN_RATE)};
     char *path = row_path(f, row, COLUMN_PATH);
     status_t status = row_status(matrix_csv_head(path, &rules, &head), f, row);
     free(path);
@@ -293,7 +295,8 @@ static status_t find_track(manifest_rows_t *f, int64_t row) {
     }
     const char *dot = strrchr(row_cell(f, row, COLUMN_PATH), '.');
     bool csv = dot != NULL && strcmp(dot, ".csv") == 0, empty = false;
-    f->has_hdf5 |= dot != NULL && (strcmp(dot, ".h5") == 0 || strcmp(dot, ".hdf5") == 0);
+    f->has_hdf5 |= dot != NULL && (strcmp(dot, ".h5") == 0 || strcmp(dot, ".hdf5") == 0 ||
+                                   strcmp(dot, ".csd") == 0);
     if (csv) {
         TRY(look_at_csv(f, row, kind, &columns));
     } else if (kind->unsure) {

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "data-sharding/h5_file.h"
+#include "data-sharding/matrix_arff.h"
+#include "data-sharding/matrix_csd.h"
 #include "data-sharding/matrix_csv.h"
 #include "data-sharding/matrix_pickle.h"
 #include "data-sharding/number.h"
@@ -162,7 +164,9 @@ typedef enum {
     KIND_NPZ,
     KIND_H5,
     KIND_TORCH,
-    KIND_PICKLE
+    KIND_PICKLE,
+    KIND_ARFF,
+    KIND_CSD
 } kind_t;
 
 static kind_t kind_of(const char *path) {
@@ -171,7 +175,8 @@ static kind_t kind_of(const char *path) {
         kind_t kind;
     } known[] = {{".csv", KIND_CSV},   {".npy", KIND_NPY},    {".npz", KIND_NPZ},
                  {".h5", KIND_H5},     {".hdf5", KIND_H5},    {".pt", KIND_TORCH},
-                 {".pth", KIND_TORCH}, {".pkl", KIND_PICKLE}, {".pickle", KIND_PICKLE}};
+                 {".pth", KIND_TORCH}, {".pkl", KIND_PICKLE}, {".pickle", KIND_PICKLE},
+                 {".arff", KIND_ARFF}, {".csd", KIND_CSD}};
     const char *dot = strrchr(path, '.');
     for (int i = 0; i < ARRAY_LEN(known); i++) {
         if (dot != NULL && strcmp(dot, known[i].suffix) == 0) {
@@ -199,12 +204,16 @@ static status_t read_kind(kind_t kind, const char *path, const char *dataset,
         return matrix_read_torch(path, dataset, m);
     case KIND_PICKLE:
         return matrix_read_pickle(path, dataset, m);
+    case KIND_ARFF:
+        return matrix_read_arff(path, dataset, rules, m);
+    case KIND_CSD:
+        return matrix_read_csd(path, dataset, rules, m);
     case KIND_UNKNOWN:
         break;
     }
     return status_fail(STATUS_INPUT,
                        "%s: unknown kind of file; use .csv, .npy, .npz, .h5, .hdf5, .pt, .pth, "
-                       ".pkl or .pickle",
+                       ".pkl, .pickle, .arff or .csd",
                        path);
 }
 

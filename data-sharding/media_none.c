@@ -1,5 +1,6 @@
 /* media_none.c - in place of media_tracks.c, where the build does not read raw media. */
 #include "data-sharding/media_tracks.h"
+#include "data-sharding/media_write.h"
 
 status_t media_available(void) {
     const char *missing = MEDIA_MISSING;
@@ -33,5 +34,15 @@ status_t media_sound(const log_mel_t *mel, const char *label, const archive_memb
 
 status_t media_video_rate(const char *label, const archive_member_t *member, double *rate_hz_out) {
     (void)label, (void)member, (void)rate_hz_out;
+    return media_available();
+}
+
+status_t media_write_jpeg(const char *path, const uint8_t *rgb, int side) {
+    (void)path, (void)rgb, (void)side;
+    return media_available();
+}
+
+status_t media_write_video(const char *path, const written_video_t *video) {
+    (void)path, (void)video;
     return media_available();
 }

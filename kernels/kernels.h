@@ -17,7 +17,8 @@
  * No shard's result depends on which other shards are in the call, on the rank count or on time.
  *
  * With DTYPE_BF16 an operation reads bf16 activations, computes in float and rounds what it stores
- * as an activation once, to nearest. linear rounds its weights too, before it multiplies. */
+ * as an activation once, to nearest. linear and conv round their weights too, before they
+ * multiply. */
 #ifndef JMT_KERNELS_H
 #define JMT_KERNELS_H
 
@@ -64,7 +65,7 @@ typedef struct mask {
 typedef enum { ACTIVATION_NONE, ACTIVATION_RELU } activation_t;
 typedef enum { TOKEN_LAST, TOKEN_MEAN, TOKEN_SUM, TOKEN_MAX, TOKEN_CONCAT } token_rule_t;
 typedef enum { POOL_MAX, POOL_AVERAGE, POOL_INSIDE, POOL_ADAPTIVE } pool_rule_t;
-typedef enum { NORM_FROZEN, NORM_SHARD } norm_rule_t;
+typedef enum { NORM_FROZEN, NORM_SHARD, NORM_GLOBAL } norm_rule_t;
 
 /*  name           inputs   what it computes, per shard
  *  linear         x        y = act(x W' + b); W [out,in], b [out]; y has out columns
@@ -96,11 +97,12 @@ typedef enum { NORM_FROZEN, NORM_SHARD } norm_rule_t;
  *  batch_norm     x        (x - mean) / sqrt(variance + epsilon) * gain + bias by column; weights
  *                          gain, bias, running mean, running variance [d]. NORM_FROZEN: by the
  *                          running ones; NORM_SHARD: by population statistics of the shard's valid
- *                          rows, by the running ones when not training. Rows masked out become 0
+ *                          rows; NORM_GLOBAL: by those of the whole batch's (`sums`, `totals`);
+ *                          both by the running ones when not training. Rows masked out become 0
  *                          and get gradient 0. d_weight[2] and [3] are no gradients but what the
- *                          running ones average: the shard's mean and n-1 variance, and what is
- *                          running where there are none (frozen; n = 0; the variance of n = 1).
- *                          saved: statistics
+ *                          running ones average: the mean and n-1 variance of the shard or batch,
+ *                          and what is running where there are none (frozen; n = 0; the variance
+ *                          of n = 1). saved: statistics
  *  l2_normalize   x        x / max(|x|, 1e-12) by row; rows masked out become 0 and get gradient 0
  *  mask_rows      x        x, with rows masked out set to 0; so is their gradient
  *  concat         x...     columns side by side (a part whose storage lies in out is skipped)
@@ -218,6 +220,7 @@ typedef struct op_needs {
     int64_t saved_count;     /* per shard, kept from forward to backward */
     int64_t workspace_count; /* per call, contents undefined between calls */
     int64_t kept_count;      /* weights_stay: what prepare makes of the weights, for all shards */
+    int64_t sum_count;       /* doubles that `sums` makes of a shard; 0: shards are on their own */
 } op_needs_t;
 
 typedef struct step_scalars {
@@ -240,6 +243,7 @@ typedef struct op_call {
     void *kept; /* plans of equal weights may share it */
     int shard_begin, shard_end;
     const step_scalars_t *scalars; /* host */
+    const double *totals;          /* [sum_count] */
 } op_call_t;
 
 /* One of several uses of the same weights. */
@@ -247,6 +251,8 @@ typedef struct op_use {
     const op_plan_t *plan;
     const op_call_t *call; /* its d_weight and run of shards are not read */
 } op_use_t;
+
+typedef enum { PASS_FORWARD, PASS_BACKWARD_DATA, PASS_BACKWARD_WEIGHTS, PASS_COUNT } pass_t;
 
 typedef struct op_row {
     /* STATUS_UNAVAILABLE with the reason if this backend cannot do these shapes. */
@@ -263,7 +269,14 @@ typedef struct op_row {
      * has levels, each of the weights' elements rounded up to 16. NULL: the caller adds. */
     void (*backward_tree)(const op_use_t *uses, int use_count, int shard_begin, int shard_end,
                           void *const d_weight[OP_WEIGHTS_MAX], void *scratch);
+    /* Where plan says sum_count, in training, before forward and before backward_data: that many
+     * doubles of each shard of the call, at sums + s * sum_count, of which somebody makes the
+     * totals of the whole batch (op_sums_add) that these two then read. NULL: never. */
+    void (*sums)(const op_plan_t *plan, const op_call_t *call, pass_t pass, double *sums);
 } op_row_t;
+
+/* into = what `sums` would have made of both, the rows of `into` first. Host. */
+void op_sums_add(pass_t pass, int64_t sum_count, double *into, const double *other);
 
 /* Losses couple a whole batch, so they come in two halves with a sum over shards between them.
  *   ccc            sums n, Sx, Sy, Sxx, Syy, Sxy (double) of predictions x and targets y;

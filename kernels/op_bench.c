@@ -22,6 +22,7 @@ struct op_bench {
     op_needs_t needs;
     op_call_t call;
     step_scalars_t scalars;
+    double *sums;
     int64_t weight_count[OP_WEIGHTS_MAX];
     int64_t calls[PASS_COUNT]; /* of a round; 0: not known yet */
     void *owned[OWNED_MAX];
@@ -189,6 +190,8 @@ status_t op_bench_open(const kernels_t *kernels, const device_t *device,
         bench->call.workspace = state_numbers(bench, bench->needs.workspace_count);
         bench->call.saved_shard_stride = bench->needs.saved_count;
         bench->call.saved = state_numbers(bench, shards * bench->needs.saved_count);
+        bench->sums = numbers(bench, shards * bench->needs.sum_count, DTYPE_F64);
+        bench->call.totals = bench->sums; /* one shard's for all: to be timed, not to be right */
         status = bench->status;
     }
     if (status != STATUS_OK) {
@@ -231,6 +234,9 @@ bool op_bench_has(const op_bench_t *bench, pass_t pass) {
 
 static void run_pass(op_bench_t *bench, pass_t pass) {
     const op_row_t *row = &bench->kernels->ops[bench->description.kind];
+    if (bench->needs.sum_count > 0 && pass != PASS_BACKWARD_WEIGHTS) {
+        row->sums(bench->plan, &bench->call, pass, bench->sums);
+    }
     if (pass == PASS_FORWARD) {
         row->forward(bench->plan, &bench->call);
     } else if (pass == PASS_BACKWARD_DATA) {

@@ -5,7 +5,6 @@
 
 #include "kernels/kernels.h"
 
-typedef enum { PASS_FORWARD, PASS_BACKWARD_DATA, PASS_BACKWARD_WEIGHTS, PASS_COUNT } pass_t;
 const char *pass_name(pass_t pass); /* "forward" | "backward_data" | "backward_weights" */
 
 typedef struct op_bench op_bench_t;

@@ -4,23 +4,20 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
-#include "kernels/base/file.h"
 #include "launch/command.h"
 #include "launch/opened.h"
 #include "launch/page_table.h"
+#include "launch/taken.h"
 #include "trainer/checkpoint.h"
 #include "trainer/evaluation_record.h"
 #include "trainer/submission.h"
 
 static const option_t options[] = {
-    OPTION_SET,
-    {"--data", "DIR", "data directory (default: the one it was trained on)"},
-    {"--split", "train|valid|test", "default test"},
+    OPENED_OPTIONS,
     {"--predictions", "FILE", "write recording,subject,step,name,target,prediction"},
     {"--submission", "FILE", "write image_location,TARGET...: a value for every frame"},
     {"--shifts", "N", "submission: predict N times, each a part of a step later (default 1)"},
-    {"--out", "FILE", "write the JSON object to FILE, whole or not at all"},
-    OPTION_JSON,
+    {"--take", "TARGET=CHECKPOINT", "this target as predicted by another one; may be repeated"},
     OPTION_END,
 };
 
@@ -82,26 +79,26 @@ static status_t report(const trainer_t *t, const evaluation_t *evaluation, split
         TRY(evaluation_write_csv(evaluation, t->config, t->dataset, split, csv));
     }
     char *json = evaluation_record(evaluation, t, split, source);
-    const char *out = arguments_value(arguments, "--out");
-    status_t status = out != NULL ? file_write_durable(out, json, strlen(json)) : STATUS_OK;
-    if (arguments_has(arguments, "--json")) {
-        printf("%s\n", json);
-    } else {
-        print_text(json);
-    }
+    status_t status = opened_answer(arguments, json, print_text);
     free(json);
     return status;
 }
 
 /* Predicts the split again with recordings' clocks begun shift steps later. */
 static status_t add_shifted(comm_t *comm, const config_t *config, const evaluation_source_t *source,
-                            split_t split, double shift, submission_t *submission) {
+                            const taken_list_t *taken, split_t split, double shift,
+                            submission_t *submission) {
     config_t shifted = *config;
     trainer_t *t = NULL;
     evaluation_t *evaluation = NULL;
     shifted.data.shift += shift;
     TRY(trainer_open_checkpoint(&shifted, comm, source->data_path, source->checkpoint, &t));
     status_t status = trainer_evaluate(t, split, "predicting", &evaluation);
+    if (status == STATUS_OK) {
+        target_fit_t fit = t->target_fit;
+        status = taken_apply(comm, taken, config, shift, split, source->data_path, evaluation, &fit,
+                             NULL);
+    }
     if (status == STATUS_OK) {
         submission_add(submission, evaluation, t->dataset, split);
     }
@@ -110,8 +107,10 @@ static status_t add_shifted(comm_t *comm, const config_t *config, const evaluati
     return status;
 }
 
-static status_t submit(const trainer_t *t, const evaluation_t *evaluation, split_t split,
-                       const evaluation_source_t *source, const arguments_t *arguments) {
+/* fit: of the targets as they were predicted. */
+static status_t submit(const trainer_t *t, const evaluation_t *evaluation, const target_fit_t *fit,
+                       const taken_list_t *taken, split_t split, const evaluation_source_t *source,
+                       const arguments_t *arguments) {
     const char *path = arguments_value(arguments, "--submission");
     submission_t *submission = NULL;
     int64_t shifts = 1;
@@ -120,13 +119,13 @@ static status_t submit(const trainer_t *t, const evaluation_t *evaluation, split
     }
     status_t status = arguments_integer(arguments, "--shifts", 1, 10000, 1, &shifts);
     if (status == STATUS_OK) {
-        status = submission_open(t->config, &t->target_fit, (int)shifts, &submission);
+        status = submission_open(t->config, fit, (int)shifts, &submission);
     }
     TRY(comm_agree(t->comm, status, NULL));
     submission_add(submission, evaluation, t->dataset, split);
     for (int64_t i = 1; i < shifts && status == STATUS_OK; i++) {
-        status =
-            add_shifted(t->comm, t->config, source, split, (double)i / (double)shifts, submission);
+        status = add_shifted(t->comm, t->config, source, taken, split, (double)i / (double)shifts,
+                             submission);
     }
     if (status == STATUS_OK && comm_rank(t->comm) == 0) {
         status = submission_write(submission, path);
@@ -136,19 +135,29 @@ static status_t submit(const trainer_t *t, const evaluation_t *evaluation, split
 }
 
 static status_t evaluate(comm_t *comm, const arguments_t *arguments, const config_t *config,
-                         const evaluation_source_t *source, split_t split) {
+                         const taken_list_t *taken, const evaluation_source_t *given,
+                         split_t split) {
+    evaluation_source_t told = *given, *source = &told;
+    char *records = NULL;
     trainer_t *t = NULL;
     evaluation_t *evaluation = NULL;
     TRY(opened_trainer(comm, config, source, split, &t));
+    target_fit_t fit = t->target_fit;
     status_t status = trainer_evaluate(t, split, "scoring", &evaluation);
     if (status == STATUS_OK) {
-        status = submit(t, evaluation, split, source, arguments);
+        status = taken_apply(comm, taken, config, 0.0, split, source->data_path, evaluation, &fit,
+                             &records);
+        source->taken = records;
+    }
+    if (status == STATUS_OK) {
+        status = submit(t, evaluation, &fit, taken, split, source, arguments);
     }
     if (status == STATUS_OK) {
         bool first = comm_rank(comm) == 0;
         status = first ? report(t, evaluation, split, source, arguments) : STATUS_OK;
         status = comm_agree(comm, status, "write results");
     }
+    free(records);
     evaluation_free(evaluation);
     trainer_close(t);
     return status;
@@ -157,14 +166,19 @@ static status_t evaluate(comm_t *comm, const arguments_t *arguments, const confi
 static status_t run(comm_t *comm, const arguments_t *arguments) {
     opened_t opened;
     bool submits = arguments_has(arguments, "--submission");
+    taken_list_t taken = {0};
     status_t status = opened_open(comm, arguments, submits, &opened);
+    if (status == STATUS_OK) {
+        status = taken_open(comm, arguments, submits, &opened, &taken);
+    }
     if (status == STATUS_OK) {
         evaluation_source_t source = {.checkpoint = &opened.checkpoint,
                                       .name = opened.name,
                                       .settings = opened.settings,
                                       .data_path = opened.data_path};
-        status = evaluate(comm, arguments, opened.config, &source, opened.split);
+        status = evaluate(comm, arguments, opened.config, &taken, &source, opened.split);
     }
+    taken_close(&taken);
     opened_close(&opened);
     return status;
 }
@@ -173,6 +187,9 @@ static const example_t examples[] = {
     {"jmt evaluate runs/one/checkpoints/best-ccc", "on the test people"},
     {"jmt evaluate runs/one/checkpoints/best-ccc --out runs/one/evaluation.json", "for jmt table"},
     {"jmt evaluate runs/one --submission test.txt --shifts 32", "a step is 32 frames"},
+    {"jmt evaluate runs/one/checkpoints/best-valence.ccc --take "
+     "arousal=runs/one/checkpoints/best-arousal.ccc",
+     "each target by the checkpoint that is best in it"},
     {"jmt launch -n 4 evaluate runs/one --split valid --predictions valid.csv", ""},
     EXAMPLE_END,
 };
@@ -181,7 +198,8 @@ const command_t command_evaluate = {
     .name = "evaluate",
     .group = GROUP_RESULT,
     .synopsis = "CHECKPOINT [--data DIR] [--split train|valid|test] [--predictions FILE] "
-                "[--submission FILE] [--shifts N] [--out FILE] [--set KEY=VALUE]... [--json]",
+                "[--submission FILE] [--shifts N] [--take TARGET=CHECKPOINT]... [--out FILE] "
+                "[--set KEY=VALUE]... [--json]",
     .summary = "score a checkpoint: every sample of a split exactly once",
     .help =
         "CHECKPOINT is a run directory (its last checkpoint is meant), or one of its checkpoints. "
@@ -192,7 +210,9 @@ const command_t command_evaluate = {
         "--submission has a line for every frame of every recording, RECORDING/00001.jpg on; a "
         "frame between two predictions takes its part of both. With --shifts N every recording is "
         "predicted N times, its steps each time 1/N step later: where a step is N frames, each "
-        "frame is predicted exactly once.",
+        "frame is predicted exactly once.\n"
+        "--take TARGET=CHECKPOINT: what is said of this target comes from another checkpoint, of "
+        "any model with the same steps; CHECKPOINT says the rest. There is then no loss.",
     .options = options,
     .examples = examples,
     .positional_min = 1,

@@ -11,14 +11,10 @@
 #include "launch/page_table.h"
 
 static const option_t options[] = {
-    OPTION_SET,
+    OPENED_OPTIONS,
     {"--corrupt", "MODALITY=KIND:LEVEL,...", "noise:DB, drop:P, missing:P, shift:STEPS; repeated"},
-    {"--data", "DIR", "data directory (default: the one it was trained on)"},
-    {"--split", "train|valid|test", "default test"},
     {"--seed", "N", "of what is drawn (default 0)"},
     {"--csv", "FILE", "write modality,corruption,level,target,metric,value"},
-    {"--out", "FILE", "write the JSON object to FILE, whole or not at all"},
-    OPTION_JSON,
     OPTION_END,
 };
 
@@ -155,13 +151,13 @@ static status_t write_csv(json_t *rows, const char *path) {
     return status;
 }
 
-static void print_rows(json_t *rows) {
+static void print_rows(const char *json) {
     enum { COLUMNS_MAX = 15, CELL_BYTES = 32 };
     page_column_t columns[COLUMNS_MAX] = {
         {"modality", false, 0}, {"corruption", false, 0}, {"level", true, 0}};
     int count = 3;
     size_t index;
-    json_t *row, *value;
+    json_t *root = json_loads(json, 0, NULL), *rows = json_object_get(root, "rows"), *row, *value;
     const char *metric;
     json_object_foreach(json_object_get(json_array_get(rows, 0), "metrics"), metric, value) {
         if (count < COLUMNS_MAX) {
@@ -187,6 +183,7 @@ static void print_rows(json_t *rows) {
     }
     page_table_print(table, &page);
     page_table_close(table);
+    json_decref(root);
 }
 
 static status_t report(json_t *rows, const opened_t *opened, const arguments_t *arguments) {
@@ -194,16 +191,10 @@ static status_t report(json_t *rows, const opened_t *opened, const arguments_t *
                              (json_int_t)opened->checkpoint.progress.step, "data",
                              opened->data_path, "split", split_name(opened->split), "rows", rows);
     char *text = json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
-    const char *csv = arguments_value(arguments, "--csv"),
-               *out = arguments_value(arguments, "--out");
+    const char *csv = arguments_value(arguments, "--csv");
     status_t status = csv != NULL ? write_csv(rows, csv) : STATUS_OK;
-    if (status == STATUS_OK && out != NULL) {
-        status = file_write_durable(out, text, strlen(text));
-    }
-    if (arguments_has(arguments, "--json")) {
-        printf("%s\n", text);
-    } else {
-        print_rows(rows);
+    if (status == STATUS_OK) {
+        status = opened_answer(arguments, text, print_rows);
     }
     free(text);
     json_decref(root);

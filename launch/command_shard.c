@@ -15,6 +15,7 @@ static const option_t options[] = {
     {"--set", "KEY=VALUE", "a setting of the importer; may be repeated"},
     {"--settings", NULL, "print the settings of an importer, their defaults and bounds"},
     {"--recognise", "DIR", "print the importer that recognises DIR"},
+    {"--generate", "LAYOUT", "write raw media as affwild2 or biovid have them, of nobody"},
     {"--verify", "DIR", "check every byte of a data directory; exit 1 if any is bad"},
     {"--remove-subject", "NAME", "rewrite the data directory without this person; needs --key"},
     {"--key", "FILE", "the key file of the import"},
@@ -55,9 +56,7 @@ static status_t verify(const char *directory, bool json) {
     return status;
 }
 
-static void importer_names(char *text, size_t bytes) {
-    int count = 0;
-    const importer_t *const *list = import_list(&count);
+static void importer_names(const importer_t *const *list, int count, char *text, size_t bytes) {
     text[0] = '\0';
     for (int i = 0; i < count; i++) {
         size_t used = strlen(text);
@@ -79,7 +78,9 @@ static status_t recognise(const char *directory) {
     const char *name = import_recognise(directory);
     if (name == NULL) {
         char names[512];
-        importer_names(names, sizeof names);
+        int count = 0;
+        const importer_t *const *list = import_list(&count);
+        importer_names(list, count, names, sizeof names);
         return status_fail(STATUS_INPUT, "no importer recognises %s; there are: %s", directory,
                            names);
     }
@@ -96,33 +97,62 @@ static status_t remove_person(const arguments_t *arguments) {
                                 arguments->positional[0]);
 }
 
+static void print_options(const importer_t *row) {
+    for (int k = 0; k < row->option_count; k++) {
+        const import_option_t *option = &row->options[k];
+        printf("%-18s %g (%g to %g)\n    %s\n", option->name, option->value, option->min,
+               option->max, option->help);
+    }
+}
+
 static status_t print_settings(const arguments_t *arguments) {
     int count = 0;
-    const importer_t *const *list = import_list(&count);
+    const char *layout = arguments_value(arguments, "--generate");
+    const importer_t *const *list = layout != NULL ? generator_list(&count) : import_list(&count);
     const char *name = arguments->positional_count == 1 ? arguments->positional[0] : "";
-    for (int i = 0; i < count; i++) {
-        if (strcmp(list[i]->name, name) != 0) {
-            continue;
-        }
-        for (int k = 0; k < list[i]->option_count; k++) {
-            const import_option_t *option = &list[i]->options[k];
-            printf("%-18s %g (%g to %g)\n    %s\n", option->name, option->value, option->min,
-                   option->max, option->help);
-        }
-        printf("shards             0\n    files to write; 0: of about 256 MiB each\n"
-               "salt               jmt\n    decides the order of aliases\n");
-        return STATUS_OK;
-    }
     char names[512];
-    importer_names(names, sizeof names);
-    return status_fail(STATUS_INPUT, "usage: jmt shard IMPORTER --settings; importers: %s", names);
+    importer_names(list, count, names, sizeof names);
+    for (int i = 0; i < count; i++) {
+        if (strcmp(list[i]->name, layout != NULL ? layout : name) == 0) {
+            print_options(list[i]);
+            if (layout == NULL) {
+                printf("shards             0\n    files to write; 0: of about 256 MiB each\n"
+                       "salt               jmt\n    decides the order of aliases\n");
+            }
+            return STATUS_OK;
+        }
+    }
+    return layout != NULL
+               ? status_fail(STATUS_INPUT,
+                             "usage: jmt shard --generate LAYOUT --settings; "
+                             "layouts: %s",
+                             names)
+               : status_fail(STATUS_INPUT, "usage: jmt shard IMPORTER --settings; importers: %s",
+                             names);
+}
+
+static status_t generate(const arguments_t *arguments) {
+    const char *layout = arguments_value(arguments, "--generate");
+    const char *out = arguments_value(arguments, "--out");
+    if (out == NULL || arguments->positional_count > 0) {
+        return status_fail(STATUS_INPUT,
+                           "usage: jmt shard --generate LAYOUT --out DIR [--set KEY=VALUE]...");
+    }
+    int count = 0;
+    const char *const *sets = arguments_values(arguments, "--set", &count);
+    TRY(generate_run(layout, out, sets, count));
+    log_info("wrote %s, for jmt shard %s; %s/optimum.json has what can be told from it", out,
+             layout, out);
+    return STATUS_OK;
 }
 
 static status_t import(const arguments_t *arguments) {
     const char *out = arguments_value(arguments, "--out");
     if (arguments->positional_count == 0 || out == NULL) {
         char names[512];
-        importer_names(names, sizeof names);
+        int importers = 0;
+        const importer_t *const *list = import_list(&importers);
+        importer_names(list, importers, names, sizeof names);
         return status_fail(STATUS_INPUT,
                            "usage: jmt shard IMPORTER [--source DIR] --out DIR; importers: %s",
                            names);
@@ -154,6 +184,9 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
     if (arguments_has(arguments, "--settings")) {
         return print_settings(arguments);
     }
+    if (arguments_has(arguments, "--generate")) {
+        return generate(arguments);
+    }
     if (arguments_has(arguments, "--remove-subject")) {
         return remove_person(arguments);
     }
@@ -168,6 +201,7 @@ static const example_t examples[] = {
      "videos, pictures, sound and signals, likewise"},
     {"jmt shard affwild2 --source downloads/affwild2 --out data/affwild2", ""},
     {"jmt shard media --settings", ""},
+    {"jmt shard --generate biovid --out raw/biovid --set people=10", ""},
     {"jmt shard --verify data/mosi", "every byte"},
     EXAMPLE_END,
 };
@@ -175,12 +209,15 @@ static const example_t examples[] = {
 const command_t command_shard = {
     .name = "shard",
     .group = GROUP_DATA,
-    .synopsis =
-        "IMPORTER [--source DIR] --out DIR [--set KEY=VALUE]... [--json]\n--verify DIR "
-        "[--json]\nIMPORTER --settings\n--recognise DIR\n--remove-subject NAME --key FILE DIR",
+    .synopsis = "IMPORTER [--source DIR] --out DIR [--set KEY=VALUE]... [--json]\n--verify DIR "
+                "[--json]\nIMPORTER --settings\n--recognise DIR\n--generate "
+                "LAYOUT --out DIR [--set KEY=VALUE]...\n--remove-subject NAME --key FILE DIR",
     .summary = "make verified shards from raw data, check them, drop a person",
-    .help = "Names of people become aliases; the names are in the key file DIR.key alone, which "
-            "belongs elsewhere.",
+    .help =
+        "Names of people become aliases; the names are in the key file DIR.key alone, which "
+        "belongs elsewhere.\n--generate writes raw media of nobody in the layout of affwild2 or "
+        "biovid: drawn faces, synthesised voices and signals. Labels can be told in part from "
+        "each and better from both; DIR/optimum.json says how well at best.",
     .terms_title = "Importers",
     .terms = importer_terms,
     .options = options,

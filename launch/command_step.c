@@ -12,6 +12,7 @@ static const option_t options[] = {
     {"--out", "FILE", "safetensors to write: output/T, loss, grad/P, grad/input/M"},
     {"--precision", "f32|f32_strict|f64|bf16", "default: the configuration's"},
     {"--backend", "ref|cpu|cuda", "default ref for f64, else cpu"},
+    {"--shards", "N", "virtual shards that the batch is cut into (default 1)"},
     {"--predict", NULL, "as jmt evaluate computes: no backward, output/T alone"},
     OPTION_END,
 };
@@ -48,12 +49,16 @@ static status_t run_files(config_t *config, const kernels_t *kernels,
                           const arguments_t *arguments) {
     tensor_set_t weights = {0}, batch = {0}, result = {0};
     bool predict = arguments_has(arguments, "--predict");
-    status_t (*port)(config_t *, const kernels_t *, const tensor_set_t *, const tensor_set_t *,
-                     tensor_set_t *) = predict ? step_port_predict : step_port;
+    int64_t shards = 1;
     status_t status = STATUS_OK;
+    TRY_GOTO(status, arguments_integer(arguments, "--shards", 1, STEP_PORT_SHARDS_MAX, 1, &shards),
+             done);
     TRY_GOTO(status, safetensors_read(arguments_value(arguments, "--weights"), &weights), done);
     TRY_GOTO(status, safetensors_read(arguments_value(arguments, "--batch"), &batch), done);
-    TRY_GOTO(status, port(config, kernels, &weights, &batch, &result), done);
+    TRY_GOTO(status,
+             predict ? step_port_predict(config, kernels, &weights, &batch, &result)
+                     : step_port(config, kernels, (int)shards, &weights, &batch, &result),
+             done);
     status = safetensors_write(arguments_value(arguments, "--out"), &result);
 done:
     tensor_set_free(&weights);
@@ -92,10 +97,12 @@ const command_t command_step = {
     .name = "step",
     .group = GROUP_CHECK,
     .synopsis = "CONFIG --weights W --batch B --out O [--precision f32|f32_strict|f64|bf16] "
-                "[--backend ref|cpu|cuda] [--predict] [--set KEY=VALUE]...",
+                "[--backend ref|cpu|cuda] [--shards N] [--predict] [--set KEY=VALUE]...",
     .summary = "one forward and backward pass on given numbers",
-    .help = "The port for checks from outside. Opens no data; dropout is off; one virtual shard; B "
-            "and L come from the batch.",
+    .help =
+        "The port for checks from outside. Opens no data; dropout is off; B and L come from the "
+        "batch. Into how many shards it is cut changes rounding, and what batch_norm: shard "
+        "goes by.",
     .options = options,
     .examples = examples,
     .positional_min = 1,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "configs/backbone_info.h"
 #include "configs/config.h"
 #include "data-sharding/inspect.h"
 #include "data-sharding/manifest.h"
@@ -89,14 +90,16 @@ static void write_modality(FILE *file, const char *name, const json_t *value) {
     kind = kind != NULL ? kind : "features";
     if (strcmp(kind, "pixels") == 0) {
         json_int_t side = json_integer_value(json_array_get(json_object_get(value, "shape"), 0));
-        fprintf(file, "  %s: {backbone: r2plus1d_18, clip: 8, dilation: 4, size: %lld}\n", name,
-                (long long)side);
+        fprintf(file, "  %s: {backbone: %s, clip: 8, dilation: 4, size: %lld}\n", name,
+                backbone_first(backbone_sees)->name, (long long)side);
     } else if (strcmp(kind, "log_mel") == 0) {
-        fprintf(file, "  %s: {backbone: resnet_18, clip: 107, reduce: average}\n", name);
+        fprintf(file, "  %s: {backbone: %s, clip: 107, reduce: average}\n", name,
+                backbone_first(backbone_hears)->name);
     } else if (strcmp(kind, "signal") == 0) {
         json_t *rate = json_object_get(value, "rate_hz");
         rate = json_is_array(rate) ? json_array_get(rate, 0) : rate;
-        fprintf(file, "  %s: {backbone: cnn_1d, dim: %lld, clip: %lld}\n", name,
+        fprintf(file, "  %s: {backbone: %s, dim: %lld, clip: %lld}\n", name,
+                backbone_first(backbone_feels)->name,
                 (long long)json_integer_value(json_object_get(value, "dim")),
                 (long long)fmax(SIGNAL_CLIP_MIN, round(json_number_value(rate))));
     } else {

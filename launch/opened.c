@@ -1,9 +1,11 @@
 #include "launch/opened.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "kernels/base/file.h"
 
 static status_t split_of(const arguments_t *arguments, split_t *split_out) {
     const char *name = arguments_value(arguments, "--split");
@@ -97,4 +99,16 @@ status_t opened_trainer(comm_t *comm, const config_t *config, const evaluation_s
     }
     *trainer_out = t;
     return STATUS_OK;
+}
+
+status_t opened_answer(const arguments_t *arguments, const char *json,
+                       void (*show)(const char *json)) {
+    const char *out = arguments_value(arguments, "--out");
+    status_t status = out != NULL ? file_write_durable(out, json, strlen(json)) : STATUS_OK;
+    if (arguments_has(arguments, "--json")) {
+        printf("%s\n", json);
+    } else {
+        show(json);
+    }
+    return status;
 }

@@ -110,9 +110,10 @@ outside_header_offenders() {
     home 'pthread\.h' '^data-sharding/(prefetch|ordered_work)\.c|^comm/reduce_thread\.c|^tests/'
     home 'zlib\.h' '^data-sharding/|^tests/'
     home 'xxhash\.h' '^data-sharding/|^tests/fuzz/fuzz_shard\.c'
-    home 'turbojpeg\.h|png\.h' '^data-sharding/image\.c|^tests/'
+    home 'turbojpeg\.h|png\.h' '^data-sharding/(image|media_write)\.c|^tests/'
     home 'samplerate\.h' '^data-sharding/audio_resample\.c'
-    home 'lib(av|sw)[a-z]+/.*' '^data-sharding/(video(_file)?\.[ch]|picture_fit\.c)|^tests/unit/media_case\.c'
+    home 'lib(av|sw)[a-z]+/.*' \
+        '^data-sharding/(video(_file)?\.[ch]|(picture_fit|media_write)\.c)|^tests/unit/media_case\.c'
     home 'openssl/.*' '^kernels/base/sha256\.c'
     home 'cmocka\.h' '^tests/'
     home 'assert\.h' '^$'

@@ -1,7 +1,6 @@
 #include "trainer/augment.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/base/bytes.h"
@@ -199,11 +198,9 @@ static void strengthen(const draws_t *draws, float *x, int64_t size, float *scra
 }
 
 void augment_pictures(augment_rule_t rule, rng_key_t key, uint64_t clip, int64_t frames,
-                      int64_t size, float *x) {
+                      int64_t size, float *scratch, float *x) {
     const draws_t draws = {key, clip};
     int64_t pixels = size * size;
-    float *scratch =
-        rule == AUGMENT_STRONG ? alloc_aligned((size_t)(pixels * 3) * sizeof *scratch) : NULL;
     for (int64_t f = 0; f < frames; f++) {
         float *picture = x + f * pixels * 3;
         if (rule == AUGMENT_COLOUR || rule == AUGMENT_STRONG) {
@@ -216,14 +213,12 @@ void augment_pictures(augment_rule_t rule, rng_key_t key, uint64_t clip, int64_t
             mirror(picture, size);
         }
     }
-    free(scratch);
 }
 
 /* --- sound ----------------------------------------------------------------------------------- */
 
 /* Its last frame stays where it is; what is asked for before the first is the first. */
-static void stretch(float *x, int64_t frames, int64_t bands, float rate) {
-    float *from = alloc_aligned((size_t)(frames * bands) * sizeof *from);
+static void stretch(float *x, int64_t frames, int64_t bands, float rate, float *from) {
     memcpy(from, x, (size_t)(frames * bands) * sizeof *from);
     for (int64_t f = 0; f < frames; f++) {
         float at = fmaxf((float)(frames - 1) - rate * (float)(frames - 1 - f), 0.0f);
@@ -234,7 +229,6 @@ static void stretch(float *x, int64_t frames, int64_t bands, float rate) {
                 (1.0f - rest) * from[low * bands + b] + rest * from[high * bands + b];
         }
     }
-    free(from);
 }
 
 /* A run of up to `most` out of `count`. */
@@ -248,7 +242,7 @@ static void drawn_run(const draws_t *draws, int width, int begin, int64_t most, 
 }
 
 void augment_sound(augment_rule_t rule, rng_key_t key, uint64_t clip, int64_t frames, int64_t bands,
-                   float *x) {
+                   float *scratch, float *x) {
     enum { BANDS_MOST = 10 };
     const float often = 0.6f;
     const draws_t draws = {key, clip};
@@ -257,7 +251,7 @@ void augment_sound(augment_rule_t rule, rng_key_t key, uint64_t clip, int64_t fr
         return;
     }
     if (happens(&draws, DRAW_STRETCH, often)) {
-        stretch(x, frames, bands, happens(&draws, DRAW_FASTER, 0.5f) ? 1.2f : 0.9f);
+        stretch(x, frames, bands, happens(&draws, DRAW_FASTER, 0.5f) ? 1.2f : 0.9f, scratch);
     }
     if (happens(&draws, DRAW_FRAMES, often)) {
         drawn_run(&draws, DRAW_FRAMES_WIDTH, DRAW_FRAMES_BEGIN, frames * 3 / 4, frames, &begin,

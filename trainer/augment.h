@@ -23,11 +23,12 @@ typedef enum {
 } augment_rule_t;
 augment_rule_t augment_rule(const char *name); /* "none" | "colour" | "strong" | ... */
 
-/* key and clip: which draws. x: [frames, size, size, 3] between 0 and 1, in place. */
+/* key and clip: which draws. x: [frames, size, size, 3] between 0 and 1, in place; scratch: a
+ * picture. */
 void augment_pictures(augment_rule_t rule, rng_key_t key, uint64_t clip, int64_t frames,
-                      int64_t size, float *x);
-/* x: [frames, bands], normalised. */
+                      int64_t size, float *scratch, float *x);
+/* x: [frames, bands], normalised; scratch: as large. */
 void augment_sound(augment_rule_t rule, rng_key_t key, uint64_t clip, int64_t frames, int64_t bands,
-                   float *x);
+                   float *scratch, float *x);
 
 #endif

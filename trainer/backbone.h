@@ -5,6 +5,8 @@
 #define JMT_BACKBONE_H
 
 #include "configs/config.h"
+#include "data-sharding/track_kind.h"
+#include "trainer/augment.h"
 #include "trainer/layers_grid.h"
 
 /* The modality's input in `graph` and, where it has a backbone, that: one row for each step. dim:
@@ -19,14 +21,28 @@ int64_t modality_step_dim(const modality_config_t *modality);
 bool modality_takes_pixels(const modality_config_t *modality);
 
 /* What a modality's backbone does to what dataset_read_tokens gives for one sample, before the
- * graph. x: [steps, clip, dim] of floats, in place; bytes: pixels instead, which lie in the last
- * quarter of x's memory. Rows of steps that are masked stay zeros. chance: of a training sample,
- * by which it is changed as the modality says; NULL: it is not. */
+ * graph; looked up once. */
+typedef struct feed {
+    bool bytes, hears, turns; /* of pixels; of log-mel, which some take as [bands, frames] */
+    const float *colours;     /* bytes only */
+    augment_rule_t rule;
+    uint64_t name;            /* of its draws */
+    int64_t clip, size, step; /* step: elements, clip * dim */
+    float *scratch;           /* a picture, or a step of sound: one thread prepares at a time */
+} feed_t;
+
+/* kind and dim: of a step of the data; pixels have a backbone that takes them. */
+feed_t feed_open(const modality_config_t *modality, track_kind_t kind, int64_t dim);
+void feed_close(feed_t *feed);
+
+/* x: [steps, clip, dim] of floats, in place; bytes: pixels instead, which lie in the last quarter
+ * of x's memory. Rows of steps that are masked stay zeros. chance: of a training sample, by which
+ * it is changed as the modality says; NULL: it is not. */
 typedef struct chance {
     uint64_t seed, step, sample;
 } chance_t;
-void backbone_prepare(const modality_config_t *modality, bool bytes, int64_t steps, int64_t dim,
-                      const uint8_t *mask, const chance_t *chance, float *x);
+void feed_prepare(const feed_t *feed, int64_t steps, const uint8_t *mask, const chance_t *chance,
+                  float *x);
 
 /* The architectures: [length, columns] of x. */
 value_t backbone_r2plus1d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);

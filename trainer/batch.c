@@ -6,7 +6,6 @@
 
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
-#include "trainer/backbone.h"
 #include "trainer/models.h"
 
 /* --- places ---------------------------------------------------------------------------------- */
@@ -58,6 +57,21 @@ size_t batch_ahead_bytes(const graph_t *graph, int64_t slots, int64_t ahead) {
     return (size_t)(ahead * steps * each);
 }
 
+/* corrupts: room for all kinds and `none` behind them. */
+static status_t corrupts_of(const modality_config_t *modality, int index, corruption_t *corrupts) {
+    const char *next = modality->corrupt;
+    for (int i = 0; next[0] != '\0'; i++) {
+        int length = (int)strcspn(next, " ");
+        char *word = text_format("%.*s", length, next);
+        corrupts[i].modality = index;
+        status_t status = corruption_parse(word, &corrupts[i].kind, &corrupts[i].level);
+        free(word);
+        TRY(status);
+        next += length + (next[length] == ' ');
+    }
+    return STATUS_OK;
+}
+
 /* --- opening --------------------------------------------------------------------------------- */
 
 static status_t make(void *context, int place, int64_t item);
@@ -94,6 +108,7 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
     for (int m = 0; m < batch.modality_count; m++) {
         batch.modality[m] = &config->modalities[indices[m]];
         batch.info[m] = dataset_modality(dataset, m);
+        TRY(corrupts_of(batch.modality[m], m, batch.corrupts[m]));
     }
     batch.staged = executor_dtype(executor) != DTYPE_F32;
     batch.stream_count = model_streams_of(config, batch.stream_of);
@@ -104,6 +119,10 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
     if (status != STATUS_OK) {
         close_labels(&batch);
         return status;
+    }
+    batch.scratch = dataset_scratch_open(dataset);
+    for (int m = 0; m < batch.modality_count; m++) {
+        batch.feed[m] = feed_open(batch.modality[m], batch.info[m].kind, batch.info[m].dim);
     }
     place_open(&batch, batch.staged, &batch.direct);
     batch.target = batch.direct.target;
@@ -122,6 +141,10 @@ void batch_close(batch_t *batch) {
         place_close(batch, true, &batch->places[i]);
     }
     free(batch->places);
+    dataset_scratch_close(batch->scratch);
+    for (int m = 0; m < batch->modality_count; m++) {
+        feed_close(&batch->feed[m]);
+    }
     close_labels(batch);
     for (int s = 0; s < SPLIT_COUNT; s++) {
         for (int t = 0; batch->labels[s] != NULL && t < batch->target_count; t++) {
@@ -150,7 +173,7 @@ static void fill_empty(const batch_t *batch, float *const *features, uint8_t *co
 /* Where a modality's tokens are read to, before they are prepared in place. */
 static void *tokens_of(const batch_t *batch, int m, float *features) {
     if (batch->info[m].kind == TRACK_PIXELS) {
-        return (uint8_t *)features + 3 * batch->length * batch->dims[m]; /* backbone_prepare */
+        return (uint8_t *)features + 3 * batch->length * batch->dims[m]; /* feed_prepare */
     }
     return features;
 }
@@ -161,8 +184,7 @@ static void prepare(const batch_t *batch, int m, float *features, const uint8_t 
     if (info->scaled) {
         standardize_apply(batch->standardize, m, features, mask, batch->length, info->clip);
     }
-    backbone_prepare(batch->modality[m], info->kind == TRACK_PIXELS, batch->length, info->dim, mask,
-                     chance, features);
+    feed_prepare(&batch->feed[m], batch->length, mask, chance, features);
 }
 
 status_t batch_fill_stretch(const batch_t *batch, int m, int64_t recording, int64_t first,
@@ -170,11 +192,25 @@ status_t batch_fill_stretch(const batch_t *batch, int m, int64_t recording, int6
     const modality_info_t *info = &batch->info[m];
     size_t token = (size_t)(info->clip * info->dim) * track_element_bytes(info->kind);
     char *tokens = tokens_of(batch, m, features);
-    TRY(dataset_read_stretch(batch->dataset, recording, m, first, steps, tokens, mask));
+    TRY(dataset_read_stretch(batch->dataset, recording, m, first, steps, batch->scratch, tokens,
+                             mask));
     memset(tokens + (size_t)steps * token, 0, (size_t)(batch->length - steps) * token);
     memset(mask + steps, 0, (size_t)(batch->length - steps));
     prepare(batch, m, features, mask, NULL);
     return STATUS_OK;
+}
+
+/* A training sample, as its modalities say. */
+static void make_worse(const batch_t *batch, const chance_t *chance, int64_t sample,
+                       float *const *features, uint8_t *const *masks) {
+    for (int m = 0; chance != NULL && m < batch->modality_count; m++) {
+        for (int i = 0; batch->corrupts[m][i].kind != CORRUPTION_NONE; i++) {
+            corruption_t corruption = batch->corrupts[m][i];
+            corruption.seed = chance->seed;
+            corrupt(&corruption, chance->step, sample, batch->length, batch->dims[m], features[m],
+                    masks[m]);
+        }
+    }
 }
 
 static status_t fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
@@ -195,7 +231,7 @@ static status_t fill(const batch_t *batch, const batch_place_t *place, split_t s
         fill_empty(batch, features, masks, targets);
         return STATUS_OK;
     }
-    TRY(dataset_read_tokens(batch->dataset, split, sample, tokens, masks, targets));
+    TRY(dataset_read_tokens(batch->dataset, split, sample, batch->scratch, tokens, masks, targets));
     for (int t = 0; batch->labels[split] != NULL && t < batch->target_count; t++) {
         memcpy(targets[t], batch->labels[split][t] + sample * batch->length,
                (size_t)batch->length * sizeof(float));
@@ -203,9 +239,11 @@ static status_t fill(const batch_t *batch, const batch_place_t *place, split_t s
     for (int m = 0; m < batch->modality_count; m++) {
         prepare(batch, m, features[m], masks[m], chance);
     }
+    make_worse(batch, chance, sample, features, masks);
     int m = batch->corruption.modality;
     if (batch->corruption.kind != CORRUPTION_NONE) {
-        corrupt(&batch->corruption, sample, batch->length, batch->dims[m], features[m], masks[m]);
+        corrupt(&batch->corruption, 0, sample, batch->length, batch->dims[m], features[m],
+                masks[m]);
     }
     return STATUS_OK;
 }

@@ -6,6 +6,7 @@
 #include "configs/config.h"
 #include "data-sharding/dataset.h"
 #include "data-sharding/prefetch.h"
+#include "trainer/backbone.h"
 #include "trainer/corruption.h"
 #include "trainer/executor.h"
 #include "trainer/mirror.h"
@@ -41,15 +42,19 @@ typedef struct batch {
     const int64_t *dims;                  /* by modality: of a step of the model, clip * dim */
     const modality_config_t *modality[CONFIG_MODALITIES_MAX];
     modality_info_t info[CONFIG_MODALITIES_MAX];
-    batch_place_t direct; /* the executor's inputs if these are float, and labels */
-    bool staged;          /* they are not: direct has memory of its own */
-    float **target;       /* of direct */
+    feed_t feed[CONFIG_MODALITIES_MAX];
+    dataset_scratch_t *scratch; /* of reads: one at a time, also on the reader's thread */
+    batch_place_t direct;       /* the executor's inputs if these are float, and labels */
+    bool staged;                /* they are not: direct has memory of its own */
+    float **target;             /* of direct */
     mirror_t labels_of_batch[CONFIG_TARGETS_MAX]; /* by target: what `target` points to */
     /* Control row: labels instead of the data's own, [samples, length] by target; NULL: none. */
     float **labels[SPLIT_COUNT];
     int ahead;               /* batches */
     batch_place_t *places;   /* [ahead] */
     corruption_t corruption; /* of every sample; changed between streams alone */
+    /* Of training samples, by modality: `none` behind the last; seeds are the stream's. */
+    corruption_t corrupts[CONFIG_MODALITIES_MAX][CORRUPTION_COUNT];
     prefetch_t *prefetch;
     batch_stream_t stream;
     int64_t next; /* position of the next batch */
@@ -82,11 +87,12 @@ void batch_stop(batch_t *batch);
 status_t batch_permute_labels(batch_t *batch, split_t split, bool within_person,
                               uint64_t seed) MUST_CHECK;
 
-/* One sample alone. sample < 0: an empty slot. */
+/* One sample alone, not during a stream. sample < 0: an empty slot. */
 status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
                     int64_t sample) MUST_CHECK;
-/* Of one modality at `steps` steps of any recording, whatever its split, from `first` on: what a
- * sample would hold there. features: [length, dims[m]], mask: [length]; steps behind are masked. */
+/* Not during a stream either: of one modality at `steps` steps of any recording, whatever its
+ * split, from `first` on, what a sample would hold there. features: [length, dims[m]], mask:
+ * [length]; steps behind are masked. */
 status_t batch_fill_stretch(const batch_t *batch, int m, int64_t recording, int64_t first,
                             int64_t steps, float *features, uint8_t *mask) MUST_CHECK;
 

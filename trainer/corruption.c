@@ -6,34 +6,6 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
 
-static const char *const names[CORRUPTION_COUNT] = {"none", "noise", "drop", "missing", "shift"};
-
-const char *corruption_name(corruption_kind_t kind) { return names[kind]; }
-
-bool corruption_find(const char *name, corruption_kind_t *kind_out) {
-    for (int i = CORRUPTION_NONE + 1; i < CORRUPTION_COUNT; i++) {
-        if (strcmp(names[i], name) == 0) {
-            *kind_out = (corruption_kind_t)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool corruption_takes(corruption_kind_t kind, double level) {
-    switch (kind) {
-    case CORRUPTION_NOISE:
-        return fabs(level) <= 200.0;
-    case CORRUPTION_DROP:
-    case CORRUPTION_MISSING:
-        return level >= 0.0 && level <= 1.0;
-    case CORRUPTION_SHIFT:
-        return fabs(level) <= 1e6 && level == floor(level);
-    default:
-        return false;
-    }
-}
-
 static void hide_step(int64_t step, int64_t dim, float *features, uint8_t *mask) {
     memset(features + step * dim, 0, (size_t)dim * sizeof *features);
     mask[step] = 0;
@@ -71,10 +43,10 @@ static void shift(int64_t by, int64_t steps, int64_t dim, float *features, uint8
     }
 }
 
-void corrupt(const corruption_t *c, int64_t sample, int64_t steps, int64_t dim, float *features,
-             uint8_t *mask) {
+void corrupt(const corruption_t *c, uint64_t step, int64_t sample, int64_t steps, int64_t dim,
+             float *features, uint8_t *mask) {
     rng_key_t key = {c->seed + 0x9e3779b97f4a7c15u * (uint64_t)(c->modality + 1),
-                     rng_name(corruption_name(c->kind)), (uint64_t)sample};
+                     rng_name(corruption_name(c->kind)), (step << 32) + (uint64_t)sample};
     if (c->kind == CORRUPTION_NOISE) {
         add_noise(key, c->level, steps, dim, features, mask);
     } else if (c->kind == CORRUPTION_SHIFT) {

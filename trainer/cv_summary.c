@@ -266,9 +266,10 @@ static status_t write_summary(const summary_t *s) {
         json_array_append_new(seeds, json_integer(plan->seeds[i]));
     }
     bool all = plan->fold_count == plan->fold_total;
-    const char *by = strcmp(config->split.by, "group") == 0  ? " by group"
-                     : strcmp(config->split.by, "both") == 0 ? " by person and group"
-                                                             : "";
+    const char *by = strcmp(config->split.by, "group") == 0             ? " by group"
+                     : strcmp(config->split.by, "both") == 0            ? " by person and group"
+                     : strcmp(config->split.by, "leaky_published") == 0 ? ", LEAKY"
+                                                                        : "";
     char *split =
         all ? text_format("test of %d folds%s", plan->fold_count, by)
             : text_format("test of %d of %d folds%s", plan->fold_count, (int)plan->fold_total, by);

@@ -108,6 +108,27 @@ static char *marks_of(const trainer_t *t, split_t split, const checkpoint_t *che
     return marks;
 }
 
+/* Such a row is none of those of one checkpoint: what it was selected on and its marks say so. */
+static void add_taken(json_t *record, const char *taken) {
+    json_t *root = json_loads(taken, 0, NULL), *one;
+    const char *target;
+    json_object_foreach(root, target, one) {
+        const char *own = json_string_value(json_object_get(one, "selected_on"));
+        const char *selected = json_string_value(json_object_get(record, "selected_on"));
+        char *longer = text_format("%s; %s: %s", selected, target, own);
+        json_object_set_new(record, "selected_on", json_string(longer));
+        free(longer);
+        const char *its = json_string_value(json_object_get(one, "marks"));
+        const char *marks = json_string_value(json_object_get(record, "marks"));
+        if (its[0] != '\0' && strstr(marks, its) == NULL) {
+            longer = text_format("%s%s%s", marks, marks[0] != '\0' ? "; " : "", its);
+            json_object_set_new(record, "marks", json_string(longer));
+            free(longer);
+        }
+    }
+    json_object_set_new(record, "taken", root);
+}
+
 char *evaluation_record(const evaluation_t *evaluation, const trainer_t *t, split_t split,
                         const evaluation_source_t *source) {
     char *text = evaluation_json(evaluation, t->config, split_name(split));
@@ -120,6 +141,9 @@ char *evaluation_record(const evaluation_t *evaluation, const trainer_t *t, spli
                   (json_int_t)checkpoint->progress.step, "selected_on", selected, "seed",
                   (json_int_t)checkpoint->seed, "marks", marks, "data",
                   dataset_identity(t->dataset), "training_data", checkpoint->data_identity);
+    if (source->taken != NULL) {
+        add_taken(record, source->taken);
+    }
     if (source->data_path != NULL) {
         json_object_set_new(record, "data_path", json_string(source->data_path));
     }

@@ -11,6 +11,7 @@ typedef struct evaluation_source {
     char *name;            /* last, best-METRIC, step-NNNNNNNN */
     const char *settings;  /* evaluation_settings; NULL: those of the training */
     const char *data_path; /* NULL: not said */
+    const char *taken; /* JSON by target whose predictions are another checkpoint's; NULL: none */
 } evaluation_source_t;
 
 /* Which settings differ from those of the training, as a JSON object of KEY: VALUE; caller frees.
@@ -25,8 +26,8 @@ status_t evaluation_check(const checkpoint_t *checkpoint, const trainer_t *train
 
 /* evaluation_json, and with it: checkpoint, step, selected_on (a metric of validation people; last;
  * step N), seed, marks (of run_marks; "other data": than that of the training), data (identity of
- * what was scored), data_path, training_data (identity of that), settings, config (YAML: all of
- * them, as they were when it was scored). Caller frees. */
+ * what was scored), data_path, training_data (identity of that), taken, settings, config (YAML: all
+ * of them, as they were when it was scored). Caller frees. */
 char *evaluation_record(const evaluation_t *evaluation, const trainer_t *trainer, split_t split,
                         const evaluation_source_t *source);
 

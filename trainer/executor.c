@@ -122,6 +122,7 @@ static status_t plan_ops(executor_t *executor, int *saved, int64_t *workspace_ou
         describe(executor, i, description);
         status = plan_op(executor, description, &executor->ops[i], workspace_out, &needs);
         place_kept(executor, i, needs.kept_count);
+        executor->sum_counts[i] = needs.sum_count;
         saved[i] = -1;
         if (needs.saved_count > 0) {
             int64_t per_sample = div_up(needs.saved_count, executor->config.samples_per_shard);
@@ -259,6 +260,7 @@ static status_t open_memory(executor_t *executor) {
     for (int s = 0; s < executor->plan->sum_count; s++) {
         prepare_sum(executor, s);
     }
+    status = executor_open_coupling(executor);
 done:
     free(saved);
     return status;
@@ -283,6 +285,7 @@ status_t executor_open(const graph_t *graph, const executor_config_t *config,
     executor->sum_ops = alloc_zero(plan->sum_count, sizeof *executor->sum_ops);
     executor->sum_calls = alloc_zero(plan->sum_count, sizeof *executor->sum_calls);
     executor->uses = alloc_zero(graph->node_count, sizeof *executor->uses);
+    executor->sum_counts = alloc_zero(graph->node_count, sizeof *executor->sum_counts);
     status_t status = open_memory(executor);
     if (status != STATUS_OK) {
         executor_close(executor);
@@ -313,6 +316,7 @@ void executor_close(executor_t *executor) {
     device->release(device, executor->scratch);
     device->release(device, executor->mask_bytes);
     executor_close_host(executor);
+    executor_close_coupling(executor);
     free(executor->masks);
     free(executor->ops);
     free(executor->calls);
@@ -321,6 +325,7 @@ void executor_close(executor_t *executor) {
     free(executor->sum_ops);
     free(executor->sum_calls);
     free(executor->uses);
+    free(executor->sum_counts);
     graph_plan_free(executor->plan);
     free(executor);
 }

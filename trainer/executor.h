@@ -23,6 +23,12 @@ typedef struct executor_config {
     bool input_gradients; /* also d loss / d input */
     bool weights_stay;    /* forward only: weights change by executor_bind alone */
     bool private_buffers; /* no memory is used twice in a step: to check the arena's plan against */
+    /* What operations that couple all shards of a batch say of each (op_row_t's sums): `mine`, of
+     * the local shards, [shard_count, count], to `all_out`, [batch_shards, count], on every rank.
+     * Called in the same order on all ranks, in training alone. NULL: the local shards are all. */
+    status_t (*gather)(void *context, const double *mine, int64_t count, double *all_out);
+    void *gather_context;
+    int batch_shards; /* V */
 } executor_config_t;
 
 /* The graph outlives the executor. */
@@ -67,10 +73,11 @@ typedef struct executor_state {
 /* weights_stay: what the operations keep of the weights is made here. */
 void executor_bind(executor_t *executor, const executor_state_t *state);
 
-void executor_forward(executor_t *executor, const step_scalars_t *scalars);
+/* What gather returned where it failed; else STATUS_OK. */
+status_t executor_forward(executor_t *executor, const step_scalars_t *scalars) MUST_CHECK;
 
 /* unit_done (may be NULL) is told after each completed group of parameters: units 0..unit are in
- * the parts. A status it returns ends backward and is returned. */
+ * the parts. A status that it or gather returns ends backward and is returned. */
 status_t executor_backward(executor_t *executor, const step_scalars_t *scalars,
                            status_t (*unit_done)(void *context, int unit),
                            void *context) MUST_CHECK;

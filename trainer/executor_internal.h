@@ -4,6 +4,7 @@
 
 #include "trainer/executor.h"
 #include "trainer/graph_plan.h"
+#include "trainer/mirror.h"
 
 struct executor {
     const graph_t *graph;
@@ -31,6 +32,9 @@ struct executor {
     char *level_scratch;       /* one unit per level of the local tree */
     int64_t unit_elements_max; /* of a unit's place there */
     op_use_t *uses;            /* of one unit's rows */
+    int64_t *sum_counts;       /* by node: doubles that it says of a shard; 0: none */
+    mirror_t shard_sums, totals;
+    double *all_sums; /* [shards of the batch, doubles] */
 };
 
 matrix_t executor_matrix(const executor_t *executor, view_t view);
@@ -39,6 +43,11 @@ matrix_t executor_matrix(const executor_t *executor, view_t view);
 status_t executor_open_host(executor_t *executor) MUST_CHECK; /* after the arena and the masks */
 void executor_close_host(executor_t *executor);
 void executor_bring_batch(executor_t *executor);
+
+/* executor_couple.c: before forward, or before backward_data, of a node that couples shards. */
+status_t executor_open_coupling(executor_t *executor) MUST_CHECK; /* after the plans */
+void executor_close_coupling(executor_t *executor);
+status_t executor_couple(executor_t *executor, int node, pass_t pass) MUST_CHECK;
 
 /* Of weights, gradients of weights, saved, workspace and kept. */
 static inline size_t executor_state_bytes(const executor_t *executor, int64_t elements) {

@@ -29,15 +29,17 @@ static void run_masks(executor_t *executor) {
     }
 }
 
-void executor_forward(executor_t *executor, const step_scalars_t *scalars) {
+status_t executor_forward(executor_t *executor, const step_scalars_t *scalars) {
     executor_bring_batch(executor);
     run_masks(executor);
     for (int i = 0; i < executor->graph->node_count; i++) {
         op_call_t *call = &executor->calls[i];
         call->scalars = scalars;
+        TRY(executor_couple(executor, i, PASS_FORWARD));
         executor->config.kernels->ops[executor->graph->nodes[i].kind].forward(executor->ops[i],
                                                                               call);
     }
+    return STATUS_OK;
 }
 
 static bool read_before(const graph_t *graph, const fold_unit_t *unit, int use) {
@@ -174,6 +176,7 @@ status_t executor_backward(executor_t *executor, const step_scalars_t *scalars,
         run_sums(executor, &next_sum, i);
         if (executor->has_backward_data[i]) {
             op_kind_t kind = executor->graph->nodes[i].kind;
+            TRY(executor_couple(executor, i, PASS_BACKWARD_DATA));
             executor->config.kernels->ops[kind].backward_data(executor->ops[i], call);
         }
         if (next_unit < plan->unit_count && plan->units[next_unit].nodes[0] == i) {

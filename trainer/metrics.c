@@ -120,6 +120,13 @@ void score_post(const float *x, const float *y, const int64_t *sequence, int64_t
 
 /* --- classes --------------------------------------------------------------------------------- */
 
+/* Of class 1 alone. */
+static double f1_positive(const scores_t *scores) {
+    double hit = 2.0 * (double)scores->confusion[1][1];
+    double wrong = (double)(scores->confusion[0][1] + scores->confusion[1][0]);
+    return hit > 0.0 ? hit / (hit + wrong) : 0.0;
+}
+
 static void derive_class_metrics(scores_t *scores) {
     double correct = 0.0, recalls = 0.0, occurring = 0.0, f1_sum = 0.0, f1_classes = 0.0,
            f1_weighted = 0.0;
@@ -235,6 +242,7 @@ void score_classes(const float *x, const float *y, int64_t count, int64_t column
     scores->n_invalid = count - scores->n;
     if (scores->n > 0) {
         derive_class_metrics(scores);
+        scores->value[METRIC_f1_positive] = columns == 1 ? f1_positive(scores) : NAN;
     }
 }
 

@@ -14,6 +14,7 @@
     X(uar, true)         /* classes: unweighted mean of the recalls of classes that occur */       \
     X(f1_macro, true)    /* classes: mean F1 of classes that occur or are predicted */             \
     X(f1_weighted, true) /* classes: F1 weighted by how often a class occurs */                    \
+    X(f1_positive, true) /* of one logit: F1 of class 1; 0 where it neither occurs nor is said */  \
     X(mae, false)        /* values: mean |x - y| */                                                \
     X(rmse, false)       /* values: root of the mean (x - y)^2 */                                  \
     X(r, true)           /* values: Pearson; 0 where a variance is 0 */                            \

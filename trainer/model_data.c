@@ -84,9 +84,10 @@ status_t model_data_open(const config_t *config, const char *path, const standar
         .folds = config->split.folds,
         .fold = config->split.fold,
         .baseline_s = 60.0 * config->baseline_minutes,
-        .folds_by = strcmp(config->split.by, "group") == 0  ? FOLDS_GROUP
-                    : strcmp(config->split.by, "both") == 0 ? FOLDS_BOTH
-                                                            : FOLDS_SUBJECT,
+        .folds_by = strcmp(config->split.by, "group") == 0             ? FOLDS_GROUP
+                    : strcmp(config->split.by, "both") == 0            ? FOLDS_BOTH
+                    : strcmp(config->split.by, "leaky_published") == 0 ? FOLDS_LEAKY
+                                                                       : FOLDS_SUBJECT,
         .clock_step_s = config->data.clock_step_s,
         .allow_subject_overlap = config->split.allow_subject_overlap,
         .modalities = modalities,

@@ -118,7 +118,7 @@ executor_t *predictor_executor(predictor_t *p) { return p->executor; }
 
 void predictor_run(predictor_t *p) {
     step_scalars_t scalars = {0};
-    executor_forward(p->executor, &scalars);
+    REQUIRE(executor_forward(p->executor, &scalars) == STATUS_OK); /* gathers nothing */
 }
 
 status_t predictor_describe(const config_t *config, const int64_t *dims, bool *folded_out,

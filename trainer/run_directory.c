@@ -131,6 +131,10 @@ char *run_marks(const config_t *config, const dataset_t *dataset, split_t split,
                                           [SEEN_NONE] = "unseen stimuli",
                                           [SEEN_SOME] = "some stimuli seen"};
     char *text = text_copy("");
+    bool leaky = strcmp(config->split.by, "leaky_published") == 0 && config->split.folds != 0;
+    bool chosen = leaky && config->split.valid_fraction > 0.0;
+    mark(&text, leaky, "LEAKY: TEST PEOPLE WERE TRAINED ON");
+    mark(&text, chosen, "LEAKY: CHOSEN ON THE TEST");
     mark(&text, true, splits[split]);
     mark(&text, model_is_control(config) || config->data.permute_labels, "control");
     bool own = strcmp(config->data.standardize, "person") == 0;

@@ -7,11 +7,19 @@
 #include "kernels/base/file.h"
 #include "trainer/run_table_internal.h"
 
-static const run_column_t columns[TABLE_COLUMNS] = {
-    {"accuracy", 0},    {"uar", 2},      {"f1_macro", 8},
-    {"f1_weighted", 9}, {"mae", 1},      {"rmse", 7},
-    {"r", 4},           {"ccc", 0},      {"ccc_per_sequence", 6},
-    {"rmse_post", 11},  {"ccc_post", 3}, {"ccc_per_sequence_post", 10}};
+static const run_column_t columns[TABLE_COLUMNS] = {{"accuracy", 0},
+                                                    {"uar", 2},
+                                                    {"f1_macro", 8},
+                                                    {"f1_weighted", 9},
+                                                    {"f1_positive", 12},
+                                                    {"mae", 1},
+                                                    {"rmse", 7},
+                                                    {"r", 4},
+                                                    {"ccc", 0},
+                                                    {"ccc_per_sequence", 6},
+                                                    {"rmse_post", 11},
+                                                    {"ccc_post", 3},
+                                                    {"ccc_per_sequence_post", 10}};
 
 const run_column_t *run_table_column(int column) { return &columns[column]; }
 

@@ -21,6 +21,7 @@ typedef struct port {
     graph_t *graph;
     executor_t *executor;
     int64_t batch, length;
+    int shards;
     int64_t *offsets; /* by parameter, tightly packed */
     mirror_t weights, gradients;
     dtype_t state; /* of weights, gradients, targets, results */
@@ -139,19 +140,23 @@ static status_t load_inputs(port_t *port, const tensor_set_t *batch) {
     return STATUS_OK;
 }
 
+/* Element i of all shards' rows, one after the other. */
+static int64_t place_of(matrix_t x, int64_t i) {
+    int64_t row = i / x.cols;
+    return row / x.rows * x.shard_stride + row % x.rows * x.row_stride + i % x.cols;
+}
+
 /* Loss sum cotangent * output. */
 static double apply_cotangent(port_t *port, int output, const tensor_t *cotangent) {
     dtype_t dtype = port->kernels->dtype;
     matrix_t x = executor_fetch(port->executor, executor_output(port->executor, output));
     double loss = 0.0;
-    for (int64_t i = 0; i < x.rows * x.cols; i++) {
-        int64_t at = i / x.cols * x.row_stride + i % x.cols;
-        loss += element(cotangent, i) * dtype_get(dtype, x.data, at);
+    for (int64_t i = 0; i < tensor_count(cotangent); i++) {
+        loss += element(cotangent, i) * dtype_get(dtype, x.data, place_of(x, i));
     }
     matrix_t d = executor_fetch(port->executor, executor_output_gradient(port->executor, output));
-    for (int64_t i = 0; i < d.rows * d.cols; i++) {
-        int64_t at = i / d.cols * d.row_stride + i % d.cols;
-        dtype_set(dtype, d.data, at, element(cotangent, i));
+    for (int64_t i = 0; i < tensor_count(cotangent); i++) {
+        dtype_set(dtype, d.data, place_of(d, i), element(cotangent, i));
     }
     executor_store(port->executor);
     return loss;
@@ -177,11 +182,21 @@ static double apply_loss(port_t *port, int output, const void *target, const mir
     call.x = executor_output(port->executor, output);
     call.d_x = executor_output_gradient(port->executor, output);
     call.target = target;
-    call.shard_end = 1;
+    call.shard_end = port->shards;
+    call.sums_stride = LOSS_SUMS;
     port->kernels->loss_sums(&call, sums->there);
     mirror_read(sums);
-    port->kernels->loss_gradient(&call, sums->host);
-    return call.weight * loss_value(&call, sums->host);
+    double total[LOSS_SUMS];
+    const double *shard_sums = sums->host;
+    for (int k = 0; k < LOSS_SUMS; k++) {
+        double column[STEP_PORT_SHARDS_MAX];
+        for (int s = 0; s < port->shards; s++) {
+            column[s] = shard_sums[s * LOSS_SUMS + k];
+        }
+        total[k] = tree_sum(column, port->shards);
+    }
+    port->kernels->loss_gradient(&call, total);
+    return call.weight * loss_value(&call, total);
 }
 
 static status_t run_output(port_t *port, const tensor_set_t *batch, int output, double *loss) {
@@ -203,7 +218,8 @@ static status_t run_output(port_t *port, const tensor_set_t *batch, int output, 
     status_t status = mirror_open(port->device, (size_t)tensor_count(tensor) * port->element_bytes,
                                   "labels", &target);
     if (status == STATUS_OK) {
-        status = mirror_open(port->device, LOSS_SUMS * sizeof(double), "loss sums", &sums);
+        status = mirror_open(port->device, (size_t)port->shards * LOSS_SUMS * sizeof(double),
+                             "loss sums", &sums);
     }
     if (status == STATUS_OK) {
         for (int64_t i = 0; i < tensor_count(tensor); i++) {
@@ -229,12 +245,8 @@ static tensor_t *add_result(const port_t *port, tensor_set_t *result, const char
 /* `rows` of all shards, one after the other. */
 static void copy_matrix(const port_t *port, tensor_t *tensor, matrix_t there, int64_t rows) {
     matrix_t x = executor_fetch(port->executor, there);
-    for (int64_t r = 0; r < rows; r++) {
-        int64_t from = r / x.rows * x.shard_stride + r % x.rows * x.row_stride;
-        for (int64_t c = 0; c < x.cols; c++) {
-            double value = dtype_get(port->kernels->dtype, x.data, from + c);
-            store(port, tensor->data, r * x.cols + c, value);
-        }
+    for (int64_t i = 0; i < rows * x.cols; i++) {
+        store(port, tensor->data, i, dtype_get(port->kernels->dtype, x.data, place_of(x, i)));
     }
 }
 
@@ -259,16 +271,17 @@ static void collect(const port_t *port, double loss, tensor_set_t *result) {
         }
         const char *prefix = info.role == PARAMETER_RUNNING ? "statistics/" : "grad/";
         tensor_t *tensor = add_result(port, result, prefix, info.name, info.rank, info.dims);
-        memcpy(tensor->data,
-               (char *)port->gradients.host + (size_t)port->offsets[p] * port->element_bytes,
-               (size_t)info.count * port->element_bytes);
+        for (int64_t i = 0; i < info.count; i++) {
+            double sum = dtype_get(port->state, port->gradients.host, port->offsets[p] + i);
+            store(port, tensor->data, i, info.role == PARAMETER_RUNNING ? sum / port->shards : sum);
+        }
     }
     for (int m = 0; m < graph_input_count(port->graph); m++) {
         int64_t dims[3] = {port->batch, port->length, graph_input_dim(port->graph, m)};
         tensor_t *tensor =
             add_result(port, result, "grad/input/", graph_input_name(port->graph, m), 3, dims);
         matrix_t gradient = executor_input_gradient(port->executor, m);
-        copy_matrix(port, tensor, gradient, gradient.rows);
+        copy_matrix(port, tensor, gradient, gradient.rows * port->shards);
     }
 }
 
@@ -315,12 +328,12 @@ static status_t run(port_t *port, const tensor_set_t *weights, const tensor_set_
                               .weights = port->weights.there,
                               .part_count = 1,
                               .parts = {port->gradients.there},
-                              .part_leaves = {{0, 1}}};
+                              .part_leaves = {{0, port->shards}}};
     executor_bind(port->executor, &state);
     TRY(load_inputs(port, batch));
     step_scalars_t scalars = {
         .seed = (uint64_t)port->config->seed, .training = true, .drops_nothing = true};
-    executor_forward(port->executor, &scalars);
+    TRY(executor_forward(port->executor, &scalars));
     double loss = 0.0;
     for (int o = 0; o < graph_output_count(port->graph); o++) {
         TRY(run_output(port, batch, o, &loss));
@@ -390,20 +403,33 @@ static status_t hand_over(status_t status, tensor_set_t *result, tensor_set_t *r
     return STATUS_OK;
 }
 
-status_t step_port(config_t *config, const kernels_t *kernels, const tensor_set_t *weights,
-                   const tensor_set_t *batch, tensor_set_t *result_out) {
+static status_t open_executor(port_t *port, int shards) {
+    if (shards < 1 || shards > STEP_PORT_SHARDS_MAX || port->batch % shards != 0) {
+        return status_fail(
+            STATUS_INPUT,
+            "a batch of %lld samples cannot be cut into %d shards; give a divisor of "
+            "it, at most %d",
+            (long long)port->batch, shards, STEP_PORT_SHARDS_MAX);
+    }
+    port->shards = shards;
+    executor_config_t config = {.kernels = port->kernels,
+                                .device = port->device,
+                                .samples_per_shard = port->batch / shards,
+                                .shard_count = shards,
+                                .backward = true,
+                                .input_gradients = true};
+    return executor_open(port->graph, &config, &port->executor);
+}
+
+status_t step_port(config_t *config, const kernels_t *kernels, int shards,
+                   const tensor_set_t *weights, const tensor_set_t *batch,
+                   tensor_set_t *result_out) {
     port_t port;
     int64_t dims[CONFIG_MODALITIES_MAX];
     tensor_set_t result = {0};
     status_t status = open_port(config, kernels, batch, dims, &port);
     if (status == STATUS_OK) {
-        executor_config_t executor_config = {.kernels = kernels,
-                                             .device = port.device,
-                                             .samples_per_shard = port.batch,
-                                             .shard_count = 1,
-                                             .backward = true,
-                                             .input_gradients = true};
-        status = executor_open(port.graph, &executor_config, &port.executor);
+        status = open_executor(&port, shards);
     }
     if (status == STATUS_OK) {
         status = run(&port, weights, batch, &result);

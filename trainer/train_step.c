@@ -127,7 +127,7 @@ status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
                               .step = (uint64_t)t->progress.step,
                               .shard_first = t->shard_first,
                               .training = true};
-    executor_forward(t->executor, &scalars);
+    TRY(executor_forward(t->executor, &scalars));
     local_sums(t);
     mine = mine == STATUS_OK ? t->device->check(t->device) : mine;
     words[WORD_FAILED] = mine != STATUS_OK;

@@ -118,12 +118,16 @@ static status_t open_model(trainer_t *t, bool for_training) {
         t->executor = predictor_executor(t->predictor);
         return STATUS_OK;
     }
+    TRY(step_sums_open(t, &t->sums));
     executor_config_t executor = {.kernels = t->kernels,
                                   .device = t->device,
                                   .samples_per_shard = t->samples_per_shard,
                                   .shard_count = t->shard_count,
                                   .shard_first = t->shard_first,
-                                  .backward = true};
+                                  .backward = true,
+                                  .gather = step_sums_gather_shards,
+                                  .gather_context = t->sums,
+                                  .batch_shards = t->shards};
     return executor_open(t->graph, &executor, &t->executor);
 }
 
@@ -142,9 +146,8 @@ static status_t open_own_state(trainer_t *t) {
     size_t bytes = (size_t)(t->flat.elements + t->flat.constants) * sizeof(float);
     TRY(mirror_open_of(t->device, reduce_weights(t->reduce), bytes, "weights", &t->mirror));
     t->weights = t->mirror.host;
-    TRY(optimizer_open(t->config, t->kernels, t->device, t->graph, &t->flat, t->comm, t->reduce,
-                       &t->optimizer));
-    return step_sums_open(t, &t->sums);
+    return optimizer_open(t->config, t->kernels, t->device, t->graph, &t->flat, t->comm, t->reduce,
+                          &t->optimizer);
 }
 
 static status_t open_state(trainer_t *t, bool for_training) {

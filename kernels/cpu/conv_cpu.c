@@ -8,47 +8,60 @@
 #include "kernels/cpu/conv_cpu.h"
 
 enum {
-    BLOCK_ELEMENTS = 64 * 1024, /* of patches that stay near while all panels pass */
+    BLOCK_BYTES = 384 * 1024, /* of patches that stay near while all panels pass */
     BLOCK_ROWS_LEAST = 16,
+    BLOCK_ROWS_USUAL = 128, /* more where patches are narrow */
     BLOCK_ROWS_MOST = 256,
 };
-
-/* What the taps of a pass are in the weight: tap j of an axis is first + j * step. */
-typedef struct tap_run {
-    int64_t first, step;
-} tap_run_t;
 
 typedef struct conv_pass {
     const conv_plan_t *plan;
     bool backward;
     patches_t patches;
     tap_run_t taps[OP_AXES];
+    planes_t planes;
     int64_t n, rows; /* columns of one group, rows of one shard: of the result */
     matrix_t out;
     op_axis_t places[OP_AXES];  /* where the result's rows lie in out */
     bool spread;                /* not one after the other */
     const float *weight, *bias; /* bias NULL: none */
     bool relu;
-    float *panels; /* of one group after the other */
-    bool packed;   /* they are there already */
+    unit_t *panels; /* of one group after the other */
+    bool packed;    /* they are there already */
     float *blocks;
     int shard_begin, shard_end;
 } conv_pass_t;
+_Static_assert(sizeof(unit_t) == sizeof(float), "units and floats share a workspace");
 
-static int64_t block_rows(int64_t width) {
-    int64_t rows = BLOCK_ELEMENTS / width / TILE_ROWS * TILE_ROWS;
-    return max_i64(BLOCK_ROWS_LEAST, min_i64(rows, BLOCK_ROWS_MOST));
+/* Of the patches that are multiplied at a time. */
+typedef struct shape {
+    int64_t rows, lines, row; /* row: from one to the next */
+} shape_t;
+
+/* Some lines of many rows rather than all of few: so weights are read for many rows, too. */
+static shape_t shape_of(const conv_pass_t *pass) {
+    const patches_t *patches = &pass->patches;
+    int64_t line = max_i64(line_width(patches), 1), lines = max_i64(line_count(patches), 1);
+    int64_t most = BLOCK_BYTES / (int64_t)sizeof(act_t);
+    shape_t shape = {.lines = min_i64(lines, max_i64(1, most / BLOCK_ROWS_USUAL / line))};
+    if (line % UNIT_K != 0) {
+        shape.lines = lines; /* a chunk is of whole units */
+    }
+    int64_t rows = most / (shape.lines * line) / TILE_ROWS * TILE_ROWS;
+    shape.rows = max_i64(BLOCK_ROWS_LEAST, min_i64(rows, BLOCK_ROWS_MOST));
+    shape.row = row_apart(shape.lines * line);
+    return shape;
 }
 
-/* Of one thread: patches, and results that are spread. */
+/* Of one thread: patches, sums of those that go on, and results that are spread. */
 static int64_t block_count(const conv_pass_t *pass) {
-    int64_t width = pass->patches.width;
-    int64_t patches = align_up(block_rows(width) * stride_apart(width), LINE_UNITS);
-    return patches + (pass->spread ? align_up(block_rows(width) * pass->n, LINE_UNITS) : 0);
+    shape_t shape = shape_of(pass);
+    int64_t spread = pass->spread ? floats_of(shape.rows * pass->n) : 0;
+    return floats_of(shape.rows * shape.row) + shape.rows * align_up(pass->n, LINE_UNITS) + spread;
 }
 
 static int64_t panels_count(const conv_pass_t *pass) {
-    return pass->plan->base.description.attributes.groups * pass->patches.width *
+    return pass->plan->base.description.attributes.groups * units_of(patch_width(&pass->patches)) *
            panel_cols(pass->n);
 }
 
@@ -58,11 +71,14 @@ static conv_pass_t forward_pass(const conv_plan_t *plan) {
     const op_description_t *d = &plan->base.description;
     conv_pass_t pass = {.plan = plan, .n = plan->out, .rows = d->out.rows};
     pass.patches.cols = plan->in;
-    pass.patches.width = plan->width;
     memcpy(pass.patches.axis, d->attributes.axis, sizeof pass.patches.axis);
     for (int a = 0; a < OP_AXES; a++) {
         pass.taps[a] = (tap_run_t){0, 1};
+        if (!d->weights_stay) { /* plans of other extents may share those */
+            REAL(conv_trim)(&pass.patches.axis[a], &pass.taps[a]);
+        }
     }
+    pass.planes = REAL(conv_planes)(pass.patches.axis);
     return pass;
 }
 
@@ -111,19 +127,20 @@ static conv_pass_t backward_pass(const conv_plan_t *plan, int64_t phase) {
     for (int a = OP_AXES - 1; a >= 0; a--) {
         phase_axis(&axis[a], phase % axis[a].stride, &pass.patches.axis[a], &pass.places[a],
                    &pass.taps[a]);
+        REAL(conv_trim)(&pass.patches.axis[a], &pass.taps[a]);
         phase /= axis[a].stride;
     }
     pass.spread = phase_count(plan) > 1;
     pass.rows = d->in[0].rows / window_in(axis) * window_out(pass.patches.axis);
     pass.patches.cols = plan->out;
-    pass.patches.width = window_taps(pass.patches.axis) * plan->out;
+    pass.planes = REAL(conv_planes)(pass.patches.axis);
     return pass;
 }
 
 /* --- plan ------------------------------------------------------------------------------------ */
 
 static void widen(conv_plan_t *plan, const conv_pass_t *pass) {
-    if (pass->patches.width > 0 && pass->rows > 0) {
+    if (patch_width(&pass->patches) > 0 && pass->rows > 0) {
         plan->panels_count = max_i64(plan->panels_count, align_up(panels_count(pass), LINE_UNITS));
         plan->blocks_count = max_i64(plan->blocks_count, plan->threads * block_count(pass));
     }
@@ -158,194 +175,157 @@ status_t REAL(conv_plan)(const op_description_t *description, op_plan_t **plan_o
     return STATUS_OK;
 }
 
-/* --- panels ---------------------------------------------------------------------------------- */
-
-/* The tap of the weight behind a pass's tap. */
-static int64_t tap_of(const conv_pass_t *pass, int64_t tap) {
-    const op_axis_t *axis = pass->plan->base.description.attributes.axis;
-    int64_t at = 0, step = 1;
-    for (int a = OP_AXES - 1; a >= 0; a--) {
-        const tap_run_t *run = &pass->taps[a];
-        int64_t size = pass->patches.axis[a].size;
-        at += (run->first + tap % size * run->step) * step;
-        step *= axis[a].size;
-        tap /= size;
-    }
-    return at;
-}
-
-/* Some of a panel: to[tap, left, col] = from[left, col, tap], with steps of each. */
-typedef struct strip {
-    const float *from;
-    int64_t left, left_step, right_step, taps, cols;
-    float *to;
-    int64_t tap_step, row;
-} strip_t;
-enum { TAPS_AT_ONCE = 64 };
-
-/* Where the columns of one row lie near to each other. */
-static void pack_rows(const strip_t *strip, const int64_t *tap) {
-    for (int64_t i = 0; i < strip->left; i++) {
-        for (int64_t j = 0; j < strip->taps; j++) {
-            const float *weight = strip->from + i * strip->left_step + tap[j];
-            float *to = strip->to + j * strip->tap_step + i * strip->row;
-            for (int64_t c = 0; c < strip->cols; c++) {
-                to[c] = weight[c * strip->right_step];
-            }
-        }
-    }
-}
-
-/* Where they lie far apart: through a copy that the first cache holds. Its rows are no power of two
- * apart, which would put them all into the same places of that cache. */
-static void pack_cols(const strip_t *strip, const int64_t *tap) {
-    enum { COPY_ROW = 2 * TAPS_AT_ONCE + 5 };
-    float copy[TILE_COLS * COPY_ROW];
-    int64_t count = strip->left * strip->left_step;
-    REQUIRE(count <= COPY_ROW);
-    for (int64_t c = 0; c < strip->cols; c++) {
-        memcpy(copy + c * COPY_ROW, strip->from + c * strip->right_step,
-               (size_t)count * sizeof *copy);
-    }
-    strip_t near = *strip;
-    near.from = copy;
-    near.right_step = COPY_ROW;
-    pack_rows(&near, tap);
-}
-
-/* Columns [col, col + cols) of a group's weight: [tap, cols of the patches] rows of `cols`, of
- * W [out, in, taps] (forward) or of its transposed. */
-static void pack(const conv_pass_t *pass, int64_t group, int64_t col, int64_t cols, float *panel) {
-    const conv_plan_t *plan = pass->plan;
-    int64_t panel_row = panel_cols(cols), taps = window_taps(pass->patches.axis);
-    int64_t left = pass->patches.cols;
-    int64_t left_step = pass->backward ? plan->width : plan->taps;
-    int64_t right_step = pass->backward ? plan->taps : plan->width;
-    const float *from = pass->weight + group * plan->out * plan->width + col * right_step;
-    int64_t block = conv_block_of(taps);
-    if (cols < panel_row) {
-        memset(panel, 0, (size_t)(taps * left * panel_row) * sizeof *panel);
-    }
-    for (int64_t first = 0; first < taps; first += TAPS_AT_ONCE) {
-        int64_t tap[TAPS_AT_ONCE], count = min_i64(TAPS_AT_ONCE, taps - first);
-        for (int64_t j = 0; j < count; j++) {
-            tap[j] = tap_of(pass, first + j);
-        }
-        for (int64_t i = 0; i < left; i += block) {
-            strip_t strip = {.from = from + i * left_step,
-                             .left = min_i64(block, left - i),
-                             .left_step = left_step,
-                             .right_step = right_step,
-                             .taps = count,
-                             .cols = cols,
-                             .to = panel + (first * left + i) * panel_row,
-                             .tap_step = left * panel_row,
-                             .row = panel_row};
-            if (pass->backward || plan->taps > TAPS_AT_ONCE) {
-                pack_rows(&strip, tap);
-            } else {
-                pack_cols(&strip, tap);
-            }
-        }
-    }
-}
+/* --- products -------------------------------------------------------------------------------- */
 
 static void pack_all(const conv_pass_t *pass) {
-    int64_t groups = pass->plan->base.description.attributes.groups, k = pass->patches.width;
-    int64_t panels = div_up(pass->n, TILE_COLS);
+    int64_t groups = pass->plan->base.description.attributes.groups;
+    int64_t k = units_of(patch_width(&pass->patches)), panels = div_up(pass->n, TILE_COLS);
+    weight_panels_t weight = {.plan = pass->plan,
+                              .backward = pass->backward,
+                              .patches = &pass->patches,
+                              .taps = pass->taps,
+                              .weight = pass->weight};
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < groups * panels; i++) {
         int64_t group = i / panels, col = i % panels * TILE_COLS;
-        float *panel = pass->panels + k * (group * panel_cols(pass->n) + col);
-        pack(pass, group, col, min_i64(TILE_COLS, pass->n - col), panel);
+        unit_t *panel = pass->panels + k * (group * panel_cols(pass->n) + col);
+        REAL(conv_pack)(&weight, group, col, min_i64(TILE_COLS, pass->n - col), panel);
     }
 }
 
-/* --- products -------------------------------------------------------------------------------- */
-
+/* Rows of results in one plane, whose sums go on from chunk to chunk of their lines. */
 typedef struct block {
     int shard;
-    int64_t begin, rows;
-    const float *left;
-    int64_t left_row;
-    float *out;
-    int64_t out_row;
+    int64_t begin, rows, group;
+    range_t lines; /* that the plane needs */
+    act_t *patches, *spread;
+    int64_t patches_row;
+    float *sums;
 } block_t;
 
-static void block_of_panel(const conv_pass_t *pass, const block_t *block, int64_t group,
+/* What of a block is multiplied at a time. */
+typedef struct chunk {
+    range_t lines;
+    bool first, last;
+    const act_t *left;
+    int64_t left_row;
+    act_t *out;
+    int64_t out_row;
+} chunk_t;
+
+static void chunk_of_panel(const conv_pass_t *pass, const block_t *block, const chunk_t *chunk,
                            int64_t col) {
-    int64_t cols = min_i64(TILE_COLS, pass->n - col), k = pass->patches.width;
-    tile_end_t end = {.bias = pass->bias != NULL ? pass->bias + group * pass->n + col : NULL,
-                      .relu = pass->relu};
+    int64_t cols = min_i64(TILE_COLS, pass->n - col), line = line_width(&pass->patches);
+    int64_t units = units_of(patch_width(&pass->patches)), out_bytes = sizeof(act_t);
+    const unit_t *panel = pass->panels + units * (block->group * panel_cols(pass->n) + col) +
+                          units_of(chunk->lines.begin * line) * panel_cols(cols);
+    const float *bias = pass->bias != NULL ? pass->bias + block->group * pass->n + col : NULL;
+    tile_end_t end = {.bias = chunk->last ? bias : NULL, .relu = chunk->last && pass->relu};
     for (int64_t r = 0; r < block->rows; r += TILE_ROWS) {
+        float *sums = block->sums + r * pass->n + col;
         tile_t tile = {.rows = min_i64(TILE_ROWS, block->rows - r),
                        .cols = cols,
-                       .k = k,
-                       .a = block->left + r * block->left_row,
-                       .a_row = block->left_row,
-                       .a_col = 1,
-                       .panel = pass->panels + k * (group * panel_cols(pass->n) + col),
-                       .c = block->out + r * block->out_row + col,
-                       .c_row = block->out_row,
+                       .k = units_of((chunk->lines.end - chunk->lines.begin) * line),
+                       .a = chunk->left + r * chunk->left_row,
+                       .a_row = chunk->left_row,
+                       .a_col = UNIT_K,
+                       .panel = panel,
+                       .start = chunk->first ? NULL : sums,
+                       .start_row = pass->n,
+                       .c = sums,
+                       .c_row = pass->n,
                        .end = &end};
+        if (chunk->last) {
+            tile.out = chunk->out + r * chunk->out_row + col;
+            tile.c_row = chunk->out_row;
+            prefetch_tile(tile.out, tile.c_row * out_bytes, tile.rows, cols * out_bytes);
+        }
         REAL(product_tile)(&tile);
+    }
+}
+
+static void run_chunk(const conv_pass_t *pass, const block_t *block, range_t lines) {
+    const patches_t *patches = &pass->patches;
+    chunk_t chunk = {.lines = lines,
+                     .first = lines.begin == block->lines.begin,
+                     .last = lines.end == block->lines.end,
+                     .left = block->patches,
+                     .left_row = block->patches_row,
+                     .out = block->spread,
+                     .out_row = pass->n};
+    if (!pass->spread) {
+        chunk.out = row_of(pass->out, block->shard, block->begin) + block->group * pass->n;
+        chunk.out_row = pass->out.row_stride;
+    }
+    if (REAL(conv_in_place)(patches)) {
+        chunk.left =
+            row_of(patches->from, block->shard, block->begin) + block->group * patches->cols;
+        chunk.left_row = patches->from.row_stride;
+    } else {
+        REAL(conv_gather)
+        (patches, block->shard, block->group * patches->cols, block->begin, block->rows, lines,
+         block->patches, chunk.left_row);
+    }
+    for (int64_t col = 0; col < pass->n; col += TILE_COLS) {
+        chunk_of_panel(pass, block, &chunk, col);
     }
 }
 
 static void spread(const conv_pass_t *pass, const block_t *block, int64_t col) {
     for (int64_t r = 0; r < block->rows; r++) {
         int64_t row = window_source(pass->places, block->begin + r, 0);
-        copy_row(row_of(pass->out, block->shard, row) + col, block->out + r * block->out_row,
-                 pass->n);
+        copy_row(row_of(pass->out, block->shard, row) + col, block->spread + r * pass->n, pass->n);
     }
 }
 
-static void run_block(const conv_pass_t *pass, int shard, int64_t begin, int64_t group) {
-    const patches_t *patches = &pass->patches;
-    int64_t width = patches->width, most = block_rows(width);
+static void run_block(const conv_pass_t *pass, int shard, range_t rows, int64_t group) {
     float *memory = pass->blocks + omp_get_thread_num() * block_count(pass);
+    shape_t shape = shape_of(pass);
     block_t block = {.shard = shard,
-                     .begin = begin,
-                     .rows = min_i64(most, pass->rows - begin),
-                     .left = memory,
-                     .left_row = stride_apart(width),
-                     .out = memory + align_up(most * stride_apart(width), LINE_UNITS),
-                     .out_row = pass->n};
-    if (!pass->spread) {
-        block.out = row_of(pass->out, shard, begin) + group * pass->n;
-        block.out_row = pass->out.row_stride;
-    }
-    if (REAL(conv_in_place)(patches)) {
-        block.left = row_of(patches->from, shard, begin) + group * patches->cols;
-        block.left_row = patches->from.row_stride;
-    } else {
-        REAL(conv_gather)
-        (patches, shard, group * patches->cols, begin, block.rows, memory, block.left_row);
-    }
-    for (int64_t col = 0; col < pass->n; col += TILE_COLS) {
-        block_of_panel(pass, &block, group, col);
+                     .begin = rows.begin,
+                     .rows = rows.end - rows.begin,
+                     .group = group,
+                     .lines = REAL(conv_lines)(&pass->patches, &pass->planes, rows.begin),
+                     .patches = (act_t *)memory,
+                     .patches_row = shape.row,
+                     .sums = memory + floats_of(shape.rows * shape.row),
+                     .spread = (act_t *)(memory + floats_of(shape.rows * shape.row) +
+                                         shape.rows * align_up(pass->n, LINE_UNITS))};
+    int64_t lines = block.lines.end - block.lines.begin;
+    int64_t chunks = max_i64(1, div_up(lines, shape.lines));
+    for (int64_t i = 0; i < chunks; i++) {
+        range_t some = {block.lines.begin + share_begin(lines, chunks, i),
+                        block.lines.begin + share_begin(lines, chunks, i + 1)};
+        run_chunk(pass, &block, some);
     }
     if (pass->spread) {
         spread(pass, &block, group * pass->n);
     }
 }
 
+/* Blocks of a plane are about equal, and enough for every thread. */
 static void run_blocks(const conv_pass_t *pass) {
     if (!pass->packed) {
         pack_all(pass);
     }
-    int64_t groups = pass->plan->base.description.attributes.groups;
-    int64_t rows = block_rows(pass->patches.width), blocks = div_up(pass->rows, rows);
-    int64_t shards = pass->shard_end - pass->shard_begin;
+    int64_t groups = pass->plan->base.description.attributes.groups, most = shape_of(pass).rows;
+    int64_t plane = pass->planes.rows > 0 ? pass->planes.rows : pass->rows;
+    int64_t planes = pass->rows / plane, threads = pass->plan->threads;
+    int64_t share = div_up(plane, max_i64(1, threads / max_i64(1, planes * groups)));
+    int64_t blocks = div_up(plane, min_i64(most, max_i64(share, BLOCK_ROWS_LEAST)));
+    int64_t rows = align_up(div_up(plane, blocks), TILE_ROWS), shards = pass->shard_end;
+    blocks = div_up(plane, rows);
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < shards * blocks * groups; i++) {
-        int shard = pass->shard_begin + (int)(i / (blocks * groups));
-        run_block(pass, shard, i / groups % blocks * rows, i % groups);
+    for (int64_t i = pass->shard_begin * planes * blocks * groups;
+         i < shards * planes * blocks * groups; i++) {
+        int64_t at = i / groups, first = at / blocks % planes * plane, begin = at % blocks * rows;
+        range_t range = {first + begin, first + min_i64(begin + rows, plane)};
+        run_block(pass, (int)(at / blocks / planes), range, i % groups);
     }
 }
 
 /* Nothing of OpenMP's is opened for one thread. */
-static void run(const conv_pass_t *pass) {
+static void run_threads(const conv_pass_t *pass) {
     if (pass->plan->threads == 1) {
         run_blocks(pass);
         return;
@@ -354,12 +334,42 @@ static void run(const conv_pass_t *pass) {
     run_blocks(pass);
 }
 
+static bool follow(matrix_t matrix) {
+    return matrix.shard_stride == matrix.rows * matrix.row_stride;
+}
+
+static void enter(matrix_t *matrix, int shard) { matrix->data = row_of(*matrix, shard, 0); }
+
+/* Shards that follow one another without a gap are one of more samples: a row does not know where
+ * it is. */
+static void run(const conv_pass_t *pass) {
+    conv_pass_t joined = *pass;
+    matrix_t mask = {0};
+    bool gaps = !follow(pass->patches.from) || !follow(pass->out);
+    if (pass->patches.mask != NULL) {
+        mask = *pass->patches.mask;
+        gaps = gaps || !follow(mask);
+        joined.patches.mask = &mask;
+        enter(&mask, pass->shard_begin);
+    }
+    if (gaps) {
+        run_threads(pass);
+        return;
+    }
+    enter(&joined.patches.from, pass->shard_begin);
+    enter(&joined.out, pass->shard_begin);
+    joined.rows *= pass->shard_end - pass->shard_begin;
+    joined.shard_begin = 0;
+    joined.shard_end = 1;
+    run_threads(&joined);
+}
+
 /* Places that no tap reaches. */
 static void clear_places(const conv_pass_t *pass) {
     for (int s = pass->shard_begin; s < pass->shard_end; s++) {
         for (int64_t r = 0; r < pass->rows; r++) {
             int64_t row = window_source(pass->places, r, 0);
-            memset(row_of(pass->out, s, row), 0, (size_t)pass->out.cols * sizeof(float));
+            memset(row_of(pass->out, s, row), 0, (size_t)pass->out.cols * sizeof(act_t));
         }
     }
 }
@@ -375,7 +385,7 @@ static void forward_call(conv_pass_t *pass, const op_call_t *call) {
     pass->bias = d->attributes.bias ? call->weight[1] : NULL;
     pass->relu = conv_has_relu(&pass->plan->base);
     pass->packed = d->weights_stay;
-    pass->panels = d->weights_stay ? call->kept : workspace;
+    pass->panels = d->weights_stay ? call->kept : call->workspace;
     pass->blocks = workspace + pass->plan->panels_count;
     pass->shard_begin = call->shard_begin;
     pass->shard_end = call->shard_end;
@@ -402,10 +412,10 @@ void REAL(conv_backward_data)(const op_plan_t *plan, const op_call_t *call) {
         pass.out = call->d_in[0];
         pass.weight = call->weight[0];
         pass.panels = call->workspace;
-        pass.blocks = pass.panels + conv->panels_count;
+        pass.blocks = (float *)call->workspace + conv->panels_count;
         pass.shard_begin = call->shard_begin;
         pass.shard_end = call->shard_end;
-        if (pass.rows > 0 && pass.patches.width > 0) {
+        if (pass.rows > 0 && patch_width(&pass.patches) > 0) {
             run(&pass);
         } else if (pass.rows > 0) {
             clear_places(&pass);

@@ -1,5 +1,6 @@
 /* conv_cpu.h - what the files of the convolution share. What a block of rows reads is laid side by
- * side as the product needs it, block by block: the whole unfolded input never exists. */
+ * side as the product needs it, some lines of taps at a time: the whole unfolded input never
+ * exists. */
 #ifndef JMT_KERNELS_CPU_CONV_CPU_H
 #define JMT_KERNELS_CPU_CONV_CPU_H
 
@@ -11,32 +12,85 @@
 
 CPU_OP_PROTOTYPES(KERNEL_SUFFIX)
 
-/* The order of a patch: taps before columns, so that whole rows are copied. */
+/* The order of a patch: taps before columns, so that whole rows are copied. The taps of the last
+ * axis are a line; lines are counted over the first two axes. */
 typedef struct patches {
     op_axis_t axis[OP_AXES]; /* over the rows of `from`; dilation and before of either sign */
     int64_t cols;            /* of each row: those of one group */
-    int64_t width;           /* taps * cols */
     matrix_t from;
     const matrix_t *mask; /* from counts where this is above 0; NULL: everywhere */
 } patches_t;
 
-/* Patches [begin, begin + rows) of a shard, columns from `col` on, row by row. */
+typedef struct range {
+    int64_t begin, end;
+} range_t;
+
+static inline int64_t line_width(const patches_t *patches) {
+    return patches->axis[2].size * patches->cols;
+}
+static inline int64_t line_count(const patches_t *patches) {
+    return patches->axis[0].size * patches->axis[1].size;
+}
+static inline int64_t patch_width(const patches_t *patches) {
+    return line_count(patches) * line_width(patches);
+}
+
+/* What one shard's patches [begin, begin + rows) have of these lines, columns from `col` on: row
+ * by row, each followed by 0 up to whole units. */
 void REAL(conv_gather)(const patches_t *patches, int shard, int64_t col, int64_t begin,
-                       int64_t rows, float *to, int64_t to_row);
+                       int64_t rows, range_t lines, act_t *to, int64_t to_row);
 
 /* A patch is a row of `from`, where it lies. */
 bool REAL(conv_in_place)(const patches_t *patches);
+
+/* Taps of an axis that a result of [first, last] reads a place by: the others meet padding alone.
+ * What lies between two such counts as one. */
+range_t REAL(conv_live_taps)(const op_axis_t *axis, int64_t first, int64_t last);
+
+/* Rows of results whose places on the first axis are equal, so that they all do without the taps
+ * that meet padding there. */
+typedef struct planes {
+    int64_t rows;  /* one after the other; 0: they are not told apart */
+    int64_t count; /* of a sample */
+} planes_t;
+planes_t REAL(conv_planes)(const op_axis_t axis[OP_AXES]);
+
+/* Lines of the patches of a row's plane. */
+range_t REAL(conv_lines)(const patches_t *patches, const planes_t *planes, int64_t row);
+
+/* What the taps of a pass are in the weight: tap j of an axis is first + j * step. */
+typedef struct tap_run {
+    int64_t first, step;
+} tap_run_t;
+
+/* Without the taps of an axis that no result needs. */
+void REAL(conv_trim)(op_axis_t *axis, tap_run_t *taps);
 
 typedef struct conv_plan {
     op_plan_t base; /* first: freed as one */
     int threads;
     int64_t in, out, taps, width; /* of one group: columns, taps * in */
     int64_t part_rows;            /* in patches at a time: the weights' gradient */
-    /* Of the workspace, for the weights' gradient; for the others: panels, then a block of patches
-     * and one of results for each thread. */
-    int64_t total_offset, right_offset;
+    int64_t chunk_lines;          /* of these */
+    /* Of the workspace, for the weights' gradient; for the others: panels, then what each thread
+     * has for itself. */
+    int64_t left_offset, right_offset, total_offset;
     int64_t panels_count, blocks_count;
 } conv_plan_t;
+
+/* The weight as panels for the product with patches. */
+typedef struct weight_panels {
+    const conv_plan_t *plan;
+    bool backward; /* of the transposed weight */
+    const patches_t *patches;
+    const tap_run_t *taps;
+    const float *weight;
+} weight_panels_t;
+
+/* Columns [col, col + cols) of a group's weight: [tap, cols of the patches] rows of `cols`, of
+ * W [out, in, taps] (forward) or of its transposed. */
+void REAL(conv_pack)(const weight_panels_t *weight, int64_t group, int64_t col, int64_t cols,
+                     unit_t *panel);
 
 /* Workspace elements of backward_weights; fills the plan's part of it. */
 int64_t REAL(conv_weights_plan)(conv_plan_t *plan);
@@ -45,7 +99,13 @@ static inline bool conv_has_relu(const op_plan_t *plan) {
     return plan->description.attributes.activation == ACTIVATION_RELU;
 }
 
-/* Rows of a weight (of `taps` numbers each) that are moved between layouts at a time. */
-static inline int64_t conv_block_of(int64_t taps) { return max_i64(1, 64 / taps); }
+/* Floats of the workspace that hold so many activations. */
+static inline int64_t floats_of(int64_t activations) {
+    enum { PER_FLOAT = sizeof(float) / sizeof(act_t), LINE_FLOATS = LINE_BYTES / sizeof(float) };
+    return align_up(div_up(activations, PER_FLOAT), LINE_FLOATS);
+}
+
+/* Between the rows of patches of this width. */
+static inline int64_t row_apart(int64_t width) { return stride_apart(align_up(width, UNIT_K)); }
 
 #endif

@@ -1,4 +1,4 @@
-/* product.h - the one product behind `linear`: tiles of a result that stay in registers while k
+/* product.h - the one product behind `linear` and `conv`: tiles of a result that stay in registers while k
  * runs over a packed panel of the right factor. Compiled once for each instruction set
  * (ref/real.h).
  *
@@ -99,6 +99,8 @@ typedef struct tile {
     const act_t *a;       /* at its first unit */
     int64_t a_row, a_col; /* strides of a, of whole units; one of them is UNIT_K */
     const unit_t *panel;  /* [k][panel_cols(cols)] */
+    const float *start;   /* what the sums begin with, so that a chain goes on; NULL: 0 */
+    int64_t start_row;
     float *c;
     int64_t c_row;
     act_t *out; /* where it goes, as an activation, instead of c; NULL: c */

@@ -80,6 +80,12 @@ static inline __attribute__((always_inline)) void tile_of(const tile_t *tile, co
     const unit_t *panel = tile->panel;
     int64_t a_row = tile->a_row, a_col = tile->a_col, k = tile->k;
     EACH_VECTOR { total[r][v] = (vector_t){0}; }
+    if (tile->start != NULL) {
+        int64_t cols = tile->cols;
+        EACH_VECTOR {
+            total[r][v] = load_part(tile->start + r * tile->start_row + v * VECTOR_COLS, COLS_LEFT);
+        }
+    }
     for (int64_t p0 = 0; p0 < k; p0 += LINE_UNITS) {
         if (a_col == UNIT_K) { /* the rows of the next tile */
             for (int r = 0; r < rows; r++) {

@@ -23,6 +23,7 @@
     OP_PROTOTYPES(add_waves, isa_suffix)                                                           \
     OP_PROTOTYPES(mix_rows, isa_suffix)                                                            \
     OP_PROTOTYPES(correlate, isa_suffix)                                                           \
+    SUMS_PROTOTYPE(batch_norm, isa_suffix)                                                         \
     TABLE_PROTOTYPES(isa_suffix)
 
 /* products: the suffix of what cpu.h names; the plain table takes the rest from the reference. */
@@ -50,12 +51,11 @@
                     OP_ROW(pool, isa_suffix) OP_ROW(batch_norm, isa_suffix)                        \
                         OP_ROW(l2_normalize, isa_suffix) OP_ROW(mask_rows, isa_suffix)             \
                             OP_ROW(concat, isa_suffix) OP_ROW(select_token, isa_suffix)            \
-                                OP_ROW(dropout, isa_suffix) OP_ROW(sum, isa_suffix)                \
-                                    OP_ROW(tanh, isa_suffix) OP_ROW(softmax_gate, isa_suffix)      \
-                                        OP_ROW(add_rows, isa_suffix) OP_ROW(fill_rows, isa_suffix) \
-                                            OP_ROW(add_waves, isa_suffix)                          \
-                                                OP_ROW(mix_rows, isa_suffix)                       \
-                                                    OP_ROW(correlate, isa_suffix)},                \
+                                OP_ROW(dropout, isa_suffix) OP_ROW(sum, isa_suffix) OP_ROW(        \
+                                    tanh, isa_suffix) OP_ROW(softmax_gate, isa_suffix)             \
+                                    OP_ROW(add_rows, isa_suffix) OP_ROW(fill_rows, isa_suffix)     \
+                                        OP_ROW(add_waves, isa_suffix) OP_ROW(mix_rows, isa_suffix) \
+                                            OP_ROW(correlate, isa_suffix) OP_SUMS(isa_suffix)},    \
         TABLE_REST(isa_suffix),                                                                    \
     }
 

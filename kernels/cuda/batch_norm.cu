@@ -180,6 +180,10 @@ status_t plan(const op_description_t *description, op_plan_t **plan_out, op_need
     const op_shape_t *out = &description->out;
     REQUIRE(description->input_count == 1 && all_rows_alike(description));
     REQUIRE(description->attributes.epsilon > 0.0);
+    if (description->attributes.norm_rule == NORM_GLOBAL) {
+        return status_fail(STATUS_UNAVAILABLE, "batch norm over the whole batch is not computed on "
+                                               "a GPU; use batch_norm: shard or backend: cpu");
+    }
     norm_plan *plan = static_cast<norm_plan *>(cuda_plan_open(description, sizeof(norm_plan)));
     const int64_t shards = plan_shards(description);
     int64_t bytes = 0;

@@ -1,17 +1,7 @@
 /* Batch normalisation by column. Statistics are summed in double, row by row, over the valid rows
- * of one shard, twice: mean, then squares of what is left.
- *
- * Not built: statistics over the global batch. They couple all shards in the middle of the graph,
- * in forward (n, sum x, sum of squares) and in backward (sum dy, sum dy x^), as the losses do at
- * its end, and would be done alike. The row gets two functions in the manner of loss_sums and
- * loss_gradient: `sums` writes one shard's doubles [n, mean, M2 of each column; in backward the
- * two sums], and forward or backward_data then read totals that somebody has put beside them. The
- * executor stops at such a node, hands [local shards][doubles] to a callback of its owner (as
- * unit_done is one), and goes on; the trainer gathers all shards' doubles by comm_all_gather_v as
- * step_sums does and merges them by the canonical tree (n and sums by addition; M2 by Chan's
- * formula with the left side first), so that every rank has the same bits for every R. A callback
- * may fail, so executor_forward returns a status like executor_backward. The buffer is planned:
- * (2 cols + 1) doubles by node and shard. A rank without a batch sends n = 0. */
+ * of one shard, twice: mean, then squares of what is left. Those of the global batch are made of
+ * the shards' (op_sums_add), so that they lose as little as one shard's. */
+#include "kernels/ref/norm_sums.h"
 #include "kernels/ref/real.h"
 
 enum { COLS_AT_ONCE = 64 }; /* a few cache lines of each row */
@@ -21,7 +11,10 @@ status_t REAL(batch_norm_plan)(const op_description_t *description, op_plan_t **
     const op_shape_t *in = &description->in[0], *out = &description->out;
     REQUIRE(description->input_count == 1 && in->rows == out->rows && in->cols == out->cols);
     REQUIRE(description->attributes.epsilon > 0.0);
-    *needs_out = (op_needs_t){.saved_count = 3 * out->cols, .workspace_count = 2 * out->cols};
+    bool global = description->attributes.norm_rule == NORM_GLOBAL;
+    *needs_out = (op_needs_t){.saved_count = 3 * out->cols,
+                              .workspace_count = 2 * out->cols,
+                              .sum_count = global ? NORM_SUMS(out->cols) : 0};
     *plan_out = REAL(plan_open)(description);
     return STATUS_OK;
 }
@@ -35,6 +28,10 @@ typedef struct saved {
 static saved_t saved_of(const op_description_t *d, const op_call_t *call, int shard) {
     real_t *first = (real_t *)call->saved + shard * call->saved_shard_stride;
     return (saved_t){first, first + d->out.cols, first + 2 * d->out.cols};
+}
+
+static bool is_global(const op_description_t *d, const op_call_t *call) {
+    return d->attributes.norm_rule == NORM_GLOBAL && call->scalars->training;
 }
 
 static bool of_shard(const op_description_t *d, const op_call_t *call) {
@@ -60,36 +57,58 @@ static void take_running(const op_description_t *d, const op_call_t *call, saved
     }
 }
 
-/* Columns [begin, begin + count) of one shard with n valid rows. */
+/* Mean, and sum of squares of what is left, of columns [begin, begin + count) of one shard with n
+ * valid rows. */
 static void measure(const op_description_t *d, const op_call_t *call, int shard, int64_t n,
-                    int64_t begin, int64_t count, saved_t saved) {
-    double sum[COLS_AT_ONCE] = {0}, square[COLS_AT_ONCE] = {0};
+                    int64_t begin, int64_t count, double *restrict mean, double *restrict square) {
+    memset(mean, 0, (size_t)count * sizeof *mean);
+    memset(square, 0, (size_t)count * sizeof *square);
     for (int64_t r = 0; r < d->out.rows; r++) {
-        const real_t *x = row_of(call->in[0], shard, r) + begin;
+        const act_t *x = row_of(call->in[0], shard, r) + begin;
         int64_t used = mask_valid(call->mask, shard, r) ? count : 0;
         for (int64_t c = 0; c < used; c++) {
-            sum[c] += (double)x[c];
+            mean[c] += (double)act_get(x[c]);
         }
     }
     for (int64_t c = 0; c < count; c++) {
-        sum[c] /= (double)n;
+        mean[c] /= (double)n;
     }
     for (int64_t r = 0; r < d->out.rows; r++) {
-        const real_t *x = row_of(call->in[0], shard, r) + begin;
+        const act_t *x = row_of(call->in[0], shard, r) + begin;
         int64_t used = mask_valid(call->mask, shard, r) ? count : 0;
         for (int64_t c = 0; c < used; c++) {
-            double rest = (double)x[c] - sum[c];
+            double rest = (double)act_get(x[c]) - mean[c];
             square[c] += rest * rest;
         }
     }
+}
+
+static void save(const op_description_t *d, double n, int64_t begin, int64_t count,
+                 const double *mean, const double *square, saved_t saved) {
     for (int64_t c = 0; c < count; c++) {
-        saved.mean[begin + c] = (real_t)sum[c];
-        saved.inverse[begin + c] =
-            (real_t)(1.0 / sqrt(square[c] / (double)n + d->attributes.epsilon));
-        if (n > 1) {
-            saved.variance[begin + c] = (real_t)(square[c] / (double)(n - 1));
+        saved.mean[begin + c] = (real_t)mean[c];
+        saved.inverse[begin + c] = (real_t)(1.0 / sqrt(square[c] / n + d->attributes.epsilon));
+        if (n > 1.0) {
+            saved.variance[begin + c] = (real_t)(square[c] / (n - 1.0));
         }
     }
+}
+
+static void measure_shard(const op_description_t *d, const op_call_t *call, int shard, int64_t n,
+                          saved_t saved) {
+    for (int64_t c = 0; c < d->out.cols && n > 0; c += COLS_AT_ONCE) {
+        double mean[COLS_AT_ONCE], square[COLS_AT_ONCE];
+        int64_t count = min_i64(COLS_AT_ONCE, d->out.cols - c);
+        measure(d, call, shard, n, c, count, mean, square);
+        save(d, (double)n, c, count, mean, square, saved);
+    }
+}
+
+/* The valid rows that the statistics are of: none where they are those that are running. */
+static double rows_counted(const op_description_t *d, const op_call_t *call, int shard) {
+    return is_global(d, call)  ? call->totals[0]
+           : of_shard(d, call) ? (double)valid_rows(d, call, shard)
+                               : 0.0;
 }
 
 /* --- forward --------------------------------------------------------------------------------- */
@@ -104,19 +123,19 @@ static void fold(const op_description_t *d, const op_call_t *call, saved_t saved
     }
 }
 
-static void folded_row(const op_description_t *d, const op_call_t *call, const real_t *restrict x,
-                       real_t *restrict y) {
+static void folded_row(const op_description_t *d, const op_call_t *call, const act_t *restrict x,
+                       act_t *restrict y) {
     const real_t *restrict scale = call->workspace, *restrict shift = scale + d->out.cols;
     for (int64_t c = 0; c < d->out.cols; c++) {
-        y[c] = x[c] * scale[c] + shift[c];
+        y[c] = act_of(act_get(x[c]) * scale[c] + shift[c]);
     }
 }
 
 static void normed_row(const op_description_t *d, const op_call_t *call, saved_t saved,
-                       const real_t *restrict x, real_t *restrict y) {
+                       const act_t *restrict x, act_t *restrict y) {
     const real_t *restrict gain = call->weight[0], *restrict bias = call->weight[1];
     for (int64_t c = 0; c < d->out.cols; c++) {
-        y[c] = (x[c] - saved.mean[c]) * saved.inverse[c] * gain[c] + bias[c];
+        y[c] = act_of((act_get(x[c]) - saved.mean[c]) * saved.inverse[c] * gain[c] + bias[c]);
     }
 }
 
@@ -124,18 +143,21 @@ void REAL(batch_norm_forward)(const op_plan_t *plan, const op_call_t *call) {
     const op_description_t *d = &plan->description;
     for (int s = call->shard_begin; s < call->shard_end; s++) {
         saved_t saved = saved_of(d, call, s);
-        int64_t n = of_shard(d, call) ? valid_rows(d, call, s) : 0;
+        double n = rows_counted(d, call, s);
         take_running(d, call, saved);
-        for (int64_t c = 0; c < d->out.cols && n > 0; c += COLS_AT_ONCE) {
-            measure(d, call, s, n, c, min_i64(COLS_AT_ONCE, d->out.cols - c), saved);
+        if (is_global(d, call) && n > 0.0) {
+            save(d, n, 0, d->out.cols, norm_first(call->totals),
+                 norm_second(call->totals, d->out.cols), saved);
+        } else {
+            measure_shard(d, call, s, (int64_t)n, saved);
         }
         fold(d, call, saved);
         for (int64_t r = 0; r < d->out.rows; r++) {
-            const real_t *x = row_of(call->in[0], s, r);
-            real_t *y = row_of(call->out, s, r);
+            const act_t *x = row_of(call->in[0], s, r);
+            act_t *y = row_of(call->out, s, r);
             if (!mask_valid(call->mask, s, r)) {
-                memset(y, 0, (size_t)d->out.cols * sizeof(real_t));
-            } else if (n > 0) {
+                memset(y, 0, (size_t)d->out.cols * sizeof *y);
+            } else if (n > 0.0) {
                 normed_row(d, call, saved, x, y);
             } else {
                 folded_row(d, call, x, y);
@@ -148,66 +170,82 @@ void REAL(batch_norm_forward)(const op_plan_t *plan, const op_call_t *call) {
 
 /* Sums of dy and of dy x^ over the valid rows, of columns [begin, begin + count). */
 static void sum_gradients(const op_description_t *d, const op_call_t *call, int shard,
-                          int64_t begin, int64_t count, real_t *sum_out, real_t *slope_out) {
-    double sum[COLS_AT_ONCE] = {0}, slope[COLS_AT_ONCE] = {0};
+                          int64_t begin, int64_t count, double *restrict sum,
+                          double *restrict slope) {
     saved_t saved = saved_of(d, call, shard);
+    memset(sum, 0, (size_t)count * sizeof *sum);
+    memset(slope, 0, (size_t)count * sizeof *slope);
     for (int64_t r = 0; r < d->out.rows; r++) {
-        const real_t *x = row_of(call->in[0], shard, r) + begin;
-        const real_t *dy = row_of(call->d_out, shard, r) + begin;
+        const act_t *x = row_of(call->in[0], shard, r) + begin;
+        const act_t *dy = row_of(call->d_out, shard, r) + begin;
         int64_t used = mask_valid(call->mask, shard, r) ? count : 0;
         for (int64_t c = 0; c < used; c++) {
-            real_t normed = (x[c] - saved.mean[begin + c]) * saved.inverse[begin + c];
-            sum[c] += (double)dy[c];
-            slope[c] += (double)dy[c] * (double)normed;
+            real_t normed = (act_get(x[c]) - saved.mean[begin + c]) * saved.inverse[begin + c];
+            double gradient = (double)act_get(dy[c]);
+            sum[c] += gradient;
+            slope[c] += gradient * (double)normed;
         }
-    }
-    for (int64_t c = 0; c < count; c++) {
-        sum_out[begin + c] = (real_t)sum[c];
-        slope_out[begin + c] = (real_t)slope[c];
     }
 }
 
 static void sum_all(const op_description_t *d, const op_call_t *call, int shard, real_t *sum_out,
                     real_t *slope_out) {
     for (int64_t c = 0; c < d->out.cols; c += COLS_AT_ONCE) {
-        sum_gradients(d, call, shard, c, min_i64(COLS_AT_ONCE, d->out.cols - c), sum_out,
-                      slope_out);
+        double sum[COLS_AT_ONCE], slope[COLS_AT_ONCE];
+        int64_t count = min_i64(COLS_AT_ONCE, d->out.cols - c);
+        sum_gradients(d, call, shard, c, count, sum, slope);
+        for (int64_t i = 0; i < count; i++) {
+            sum_out[c + i] = (real_t)sum[i];
+            slope_out[c + i] = (real_t)slope[i];
+        }
+    }
+}
+
+/* The same of the whole batch. */
+static void take_totals(const op_description_t *d, const op_call_t *call, real_t *sum_out,
+                        real_t *slope_out) {
+    for (int64_t c = 0; c < d->out.cols; c++) {
+        sum_out[c] = (real_t)norm_first(call->totals)[c];
+        slope_out[c] = (real_t)norm_second(call->totals, d->out.cols)[c];
     }
 }
 
 /* dx = gain / sd (dy - mean(dy) - x^ mean(dy x^)); of statistics that are given, gain / sd dy. */
-static void row_backward(const op_description_t *d, const op_call_t *call, saved_t saved, int64_t n,
-                         const real_t *restrict x, const real_t *restrict dy, real_t *restrict dx) {
+static void row_backward(const op_description_t *d, const op_call_t *call, saved_t saved, double n,
+                         const act_t *restrict x, const act_t *restrict dy, act_t *restrict dx) {
     const real_t *restrict gain = call->weight[0];
     const real_t *restrict sum = call->workspace, *restrict slope = sum + d->out.cols;
-    if (n == 0) {
+    if (n == 0.0) {
         for (int64_t c = 0; c < d->out.cols; c++) {
-            dx[c] = dy[c] * (gain[c] * saved.inverse[c]);
+            dx[c] = act_of(act_get(dy[c]) * (gain[c] * saved.inverse[c]));
         }
         return;
     }
-    real_t share = (real_t)(1.0 / (double)n);
+    real_t share = (real_t)(1.0 / n);
     for (int64_t c = 0; c < d->out.cols; c++) {
-        real_t normed = (x[c] - saved.mean[c]) * saved.inverse[c];
-        dx[c] = gain[c] * saved.inverse[c] * (dy[c] - sum[c] * share - normed * (slope[c] * share));
+        real_t normed = (act_get(x[c]) - saved.mean[c]) * saved.inverse[c];
+        real_t rest = act_get(dy[c]) - sum[c] * share - normed * (slope[c] * share);
+        dx[c] = act_of(gain[c] * saved.inverse[c] * rest);
     }
 }
 
 void REAL(batch_norm_backward_data)(const op_plan_t *plan, const op_call_t *call) {
     const op_description_t *d = &plan->description;
     for (int s = call->shard_begin; s < call->shard_end && call->d_in[0].data != NULL; s++) {
-        int64_t n = of_shard(d, call) ? valid_rows(d, call, s) : 0;
-        if (n > 0) {
-            real_t *sum = call->workspace;
+        double n = rows_counted(d, call, s);
+        real_t *sum = call->workspace;
+        if (is_global(d, call)) {
+            take_totals(d, call, sum, sum + d->out.cols);
+        } else if (n > 0.0) {
             sum_all(d, call, s, sum, sum + d->out.cols);
         }
         for (int64_t r = 0; r < d->out.rows; r++) {
-            real_t *dx = row_of(call->d_in[0], s, r);
+            act_t *dx = row_of(call->d_in[0], s, r);
             if (mask_valid(call->mask, s, r)) {
                 row_backward(d, call, saved_of(d, call, s), n, row_of(call->in[0], s, r),
                              row_of(call->d_out, s, r), dx);
             } else {
-                memset(dx, 0, (size_t)d->out.cols * sizeof(real_t));
+                memset(dx, 0, (size_t)d->out.cols * sizeof *dx);
             }
         }
     }
@@ -218,7 +256,30 @@ void REAL(batch_norm_backward_weights)(const op_plan_t *plan, const op_call_t *c
     REQUIRE(call->shard_end == call->shard_begin + 1);
     saved_t saved = saved_of(d, call, call->shard_begin);
     sum_all(d, call, call->shard_begin, call->d_weight[1], call->d_weight[0]);
-    bool any = of_shard(d, call) && valid_rows(d, call, call->shard_begin) > 0;
-    copy_row(call->d_weight[2], any ? saved.mean : call->weight[2], d->out.cols);
-    copy_row(call->d_weight[3], saved.variance, d->out.cols);
+    size_t bytes = (size_t)d->out.cols * sizeof(real_t);
+    memcpy(call->d_weight[2], saved.mean, bytes);
+    memcpy(call->d_weight[3], saved.variance, bytes);
+}
+
+/* --- of the whole batch ---------------------------------------------------------------------- */
+
+void REAL(batch_norm_sums)(const op_plan_t *plan, const op_call_t *call, pass_t pass,
+                           double *sums) {
+    const op_description_t *d = &plan->description;
+    int64_t cols = d->out.cols;
+    for (int s = call->shard_begin; s < call->shard_end; s++) {
+        double *mine = sums + s * NORM_SUMS(cols);
+        int64_t n = valid_rows(d, call, s);
+        memset(mine, 0, (size_t)NORM_SUMS(cols) * sizeof *mine);
+        mine[0] = (double)n;
+        for (int64_t c = 0; c < cols && n > 0; c += COLS_AT_ONCE) {
+            int64_t count = min_i64(COLS_AT_ONCE, cols - c);
+            double *first = norm_first(mine) + c, *second = norm_second(mine, cols) + c;
+            if (pass == PASS_FORWARD) {
+                measure(d, call, s, n, c, count, first, second);
+            } else {
+                sum_gradients(d, call, s, c, count, first, second);
+            }
+        }
+    }
 }

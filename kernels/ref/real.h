@@ -55,6 +55,7 @@ struct op_plan {
 };
 
 OP_LIST(REAL_PROTOTYPES)
+SUMS_PROTOTYPE(batch_norm, KERNEL_SUFFIX)
 TABLE_PROTOTYPES(KERNEL_SUFFIX)
 
 /* Of a description: what holds of every operation of the kind. */

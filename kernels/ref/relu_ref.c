@@ -13,10 +13,10 @@ void REAL(relu_forward)(const op_plan_t *plan, const op_call_t *call) {
     const op_shape_t *shape = &plan->description.out;
     for (int s = call->shard_begin; s < call->shard_end; s++) {
         for (int64_t r = 0; r < shape->rows; r++) {
-            const real_t *x = row_of(call->in[0], s, r);
-            real_t *y = row_of(call->out, s, r);
+            const act_t *x = row_of(call->in[0], s, r);
+            act_t *y = row_of(call->out, s, r);
             for (int64_t c = 0; c < shape->cols; c++) {
-                y[c] = x[c] <= 0 ? 0 : x[c];
+                y[c] = act_get(x[c]) <= 0 ? 0 : x[c];
             }
         }
     }
@@ -29,11 +29,11 @@ void REAL(relu_backward_data)(const op_plan_t *plan, const op_call_t *call) {
     }
     for (int s = call->shard_begin; s < call->shard_end; s++) {
         for (int64_t r = 0; r < shape->rows; r++) {
-            const real_t *y = row_of(call->out, s, r), *dy = row_of(call->d_out, s, r);
-            real_t *dx = row_of(call->d_in[0], s, r);
+            const act_t *y = row_of(call->out, s, r), *dy = row_of(call->d_out, s, r);
+            act_t *dx = row_of(call->d_in[0], s, r);
             for (int64_t c = 0; c < shape->cols; c++) {
-                real_t gradient = dy[c]; /* read whether used or not: no branch */
-                dx[c] = y[c] > 0 ? gradient : 0;
+                act_t gradient = dy[c]; /* read whether used or not: no branch */
+                dx[c] = act_get(y[c]) > 0 ? gradient : 0;
             }
         }
     }

@@ -24,6 +24,19 @@ static const op_row_t *row_of_table(const rounded_plan_t *plan) {
     return &INNER.ops[plan->description.kind];
 }
 
+/* Numbers of the first weight, if products read it, which round it, too. */
+static int64_t rounded_weights(const op_description_t *d) {
+    switch (d->kind) {
+    case OP_linear:
+        return d->out.cols * d->in[0].cols;
+    case OP_conv:
+        return d->out.cols * (d->in[0].cols / d->attributes.groups) *
+               window_taps(d->attributes.axis);
+    default:
+        return 0;
+    }
+}
+
 /* --- planning -------------------------------------------------------------------------------- */
 
 static int64_t place(op_shape_t *shape, int64_t *count) {
@@ -46,7 +59,7 @@ status_t ROUNDED(plan)(const op_description_t *description, op_plan_t **plan_out
     plan->out = place(&d->out, &count);
     plan->d_out = place(&d->d_out, &count);
     plan->weight = count;
-    count += d->kind == OP_linear ? align_up(d->out.cols * d->in[0].cols, ALIGN_ELEMENTS) : 0;
+    count += align_up(rounded_weights(d), ALIGN_ELEMENTS);
     op_needs_t needs = {0};
     status_t status = row_of_table(plan)->plan(d, &plan->inner, &needs);
     if (status != STATUS_OK) {
@@ -121,21 +134,19 @@ static op_call_t inner_call(const rounded_plan_t *plan, const op_call_t *call) {
     }
     inner.out = floats(workspace, plan->out, d->out);
     inner.d_out = floats(workspace, plan->d_out, d->d_out);
-    if (d->kind == OP_linear) {
+    if (rounded_weights(d) > 0) {
         inner.weight[0] = workspace + plan->weight;
     }
-    inner.workspace =
-        workspace + plan->weight +
-        (d->kind == OP_linear ? align_up(d->out.cols * d->in[0].cols, ALIGN_ELEMENTS) : 0);
+    inner.workspace = workspace + plan->weight + align_up(rounded_weights(d), ALIGN_ELEMENTS);
     return inner;
 }
 
-/* linear multiplies by weights as bf16 holds them. */
+/* Products multiply by weights as bf16 holds them. */
 static void round_weight(const rounded_plan_t *plan, const op_call_t *call) {
-    const op_description_t *d = &plan->description;
+    int64_t count = rounded_weights(&plan->description);
     const float *from = call->weight[0];
     float *to = (float *)call->workspace + plan->weight;
-    for (int64_t i = 0; d->kind == OP_linear && i < d->out.cols * d->in[0].cols; i++) {
+    for (int64_t i = 0; i < count; i++) {
         to[i] = bf16_to_float(bf16_of(from[i]));
     }
 }
@@ -203,6 +214,20 @@ void ROUNDED(backward_weights)(const op_plan_t *plan, const op_call_t *call) {
     widen_inputs(rounded, call, &inner, call->shard_begin);
     widen_outputs(rounded, call, &inner, call->shard_begin);
     row_of_table(rounded)->backward_weights(rounded->inner, &inner);
+}
+
+void ROUNDED(sums)(const op_plan_t *plan, const op_call_t *call, pass_t pass, double *sums) {
+    const rounded_plan_t *rounded = (const rounded_plan_t *)(const void *)plan;
+    op_call_t inner = inner_call(rounded, call);
+    for (int s = call->shard_begin; s < call->shard_end; s++) {
+        inner.shard_begin = s;
+        inner.shard_end = s + 1;
+        widen_inputs(rounded, call, &inner, s);
+        if (pass != PASS_FORWARD) {
+            widen_outputs(rounded, call, &inner, s);
+        }
+        row_of_table(rounded)->sums(rounded->inner, &inner, pass, sums);
+    }
 }
 
 /* --- losses ---------------------------------------------------------------------------------- */

@@ -16,6 +16,8 @@
     void ROW_NAME(rounded_forward, suffix)(const op_plan_t *plan, const op_call_t *call);          \
     void ROW_NAME(rounded_backward_data, suffix)(const op_plan_t *plan, const op_call_t *call);    \
     void ROW_NAME(rounded_backward_weights, suffix)(const op_plan_t *plan, const op_call_t *call); \
+    void ROW_NAME(rounded_sums, suffix)(const op_plan_t *plan, const op_call_t *call, pass_t pass, \
+                                        double *sums);                                             \
     void ROW_NAME(rounded_loss_sums, suffix)(const loss_call_t *call, double *sums);               \
     void ROW_NAME(rounded_loss_gradient, suffix)(const loss_call_t *call,                          \
                                                  const double total[LOSS_SUMS]);
@@ -44,27 +46,27 @@ void plan_close_words(op_plan_t *plan);
                                ROW_NAME(rounded_forward, suffix),                                  \
                                ROW_NAME(rounded_backward_data, suffix),                            \
                                ROW_NAME(rounded_backward_weights, suffix), NULL},                  \
+                [OP_conv] = {ROW_NAME(rounded_plan, suffix), ROW_NAME(rounded_plan_close, suffix), \
+                             ROW_NAME(rounded_prepare, suffix), ROW_NAME(rounded_forward, suffix), \
+                             ROW_NAME(rounded_backward_data, suffix),                              \
+                             ROW_NAME(rounded_backward_weights, suffix), NULL},                    \
                 ROUNDED_ROW(attention, suffix) ROUNDED_ROW(add_layernorm, suffix)                  \
-                    ROUNDED_ROW(sum, suffix) ROUNDED_ROW(dropout, suffix) ROUNDED_COMMON(suffix)}, \
+                    ROUNDED_ROW(sum, suffix) ROUNDED_ROW(batch_norm, suffix)                       \
+                        ROUNDED_ROW(relu, suffix) ROUNDED_ROW(dropout, suffix)                     \
+                            ROUNDED_COMMON(suffix)[OP_batch_norm]                                  \
+                                .sums = ROW_NAME(rounded_sums, suffix)},                           \
         ROUNDED_REST(suffix, flat)                                                                 \
     }
 
 #define ROUNDED_COMMON(suffix)                                                                     \
-    [OP_conv] = {ROW_NAME(rounded_plan, suffix),                                                   \
-                 ROW_NAME(rounded_plan_close, suffix),                                             \
-                 ROW_NAME(rounded_prepare, suffix),                                                \
-                 ROW_NAME(rounded_forward, suffix),                                                \
-                 ROW_NAME(rounded_backward_data, suffix),                                          \
-                 ROW_NAME(rounded_backward_weights, suffix),                                       \
-                 NULL},                                                                            \
-    ROUNDED_ROW(pool, suffix) ROUNDED_ROW(batch_norm, suffix) ROUNDED_ROW(temporal_conv, suffix)   \
-        ROUNDED_ROW(relu, suffix) ROUNDED_ROW(leaky_relu, suffix) ROUNDED_ROW(prelu, suffix)       \
-            ROUNDED_ROW(l2_normalize, suffix) ROUNDED_ROW(select_token, suffix)                    \
-                ROUNDED_ROW(tanh, suffix) ROUNDED_ROW(softmax_gate, suffix)                        \
-                    ROUNDED_ROW(add_rows, suffix) ROUNDED_ROW(fill_rows, suffix)                   \
-                        ROUNDED_ROW(add_waves, suffix) ROUNDED_ROW(mix_rows, suffix)               \
-                            ROUNDED_ROW(correlate, suffix) OP_ROW(mask_rows, words)                \
-                                OP_ROW(concat, words)
+    ROUNDED_ROW(pool, suffix)                                                                      \
+    ROUNDED_ROW(temporal_conv, suffix) ROUNDED_ROW(leaky_relu, suffix) ROUNDED_ROW(prelu, suffix)  \
+        ROUNDED_ROW(l2_normalize, suffix) ROUNDED_ROW(select_token, suffix)                        \
+            ROUNDED_ROW(tanh, suffix) ROUNDED_ROW(softmax_gate, suffix)                            \
+                ROUNDED_ROW(add_rows, suffix) ROUNDED_ROW(fill_rows, suffix)                       \
+                    ROUNDED_ROW(add_waves, suffix) ROUNDED_ROW(mix_rows, suffix)                   \
+                        ROUNDED_ROW(correlate, suffix) OP_ROW(mask_rows, words)                    \
+                            OP_ROW(concat, words)
 
 #define ROUNDED_REST(suffix, flat)                                                                 \
     .loss_sums = ROW_NAME(rounded_loss_sums, suffix),                                              \

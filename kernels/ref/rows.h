@@ -39,6 +39,10 @@
     void ROW_NAME(name##_backward_data, suffix)(const op_plan_t *plan, const op_call_t *call);     \
     void ROW_NAME(name##_backward_weights, suffix)(const op_plan_t *plan, const op_call_t *call);
 #define REAL_PROTOTYPES(name) OP_PROTOTYPES(name, KERNEL_SUFFIX)
+/* Of operations that may couple the shards of a batch. */
+#define SUMS_PROTOTYPE(name, suffix)                                                               \
+    void ROW_NAME(name##_sums, suffix)(const op_plan_t *plan, const op_call_t *call, pass_t pass,  \
+                                       double *sums);
 
 #define TABLE_PROTOTYPES(suffix)                                                                   \
     void ROW_NAME(plan_close, suffix)(op_plan_t * plan);                                           \
@@ -74,6 +78,9 @@ void host_mask_tokens(const device_t *device, mask_t out, const mask_t *query, c
 #define HOST_MASKS                                                                                 \
     .device = "cpu", .mask_any = host_mask_any, .mask_all = host_mask_all,                         \
     .mask_seen = host_mask_seen, .mask_tokens = host_mask_tokens
+
+/* Behind the rows of a table. */
+#define OP_SUMS(suffix) [OP_batch_norm].sums = ROW_NAME(batch_norm_sums, suffix)
 
 #define TABLE_REST(suffix)                                                                         \
     .loss_sums = ROW_NAME(loss_sums, suffix), .loss_gradient = ROW_NAME(loss_gradient, suffix),    \

@@ -7,14 +7,16 @@ static void sum_row(const op_call_t *call, int input_count, int shard, int64_t r
     real_t total[STRIP];
     for (int64_t first = 0; first < cols; first += STRIP) {
         int64_t width = min_i64(STRIP, cols - first);
-        copy_row(total, row_of(call->in[0], shard, row) + first, width);
-        for (int i = 1; i < input_count; i++) {
-            const real_t *x = row_of(call->in[i], shard, row) + first;
+        for (int i = 0; i < input_count; i++) {
+            const act_t *x = row_of(call->in[i], shard, row) + first;
             for (int64_t c = 0; c < width; c++) {
-                total[c] += x[c];
+                total[c] = i == 0 ? act_get(x[c]) : total[c] + act_get(x[c]);
             }
         }
-        copy_row(row_of(call->out, shard, row) + first, total, width);
+        act_t *y = row_of(call->out, shard, row) + first;
+        for (int64_t c = 0; c < width; c++) {
+            y[c] = act_of(total[c]);
+        }
     }
 }
 

@@ -5,6 +5,6 @@
 const kernels_t REAL(kernels) = {
     .backend = "ref",
     .dtype = REAL_DTYPE,
-    .ops = {OP_LIST(REF_ROW)},
+    .ops = {OP_LIST(REF_ROW) OP_SUMS(KERNEL_SUFFIX)},
     TABLE_REST(KERNEL_SUFFIX),
 };

@@ -126,6 +126,7 @@ changes hash modalities.NAME.tcn_blocks 2 "${tcn[@]}"
 changes hash modalities.NAME.tcn_kernel 3 "${tcn[@]}"
 changes hash modalities.NAME.tcn_causal false "${tcn[@]}"
 changes hash modalities.NAME.tcn_dropout 0.5 "${tcn[@]}"
+changes hash modalities.NAME.corrupt '[noise:0]'
 changes hash modalities.NAME.clip 2
 changes hash modalities.NAME.dilation 2 modalities.video.clip=2
 signal=(modalities.video.backbone=cnn_1d modalities.video.clip=32)

@@ -1,4 +1,4 @@
-/* Tables of numbers: .npz, .npy, pickles, an older .pt or CSV, by how the bytes begin. */
+/* Tables of numbers: .npz, .npy, pickles, an older .pt, ARFF or CSV, by how the bytes begin. */
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -27,11 +27,12 @@ static bool read_one(const char *path, const char *member, int header, bool time
 }
 
 bool fuzz_matrix(const uint8_t *data, size_t bytes) {
-    const char *name = begins(data, bytes, "PK")             ? "it.npz"
-                       : begins(data, bytes, "\x93NUMPY")    ? "it.npy"
-                       : begins(data, bytes, "\x80\x02\x8a") ? "it.pt"
-                       : begins(data, bytes, "\x80")         ? "it.pkl"
-                                                             : "it.csv";
+    const char *name = begins(data, bytes, "PK")                              ? "it.npz"
+                       : begins(data, bytes, "\x93NUMPY")                     ? "it.npy"
+                       : begins(data, bytes, "\x80\x02\x8a")                  ? "it.pt"
+                       : begins(data, bytes, "\x80")                          ? "it.pkl"
+                       : begins(data, bytes, "@") || begins(data, bytes, "%") ? "it.arff"
+                                                                              : "it.csv";
     char *dir = fuzz_dir_make(), *path = fuzz_path(dir, name);
     fuzz_write(dir, name, data, bytes);
     bool whole = read_one(path, "", -1, false), member = read_one(path, "a", -1, false);

@@ -112,6 +112,8 @@ def matrices():
     save("matrix", "counted.csv", "0,1\n5,6\n")
     save("matrix", "index.csv", ",0,1\n0,5,6\n")
     save("matrix", "empty.csv", "x,y\n")
+    save("matrix", "smile.arff", "%c\n@relation 'r'\n@attribute n string\n@attribute frameTime real\n"
+         "@attribute a numeric\n@attribute class {x,'y z'}\n@data\n'i',0.5,1,x\n'i',0.6,?,'y z'\n")
     save("matrix", "big-endian.npy", npy(">u4", (2,), struct.pack(">2I", 1, 256)))
     save("matrix", "array.pkl", pickle_of_array())
     save("matrix", "stream.pt", (HERE.parent / "unit/torch/stream.pth").read_bytes())

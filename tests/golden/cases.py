@@ -331,6 +331,8 @@ BACKBONES = (
     ("vggish", 32, 0, 1, ""),
     ("resnet_18", 11, 0, 1, "reduce: average"),
     ("resnet_18", 11, 0, 1, "batch_norm: shard, reduce: flatten"),
+    ("resnet_18", 11, 0, 1, "batch_norm: global"),
+    ("r2plus1d_18", 2, 33, 3, "batch_norm: global, reduce: average"),
     ("cnn_1d", 41, 0, 1, ""),
     ("cnn_1d", 52, 0, 3, "fc_relu: true"),
 )

@@ -1,6 +1,7 @@
 """Backbones against torchvision's own modules with the same weights: outputs, loss, the gradient of
 every tensor and of the input, and what running statistics average; their parameters and
-multiply-accumulates against the method's tables (jmt.md 7.1).
+multiply-accumulates against the method's tables (jmt.md 7.1). Where batch norm is over the batch, that is cut into
+two shards, which PyTorch knows nothing of; norms by shard become others by it.
 
 In float the limits are those of any step, or three times what PyTorch's own float32 is away from
 float64, where that is more: statistics of few places behind forty layers are ill-conditioned."""
@@ -10,6 +11,7 @@ import json
 
 # backend, precision, outputs, gradients
 RUNS = (("ref", "f64", 1e-10, 1e-9), ("cpu", "f32", 1e-5, 5e-3))
+SHARDS = {True: ("--shards", "2")}
 HEADS = 512 * 128 + 2 * 128
 COUNTS = (("r2plus1d_18", 8, 31300125, 20259438080), ("r3d_18", 5, 33166272, 14700564480),
           ("resnet_18", 107, 11170240, 253669376), ("resnet_18", 104, 11170240, 246915072),
@@ -31,6 +33,13 @@ def check_statistics(report, step, result, label, limit):
                          golden.relative(result[name][1], values), limit)
 
 
+def check_shards_are_cut(report, step):
+    """By whether those go their own ways whose norms are by shard."""
+    result = step.run("ref", "f64", "--shards", "2")
+    name, (_, values) = next((n, v) for n, v in step.want.items() if n.startswith("output/"))
+    report.equal(f"{step.case.name}: two shards differ", golden.relative(result[name][1], values) > 1e-3, True)
+
+
 def check_counts(report, directory):
     path = directory + "/backbone.yaml"
     for name, clip, parameters, macs in COUNTS:
@@ -46,13 +55,15 @@ def main():
     with golden.tempfile.TemporaryDirectory() as directory:
         check_counts(report, directory)
     for step in golden.steps([case for _, case in cases.backbones()], report):
+        if step.case.name == "backbone_resnet_18_11_1_shard_flatten":
+            check_shards_are_cut(report, step)
         for backend, precision, output, gradient in RUNS:
             label = f"{backend}/{precision}"
             if precision == "f32":
                 far = json.loads(step.metadata["float32"])
                 output = max(output, 3 * max(far["output"], far["statistics"]))
                 gradient = max(gradient, 3 * far["gradient"])
-            result = step.run(backend, precision)
+            result = step.run(backend, precision, *SHARDS.get("global" in step.case.name, ()))
             step.check_outputs(report, result, label, output)
             step.check_gradients(report, result, label, gradient)
             check_statistics(report, step, result, label, output)

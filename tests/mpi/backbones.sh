@@ -1,28 +1,10 @@
 #!/bin/bash
 # backbones.sh - backbones in training: the same bits on every number of ranks and through a resume, with batch norm
-# by running statistics and by shard; what is frozen stays, what is running moves.
+# by running statistics, by shard and by batch; what is frozen stays, what is running moves.
 . "$(dirname "$0")/../system.sh"
 
-# Two modalities as small as their backbones allow, and a label that each knows something of.
-python3 - "$work/raw" <<'PYTHON'
-import math, os, sys
-directory, rows = sys.argv[1], ["recording,subject,group,modality,rate_hz,path"]
-os.makedirs(directory)
-def table(modality, rate, recording, lines):
-    path = f"{recording}-{modality.replace(':', '-')}.csv"
-    rows.append(f"{recording},p{recording[0]},,{modality},{rate},{path}")
-    with open(os.path.join(directory, path), "w") as file:
-        file.write("".join(",".join(f"{v:.5f}" for v in line) + "\n" for line in lines))
-for number in range(16):
-    recording = "abcdefgh"[number // 2] + str(number % 2)
-    label = [math.sin(1.7 * number + 0.9 * t) for t in range(8)]
-    table("voice", 3, recording, [[math.sin(0.2 * k * (1 + label[t // 3])) + 0.2 * math.cos(k + t)
-                                   for k in range(64)] for t in range(3 * len(label))])
-    table("signal", 40, recording, [[math.sin(0.3 * t + label[t // 40])] for t in range(40 * len(label))])
-    table("label:valence", 1, recording, [[y] for y in label])
-with open(os.path.join(directory, "manifest.csv"), "w") as file:
-    file.write("\n".join(rows) + "\n")
-PYTHON
+# As small as backbones allow.
+python3 tests/steps_data.py "$work/raw"
 "$jmt" shard features --source "$work/raw" --out "$work/steps" --set header=0 >"$work/stdout" 2>"$work/stderr"
 report $? "data of log-mel and signals as features"
 
@@ -75,6 +57,29 @@ train first 1 1
 report $? "running statistics by shard move"
 [ "$(tensor first voice.backbone.conv1.weight)" != "$(tensor r1 voice.backbone.conv1.weight)" ]
 report $? "a backbone that is not frozen learns"
+whole=(--set modalities.voice.batch_norm=global)
+for ranks in 1 2 3 4; do
+    train "whole-$ranks" "$ranks" 3 "${whole[@]}"
+    report $? "by batch: three steps on $ranks"
+done
+for ranks in 2 3 4; do
+    check "by batch: R=1 and R=$ranks: one hash" same "$(hash_of "$work/whole-1")" "$(hash_of "$work/whole-$ranks")"
+done
+train whole-resumed 3 2 "${whole[@]}"
+train whole-resumed 2 3 "${whole[@]}" --resume auto
+check "by batch: two steps on 3 ranks, one on 2" same "$(hash_of "$work/whole-1")" "$(hash_of "$work/whole-resumed")"
+[ "$(hash_of "$work/whole-1")" != "$reference" ]
+report $? "which is not by shard"
+# The batch in one shard and in four: statistics are the same to rounding, and with them the losses.
+losses() { python3 -c 'import json, sys
+print(*(json.loads(x)["loss"] for x in open(sys.argv[1]) if "loss" in x and "step" in x))' "$work/$1/metrics.jsonl"; }
+train whole-one 1 3 "${whole[@]}" --set virtual_shards=1
+check "by batch: one shard or four, the same losses" python3 -c 'import sys
+a, b = (list(map(float, x.split())) for x in sys.argv[1:])
+sys.exit(not (len(a) == len(b) >= 3 and all(abs(x - y) < 1e-4 * abs(x) for x, y in zip(a[:3], b[:3]))))' \
+    "$(losses whole-1)" "$(losses whole-one)"
+rm -rf "$work"/whole-[2-4] "$work"/whole-resumed "$work"/whole-one
+
 train given 2 2 --set modalities.voice.batch_norm=frozen
 check "those by which a norm goes do not" same "$(tensor given voice.backbone.layer1.0.bn1.running_var)" \
     "$(tensor given voice.backbone.bn1.running_var)" # both 1, as they begin
@@ -100,7 +105,7 @@ check "augmented: the same bits on 1 rank, and on 3 then 2" same "$(hash_of "$wo
     "$(hash_of "$work/augmented-3")"
 [ "$(hash_of "$work/augmented-1")" != "$reference" ]
 report $? "which augmentation has changed"
-for name in r1 frozen; do
+for name in r1 whole-1 frozen; do
     run 1 evaluate "$work/$name/checkpoints/last" --predictions "$work/$name-1.csv" &&
         run 3 evaluate "$work/$name/checkpoints/last" --predictions "$work/$name-3.csv" &&
         cmp "$work/$name-1.csv" "$work/$name-3.csv"

@@ -95,6 +95,9 @@ for name, classes in (("kind", 3), ("pain", 2), ("tired", 2)):
     assert abs(t["uar"] - sum(recall) / len(there)) < 1e-12 and 0.0 < t["uar"] < 1.0, name
     assert abs(t["accuracy"] - sum(table[c][c] for c in there) / n) < 1e-12, name
     f1 = [2 * table[c][c] / (sum(table[c]) + sum(row[c] for row in table)) for c in there]
+    assert ("f1_positive" in t) == (name != "kind"), name
+    if name != "kind":
+        assert abs(t["f1_positive"] - 2 * table[1][1] / (2 * table[1][1] + table[0][1] + table[1][0])) < 1e-12
     assert abs(t["f1_weighted"] - sum(f * sum(table[c]) for f, c in zip(f1, there)) / n) < 1e-12, name
     assert "ccc" not in t
 assert "accuracy" not in told["targets"]["level"] and told["targets"]["level"]["n"] > 50

@@ -30,6 +30,31 @@ robust other 1 --seed 1
 ! cmp -s "$work/r1.json" "$work/other.json"
 report $? "another seed: other numbers"
 
+# In training: levels that change nothing, levels that leave nothing, and the same bits in any way of running it.
+worse() { # worse NAME RANKS STEPS LIST ARGUMENTS...
+    run "$2" train "${tiny[@]}" --run "$work/$1" --steps "$3" --set "modalities.video.corrupt=[$4]" "${@:5}"
+}
+run 1 train "${tiny[@]}" --run "$work/short" --steps 12
+worse nothing 1 12 'drop:0, missing:0, shift:0'
+check "in training: nothing is done at level 0" same "$(hash_of "$work/short")" "$(hash_of "$work/nothing")"
+worse lost 1 12 drop:1
+worse gone 1 12 missing:1
+check "in training: all steps lost is the modality missing" same "$(hash_of "$work/lost")" "$(hash_of "$work/gone")"
+[ "$(hash_of "$work/lost")" != "$(hash_of "$work/short")" ]
+report $? "which is not the input as it is"
+worse one 1 12 'noise:0, drop:0.3, missing:0.2, shift:1'
+worse three 3 7 'noise:0, drop:0.3, missing:0.2, shift:1'
+worse three 2 12 'noise:0, drop:0.3, missing:0.2, shift:1' --resume auto
+check "in training: the same bits on 1 rank, and on 3 then 2" same "$(hash_of "$work/one")" "$(hash_of "$work/three")"
+run 1 evaluate "$work/gone" --split valid --json && cp "$work/stdout" "$work/gone.json"
+run 1 robustness "$work/gone" --split valid --corrupt video=missing:1 --json
+python3 - "$work/gone.json" "$work/stdout" <<'PY'
+import json, sys
+whole, rows = json.load(open(sys.argv[1])), json.load(open(sys.argv[2]))["rows"]
+assert whole["metrics"] == rows[0]["metrics"] != rows[1]["metrics"]
+PY
+report $? "in training alone: evaluated on the input as it is"
+
 # What is the same as an evaluation: the input as it is.
 run 1 evaluate "$work/run" --json && cp "$work/stdout" "$work/clean.json"
 run 1 robustness "$work/run" --corrupt video=missing:1 --json --out "$work/out.json" &&

@@ -6,7 +6,7 @@
 #include "kernels/base/rng.h"
 #include "mpi/group.h"
 
-enum { TENSORS = 9, CHUNKS_MAX = 64, BUCKETS = 4, STEPS = 6 };
+enum { TENSORS = 9, CHUNKS_MAX = 64, BUCKETS = 4, STEPS = 6, RANKS_MAX = 16 };
 
 static comm_t *comm;
 
@@ -92,6 +92,21 @@ static void wait_for_first_bucket(reduce_t *reduce, int step) {
     }
 }
 
+/* As batch norms do in backward, while messages of the buckets published are on their way. */
+static void gather_meanwhile(int step, int bucket) {
+    enum { NUMBERS = 1000 };
+    static double mine[NUMBERS], all[RANKS_MAX * NUMBERS];
+    for (int i = 0; i < NUMBERS; i++) {
+        mine[i] = comm_rank(comm) + 1e-3 * i + 100.0 * step + 10000.0 * bucket;
+    }
+    CHECK_OK(comm_all_gather(comm, mine, sizeof mine, all, "gather"));
+    for (int64_t i = 0; i < (int64_t)comm_size(comm) * NUMBERS; i++) {
+        double rank = (double)(i / NUMBERS);
+        double want = rank + 1e-3 * (double)(i % NUMBERS) + 100.0 * step + 10000.0 * bucket;
+        assert_true(all[i] == want);
+    }
+}
+
 static void backward(reduce_t *reduce, const state_t *s, int step) {
     for (int b = BUCKETS - 1; b >= 0; b--) {
         nap(step, b);
@@ -109,6 +124,7 @@ static void backward(reduce_t *reduce, const state_t *s, int step) {
         if (b == BUCKETS - 1) {
             wait_for_first_bucket(reduce, step);
         }
+        gather_meanwhile(step, b);
     }
 }
 

@@ -279,7 +279,7 @@ def step(row, case, dtype):
     for number, (name, shape) in enumerate(order):
         with torch.no_grad():
             tensors[name].copy_(given((shape, case.weight(number, name, shape))))
-    trunk.train(options.get("batch_norm") == "shard")
+    trunk.train(options.get("batch_norm") in ("shard", "global"))
     for parameter in trunk.parameters():
         parameter.requires_grad_(options.get("frozen") != "true")
 

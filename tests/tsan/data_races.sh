@@ -1,10 +1,10 @@
 #!/bin/bash
 # data_races.sh - the parts that run on two threads, built with ThreadSanitizer (preset tsan): a ring that starts,
-# stops early, fails in the middle and closes while it fills, and shards read by many threads at once. MPI,
+# stops early, fails in the middle and closes while it fills, and shards and clips read by many threads at once. MPI,
 # OpenMP and HDF5 are not instrumented, so the whole program is not run under it.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
-programs=(test_prefetch test_prefetch_shards test_dataset test_ordered_work)
+programs=(test_clips test_prefetch test_prefetch_shards test_dataset test_ordered_work)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 run=()

@@ -1,4 +1,4 @@
-#include "unit/data_case.h"
+#include "check.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "data-sharding/alias.h"
+#include "data-sharding/import.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
+#include "unit/data_case.h"
 
 #define SALT "test"
 enum { TRACKS = 3, PEOPLE_MAX = 32 };
@@ -167,6 +169,13 @@ dataset_config_t hand_config(const char *path, int64_t window, int64_t stride) {
                               .modality_count = 2,
                               .targets = targets,
                               .target_count = 1};
+}
+
+void import_refused(const char *importer, const char *place, const char *error) {
+    char *path = place_path(place, "data");
+    CHECK_FAILS(import_run(importer, place, path, NULL, 0), STATUS_INPUT, error);
+    assert_false(dir_exists(path));
+    free(path);
 }
 
 /* Filled with rubbish, so that what a reader leaves out shows. */

@@ -17,6 +17,9 @@ char *place_path(const char *place, const char *name);
 void place_write(const char *place, const char *name, const void *data, size_t bytes);
 void place_text(const char *place, const char *name, const char *text);
 
+/* That importing what lies there ends with STATUS_INPUT and this error, and leaves nothing. */
+void import_refused(const char *importer, const char *place, const char *error);
+
 /* A recording whose numbers say where they come from: feature d of modality "a" (dim 3) at step t
  * is 100 * number + t + d / 8, modality "b" (dim 2) is its negative, target "y" is t / 64. */
 typedef struct hand_recording {

@@ -226,7 +226,7 @@ void case_gradients(const model_case_t *c, int total_shards, int64_t samples_per
     executor_bind(run.executor, &state);
     for (int round = 0; round < 2; round++) {
         case_fill(&run);
-        executor_forward(run.executor, &run.scalars);
+        CHECK_OK(executor_forward(run.executor, &run.scalars));
         case_wave_gradient(&run);
         CHECK_OK(executor_backward(run.executor, &run.scalars, NULL, NULL));
     }

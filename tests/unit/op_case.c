@@ -192,6 +192,7 @@ static void open_values(op_case_t *test, const kernels_t *kernels,
     call->workspace = state_open(test, test->needs.workspace_count);
     call->saved_shard_stride = test->needs.saved_count + SHARD_GAP;
     call->saved = own(test, shards * call->saved_shard_stride, state_of(test));
+    test->sums = own(test, shards * test->needs.sum_count, DTYPE_F64);
 }
 
 void case_open(op_case_t *test, const kernels_t *kernels, const op_description_t *description,
@@ -355,9 +356,27 @@ void case_tree(op_case_t *test, const op_use_t *uses, int use_count, int begin, 
     from_device(test);
 }
 
-void case_forward(op_case_t *test) { case_call(test, test->row->forward, &test->call); }
+static void couple(op_case_t *test, pass_t pass) {
+    int64_t count = test->needs.sum_count;
+    op_call_t *call = &test->call;
+    if (count == 0) {
+        return;
+    }
+    test->row->sums(test->plan, call, pass, test->sums);
+    double *total = test->sums + call->shard_begin * count;
+    for (int s = call->shard_begin + 1; s < call->shard_end; s++) {
+        op_sums_add(pass, count, total, test->sums + s * count);
+    }
+    call->totals = total;
+}
+
+void case_forward(op_case_t *test) {
+    couple(test, PASS_FORWARD);
+    case_call(test, test->row->forward, &test->call);
+}
 
 void case_backward(op_case_t *test) {
+    couple(test, PASS_BACKWARD_DATA);
     case_call(test, test->row->backward_data, &test->call);
     if (test->row->backward_weights == NULL) {
         return;

@@ -25,6 +25,7 @@ typedef struct op_case {
     int64_t weight_count[OP_WEIGHTS_MAX];
     void *d_weight[OP_WEIGHTS_MAX][CASE_SHARDS_MAX];
     const device_t *device; /* of a table that works in memory of its own; NULL: the host's */
+    double *sums; /* [shards, sum_count]: what the operation says of each */
     void *owned[CASE_OWNED_MAX];
     size_t owned_bytes[CASE_OWNED_MAX];
     void *on_device[CASE_OWNED_MAX]; /* what is copied there before a call, and back after it */
@@ -45,6 +46,7 @@ void case_close(op_case_t *test);
  * index / block == off_block (block 0: none). */
 void case_mask(op_case_t *test, int64_t count, int64_t block, int64_t off_block);
 
+/* Operations that couple shards: the totals are of those that the case runs. */
 void case_forward(op_case_t *test);
 void case_backward(op_case_t *test);
 void case_run(op_case_t *test); /* both, then the guards */

@@ -10,6 +10,8 @@
 enum { FRAMES = 4, SIZE = 9, PICTURE = SIZE * SIZE * 3, CLIPS = 400 };
 static const rng_key_t key = {3, 5, 7};
 
+static float scratch[107 * 64]; /* of the largest here */
+
 static void fill(float *x, int64_t frames, bool alike) {
     for (int64_t f = 0; f < frames; f++) {
         for (int64_t i = 0; i < PICTURE; i++) {
@@ -28,7 +30,7 @@ static void all_pictures_of_a_clip_are_changed_alike(void **state) {
         for (uint64_t clip = 0; clip < 50; clip++) {
             fill(x, FRAMES, true);
             memcpy(before, x, sizeof x);
-            augment_pictures(rules[r], key, clip, FRAMES, SIZE, x);
+            augment_pictures(rules[r], key, clip, FRAMES, SIZE, scratch, x);
             changed += memcmp(x, before, sizeof x) != 0;
             for (int f = 1; f < FRAMES; f++) {
                 assert_memory_equal(x, x + f * PICTURE, PICTURE * sizeof *x);
@@ -48,13 +50,13 @@ static void the_same_key_draws_the_same(void **state) {
     for (uint64_t clip = 0; clip < 20; clip++) {
         fill(a, FRAMES, false);
         fill(b, FRAMES, false);
-        augment_pictures(AUGMENT_STRONG, key, clip, FRAMES, SIZE, a);
-        augment_pictures(AUGMENT_STRONG, key, clip, FRAMES, SIZE, b);
+        augment_pictures(AUGMENT_STRONG, key, clip, FRAMES, SIZE, scratch, a);
+        augment_pictures(AUGMENT_STRONG, key, clip, FRAMES, SIZE, scratch, b);
         assert_memory_equal(a, b, sizeof a);
         rng_key_t next = key;
         next.turn++;
         fill(b, FRAMES, false);
-        augment_pictures(AUGMENT_STRONG, next, clip, FRAMES, SIZE, b);
+        augment_pictures(AUGMENT_STRONG, next, clip, FRAMES, SIZE, scratch, b);
         differ += memcmp(a, b, sizeof a) != 0;
     }
     assert_int_equal(differ, 20);
@@ -69,14 +71,14 @@ static void colours_are_within_their_ranges(void **state) {
         for (int i = 0; i < PICTURE; i++) {
             x[i] = 0.4f;
         }
-        augment_pictures(AUGMENT_COLOUR, key, clip, 1, SIZE, x);
+        augment_pictures(AUGMENT_COLOUR, key, clip, 1, SIZE, scratch, x);
         double bright = (double)x[0] / 0.4;
         low = fmin(low, bright);
         high = fmax(high, bright);
         for (int i = 0; i < PICTURE; i++) {
             x[i] = i / 3 % 2 == 0 ? 0.3f : 0.5f;
         }
-        augment_pictures(AUGMENT_COLOUR, key, clip, 1, SIZE, x);
+        augment_pictures(AUGMENT_COLOUR, key, clip, 1, SIZE, scratch, x);
         double contrast = (double)(x[3] - x[0]) / (0.2 * bright);
         flat = fmin(flat, contrast);
         steep = fmax(steep, contrast);
@@ -92,7 +94,7 @@ static void half_of_the_clips_are_mirrored(void **state) {
         float x[PICTURE], before[PICTURE];
         fill(x, 1, true);
         memcpy(before, x, sizeof x);
-        augment_pictures(AUGMENT_MIRROR, key, clip, 1, SIZE, x);
+        augment_pictures(AUGMENT_MIRROR, key, clip, 1, SIZE, scratch, x);
         bool turned = memcmp(x, before, sizeof x) != 0;
         mirrored += turned;
         for (int i = 0; i < PICTURE; i++) {
@@ -117,7 +119,7 @@ static void places_stay_near_where_they_were(void **state) {
                 x[i * 3 + c] = inside ? 0.9f : 0.1f;
             }
         }
-        augment_pictures(AUGMENT_STRONG, key, clip, 1, SIDE, x);
+        augment_pictures(AUGMENT_STRONG, key, clip, 1, SIDE, scratch, x);
         int bright = 0;
         float middle = x[(SIDE / 2 * SIDE + SIDE / 2) * 3 + 1];
         for (int i = 0; i < SIDE * SIDE; i++) {
@@ -137,7 +139,7 @@ static void sound_keeps_its_end(void **state) {
         for (int i = 0; i < LENGTH * BANDS; i++) {
             x[i] = 1.0f + (float)(i / BANDS); /* the frame's number */
         }
-        augment_sound(AUGMENT_SPECTRUM, key, clip, LENGTH, BANDS, x);
+        augment_sound(AUGMENT_SPECTRUM, key, clip, LENGTH, BANDS, scratch, x);
         int frames = 0, bands = 0;
         for (int f = 0; f < LENGTH; f++) {
             bool all = true;

@@ -23,13 +23,20 @@ static float *pixels(int64_t step) {
     return x;
 }
 
+static void feed(const modality_config_t *modality, track_kind_t kind, int64_t dim, float *x) {
+    feed_t feed = feed_open(modality, kind, dim);
+    feed_prepare(&feed, STEPS, mask, NULL, x);
+    feed_close(&feed);
+}
+
 static void check_pixels(const char *backbone, const double mean[3], const double deviation[3]) {
     enum { CLIP = 2, SIZE = 5, DIM = SIZE * SIZE * 3, STEP = CLIP * DIM };
     char name[32];
     snprintf(name, sizeof name, "%s", backbone);
-    modality_config_t modality = {.backbone = name, .clip = CLIP, .size = SIZE};
+    modality_config_t modality = {
+        .name = "m", .backbone = name, .augment = "none", .clip = CLIP, .size = SIZE};
     float *x = pixels(STEP);
-    backbone_prepare(&modality, true, STEPS, DIM, mask, NULL, x);
+    feed(&modality, TRACK_PIXELS, DIM, x);
     for (int64_t i = 0; i < STEPS * STEP; i++) {
         double byte = (double)((37 * i + i / 7) % 256);
         double wanted = mask[i / STEP] ? (byte / 255.0 - mean[i % 3]) / deviation[i % 3] : 0.0;
@@ -53,12 +60,13 @@ static void sound_is_turned(void **state) {
     enum { CLIP = 4, BANDS = 64 };
     static char names[][16] = {"resnet_18", "vggish"};
     for (int n = 0; n < ARRAY_LEN(names); n++) {
-        modality_config_t modality = {.backbone = names[n], .clip = CLIP};
+        modality_config_t modality = {
+            .name = "m", .backbone = names[n], .augment = "none", .clip = CLIP};
         float *x = alloc_zero(STEPS * CLIP * BANDS, sizeof *x);
         for (int64_t i = 0; i < STEPS * CLIP * BANDS; i++) {
             x[i] = (float)i;
         }
-        backbone_prepare(&modality, false, STEPS, BANDS, mask, NULL, x);
+        feed(&modality, TRACK_LOG_MEL, BANDS, x);
         for (int64_t i = 0; i < STEPS * CLIP * BANDS; i++) {
             int64_t t = i / (CLIP * BANDS), at = i % (CLIP * BANDS);
             int64_t from = n == 0 ? at % CLIP * BANDS + at / CLIP : at;

@@ -1,6 +1,8 @@
 /* Clips: which steps of a modality a step of the window shows, against a slow statement of the
  * rules, for every pattern of missing steps, and for clocks that do not agree. */
 #include <math.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -159,10 +161,12 @@ typedef struct sample {
     void *tokens[LABEL];
     uint8_t *mask[LABEL];
     float *target[1];
+    dataset_scratch_t *scratch;
 } sample_t;
 
-static sample_t sample_make(int64_t window, int64_t clip) {
-    sample_t s;
+static sample_t sample_make(const dataset_t *dataset, int64_t clip) {
+    sample_t s = {.scratch = dataset_scratch_open(dataset)};
+    int64_t window = dataset_window(dataset);
     for (int k = 0; k < LABEL; k++) {
         size_t bytes = (size_t)(window * clip * tracks[k].dim) * sizeof(float);
         s.tokens[k] = alloc_aligned(bytes);
@@ -180,6 +184,12 @@ static void sample_free(sample_t *s) {
         free(s->mask[k]);
     }
     free(s->target[0]);
+    dataset_scratch_close(s->scratch);
+}
+
+static void read_sample(const dataset_t *dataset, int64_t number, sample_t *s) {
+    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, number, s->scratch, s->tokens, s->mask,
+                                 s->target));
 }
 
 static double token_at(const sample_t *s, int track, int64_t at) {
@@ -221,10 +231,9 @@ static void every_pattern_of_gaps(void **state) {
             dataset_t *dataset = NULL;
             CHECK_OK(open_clips(path, STEPS, clip, dilation, false, &dataset));
             assert_int_equal(dataset_sample_count(dataset, SPLIT_TRAIN), PATTERNS);
-            sample_t s = sample_make(STEPS, clip);
+            sample_t s = sample_make(dataset, clip);
             for (int64_t pattern = 0; pattern < PATTERNS; pattern++) {
-                CHECK_OK(
-                    dataset_read_tokens(dataset, SPLIT_TRAIN, pattern, s.tokens, s.mask, s.target));
+                read_sample(dataset, pattern, &s);
                 for (int64_t t = 0; t < STEPS; t++) {
                     for (int k = 0; k < LABEL; k++) {
                         check_token(&s, k, pattern, t, t, clip, dilation);
@@ -251,9 +260,9 @@ static void clocks_that_do_not_agree(void **state) {
             char *path = make_data(place, patterns[p], 1, &timings[i]);
             dataset_t *dataset = NULL;
             CHECK_OK(open_clips(path, 4, 3, 2, false, &dataset));
-            sample_t s = sample_make(4, 3);
+            sample_t s = sample_make(dataset, 3);
             for (int64_t n = 0; n < dataset_sample_count(dataset, SPLIT_TRAIN); n++) {
-                CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, n, s.tokens, s.mask, s.target));
+                read_sample(dataset, n, &s);
                 for (int64_t t = 0; t < 4; t++) {
                     double time = (double)(dataset_sample(dataset, SPLIT_TRAIN, n).first_step + t);
                     double last = floor((time / 2.0 - timings[i].start_s) * timings[i].rate_hz);
@@ -287,8 +296,8 @@ static void single_pictures_and_padding(void **state) {
     assert_false(info.scaled);
     assert_true(dataset_modality(dataset, SIGNAL).scaled);
     assert_true(dataset_modality(dataset, SOUND).scaled); /* single frames are features */
-    sample_t s = sample_make(8, 1);
-    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, 0, s.tokens, s.mask, s.target));
+    sample_t s = sample_make(dataset, 1);
+    read_sample(dataset, 0, &s);
     for (int64_t t = 0; t < 8; t++) {
         bool valid = t < 5 && there(0x1f5, t);
         assert_int_equal(s.mask[PIXELS][t], valid);
@@ -313,8 +322,8 @@ static void people_scale_their_own_steps(void **state) {
     dataset_t *dataset = NULL;
     CHECK_OK(open_clips(path, STEPS, 2, 3, true, &dataset));
     assert_false(dataset_modality(dataset, SOUND).scaled);
-    sample_t s = sample_make(STEPS, 2);
-    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, 0, s.tokens, s.mask, s.target));
+    sample_t s = sample_make(dataset, 2);
+    read_sample(dataset, 0, &s);
     /* Of 0..8 the mean is 4 and the deviation sqrt(60 / 9). */
     for (int k = SIGNAL; k <= FEATURES; k += FEATURES - SIGNAL) {
         double got = token_at(&s, k, (7 * 2 + 0) * tracks[k].dim);
@@ -346,12 +355,80 @@ static void what_has_no_clips_is_refused(void **state) {
     place_remove(place);
 }
 
+/* --- threads --------------------------------------------------------------------------------- */
+
+enum { READERS = 3, MANY = 64, CLIP = 3 };
+
+typedef struct reader {
+    const dataset_t *dataset;
+    const sample_t *expected; /* [MANY] */
+    int64_t first;
+    bool same;
+} reader_t;
+
+static bool same_sample(const sample_t *a, const sample_t *b) {
+    bool same = true;
+    for (int k = 0; k < LABEL; k++) {
+        size_t element = k == PIXELS ? 1 : sizeof(float);
+        size_t bytes = (size_t)(STEPS * CLIP * tracks[k].dim) * element;
+        same &= memcmp(a->tokens[k], b->tokens[k], bytes) == 0;
+        same &= memcmp(a->mask[k], b->mask[k], STEPS) == 0;
+    }
+    return same;
+}
+
+static void *read_again_and_again(void *context) {
+    reader_t *reader = context;
+    sample_t s = sample_make(reader->dataset, CLIP);
+    reader->same = true;
+    for (int64_t i = 0; i < 10 * MANY; i++) {
+        int64_t at = (reader->first + 7 * i) % MANY;
+        reader->same &= dataset_read_tokens(reader->dataset, SPLIT_TRAIN, at, s.scratch, s.tokens,
+                                            s.mask, s.target) == STATUS_OK;
+        reader->same &= same_sample(&s, &reader->expected[at]);
+    }
+    sample_free(&s);
+    return NULL;
+}
+
+/* Each in memory of its own. */
+static void threads_read_the_same_clips(void **state) {
+    (void)state;
+    const timing_t timing = {2.0, 0.0, STEPS};
+    char *place = place_make();
+    char *path = make_data(place, 100, MANY, &timing);
+    dataset_t *dataset = NULL;
+    CHECK_OK(open_clips(path, STEPS, CLIP, 2, false, &dataset));
+    sample_t expected[MANY];
+    for (int64_t i = 0; i < MANY; i++) {
+        expected[i] = sample_make(dataset, CLIP);
+        read_sample(dataset, i, &expected[i]);
+    }
+    pthread_t threads[READERS];
+    reader_t readers[READERS];
+    for (int i = 0; i < READERS; i++) {
+        readers[i] = (reader_t){dataset, expected, i, false};
+        assert_int_equal(pthread_create(&threads[i], NULL, read_again_and_again, &readers[i]), 0);
+    }
+    for (int i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_true(readers[i].same);
+    }
+    for (int64_t i = 0; i < MANY; i++) {
+        sample_free(&expected[i]);
+    }
+    dataset_close(dataset);
+    free(path);
+    place_remove(place);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_pattern_of_gaps),
         cmocka_unit_test(clocks_that_do_not_agree),
         cmocka_unit_test(single_pictures_and_padding),
         cmocka_unit_test(people_scale_their_own_steps),
+        cmocka_unit_test(threads_read_the_same_clips),
         cmocka_unit_test(what_has_no_clips_is_refused),
     };
     return RUN_TESTS(tests);

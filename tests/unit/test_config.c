@@ -258,10 +258,11 @@ static void every_row_is_settable_and_comes_back(void **state) {
             memmove(name + 2, name + 5, strlen(name + 5) + 1);
             name[1] = strncmp(key, "targets", 7) == 0 ? 'x' : 'a';
         }
-        char *value = strcmp(key, "targets.x.classes") == 0 ? text_copy("3")
-                      : strcmp(key, "model.branches") == 0  ? text_copy("[a<-b]")
-                      : strcmp(key, "modalities.a.of") == 0 ? text_copy("[b, c]")
-                                                            : other_value(row);
+        char *value = strcmp(key, "targets.x.classes") == 0      ? text_copy("3")
+                      : strcmp(key, "model.branches") == 0       ? text_copy("[a<-b]")
+                      : strcmp(key, "modalities.a.corrupt") == 0 ? text_copy("[drop:0.5]")
+                      : strcmp(key, "modalities.a.of") == 0      ? text_copy("[b, c]")
+                                                                 : other_value(row);
         char *set = text_format("%s=%s", key, value);
         const char *sets[8] = {"modalities.a.front=auto", "modalities.b.front=auto",
                                "targets.x.loss=ccc", "targets.x.weight=2", set};
@@ -277,11 +278,12 @@ static void every_row_is_settable_and_comes_back(void **state) {
         assert_non_null(object);
         char *shown_value = json_dumps(value_at(object, key), JSON_ENCODE_ANY | JSON_COMPACT);
         json_t *wanted = json_loads(value, JSON_DECODE_ANY, NULL); /* NULL for words */
-        char *wanted_value = strcmp(value, "[loss]") == 0   ? text_copy("[\"loss\"]")
-                             : strcmp(value, "[a]") == 0    ? text_copy("[\"a\"]")
-                             : strcmp(value, "[a<-b]") == 0 ? text_copy("[\"a<-b\"]")
-                             : strcmp(value, "[b, c]") == 0 ? text_copy("[\"b\",\"c\"]")
-                             : wanted == NULL               ? text_format("\"%s\"", value)
+        char *wanted_value = strcmp(value, "[loss]") == 0       ? text_copy("[\"loss\"]")
+                             : strcmp(value, "[a]") == 0        ? text_copy("[\"a\"]")
+                             : strcmp(value, "[a<-b]") == 0     ? text_copy("[\"a<-b\"]")
+                             : strcmp(value, "[b, c]") == 0     ? text_copy("[\"b\",\"c\"]")
+                             : strcmp(value, "[drop:0.5]") == 0 ? text_copy("[\"drop:0.5\"]")
+                             : wanted == NULL                   ? text_format("\"%s\"", value)
                                               : json_dumps(wanted, JSON_ENCODE_ANY | JSON_COMPACT);
         assert_string_equal(shown_value, wanted_value);
         free(wanted_value);

@@ -146,8 +146,7 @@ static void settings_of_targets(void **state) {
     const wrong_t cases[] = {
         {DATA "targets.x.label_smoothing: 0.1\n",
          ":3:28: targets.x.label_smoothing is for cross_entropy only, and the loss is ccc; remove "
-         "it "
-         "or set loss: cross_entropy"},
+         "it or set loss: cross_entropy"},
         {DATA "targets.y.mse_weight: 1\n",
          ":3:23: targets.y.mse_weight is for ccc only, and the loss is cross_entropy; remove it or "
          "set loss: ccc"},
@@ -205,7 +204,8 @@ static void settings_of_targets(void **state) {
          "any; set its smooth or clip, or take another metric"},
         {DATA "checkpoint.best: [x.ccc, y.ccc]\n",
          ":3:18: checkpoint.best 'y.ccc': no such target is scored by ccc; accuracy, uar, f1_macro "
-         "and f1_weighted go with the cross-entropies, mae, rmse, r and ccc with the other losses"},
+         "and f1_weighted go with the cross-entropies, f1_positive with the binary one, mae, rmse, "
+         "r and ccc with the other losses"},
         {DATA "targets.y.label_smoothing: 1\n",
          ":3:28: targets.y.label_smoothing: 1 is out of bounds; use 0 to 0.999"},
     };
@@ -245,12 +245,14 @@ static void rules_across_keys(void **state) {
                                                  "2 or more"},
         {"select_on: acc\n",
          ":1:12: select_on 'acc' is not a metric; use auto, loss, or one of accuracy uar f1_macro "
-         "f1_weighted mae rmse r ccc rmse_post ccc_post, as METRIC or TARGET.METRIC"},
+         "f1_weighted f1_positive mae rmse r ccc rmse_post ccc_post, as METRIC or TARGET.METRIC"},
         {DATA "select_on: z.ccc\n",
          ":3:12: select_on 'z.ccc' names a target that targets does not have; correct the name"},
         {DATA "select_on: y.ccc\n",
-         ":3:12: select_on 'y.ccc': no such target is scored by ccc; accuracy, uar, f1_macro and "
-         "f1_weighted go with the cross-entropies, mae, rmse, r and ccc with the other losses"},
+         ":3:12: select_on 'y.ccc': no such target is scored by ccc; accuracy, uar, f1_macro "
+         "and f1_weighted go with the cross-entropies, f1_positive with the binary one, mae, rmse, "
+         "r and "
+         "ccc with the other losses"},
         {"data: {window: 4, stride: 5}\n",
          ":1:27: data.stride 5 above data.window 4 would skip steps; use at most 4"},
         {"split: {valid_fraction: 0.5, test_fraction: 0.5}\n",
@@ -357,6 +359,10 @@ static void sizes_that_nobody_reads(void **state) {
 static void rules_of_people(void **state) {
     (void)state;
     const wrong_t cases[] = {
+        {"split: {folds: 3, by: leaky_published}\n",
+         ":1:23: split.by leaky_published tests people that were trained on, and no such number "
+         "holds for anybody new; set split.allow_subject_overlap: true to stand beside one that "
+         "was published so, or use split.by: subject"},
         {"split: {folds: 3, by: group}\n",
          ":1:23: split.by group tests people that were trained on; set "
          "split.allow_subject_overlap: true, or use split.by: both"},

@@ -54,6 +54,10 @@ static void forms_of_the_fusion(void **state) {
     CHECK_ALL(cases, STATUS_INPUT);
 }
 
+#define NO_WAY                                                                                     \
+    "' is no way to make input worse; write noise:DB, drop:PROBABILITY, missing:PROBABILITY or "   \
+    "shift:STEPS"
+
 static void rules_of_modalities(void **state) {
     (void)state;
     const wrong_t cases[] = {
@@ -70,6 +74,15 @@ static void rules_of_modalities(void **state) {
               "modalities.a.batch_norm: shard\n",
          ":5:26: modalities.a.batch_norm shard would change a frozen backbone; leave its default "
          "frozen"},
+        {DATA "modalities.a.corrupt: [drop:0.5, nose:10]\n",
+         ":3:23: modalities.a.corrupt: 'nose:10" NO_WAY},
+        {DATA "modalities.a.corrupt: [missing:1.5]\n",
+         ":3:23: modalities.a.corrupt: 'missing:1.5" NO_WAY},
+        {DATA "modalities.a.corrupt: [shift]\n", ":3:23: modalities.a.corrupt: 'shift" NO_WAY},
+        {DATA "modalities.a.corrupt: [noise:1e]\n",
+         ":3:23: modalities.a.corrupt: 'noise:1e" NO_WAY},
+        {DATA "modalities.a.corrupt: [noise:10, noise:0]\n",
+         ":3:23: modalities.a.corrupt has noise twice; leave one"},
         {DATA "modalities.a.intra: concat_fc\n",
          ":3:21: modalities.a.intra has no effect on features of its own; set modalities.a.of, or "
          "leave its default encoder_plus_self_attention"},

@@ -24,7 +24,7 @@ static void fill(void) {
 static void apply(corruption_kind_t kind, double level, int64_t sample, uint64_t seed) {
     corruption_t corruption = {.kind = kind, .modality = 1, .level = level, .seed = seed};
     fill();
-    corrupt(&corruption, sample, STEPS, DIM, dirty_, mask_);
+    corrupt(&corruption, 0, sample, STEPS, DIM, dirty_, mask_);
 }
 
 static void noise_has_the_power_asked_for(void **state) {
@@ -102,7 +102,7 @@ static void shifted_by_whole_steps(void **state) {
     }
 }
 
-static void drawn_by_seed_modality_and_sample(void **state) {
+static void drawn_by_seed_modality_step_and_sample(void **state) {
     (void)state;
     float first[STEPS * DIM];
     apply(CORRUPTION_NOISE, 0.0, 5, 1);
@@ -115,7 +115,11 @@ static void drawn_by_seed_modality_and_sample(void **state) {
     assert_memory_not_equal(first, dirty_, sizeof first);
     fill();
     corruption_t other = {.kind = CORRUPTION_NOISE, .modality = 0, .level = 0.0, .seed = 1};
-    corrupt(&other, 5, STEPS, DIM, dirty_, mask_);
+    corrupt(&other, 0, 5, STEPS, DIM, dirty_, mask_);
+    assert_memory_not_equal(first, dirty_, sizeof first);
+    fill();
+    other.modality = 1;
+    corrupt(&other, 3, 5, STEPS, DIM, dirty_, mask_); /* another epoch */
     assert_memory_not_equal(first, dirty_, sizeof first);
 }
 
@@ -125,7 +129,7 @@ int main(void) {
         cmocka_unit_test(steps_are_dropped_at_the_rate),
         cmocka_unit_test(samples_lose_the_modality_at_the_rate),
         cmocka_unit_test(shifted_by_whole_steps),
-        cmocka_unit_test(drawn_by_seed_modality_and_sample),
+        cmocka_unit_test(drawn_by_seed_modality_step_and_sample),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

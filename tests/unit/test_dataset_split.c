@@ -326,8 +326,56 @@ static void folds_by_group_and_by_both(void **state) {
     place_remove(place);
 }
 
+/* Recordings are dealt whoever they are of, and what is tested also chooses. */
+static void leaky_folds_leak_as_published(void **state) {
+    (void)state;
+    char *place = place_make();
+    crowd_t crowd;
+    char *path = crowd_data(place, &crowd, NULL);
+    dataset_config_t config = hand_config(path, 8, 0);
+    config.folds = 5;
+    config.folds_by = FOLDS_LEAKY;
+    dataset_t *dataset = NULL;
+    CHECK_FAILS(dataset_open(&config, &dataset), STATUS_INPUT, "is in both");
+    config.allow_subject_overlap = true;
+    int tested[SETS] = {0}, both_sides = 0;
+    for (config.fold = 0; config.fold < 5; config.fold++) {
+        for (int chosen = 0; chosen < 2; chosen++) {
+            bool trained[PEOPLE] = {false};
+            config.valid_fraction = chosen ? 0.2 : 0.0;
+            CHECK_OK(dataset_open(&config, &dataset));
+            int64_t test = dataset_sample_count(dataset, SPLIT_TEST);
+            assert_int_equal(test, SETS / 5);
+            assert_int_equal(dataset_sample_count(dataset, SPLIT_TRAIN), SETS - test);
+            assert_int_equal(dataset_sample_count(dataset, SPLIT_VALID), chosen ? test : 0);
+            for (int64_t s = 0; s < SETS - test; s++) {
+                const char *name = dataset_sample(dataset, SPLIT_TRAIN, s).recording;
+                trained[strtol(name + 1, NULL, 10) % PEOPLE] = true;
+            }
+            for (int64_t s = 0; s < test; s++) {
+                const char *name = dataset_sample(dataset, SPLIT_TEST, s).recording;
+                long i = strtol(name + 1, NULL, 10);
+                tested[i]++;
+                both_sides += trained[i % PEOPLE];
+                assert_true(!chosen ||
+                            strcmp(dataset_sample(dataset, SPLIT_VALID, s).recording, name) == 0);
+            }
+            dataset_close(dataset);
+        }
+    }
+    for (int i = 0; i < SETS; i++) {
+        assert_int_equal(tested[i], 2);
+    }
+    assert_true(both_sides > SETS);
+    config.folds = SETS + 1;
+    CHECK_FAILS(dataset_open(&config, &dataset), STATUS_INPUT, "recording(s)");
+    free(path);
+    place_remove(place);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(leaky_folds_leak_as_published),
         cmocka_unit_test(folds_by_group_and_by_both),
         cmocka_unit_test(people_are_dealt_whole_and_by_the_seed),
         cmocka_unit_test(a_fraction_takes_at_least_one_and_leaves_one),

@@ -14,7 +14,7 @@ enum { PER_SHARD = 2 };
 /* --- finite differences ---------------------------------------------------------------------- */
 
 static double loss_now(case_run_t *run) {
-    executor_forward(run->executor, &run->scalars);
+    CHECK_OK(executor_forward(run->executor, &run->scalars));
     return case_loss(run);
 }
 
@@ -74,7 +74,7 @@ static void check_inputs(case_run_t *run) {
                 assert_true(gradient[i] == 0.0);
             }
         }
-        executor_forward(run->executor, &run->scalars);
+        CHECK_OK(executor_forward(run->executor, &run->scalars));
         case_loss(run);
         CHECK_OK(executor_backward(run->executor, &run->scalars, NULL, NULL));
         free(gradient);
@@ -194,7 +194,7 @@ static void forward(case_run_t *run) {
     executor_state_t bound = {.offsets = run->model->offsets, .weights = run->model->weights};
     executor_bind(run->executor, &bound);
     run->scalars.training = false;
-    executor_forward(run->executor, &run->scalars);
+    CHECK_OK(executor_forward(run->executor, &run->scalars));
 }
 
 /* Sample 7 in every slot but the first of three shards of four, among others that change. */
@@ -244,7 +244,7 @@ static void step_results(const model_case_t *c, case_options_t options, char *re
     executor_bind(run.executor, &bound);
     for (int round = 0; round < 2; round++) {
         case_fill(&run);
-        executor_forward(run.executor, &run.scalars);
+        CHECK_OK(executor_forward(run.executor, &run.scalars));
         double loss = case_loss(&run);
         memcpy(rest, &loss, sizeof loss);
         if (!options.forward_only) {

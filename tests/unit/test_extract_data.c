@@ -50,7 +50,7 @@ static void any_stretch_of_any_recording_is_read(void **state) {
             float x[32 * 3];
             uint8_t mask[32];
             int64_t steps = min_i64(WINDOW, info.steps - first);
-            CHECK_OK(dataset_read_stretch(opened.dataset, r, 0, first, steps, x, mask));
+            CHECK_OK(dataset_read_stretch(opened.dataset, r, 0, first, steps, NULL, x, mask));
             for (int64_t t = 0; t < steps; t++) {
                 int64_t step = first + t;
                 bool valid = step < recordings[r].gap_begin || step >= recordings[r].gap_end;
@@ -107,14 +107,14 @@ static void check_values(const dataset_t *old, const dataset_t *dataset, int64_t
     assert_int_equal(info.steps, before.steps);
     float x[32 * DIM], b[32 * 2], old_b[32 * 2];
     uint8_t mask[32], old_mask[32];
-    CHECK_OK(dataset_read_stretch(dataset, r, 0, 0, info.steps, x, mask));
+    CHECK_OK(dataset_read_stretch(dataset, r, 0, 0, info.steps, NULL, x, mask));
     for (int64_t i = 0; i < info.steps * DIM; i++) {
         bool valid = is_there(r, i / DIM);
         assert_int_equal(mask[i / DIM], valid);
         assert_true(x[i] == (valid ? made(r, i / DIM, i % DIM) : 0.0f));
     }
-    CHECK_OK(dataset_read_stretch(dataset, r, 1, 0, info.steps, b, mask));
-    CHECK_OK(dataset_read_stretch(old, r, 1, 0, info.steps, old_b, old_mask));
+    CHECK_OK(dataset_read_stretch(dataset, r, 1, 0, info.steps, NULL, b, mask));
+    CHECK_OK(dataset_read_stretch(old, r, 1, 0, info.steps, NULL, old_b, old_mask));
     assert_memory_equal(mask, old_mask, (size_t)info.steps);
     assert_memory_equal(b, old_b, (size_t)info.steps * 2 * sizeof *b);
     for (int64_t t = 0; t < info.steps; t++) {
@@ -166,9 +166,9 @@ static void no_statistic_touches_an_embedding(void **state) {
     assert_true(dataset_modality(dataset, 1).scaled);
     float x[DIM], b[2];
     uint8_t mask;
-    CHECK_OK(dataset_read_stretch(dataset, 0, 0, 1, 1, x, &mask));
+    CHECK_OK(dataset_read_stretch(dataset, 0, 0, 1, 1, NULL, x, &mask));
     assert_true(x[2] == made(0, 1, 2));
-    CHECK_OK(dataset_read_stretch(dataset, 0, 1, 1, 1, b, &mask));
+    CHECK_OK(dataset_read_stretch(dataset, 0, 1, 1, 1, NULL, b, &mask));
     assert_true(b[0] != -hand_feature(1, 1, 0));
     dataset_close(dataset);
     close_hand(&opened);

@@ -241,7 +241,7 @@ static void step_gives_the_same_numbers(void **state) {
     for (int i = 0; i < 2; i++) {
         const kernels_t *kernels = NULL;
         CHECK_OK(kernels_for(i == 0 ? "cpu" : "cuda", DTYPE_F32, &kernels));
-        CHECK_OK(step_port(config, kernels, &weights, &batch, &result[i][0]));
+        CHECK_OK(step_port(config, kernels, 1, &weights, &batch, &result[i][0]));
         CHECK_OK(step_port_predict(config, kernels, &weights, &batch, &result[i][1]));
     }
     for (int kind = 0; kind < 2; kind++) {

@@ -90,7 +90,7 @@ static double loss(fixture_t *f) {
         ((double *)executor_input(f->executor, 0))[i] = wave(2, i);
         executor_mask(f->executor, 0)[i / 4] = i / 4 != 4;
     }
-    executor_forward(f->executor, &scalars);
+    CHECK_OK(executor_forward(f->executor, &scalars));
     double sum = 0.0;
     for (int o = 0; o < OUTPUTS; o++) {
         matrix_t y = executor_output(f->executor, o), d = executor_output_gradient(f->executor, o);

@@ -80,6 +80,59 @@ static void affwild2_is_taken_as_distributed(void **state) {
     place_remove(place);
 }
 
+/* Line 2 is of frame 2, and so on; -1 is no label: of an action unit, of that one alone. */
+static void affwild2_has_three_challenges(void **state) {
+    (void)state;
+    static const char expressions[] = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other";
+    static const char units[] = "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26";
+    char *place = place_make(), *source = place_path(place, "source");
+    raw_affwild2(source);
+    char *text = text_format("%s\n7\n-1\n0\n", expressions);
+    raw_write_text(source, "EXPR_Recognition_Challenge/Train_Set/v1.txt", text);
+    free(text);
+    text = text_format("%s\n1,0,0,0,0,0,0,0,0,0,0,1\n-1,1,0,0,0,0,0,0,0,0,0,0\n", units);
+    raw_write_text(source, "AU_Detection_Challenge/Validation_Set/v1.txt", text);
+    free(text);
+    const char *const tasks[] = {"task=1", "task=2"};
+    CHECK_OK(run_import("affwild2", place, &tasks[0], 1));
+    dataset_t *dataset = open_data(place);
+    assert_int_equal(dataset->recording_count, 1);
+    taken_t expression = take(dataset, 0, "expression", true);
+    const float *values = expression.values;
+    assert_int_equal(expression.span.length, 3);
+    assert_true(values[0] == 7.0f && values[2] == 0.0f);
+    assert_true(expression.valid[0] && !expression.valid[1] && expression.valid[2]);
+    taken_free(&expression);
+    dataset_close(dataset);
+
+    CHECK_OK(run_import("affwild2", place, &tasks[1], 1));
+    dataset = open_data(place);
+    assert_int_equal(dataset_recording(dataset, 0).split, SPLIT_TEST);
+    taken_t first = take(dataset, 0, "AU1", true), second = take(dataset, 0, "AU2", true);
+    taken_t last = take(dataset, 0, "AU26", true);
+    assert_true(first.valid[0] && !first.valid[1] && second.valid[1]);
+    assert_true(((float *)first.values)[0] == 1.0f && ((float *)second.values)[1] == 1.0f);
+    assert_true(((float *)last.values)[0] == 1.0f && ((float *)last.values)[1] == 0.0f);
+    taken_free(&first);
+    taken_free(&second);
+    taken_free(&last);
+    dataset_close(dataset);
+
+    raw_write_text(source, "EXPR_Recognition_Challenge/Train_Set/v1.txt",
+                   "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise\n1\n");
+    expect_refused("affwild2", place, tasks[0], "not a line Neutral,Anger");
+    text = text_format("%s\n8\n", expressions);
+    raw_write_text(source, "EXPR_Recognition_Challenge/Train_Set/v1.txt", text);
+    free(text);
+    expect_refused("affwild2", place, tasks[0], ":2: 8 is neither from 0 to 7 nor -1");
+    text = text_format("%s\n0.5\n", expressions);
+    raw_write_text(source, "EXPR_Recognition_Challenge/Train_Set/v1.txt", text);
+    free(text);
+    expect_refused("affwild2", place, tasks[0], ":2: 0.5 is neither");
+    free(source);
+    place_remove(place);
+}
+
 /* The clips of the published model, read as a trainer reads them. */
 static void affwild2_makes_clips(void **state) {
     (void)state;
@@ -106,7 +159,9 @@ static void affwild2_makes_clips(void **state) {
     float *audio = alloc_zero(4 * 107 * 64, sizeof *audio), y[2][4];
     float *target[2] = {y[0], y[1]};
     void *tokens[2] = {video, audio};
-    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, 0, tokens, masks, target));
+    dataset_scratch_t *scratch = dataset_scratch_open(dataset);
+    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, 0, scratch, tokens, masks, target));
+    dataset_scratch_close(scratch);
     /* v1 at 30 Hz, a token every 12 frames: 0, 12, 24 (of frames 21 to 32 none is there), 36. */
     for (int t = 0; t < 4; t++) {
         assert_int_equal(masks[0][t], 1);
@@ -245,7 +300,9 @@ static void biovid_makes_clips(void **state) {
     float *gsr = alloc_zero(4 * 512, sizeof *gsr), y[4], *target[1] = {y};
     uint8_t mask[4], *masks[1] = {mask};
     void *tokens[1] = {gsr};
-    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, 3, tokens, masks, target));
+    dataset_scratch_t *scratch = dataset_scratch_open(dataset);
+    CHECK_OK(dataset_read_tokens(dataset, SPLIT_TRAIN, 3, scratch, tokens, masks, target));
+    dataset_scratch_close(scratch);
     for (int t = 0; t < 4; t++) { /* the second sample of the second class of the first person */
         assert_true(mask[t] == 1 && y[t] == 1.0f);
         int last = (int)floor((2.4 + t) * 512.0 + 1e-6);
@@ -341,6 +398,7 @@ static void an_import_that_was_stopped_goes_on(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(affwild2_is_taken_as_distributed),
+        cmocka_unit_test(affwild2_has_three_challenges),
         cmocka_unit_test(affwild2_makes_clips),
         cmocka_unit_test(affwild2_that_is_not_so_is_refused),
         cmocka_unit_test(biovid_is_taken_as_distributed),

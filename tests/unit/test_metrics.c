@@ -68,6 +68,13 @@ static void classes_by_hand(void **state) {
     double f0 = 2.0 * 2 / (3 + 3), f1 = 2.0 * 2 / (2 + 3), f2 = 0.0;
     assert_true(fabs(s->value[METRIC_f1_macro] - (f0 + f1 + f2) / 3.0) < 1e-12);
     assert_true(fabs(s->value[METRIC_f1_weighted] - (3 * f0 + 2 * f1) / 6.0) < 1e-12);
+    assert_true(isnan(s->value[METRIC_f1_positive]));
+    /* of one logit: two found, one too many, two missed */
+    const float logits[] = {1, 2, 3, -1, -2, -3, 9}, yes[] = {1, 1, 0, 1, 1, 0, NAN};
+    score_classes(logits, yes, 7, 1, 0.0, s);
+    assert_true(fabs(s->value[METRIC_f1_positive] - 4.0 / 7.0) < 1e-12);
+    score_classes(logits + 3, yes + 5, 1, 1, 0.0, s);
+    assert_true(s->value[METRIC_f1_positive] == 0.0);
     free(s);
 }
 

@@ -132,6 +132,134 @@ static void a_large_mean(void **state) {
     case_close(&exact);
 }
 
+/* --- statistics of the whole batch ----------------------------------------------------------- */
+
+enum { SHARDS = 3, ROWS = 7, COLS = 67 };
+
+/* Shards that differ in how many rows are valid; `off`: one that has none. */
+static void open_global(op_case_t *test, const kernels_t *kernels, int off) {
+    op_description_t d = batch_norm(ROWS, COLS, NORM_GLOBAL);
+    case_open(test, kernels, &d, SHARDS, 0, SHARDS);
+    case_mask(test, ROWS, 0, 0);
+    for (int r = 0; r < ROWS && off >= 0; r++) {
+        test->call.mask.data[off * test->call.mask.shard_stride + r] = 0;
+    }
+}
+
+/* Differences through all shards: an element moves the statistics of the others'. */
+static void gradients_of_the_batch(void **state) {
+    (void)state;
+    for (int off = -1; off < SHARDS; off++) {
+        op_case_t test;
+        open_global(&test, case_table("ref", DTYPE_F64), off);
+        case_run(&test);
+        case_check_gradients(&test, 1e-7);
+        case_close(&test);
+    }
+}
+
+/* The same as one shard that holds all rows: outputs, gradients and what is running. */
+static void one_batch_in_any_shards(void **state) {
+    (void)state;
+    op_case_t parts, whole;
+    op_description_t d = batch_norm(SHARDS * ROWS, COLS, NORM_SHARD);
+    open_global(&parts, case_table("ref", DTYPE_F64), 1);
+    case_open(&whole, case_table("ref", DTYPE_F64), &d, 1, 0, 1);
+    case_mask(&whole, SHARDS * ROWS, 0, 0);
+    for (int64_t i = 0; i < SHARDS * ROWS * COLS; i++) {
+        int s = (int)(i / (ROWS * COLS));
+        int64_t row = i / COLS, r = row % ROWS, c = i % COLS;
+        case_set(&whole, whole.call.in[0], 0, row, c, case_get(&parts, parts.call.in[0], s, r, c));
+        case_set(&whole, whole.call.d_out, 0, row, c, case_get(&parts, parts.call.d_out, s, r, c));
+        whole.call.mask.data[row] = parts.call.mask.data[s * parts.call.mask.shard_stride + r];
+    }
+    case_run(&parts);
+    case_run(&whole);
+    for (int64_t i = 0; i < SHARDS * ROWS * COLS; i++) {
+        int s = (int)(i / (ROWS * COLS));
+        int64_t row = i / COLS, r = row % ROWS, c = i % COLS;
+        check_value(case_get(&parts, parts.call.out, s, r, c),
+                    case_get(&whole, whole.call.out, 0, row, c), 1e-13);
+        check_value(case_get(&parts, parts.call.d_in[0], s, r, c),
+                    case_get(&whole, whole.call.d_in[0], 0, row, c), 1e-13);
+    }
+    for (int64_t j = 0; j < 4 * COLS; j++) {
+        int w = (int)(j / COLS);
+        double sum = 0.0;
+        for (int s = 0; s < SHARDS; s++) {
+            sum += case_flat_get(&parts, parts.d_weight[w][s], j % COLS);
+        }
+        check_value(w < 2 ? sum : sum / SHARDS,
+                    case_flat_get(&whole, whole.d_weight[w][0], j % COLS), 1e-13);
+    }
+    case_close(&parts);
+    case_close(&whole);
+}
+
+/* Every table that this machine has near the reference in double, and one that counts no row goes
+ * by what is running. */
+static void tables_agree_on_the_batch(void **state) {
+    (void)state;
+    static const char *const backends[] = {"ref", "cpu"};
+    op_case_t exact, test;
+    open_global(&exact, case_table("ref", DTYPE_F64), -1);
+    case_run(&exact);
+    for (int i = 0; i < 2; i++) {
+        open_global(&test, case_table(backends[i], DTYPE_F32), -1);
+        case_run(&test);
+        case_check_near(&test, &exact, 1e-5, 1e-5, 1e-5);
+        case_close(&test);
+    }
+    case_close(&exact);
+    op_description_t d = batch_norm(ROWS, COLS, NORM_GLOBAL);
+    const kernels_t *tables[CASE_SHORT_TABLES_MAX];
+    int count = case_short_tables(tables);
+    case_open_short(&exact, case_table("ref", DTYPE_F64), &d, SHARDS, 0, SHARDS);
+    case_run(&exact);
+    for (int i = 0; i < count; i++) {
+        case_open_short(&test, tables[i], &d, SHARDS, 0, SHARDS);
+        case_run(&test);
+        case_check_near(&test, &exact, 1e-4, 1e-4, 1e-4);
+        case_close(&test);
+    }
+    case_close(&exact);
+}
+
+static void a_batch_without_rows(void **state) {
+    (void)state;
+    op_case_t test;
+    open_global(&test, case_table("ref", DTYPE_F64), -1);
+    memset(test.call.mask.data, 0, (size_t)(SHARDS * test.call.mask.shard_stride));
+    case_run(&test);
+    for (int64_t c = 0; c < COLS; c++) {
+        check_value(case_get(&test, test.call.out, 2, 3, c), 0.0, 0.0);
+        check_value(case_get(&test, test.call.d_in[0], 2, 3, c), 0.0, 0.0);
+        for (int w = 2; w < 4; w++) {
+            check_value(case_flat_get(&test, test.d_weight[w][1], c),
+                        case_flat_get(&test, test.call.weight[w], c), 0.0);
+        }
+    }
+    case_close(&test);
+}
+
+/* A mean of 1e8 over a deviation of 1: sums of squares would have no digit left of it. */
+static void a_large_mean_of_the_batch(void **state) {
+    (void)state;
+    op_case_t test;
+    op_description_t d = batch_norm(4, 1, NORM_GLOBAL);
+    d.attributes.epsilon = 1e-12;
+    case_open(&test, case_table("ref", DTYPE_F64), &d, SHARDS, 0, SHARDS);
+    for (int i = 0; i < 4 * SHARDS; i++) {
+        case_set(&test, test.call.in[0], i / 4, i % 4, 0, 1e8 + (i % 2 == 0 ? -1.0 : 1.0));
+    }
+    case_run(&test);
+    for (int s = 0; s < SHARDS; s++) {
+        check_value(case_flat_get(&test, test.d_weight[2][s], 0), 1e8, 1e-6);
+        check_value(case_flat_get(&test, test.d_weight[3][s], 0), 12.0 / 11.0, 1e-12);
+    }
+    case_close(&test);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients),
@@ -139,6 +267,11 @@ int main(void) {
         cmocka_unit_test(statistics_that_are_missing),
         cmocka_unit_test(frozen),
         cmocka_unit_test(a_large_mean),
+        cmocka_unit_test(gradients_of_the_batch),
+        cmocka_unit_test(one_batch_in_any_shards),
+        cmocka_unit_test(tables_agree_on_the_batch),
+        cmocka_unit_test(a_batch_without_rows),
+        cmocka_unit_test(a_large_mean_of_the_batch),
     };
     return RUN_ON_GPU_OR_HOST(tests);
 }

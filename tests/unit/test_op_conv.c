@@ -222,8 +222,14 @@ static void kept_weights(void **state) {
         CHECK_OK(kept.row->plan(&kept.description, &kept.plan, &kept.needs));
         kept.call.kept = alloc_zero(kept.needs.kept_count, sizeof(float));
         case_keep(&kept, kept.call.kept, (size_t)kept.needs.kept_count * sizeof(float));
+        size_t bytes = (size_t)kept.needs.workspace_count * sizeof(float);
+        void *workspace = kept.call.workspace; /* of the plan before */
+        kept.call.workspace = alloc_zero(kept.needs.workspace_count, sizeof(float));
+        case_keep(&kept, kept.call.workspace, bytes);
+        kept.needs.workspace_count = test.needs.workspace_count;
         case_call(&kept, kept.row->prepare, &kept.call);
         case_forward(&kept);
+        kept.call.workspace = workspace;
         kept.call.d_in[0].data = NULL;
         case_check_guards(&kept);
         for (int s = 0; s < 2; s++) {

@@ -60,7 +60,7 @@ static void forward(case_run_t *run) {
     executor_bind(run->executor, &state);
     run->scalars.training = false;
     case_fill(run);
-    executor_forward(run->executor, &run->scalars);
+    CHECK_OK(executor_forward(run->executor, &run->scalars));
 }
 
 /* limit: sums of 6 to 18 terms a layer, over some ten layers: about 100 roundings. */

@@ -50,18 +50,19 @@ static const double *find(const tensor_set_t *set, const char *name) {
 }
 
 /* With cotangent 2 (y - t) / n in place of the target, every gradient of the mean square is the
- * same. */
+ * same; so it is of a batch that is cut in two. */
 static void a_target_and_its_cotangent_agree(void **state) {
     (void)state;
     fixture_t f = open_port();
-    tensor_set_t by_target = {0}, by_cotangent = {0};
+    tensor_set_t by_target = {0}, by_cotangent = {0}, in_two = {0};
     double *target = add(&f.batch, "target/v", 2, 0);
     double *mask = add(&f.batch, "mask/b", 2, 0);
     for (int i = 0; i < B * L; i++) {
         target[i] = i == 4 ? NAN : 0.2 * i;
         mask[i] = i != 1;
     }
-    CHECK_OK(step_port(f.config, f.kernels, &f.weights, &f.batch, &by_target));
+    CHECK_OK(step_port(f.config, f.kernels, 1, &f.weights, &f.batch, &by_target));
+    CHECK_OK(step_port(f.config, f.kernels, 2, &f.weights, &f.batch, &in_two));
     const double *y = find(&by_target, "output/v");
     double loss = 0.0;
     for (int i = 0; i < B * L; i++) {
@@ -73,13 +74,15 @@ static void a_target_and_its_cotangent_agree(void **state) {
     tensor_t *renamed = (tensor_t *)tensor_set_find(&f.batch, "target/v");
     free(renamed->name);
     renamed->name = text_copy("cotangent/v");
-    CHECK_OK(step_port(f.config, f.kernels, &f.weights, &f.batch, &by_cotangent));
+    CHECK_OK(step_port(f.config, f.kernels, 2, &f.weights, &f.batch, &by_cotangent));
     assert_int_equal(by_target.count, 1 + 1 + f.weights.count + 2);
     for (int i = 0; i < by_target.count; i++) {
         const tensor_t *x = &by_target.tensors[i];
-        const double *other = find(&by_cotangent, x->name);
-        for (int64_t e = 0; e < tensor_count(x) && strcmp(x->name, "loss") != 0; e++) {
-            assert_true(fabs(((double *)x->data)[e] - other[e]) < 1e-13);
+        const double *other = find(&by_cotangent, x->name), *two = find(&in_two, x->name);
+        for (int64_t e = 0; e < tensor_count(x); e++) {
+            double one = ((double *)x->data)[e];
+            assert_true(fabs(one - two[e]) < 1e-13);
+            assert_true(strcmp(x->name, "loss") == 0 || fabs(one - other[e]) < 1e-13);
         }
     }
     for (int k = 0; k < D; k++) { /* step 1 of b is masked */
@@ -87,16 +90,19 @@ static void a_target_and_its_cotangent_agree(void **state) {
     }
     tensor_set_free(&by_target);
     tensor_set_free(&by_cotangent);
+    tensor_set_free(&in_two);
     close_port(&f);
 }
 
-static void check_refused(fixture_t *f, const char *text) {
+static void check_shards_refused(fixture_t *f, int shards, const char *text) {
     tensor_set_t result = {0};
-    CHECK_FAILS(step_port(f->config, f->kernels, &f->weights, &f->batch, &result), STATUS_INPUT,
-                text);
+    CHECK_FAILS(step_port(f->config, f->kernels, shards, &f->weights, &f->batch, &result),
+                STATUS_INPUT, text);
     assert_int_equal(result.count, 0);
     close_port(f);
 }
+
+static void check_refused(fixture_t *f, const char *text) { check_shards_refused(f, 1, text); }
 
 static void what_does_not_fit_is_refused(void **state) {
     (void)state;
@@ -126,6 +132,10 @@ static void what_does_not_fit_is_refused(void **state) {
     add(&f.batch, "target/v", 2, 0);
     add(&f.weights, "nobody", 2, 0);
     check_refused(&f, "weight nobody is not of this model");
+
+    f = open_port();
+    add(&f.batch, "target/v", 2, 0);
+    check_shards_refused(&f, 3, "a batch of 2 samples cannot be cut into 3 shards; give a divisor");
 }
 
 int main(void) {

@@ -229,8 +229,10 @@ static void expect_marks(const char *path, const char *const *sets, int count, s
     CHECK_OK(config_parse("modalities: {a: {}, b: {}}\ntargets: {y: {}}\n", "test", sets, count,
                           &config));
     dataset_config_t data = hand_config(path, 8, 0);
-    data.folds = 2;
-    data.folds_by = strcmp(config->split.by, "group") == 0 ? FOLDS_GROUP : FOLDS_SUBJECT;
+    data.folds = strcmp(config->split.by, "leaky_published") == 0 ? 4 : 2;
+    data.folds_by = strcmp(config->split.by, "group") == 0             ? FOLDS_GROUP
+                    : strcmp(config->split.by, "leaky_published") == 0 ? FOLDS_LEAKY
+                                                                       : FOLDS_SUBJECT;
     data.allow_subject_overlap = config->split.allow_subject_overlap;
     data.baseline_s = 60.0 * config->baseline_minutes;
     data.standardize_person = strcmp(config->data.standardize, "person") == 0;
@@ -259,6 +261,13 @@ static void marks_say_what_is_known(void **state) {
     expect_marks(path, NULL, 0, SPLIT_TEST, "seen stimuli");
     expect_marks(path, group, 3, SPLIT_TEST, "seen people; unseen stimuli");
     expect_marks(path, NULL, 0, SPLIT_TRAIN, "SCORED ON TRAINING PEOPLE; seen stimuli");
+    const char *leaky[] = {"split.by=leaky_published", "split.folds=2",
+                           "split.allow_subject_overlap=true", "split.valid_fraction=0"};
+    expect_marks(path, leaky, 4, SPLIT_TEST,
+                 "LEAKY: TEST PEOPLE WERE TRAINED ON; seen people; seen stimuli");
+    expect_marks(path, leaky, 3, SPLIT_TEST,
+                 "LEAKY: TEST PEOPLE WERE TRAINED ON; LEAKY: CHOSEN ON THE TEST; seen people; "
+                 "seen stimuli");
     const char *person[] = {"data.standardize=person"};
     expect_marks(path, person, 1, SPLIT_TEST, "transductive; seen stimuli");
     const char *within[] = {"baseline_minutes=0.05"}; /* 3 of 8 s */
