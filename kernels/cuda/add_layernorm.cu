@@ -46,7 +46,8 @@ __global__ void __launch_bounds__(32 * WARPS)
     layernorm_forward(layernorm_rows<T> a, int shard_begin) {
     constexpr int V = CHUNK<T>, CHUNKS = HELD / V, PIECE = 32 * HELD;
     const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + threadIdx.y;
-    const int shard = shard_begin + static_cast<int>(blockIdx.y), lane = static_cast<int>(threadIdx.x);
+    const int shard = shard_begin + static_cast<int>(blockIdx.y),
+              lane = static_cast<int>(threadIdx.x);
     if (row >= a.rows) {
         return;
     }
@@ -134,7 +135,8 @@ __global__ void __launch_bounds__(32 * WARPS)
     layernorm_backward(layernorm_rows<T> a, layernorm_gradients<T> d, int shard_begin) {
     constexpr int V = CHUNK<T>, CHUNKS = HELD / V, PIECE = 32 * HELD;
     const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + threadIdx.y;
-    const int shard = shard_begin + static_cast<int>(blockIdx.y), lane = static_cast<int>(threadIdx.x);
+    const int shard = shard_begin + static_cast<int>(blockIdx.y),
+              lane = static_cast<int>(threadIdx.x);
     if (row >= a.rows) {
         return;
     }

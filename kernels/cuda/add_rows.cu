@@ -56,8 +56,7 @@ template <class T> void forward(const op_plan_t *plan, const op_call_t *call) {
 
 template <class T> void backward_data(const op_plan_t *plan, const op_call_t *call) {
     const op_shape_t *shape = &plan->description.out;
-    launch_copy_rows<T>(plan, call, call->d_out, call->d_in, 1, mask_t{}, shape->rows,
-                        shape->cols);
+    launch_copy_rows<T>(plan, call, call->d_out, call->d_in, 1, mask_t{}, shape->rows, shape->cols);
 }
 
 template <class T> void backward_weights(const op_plan_t *plan, const op_call_t *call) {

@@ -50,8 +50,7 @@ status_t plan(const op_description_t *description, op_plan_t **plan_out, op_need
     const int64_t period = description->attributes.period;
     REQUIRE(description->input_count == 1 && all_rows_alike(description));
     REQUIRE(period > 0 && description->out.rows % period == 0);
-    waves_plan *waves =
-        static_cast<waves_plan *>(cuda_plan_open(description, sizeof(waves_plan)));
+    waves_plan *waves = static_cast<waves_plan *>(cuda_plan_open(description, sizeof(waves_plan)));
     const status_t status = make_table(waves, period, description->out.cols);
     if (status != STATUS_OK) {
         free(waves);
@@ -67,15 +66,13 @@ template <class T> void forward(const op_plan_t *plan, const op_call_t *call) {
     const float *table = reinterpret_cast<const waves_plan *>(plan)->table;
     const add_waves_op<T> op = {view_of<T>(call->in[0]), view_of<T>(call->out), table,
                                 d->attributes.period, d->out.cols};
-    const bool wide =
-        is_wide<T>(call->in[0]) && is_wide<T>(call->out) && d->out.cols % 4 == 0;
+    const bool wide = is_wide<T>(call->in[0]) && is_wide<T>(call->out) && d->out.cols % 4 == 0;
     launch_rows<T>(plan, call, op, wide, d->out.rows, d->out.cols);
 }
 
 template <class T> void backward_data(const op_plan_t *plan, const op_call_t *call) {
     const op_shape_t *shape = &plan->description.out;
-    launch_copy_rows<T>(plan, call, call->d_out, call->d_in, 1, mask_t{}, shape->rows,
-                        shape->cols);
+    launch_copy_rows<T>(plan, call, call->d_out, call->d_in, 1, mask_t{}, shape->rows, shape->cols);
 }
 
 } // namespace

@@ -246,8 +246,8 @@ __global__ void __launch_bounds__(THREADS) attention_keys(attention_call<T> a) {
                      first, count);
     }
     if (a.dv.data != nullptr) {
-        mix<T, WIDE>(h, at, kept + first, 1, h.keys, a.d_out, h.queries, 0, h.queries, a.dv,
-                     h.keys, first, count);
+        mix<T, WIDE>(h, at, kept + first, 1, h.keys, a.d_out, h.queries, 0, h.queries, a.dv, h.keys,
+                     first, count);
     }
 }
 

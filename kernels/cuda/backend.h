@@ -137,8 +137,8 @@ typedef struct convolution convolution_t;
 /* The first plan that cuDNN proposes whose sums go in a fixed order at full precision; never timed. */
 status_t convolution_open(cuda_context_t *context, const convolution_shape_t *shape,
                           convolution_t **convolution_out) MUST_CHECK;
-void convolution_close(convolution_t *convolution);                     /* NULL allowed */
-int64_t convolution_workspace_bytes(const convolution_t *convolution);  /* NULL: 0 */
+void convolution_close(convolution_t *convolution);                    /* NULL allowed */
+int64_t convolution_workspace_bytes(const convolution_t *convolution); /* NULL: 0 */
 /* x, y: of one shard; which of the three is written is the shape's. */
 void convolution_run(const convolution_t *convolution, void *x, void *filter, void *y,
                      void *workspace);

@@ -187,11 +187,9 @@ status_t plan(const op_description_t *description, op_plan_t **plan_out, op_need
     norm_plan *plan = static_cast<norm_plan *>(cuda_plan_open(description, sizeof(norm_plan)));
     const int64_t shards = plan_shards(description);
     int64_t bytes = 0;
-    plan->parts_at =
-        region_add(&bytes, column_parts_bytes(shards, 1, out->rows, out->cols, 3));
-    plan->slopes_at = region_add(&bytes, description->d_out.rows > 0
-                                             ? shards * 3 * out->cols * 4
-                                             : 0);
+    plan->parts_at = region_add(&bytes, column_parts_bytes(shards, 1, out->rows, out->cols, 3));
+    plan->slopes_at =
+        region_add(&bytes, description->d_out.rows > 0 ? shards * 3 * out->cols * 4 : 0);
     *needs_out = op_needs_t{};
     needs_out->saved_count = 3 * out->cols;
     needs_out->workspace_count = floats_of(bytes);
@@ -288,8 +286,8 @@ template <class T> void backward_data(const op_plan_t *plan, const op_call_t *ca
 template <class T> void backward_weights(const op_plan_t *plan, const op_call_t *call) {
     const int64_t cols = plan->description.out.cols;
     const size_t bytes = static_cast<size_t>(cols) * sizeof(float);
-    const float *saved = static_cast<const float *>(call->saved) +
-                         call->shard_begin * call->saved_shard_stride;
+    const float *saved =
+        static_cast<const float *>(call->saved) + call->shard_begin * call->saved_shard_stride;
     float *slopes = static_cast<float *>(region_at(call, norm_of(plan)->slopes_at));
     sum_slopes<T>(plan, call, static_cast<float *>(call->d_weight[0]),
                   static_cast<float *>(call->d_weight[1]), slopes, 0);

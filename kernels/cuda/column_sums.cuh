@@ -44,8 +44,8 @@ template <int K> struct column_sums_out {
  * OUT::put(shard of the call, set, col, sums). */
 template <int K, class OP, class OUT>
 static __global__ void __launch_bounds__(SUM_COLS *SUM_ROWS)
-    sum_columns(OP op, OUT out, double *partial, int parts, int shard_begin,
-                int64_t rows, int64_t cols) {
+    sum_columns(OP op, OUT out, double *partial, int parts, int shard_begin, int64_t rows,
+                int64_t cols) {
     __shared__ double seen[K][SUM_ROWS][SUM_COLS];
     const int64_t col = static_cast<int64_t>(blockIdx.x) * SUM_COLS + threadIdx.x;
     const int64_t set = blockIdx.y / parts, part = blockIdx.y % parts;
@@ -126,8 +126,8 @@ static void launch_column_sums(const cuda_context_t *context, const OP &op, cons
     if (parts > 1) {
         const dim3 rest(static_cast<unsigned>(div_up(cols, BLOCK_THREADS)),
                         static_cast<unsigned>(sets), shards);
-        LAUNCH((sum_column_parts<K, OUT>), rest, BLOCK_THREADS, 0, context->stream, out, partial, parts,
-               cols);
+        LAUNCH((sum_column_parts<K, OUT>), rest, BLOCK_THREADS, 0, context->stream, out, partial,
+               parts, cols);
     }
     CUDA_REQUIRE(cudaGetLastError());
 }

@@ -12,7 +12,7 @@ struct conv_plan {
     int64_t in_group, taps, weights; /* columns of a group; elements of the filter */
     convolution_t *forward, *data, *filter;
     bool packs_in, packs_out, packs_dz, packs_d_in; /* copied to or from a packed place */
-    int64_t leaf;                                   /* floats from one shard's gradient to the next */
+    int64_t leaf; /* floats from one shard's gradient to the next */
     /* Of the workspace, bytes. */
     int64_t leaves_at, sums_at, filter_at, x_at, y_at, d_filter_at, library_at;
 };
@@ -265,8 +265,7 @@ template <class T> void forward(const op_plan_t *plan, const op_call_t *call) {
     const op_description_t *d = &plan->description;
     const conv_plan *conv = conv_of(plan);
     void *filter = filter_of<T>(plan, call);
-    const float *bias =
-        d->attributes.bias ? static_cast<const float *>(call->weight[1]) : nullptr;
+    const float *bias = d->attributes.bias ? static_cast<const float *>(call->weight[1]) : nullptr;
     for (int s = call->shard_begin; s < call->shard_end; s++) {
         const matrix_t out = shard_alone<T>(call->out, s);
         const matrix_t y = conv->packs_out ? packed_at(call, conv->y_at, &d->out) : out;

@@ -186,13 +186,12 @@ static bool is_admitted(descriptor_t proposal) {
     descriptor_t engine = NULL;
     cudnnBackendNumericalNote_t notes[NOTES_MAX];
     int64_t count = 0;
-    bool admitted = cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) == 0 &&
-                    cudnnBackendGetAttribute(proposal, CUDNN_ATTR_ENGINECFG_ENGINE,
-                                             CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count,
-                                             &engine) == 0 &&
-                    cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
-                                             CUDNN_TYPE_NUMERICAL_NOTE, NOTES_MAX, &count,
-                                             notes) == 0;
+    bool admitted =
+        cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) == 0 &&
+        cudnnBackendGetAttribute(proposal, CUDNN_ATTR_ENGINECFG_ENGINE,
+                                 CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine) == 0 &&
+        cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
+                                 CUDNN_TYPE_NUMERICAL_NOTE, NOTES_MAX, &count, notes) == 0;
     for (int64_t i = 0; admitted && i < count; i++) {
         admitted = notes[i] != CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC &&
                    notes[i] != CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
@@ -231,8 +230,8 @@ static bool take_first(convolution_t *c, descriptor_t graph, cudnnBackendHeurMod
     if (MAKE(&heuristic, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, attributes) == 0) {
         bool created = true;
         for (int i = 0; i < PROPOSALS_MAX; i++) {
-            created = created && cudnnBackendCreateDescriptor(
-                                     CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &proposals[i]) == 0;
+            created = created && cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR,
+                                                              &proposals[i]) == 0;
         }
         if (created && cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS,
                                                 CUDNN_TYPE_BACKEND_DESCRIPTOR, PROPOSALS_MAX,

@@ -80,12 +80,10 @@ float scale_of(const op_description_t *d) {
 
 template <class T> void forward(const op_plan_t *plan, const op_call_t *call) {
     const op_description_t *d = &plan->description;
-    const correlate_op<T, false> op = {view_of<T>(call->in[0]),
-                                       view_of<T>(call->in[1]),
-                                       view_of<T>(call->out),
-                                       d->in[0].rows / d->attributes.groups,
-                                       d->in[0].cols,
-                                       scale_of(d)};
+    const correlate_op<T, false> op = {
+        view_of<T>(call->in[0]), view_of<T>(call->in[1]),
+        view_of<T>(call->out),   d->in[0].rows / d->attributes.groups,
+        d->in[0].cols,           scale_of(d)};
     launch_rows<T>(plan, call, op, is_wide<T>(call->in[1]) && is_wide<T>(call->out), d->out.rows,
                    d->out.cols);
 }

@@ -26,9 +26,7 @@
 
 typedef __nv_bfloat16 bf16;
 
-template <class T> struct chunk_of {
-    static constexpr int size = 16 / sizeof(T);
-};
+template <class T> struct chunk_of { static constexpr int size = 16 / sizeof(T); };
 template <class T> constexpr int CHUNK = chunk_of<T>::size;
 
 static __device__ __forceinline__ float widen(float x) { return x; }
@@ -142,7 +140,8 @@ static __device__ __forceinline__ bool valid(const mask_t &mask, int shard, int6
 /* Whether every row begins at a multiple of 16 bytes. */
 template <class T> static inline bool is_wide(const matrix_t &m) {
     const int64_t strides = (m.row_stride | m.shard_stride) * static_cast<int64_t>(sizeof(T));
-    return m.data == nullptr || (reinterpret_cast<uintptr_t>(m.data) % 16 == 0 && strides % 16 == 0);
+    return m.data == nullptr ||
+           (reinterpret_cast<uintptr_t>(m.data) % 16 == 0 && strides % 16 == 0);
 }
 
 static inline bool is_wide_flat(const void *p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
@@ -182,7 +181,8 @@ static void launch_rows(const op_plan_t *plan, const op_call_t *call, const OP &
     if (shards <= 0 || rows == 0 || cols == 0) {
         return;
     }
-    const int along = row_threads(div_up(cols, CHUNK<T>), BLOCK_THREADS), down = BLOCK_THREADS / along;
+    const int along = row_threads(div_up(cols, CHUNK<T>), BLOCK_THREADS),
+              down = BLOCK_THREADS / along;
     const dim3 grid(static_cast<unsigned>(div_up(rows, down)), static_cast<unsigned>(shards));
     const dim3 block(static_cast<unsigned>(along), static_cast<unsigned>(down));
     cudaStream_t stream = plan->context->stream;

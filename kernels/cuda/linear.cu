@@ -9,9 +9,9 @@ struct linear_plan {
     op_plan_t base; /* first */
     dtype_t dtype;
     product_t *forward, *data, *weights;
-    int64_t leaf;                            /* floats from one shard's gradient to the next */
+    int64_t leaf; /* floats from one shard's gradient to the next */
     int64_t leaves_at, sums_at, weight_at, bias_at, dz_at; /* of the workspace, bytes */
-    int64_t kept_bias_at;                    /* of kept */
+    int64_t kept_bias_at;                                  /* of kept */
 };
 
 linear_plan *linear_of(op_plan_t *plan) { return reinterpret_cast<linear_plan *>(plan); }
@@ -80,9 +80,8 @@ void place_regions(linear_plan *plan, op_needs_t *needs) {
     plan->sums_at = region_add(&bytes, backward ? column_parts_bytes(shards, 1, rows, out, 1) : 0);
     plan->weight_at = region_add(&bytes, rounds ? out * in * element : 0);
     plan->bias_at = region_add(&bytes, rounds ? out * element : 0);
-    plan->dz_at = region_add(&bytes, backward && has_relu(&plan->base)
-                                         ? shards * rows * out * element
-                                         : 0);
+    plan->dz_at =
+        region_add(&bytes, backward && has_relu(&plan->base) ? shards * rows * out * element : 0);
     if (rounds && d->weights_stay) {
         (void)region_add(&kept, out * in * element);
         plan->kept_bias_at = region_add(&kept, out * element);
@@ -92,9 +91,7 @@ void place_regions(linear_plan *plan, op_needs_t *needs) {
     needs->kept_count = floats_of(kept);
 }
 
-template <class T> constexpr dtype_t dtype_of() {
-    return sizeof(T) == 2 ? DTYPE_BF16 : DTYPE_F32;
-}
+template <class T> constexpr dtype_t dtype_of() { return sizeof(T) == 2 ? DTYPE_BF16 : DTYPE_F32; }
 
 } // namespace
 
@@ -275,8 +272,8 @@ void shard_gradients(const op_plan_t *base, const op_call_t *call, float *weight
     out.to[0] = bias;
     out.shard_stride = leaf;
     out.add = add;
-    launch_column_sums<1>(base->context, op, out, region_at(call, plan->sums_at),
-                          call->shard_begin, call->shard_end, 1, d->out.rows, d->out.cols);
+    launch_column_sums<1>(base->context, op, out, region_at(call, plan->sums_at), call->shard_begin,
+                          call->shard_end, 1, d->out.rows, d->out.cols);
 }
 
 template <class T> void backward_weights(const op_plan_t *plan, const op_call_t *call) {
@@ -304,8 +301,7 @@ void backward_tree(const op_use_t *uses, int use_count, int shard_begin, int sha
     }
     if (shards > 1) {
         cuda_tree_sum(plan->base.context, weight, leaves, plan->leaf, shards, weights);
-        cuda_tree_sum(plan->base.context, bias, leaves + weights, plan->leaf, shards,
-                      d->out.cols);
+        cuda_tree_sum(plan->base.context, bias, leaves + weights, plan->leaf, shards, d->out.cols);
     }
 }
 

@@ -45,9 +45,7 @@ template <class T> __device__ double log_sum_exp(const T *x, int count) {
 }
 
 /* log(1 + exp(z)) without overflow. */
-__device__ __forceinline__ double softplus(double z) {
-    return fmax(z, 0.0) + log1p(exp(-fabs(z)));
-}
+__device__ __forceinline__ double softplus(double z) { return fmax(z, 0.0) + log1p(exp(-fabs(z))); }
 
 template <class T>
 __device__ void add_row(const loss_rows &a, const T *x, float target, double *sums) {
@@ -113,8 +111,7 @@ struct loss_totals {
 
 __device__ __forceinline__ double ccc_slope(const loss_totals &t, double x, double y) {
     const double numerator = 2.0 * (y - t.mean_y) / t.degrees;
-    const double denominator =
-        2.0 * (x - t.mean_x) / t.degrees + 2.0 * (t.mean_x - t.mean_y) / t.n;
+    const double denominator = 2.0 * (x - t.mean_x) / t.degrees + 2.0 * (t.mean_x - t.mean_y) / t.n;
     return (t.value * denominator - numerator) / t.denominator;
 }
 

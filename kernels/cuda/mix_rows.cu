@@ -104,10 +104,9 @@ template <class T> void backward_weights(const op_plan_t *plan, const op_call_t 
     const int64_t groups = d->attributes.groups;
     const int64_t in_rows = d->in[0].rows / groups, out_rows = d->out.rows / groups;
     const dim3 grid(static_cast<unsigned>(in_rows), static_cast<unsigned>(out_rows));
-    LAUNCH((mix_rows_weights<T>), grid, THREADS, 0, plan->context->stream,
-           view_of<T>(call->in[0]), view_of<T>(call->d_out),
-           static_cast<float *>(call->d_weight[0]), call->shard_begin, groups, in_rows, out_rows,
-           d->out.cols);
+    LAUNCH((mix_rows_weights<T>), grid, THREADS, 0, plan->context->stream, view_of<T>(call->in[0]),
+           view_of<T>(call->d_out), static_cast<float *>(call->d_weight[0]), call->shard_begin,
+           groups, in_rows, out_rows, d->out.cols);
     CUDA_REQUIRE(cudaGetLastError());
 }
 

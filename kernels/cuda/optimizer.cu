@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(BLOCK_THREADS) update_spans(update u, bool fir
         const int64_t at = span.offset + i;
         if (span.role == SPAN_LEARNED) {
             update_one<RULE>(u, first, at, span.state + i);
-        } else {
+        } else if (span.role == SPAN_RUNNING) {
             const double seen = static_cast<double>(u.gradient[at]) / u.shards;
             const double w = static_cast<double>(u.weight[at]);
             u.weight[at] = static_cast<float>(w + span.momentum * (seen - w));
@@ -82,8 +82,7 @@ update update_of(const optimizer_call_t *call) {
     update u = {};
     u.rate = static_cast<float>(call->learning_rate);
     u.decay = decoupled ? 0.0f : static_cast<float>(call->weight_decay);
-    u.keep =
-        decoupled ? static_cast<float>(1.0 - call->learning_rate * call->weight_decay) : 1.0f;
+    u.keep = decoupled ? static_cast<float>(1.0 - call->learning_rate * call->weight_decay) : 1.0f;
     u.momentum = static_cast<float>(call->momentum);
     u.scale = static_cast<float>(call->gradient_scale);
     u.beta1 = static_cast<float>(call->beta1);

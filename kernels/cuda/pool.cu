@@ -247,9 +247,8 @@ float *found_of(const op_plan_t *plan, const op_call_t *call) {
 
 template <class T> void forward(const op_plan_t *plan, const op_call_t *call) {
     const op_shape_t *shape = &plan->description.out;
-    const pool_op<T> op = {shape_of(plan, call),     view_of<T>(call->in[0]),
-                           view_of<T>(call->out),    found_of(plan, call),
-                           call->saved_shard_stride, shape->cols};
+    const pool_op<T> op = {shape_of(plan, call), view_of<T>(call->in[0]),  view_of<T>(call->out),
+                           found_of(plan, call), call->saved_shard_stride, shape->cols};
     launch_rows<T>(plan, call, op, is_wide<T>(call->in[0]) && is_wide<T>(call->out), shape->rows,
                    shape->cols);
 }
@@ -259,7 +258,7 @@ template <class T> void backward_data(const op_plan_t *plan, const op_call_t *ca
     if (call->d_in[0].data == nullptr) {
         return;
     }
-    const pool_backward_op<T> op = {shape_of(plan, call),     view_of<T>(call->d_out),
+    const pool_backward_op<T> op = {shape_of(plan, call),      view_of<T>(call->d_out),
                                     view_of<T>(call->d_in[0]), found_of(plan, call),
                                     call->saved_shard_stride,  d->out.cols};
     launch_rows<T>(plan, call, op, is_wide<T>(call->d_out) && is_wide<T>(call->d_in[0]),

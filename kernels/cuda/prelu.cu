@@ -39,8 +39,8 @@ status_t plan(const op_description_t *description, op_plan_t **plan_out, op_need
     return STATUS_OK;
 }
 
-template <class T> void run(const op_plan_t *plan, const op_call_t *call, matrix_t from,
-                            matrix_t to) {
+template <class T>
+void run(const op_plan_t *plan, const op_call_t *call, matrix_t from, matrix_t to) {
     const op_shape_t *shape = &plan->description.out;
     const prelu_op<T> op = {view_of<T>(call->in[0]), view_of<T>(from), view_of<T>(to),
                             static_cast<const float *>(call->weight[0])};

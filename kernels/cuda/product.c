@@ -56,8 +56,7 @@ static cublasStatus_t open_layouts(product_t *p) {
     error = error != 0 ? error
                        : cublasLtMatrixLayoutCreate(&p->b, in, s->b_transposed ? k : n,
                                                     s->b_transposed ? n : k, s->b_row);
-    return error != 0 ? error
-                      : cublasLtMatrixLayoutCreate(&p->c, type_of(s->out), n, m, s->c_row);
+    return error != 0 ? error : cublasLtMatrixLayoutCreate(&p->c, type_of(s->out), n, m, s->c_row);
 }
 
 static cublasStatus_t prefer(cublasLtMatmulPreference_t preference, uint32_t in_bytes,
@@ -96,13 +95,11 @@ static status_t choose(product_t *p, int alignment) {
     int count = 0;
     TRY(cuda_product_status(cublasLtMatmulPreferenceCreate(&preference),
                             "cannot prepare a product"));
-    cublasStatus_t error =
-        prefer(preference, aligned ? VECTOR_BYTES : (uint32_t)dtype_bytes(s->in),
-               aligned ? VECTOR_BYTES : (uint32_t)dtype_bytes(s->out));
+    cublasStatus_t error = prefer(preference, aligned ? VECTOR_BYTES : (uint32_t)dtype_bytes(s->in),
+                                  aligned ? VECTOR_BYTES : (uint32_t)dtype_bytes(s->out));
     if (error == CUBLAS_STATUS_SUCCESS) {
-        error =
-            cublasLtMatmulAlgoGetHeuristic(p->context->products, p->description, p->b, p->a, p->c,
-                                           p->c, preference, 1, &found, &count);
+        error = cublasLtMatmulAlgoGetHeuristic(p->context->products, p->description, p->b, p->a,
+                                               p->c, p->c, preference, 1, &found, &count);
     }
     (void)cublasLtMatmulPreferenceDestroy(preference);
     if (error != CUBLAS_STATUS_SUCCESS || count == 0) {
@@ -192,8 +189,8 @@ static void set_batch(cublasLtMatrixLayout_t layout, int32_t batch, int64_t next
 
 static void set_rows(cublasLtMatrixLayout_t layout, int64_t rows) {
     uint64_t cols = (uint64_t)rows; /* by column */
-    PRODUCT_REQUIRE(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_COLS, &cols,
-                                                     sizeof cols));
+    PRODUCT_REQUIRE(
+        cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_COLS, &cols, sizeof cols));
 }
 
 void product_run(const product_t *product, const product_call_t *call) {
@@ -219,9 +216,9 @@ void product_run(const product_t *product, const product_call_t *call) {
                                                        CUBLASLT_MATMUL_DESC_BIAS_POINTER,
                                                        &call->bias, sizeof call->bias));
     }
-    PRODUCT_REQUIRE(cublasLtMatmul(
-        product->context->products, product->description, &one, call->b, product->b, call->a,
-        product->a, &beta, call->c, product->c, call->c, product->c,
-        &product->algorithm[alignment], product->context->product_workspace,
-        product->workspace_bytes[alignment], product->context->stream));
+    PRODUCT_REQUIRE(cublasLtMatmul(product->context->products, product->description, &one, call->b,
+                                   product->b, call->a, product->a, &beta, call->c, product->c,
+                                   call->c, product->c, &product->algorithm[alignment],
+                                   product->context->product_workspace,
+                                   product->workspace_bytes[alignment], product->context->stream));
 }

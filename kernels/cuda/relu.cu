@@ -52,8 +52,7 @@ template <class T> void backward_data(const op_plan_t *plan, const op_call_t *ca
     }
     const relu_backward_op<T> op = {view_of<T>(call->out), view_of<T>(call->d_out),
                                     view_of<T>(call->d_in[0])};
-    const bool wide =
-        is_wide<T>(call->out) && is_wide<T>(call->d_out) && is_wide<T>(call->d_in[0]);
+    const bool wide = is_wide<T>(call->out) && is_wide<T>(call->d_out) && is_wide<T>(call->d_in[0]);
     launch_rows<T>(plan, call, op, wide, shape->rows, shape->cols);
 }
 

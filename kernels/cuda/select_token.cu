@@ -111,10 +111,9 @@ template <class T> struct select_token_backward_op {
         }
         for (int64_t t = 0; t < tokens; t++) {
             const bool concat = rule == TOKEN_CONCAT;
-            const bool mine =
-                rule == TOKEN_LAST
-                    ? t == counted.last
-                    : counts(counted, mask, shard, row, t) && (!concat || counted.any);
+            const bool mine = rule == TOKEN_LAST ? t == counted.last
+                                                 : counts(counted, mask, shard, row, t) &&
+                                                       (!concat || counted.any);
             float dx[CHUNK<T>] = {0};
             if (mine) {
                 load<T, WIDE>(d_out.at(shard, row) + (concat ? t * cols : 0) + col, left, dx);
@@ -145,11 +144,10 @@ template <class T> bool runs_are_wide(const op_description_t *d) {
 template <class T> void forward(const op_plan_t *plan, const op_call_t *call) {
     const op_description_t *d = &plan->description;
     const int64_t cols = d->in[0].cols;
-    const select_token_op<T> op = {view_of<T>(call->in[0]),  view_of<T>(call->out),
-                                   call->mask,               d->attributes.tokens,
-                                   cols,                     d->attributes.token_rule};
-    const bool wide =
-        is_wide<T>(call->in[0]) && is_wide<T>(call->out) && runs_are_wide<T>(d);
+    const select_token_op<T> op = {
+        view_of<T>(call->in[0]), view_of<T>(call->out), call->mask, d->attributes.tokens, cols,
+        d->attributes.token_rule};
+    const bool wide = is_wide<T>(call->in[0]) && is_wide<T>(call->out) && runs_are_wide<T>(d);
     launch_rows<T>(plan, call, op, wide, d->out.rows, cols);
 }
 
@@ -159,10 +157,14 @@ template <class T> void backward_data(const op_plan_t *plan, const op_call_t *ca
         return;
     }
     const int64_t cols = d->in[0].cols;
-    const select_token_backward_op<T> op = {
-        view_of<T>(call->in[0]),   view_of<T>(call->out), view_of<T>(call->d_out),
-        view_of<T>(call->d_in[0]), call->mask,            d->attributes.tokens,
-        cols,                      d->attributes.token_rule};
+    const select_token_backward_op<T> op = {view_of<T>(call->in[0]),
+                                            view_of<T>(call->out),
+                                            view_of<T>(call->d_out),
+                                            view_of<T>(call->d_in[0]),
+                                            call->mask,
+                                            d->attributes.tokens,
+                                            cols,
+                                            d->attributes.token_rule};
     bool wide = is_wide<T>(call->d_out) && is_wide<T>(call->d_in[0]) && runs_are_wide<T>(d);
     if (d->attributes.token_rule == TOKEN_MAX) {
         wide = wide && is_wide<T>(call->in[0]) && is_wide<T>(call->out);

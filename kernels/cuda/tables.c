@@ -59,12 +59,9 @@ void mask_tokens_cuda(const device_t *device, mask_t out, const mask_t *query, c
                    ROW_NAME(linear_backward_data, suffix),                                         \
                    ROW_NAME(linear_backward_weights, suffix),                                      \
                    ROW_NAME(linear_backward_tree, suffix)},                                        \
-    [OP_conv] = {ROW_NAME(conv_plan, suffix),                                                      \
-                 conv_plan_close_cuda,                                                             \
-                 ROW_NAME(conv_prepare, suffix),                                                   \
-                 ROW_NAME(conv_forward, suffix),                                                   \
-                 ROW_NAME(conv_backward_data, suffix),                                             \
-                 ROW_NAME(conv_backward_weights, suffix),                                          \
+    [OP_conv] = {ROW_NAME(conv_plan, suffix),          conv_plan_close_cuda,                       \
+                 ROW_NAME(conv_prepare, suffix),       ROW_NAME(conv_forward, suffix),             \
+                 ROW_NAME(conv_backward_data, suffix), ROW_NAME(conv_backward_weights, suffix),    \
                  ROW_NAME(conv_backward_tree, suffix)},                                            \
     CUDA_ROW_CLOSED(add_waves, suffix, add_waves_plan_close_cuda)                                  \
         CUDA_ROW_CLOSED(temporal_conv, suffix, temporal_conv_plan_close_cuda)

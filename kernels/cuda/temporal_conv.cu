@@ -226,7 +226,8 @@ template <class T> struct scatter_op {
         for (int64_t tap = 0; tap < w.taps && valid(w.mask, shard, row); tap++) {
             const int64_t shift = tap * w.dilation - w.before, step = row % w.period - shift;
             if (step >= 0 && step < w.period) {
-                const int64_t at = (shard - w.first) * w.rows * w.taps + (row - shift) * w.taps + tap;
+                const int64_t at =
+                    (shard - w.first) * w.rows * w.taps + (row - shift) * w.taps + tap;
                 load_floats<T, WIDE>(d_patches + at * w.cols + col, left, dx);
                 for (int k = 0; k < CHUNK<T>; k++) {
                     sum[k] += dx[k];
@@ -239,22 +240,16 @@ template <class T> struct scatter_op {
 
 window_t window_of(const op_plan_t *plan, const op_call_t *call) {
     const op_description_t *d = &plan->description;
-    return window_t{d->out.rows,
-                    d->in[0].cols,
-                    d->attributes.taps,
-                    d->attributes.period,
-                    d->attributes.dilation,
-                    d->attributes.before,
-                    call->mask,
-                    call->shard_begin};
+    return window_t{d->out.rows,          d->in[0].cols,          d->attributes.taps,
+                    d->attributes.period, d->attributes.dilation, d->attributes.before,
+                    call->mask,           call->shard_begin};
 }
 
 template <class T> void gather(const op_plan_t *plan, const op_call_t *call) {
     const window_t w = window_of(plan, call);
     T *patches = static_cast<T *>(region_at(call, conv_of(plan)->patches_at));
     const gather_op<T> op = {view_of<T>(call->in[0]), patches, w};
-    const bool wide =
-        is_wide<T>(call->in[0]) && is_wide_flat(patches) && w.cols % CHUNK<T> == 0;
+    const bool wide = is_wide<T>(call->in[0]) && is_wide_flat(patches) && w.cols % CHUNK<T> == 0;
     launch_rows<T>(plan, call, op, wide, w.rows * w.taps, w.cols);
 }
 

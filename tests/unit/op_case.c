@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "gpu_host.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/rng.h"
 #include "kernels/bf16.h"
@@ -320,7 +321,7 @@ static void from_device(op_case_t *test) {
 }
 
 void case_call(op_case_t *test, void (*function)(const op_plan_t *plan, const op_call_t *call),
-                const op_call_t *call) {
+               const op_call_t *call) {
     const device_t *device = test->device;
     if (device == NULL) {
         function(test->plan, call);
@@ -559,7 +560,7 @@ const kernels_t *case_table(const char *backend, dtype_t dtype) {
     const kernels_t *kernels = NULL;
     bool moved = on_gpu && strcmp(backend, "cpu") == 0;
     CHECK_OK(kernels_for(moved ? "cuda" : backend, dtype, &kernels));
-    return kernels;
+    return moved ? gpu_on_host(kernels) : kernels;
 }
 
 double case_product_bound(const kernels_t *kernels, op_kind_t kind, double terms) {

@@ -74,8 +74,9 @@ static void check_table(const kernels_t *table, const op_description_t *descript
  * result y: dx = dy (1 - y^2). */
 static void check_short_table(const kernels_t *table, const op_description_t *description,
                               const int64_t mask[3]) {
-    const double bound = bound_of(description) + case_product_bound(table, description->kind,
-                                                                    (double)terms_most(description));
+    const double bound =
+        bound_of(description) +
+        case_product_bound(table, description->kind, (double)terms_most(description));
     op_case_t exact, test, one;
     run_masked(&exact, &kernels_ref_f64, description, 1, 3, mask, true);
     run_masked(&test, table, description, 1, 3, mask, true);

@@ -455,5 +455,5 @@ int main(void) {
         cmocka_unit_test(bf16_in_pieces_is_the_whole),
         cmocka_unit_test(shards_in_one_call_are_each_by_itself),
     };
-    return RUN_TESTS(tests);
+    return RUN_ON_GPU_OR_HOST(tests);
 }

@@ -205,10 +205,12 @@ int main(void) {
         cmocka_unit_test(the_instruction_set_can_be_chosen),
         cmocka_unit_test(device_memory),
         cmocka_unit_test(too_much_memory_is_an_error),
+    };
+    const struct CMUnitTest of_masks[] = {
         cmocka_unit_test(any_mask),
         cmocka_unit_test(all_mask),
         cmocka_unit_test(token_mask),
         cmocka_unit_test(seen_mask),
     };
-    return RUN_TESTS(tests);
+    return RUN_TESTS(tests) + RUN_ON_GPU_OR_HOST(of_masks);
 }

@@ -290,8 +290,7 @@ static void rows_without_gaps(void **state) {
     }
 }
 
-static void check_tree(op_case_t *test, const op_use_t *uses, int use_count, int begin,
-                       int end) {
+static void check_tree(op_case_t *test, const op_use_t *uses, int use_count, int begin, int end) {
     enum { LEVELS = 2 };
     const int64_t *count = test->weight_count;
     int64_t scratch_count = LEVELS * align_up(count[0] + count[1], 16);
