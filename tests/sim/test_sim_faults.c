@@ -394,7 +394,21 @@ static int event_is_left(void) {
     return synchronized();
 }
 
+static int no_device_right(void) {
+    int count = -1;
+    setenv("SIMGPU_DEVICES", "0", 1);
+    return cudaGetDeviceCount(&count) == cudaErrorNoDevice && count == 0 ? 0 : 1;
+}
+
+static int no_driver_right(void) {
+    int count = -1;
+    setenv("SIMGPU_DEVICES", "-1", 1);
+    return cudaGetDeviceCount(&count) == cudaErrorInsufficientDriver && count == 0 ? 0 : 1;
+}
+
 static const fault_t faults[] = {
+    RIGHT(no_device_right),
+    RIGHT(no_driver_right),
     FAULT(missing_barrier, "race: reads|uninitialised: reads"),
     FAULT(divergent, "divergent __syncthreads"),
     FAULT(divergent_shuffle, "divergent warp operation"),

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <nccl.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <time.h>
 
 #include "fault_case.h"
 #include "sample_kernels.h"
@@ -28,6 +30,7 @@ typedef enum wrong {
     MESSAGES,
     MESSAGES_WITHOUT_EVENT,
     NOT_ASKED,
+    HOST_WAITS,
 } wrong_t;
 
 typedef struct rank {
@@ -212,17 +215,44 @@ static int run_unasked(int rank, ncclUniqueId id, wrong_t wrong) {
     return 0;
 }
 
+/* Rank 0 waits for rank 1 by looking at a flag, without a call of CUDA's; rank 1 sets it when its
+ * all-reduce is over, which takes that of rank 0. A real GPU goes on meanwhile. */
+static int run_host_waits(int rank, ncclUniqueId id, volatile int *flag) {
+    rank_t r = {.rank = rank};
+    open_rank(&r, id);
+    fill(r.compute, r.gradient[0], 1, N);
+    ncclAllReduce(r.gradient[0], r.gradient[0], N, ncclFloat32, ncclSum, r.comm, r.compute);
+    if (rank == 0) {
+        while (*flag == 0) {
+            nanosleep(&(struct timespec){0, 100000}, NULL);
+        }
+    } else {
+        cudaStreamSynchronize(r.compute);
+        *flag = 1;
+    }
+    return close_rank(&r);
+}
+
+static int run_one(int rank, ncclUniqueId id, wrong_t wrong, volatile int *flag) {
+    return wrong == NOT_ASKED    ? run_unasked(rank, id, wrong)
+           : wrong == HOST_WAITS ? run_host_waits(rank, id, flag)
+                                 : run_rank(rank, id, wrong);
+}
+
 static int run_all(wrong_t wrong) {
     ncclUniqueId id;
     int code = 0, status;
-    setenv("SIMGPU_TIMEOUT", "1", 0);
+    bool hangs = wrong == DIES || wrong == NO_RECEIVE;
+    setenv("SIMGPU_TIMEOUT", hangs ? "2" : "30", 0);
     setenv("SIMGPU_SAME_BUFFERS", "1", 1);
     ncclGetUniqueId(&id);
     pid_t children[RANKS];
+    volatile int *flag =
+        mmap(NULL, sizeof *flag, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (int rank = 0; rank < RANKS; rank++) {
         children[rank] = fork();
         if (children[rank] == 0) {
-            exit((wrong == NOT_ASKED ? run_unasked : run_rank)(rank, id, wrong));
+            exit(run_one(rank, id, wrong, flag));
         }
     }
     for (int i = 0; i < RANKS; i++) {
@@ -255,11 +285,13 @@ RUN(message_not_received, NO_RECEIVE)
 RUN(messages_right, MESSAGES)
 RUN(messages_without_event, MESSAGES_WITHOUT_EVENT)
 RUN(call_under_way, NOT_ASKED)
+RUN(host_waits_right, HOST_WAITS)
 
 static const fault_t faults[] = {
     RIGHT(all_reduce_right),
     RIGHT(all_reduce_grouped),
     RIGHT(messages_right),
+    RIGHT(host_waits_right),
     FAULT(no_event_to_comm, "which no event or sync orders"),
     FAULT(no_event_back, "which no event or sync orders"),
     FAULT(count_differs, "mismatched collectives"),

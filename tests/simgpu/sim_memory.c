@@ -141,12 +141,7 @@ void sim_memory_open(bool open) {
     is_open = open;
 }
 
-__attribute__((no_sanitize("address"))) void sim_poison(void *p, size_t n) {
-    volatile char *bytes = p; /* no call of memset, which a sanitizer could watch */
-    for (size_t i = 0; i < n; i++) {
-        bytes[i] = (char)POISON;
-    }
-}
+void sim_poison(void *p, size_t n) { memset(p, POISON, n); }
 
 static bool guards_stand(const sim_block_t *block) {
     for (size_t i = 0; i < GUARD; i++) {
@@ -158,8 +153,12 @@ static bool guards_stand(const sim_block_t *block) {
     return true;
 }
 
+/* With checks nothing writes there without a report. */
 void sim_memory_guards(void) {
     bool was_open = is_open;
+    if (sim_checking()) {
+        return;
+    }
     sim_memory_open(true);
     for (size_t i = 0; i < device_blocks.count; i++) {
         const sim_block_t *block = &device_blocks.blocks[i];
@@ -213,25 +212,21 @@ static sim_block_t *device_block(void *p, const char *call, const void *pc) {
     return block;
 }
 
-/* A freed block's pages (it shares none) go back to the system, so that opening the rest costs what
- * is in use; who touches it meets the shadow first. Without the shadow it is filled with poison. */
-static void give_pages(const sim_block_t *block) {
-    if (sim_setting("SIMGPU_CHECK", 1) == 0) {
-        sim_poison(block->base, block->size);
-        return;
-    }
-    size_t begin = (size_t)(block->base - arena) - GUARD;
-    size_t end = (begin + block->size + 2 * (size_t)GUARD + PAGE - 1) / PAGE * PAGE;
-    madvise(arena + begin, end - begin, MADV_DONTNEED);
-}
-
+/* With checks nobody reads a freed block, so its pages can go: opening and closing the memory takes
+ * time by the page. */
 static void give_device(sim_block_t *block) {
     bool was_open = is_open;
     sim_memory_guards();
     block->freed = true;
-    sim_memory_open(true);
-    give_pages(block);
-    sim_memory_open(was_open);
+    if (sim_checking()) {
+        char *begin = arena + (size_t)(block->base - arena) / PAGE * PAGE;
+        size_t bytes = (size_t)(block->base - begin) + block->size + GUARD;
+        madvise(begin, (bytes + PAGE - 1) / PAGE * PAGE, MADV_DONTNEED);
+    } else {
+        sim_memory_open(true);
+        sim_poison(block->base, block->size);
+        sim_memory_open(was_open);
+    }
     sim_shadow_forbid(block->base, block->size);
     sim_count_live(-1, "device memory", NULL);
 }

@@ -87,7 +87,23 @@ static uint64_t access_record(unsigned who, int kind, unsigned bytes) {
     return sim_now.tick << 16 | (uint64_t)who << 4 | (kind == SIM_ATOMIC ? ATOMIC : 0) | bytes;
 }
 
-void sim_shadow_forbid(const void *p, size_t n) { set_cells(&arena, p, n, NOWHERE); }
+bool sim_checking(void) { return checking; }
+
+/* Whole pages of cells go back to the system, which makes them NOWHERE. */
+void sim_shadow_forbid(const void *p, size_t n) {
+    _Static_assert(NOWHERE == 0, "new pages are zero");
+    size_t per_page = PAGE / sizeof(cell_t);
+    size_t first = (size_t)((const char *)p - arena.base) / GRANULE;
+    size_t last = first + (n + GRANULE - 1) / GRANULE;
+    size_t begin = (first + per_page - 1) / per_page * per_page, end = last / per_page * per_page;
+    if (begin >= end) {
+        set_cells(&arena, p, n, NOWHERE);
+        return;
+    }
+    memset(&arena.cells[first], 0, (begin - first) * sizeof(cell_t));
+    memset(&arena.cells[end], 0, (last - end) * sizeof(cell_t));
+    madvise(&arena.cells[begin], (end - begin) * sizeof(cell_t), MADV_DONTNEED);
+}
 void sim_shadow_fresh(const void *p, size_t n) { set_cells(&arena, p, n, UNWRITTEN); }
 void sim_shadow_fresh_ordered(const void *p, size_t n) {
     sim_now.touched = true;

@@ -110,6 +110,7 @@ void sim_count_live(int change, const char *kind, const void *pc); /* for the le
 
 /* --- who accessed what (sim_shadow.c) ------------------------------------------------------- */
 
+bool sim_checking(void);
 void sim_touch(const void *p, size_t n, int kind, const char *what); /* a whole operation */
 /* Marks: no access is allowed; allocated, not written; the same by an operation, so that others
  * must be ordered after it. */
