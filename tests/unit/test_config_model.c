@@ -74,6 +74,9 @@ static void rules_of_modalities(void **state) {
               "modalities.a.batch_norm: shard\n",
          ":5:26: modalities.a.batch_norm shard would change a frozen backbone; leave its default "
          "frozen"},
+        {DATA "modalities.a.backbone: i3d\nmodalities.a.upsample: 3\n",
+         ":4:24: modalities.a.size 112 is no multiple of upsample 3; pictures of the data times "
+         "upsample make size"},
         {DATA "modalities.a.corrupt: [drop:0.5, nose:10]\n",
          ":3:23: modalities.a.corrupt: 'nose:10" NO_WAY},
         {DATA "modalities.a.corrupt: [missing:1.5]\n",
