@@ -11,10 +11,10 @@ typedef enum { STEP_CLIP, STEP_PICTURE, STEP_MEL, STEP_PATCH, STEP_SIGNAL } step
 
 /* Of each kind of data the one that jmt config --for begins with stands first. */
 #define BACKBONE_LIST(X)                                                                           \
-    X(r2plus1d_18, STEP_CLIP, "frozen size reduce batch_norm")                                     \
-    X(r3d_18, STEP_CLIP, "frozen size reduce batch_norm")                                          \
-    X(i3d, STEP_CLIP, "frozen size batch_norm")                                                    \
-    X(ir_resnet_50, STEP_PICTURE, "frozen size batch_norm")                                        \
+    X(r2plus1d_18, STEP_CLIP, "frozen size upsample reduce batch_norm")                            \
+    X(r3d_18, STEP_CLIP, "frozen size upsample reduce batch_norm")                                 \
+    X(i3d, STEP_CLIP, "frozen size upsample batch_norm")                                           \
+    X(ir_resnet_50, STEP_PICTURE, "frozen size upsample batch_norm")                               \
     X(resnet_18, STEP_MEL, "frozen reduce batch_norm")                                             \
     X(vggish, STEP_PATCH, "frozen")                                                                \
     X(cnn_1d, STEP_SIGNAL, "frozen fc_relu")

@@ -21,6 +21,7 @@ typedef struct modality_config { /* modalities.NAME */
     double tcn_dropout;
     char *backbone;       /* none | a name of backbone_info.h */
     int64_t size;         /* of a picture's sides */
+    int64_t upsample;     /* times as long as those of the data */
     char *reduce;         /* max | average | flatten: places of a backbone to one */
     char *batch_norm;     /* frozen | shard | global */
     char *augment;        /* none | colour | strong | mirror | spectrum */

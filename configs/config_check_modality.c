@@ -122,7 +122,8 @@ static status_t check_corrupt(const checked_t *checked) {
 
 /* Settings that only some backbones read. */
 static status_t check_backbone(const checked_t *checked) {
-    static const char *const keys[] = {"size", "reduce", "batch_norm", "frozen", "fc_relu"};
+    static const char *const keys[] = {"size",       "upsample", "reduce",
+                                       "batch_norm", "frozen",   "fc_relu"};
     const modality_config_t *modality = checked->modality;
     const backbone_info_t *info = backbone_info(modality->backbone);
     TRY(check_augment(checked));
@@ -134,6 +135,13 @@ static status_t check_backbone(const checked_t *checked) {
         }
     }
     free(without);
+    if (status == STATUS_OK && modality->size % modality->upsample != 0) {
+        return refuse(
+            checked, "upsample", "size",
+            text_format("modalities.%s.size %lld is no multiple of upsample %lld; pictures "
+                        "of the data times upsample make size",
+                        modality->name, (long long)modality->size, (long long)modality->upsample));
+    }
     if (status == STATUS_OK && modality->frozen && strcmp(modality->batch_norm, "frozen") != 0) {
         return refuse(checked, "batch_norm", "frozen",
                       text_format("modalities.%s.batch_norm %s would change a frozen backbone; "

@@ -224,6 +224,9 @@ static const config_field_t modality_rows[] = {
      "log-mel (resnet_18, vggish) or signals (cnn_1d)"},
     {"size", FIELD_INT, MODALITY_AT(size), "112", 1, 1024, NULL, NULL, "pixels",
      "backbones of clips only: height and width"},
+    {"upsample", FIELD_INT, MODALITY_AT(upsample), "1", 1, 16, NULL, NULL, "times",
+     "backbones of pictures only: size is so many times that of the data, which are enlarged"
+     " bilinearly"},
     {"reduce", FIELD_CHOICE, MODALITY_AT(reduce), "max", 0, 0, "max average flatten", "", "",
      "backbones but cnn_1d: how all places become one; flatten: by a Linear to 512"},
     {"batch_norm", FIELD_CHOICE, MODALITY_AT(batch_norm), "frozen", 0, 0,

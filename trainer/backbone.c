@@ -5,6 +5,7 @@
 
 #include "configs/backbone_info.h"
 #include "kernels/base/bytes.h"
+#include "trainer/upsample.h"
 
 enum { MEL_BANDS = 64, COLOURS = 3 };
 
@@ -32,7 +33,7 @@ static const backbone_info_t *info_of(const modality_config_t *modality) {
     return backbone_info(modality->backbone);
 }
 
-/* Of a step of the data; 0: it takes what comes. */
+/* Of a step of the model's clip; 0: it takes what comes. */
 static int64_t taken_dim(const backbone_info_t *info, const modality_config_t *modality) {
     if (info == NULL || backbone_feels(info)) {
         return 0;
@@ -40,8 +41,17 @@ static int64_t taken_dim(const backbone_info_t *info, const modality_config_t *m
     return backbone_sees(info) ? modality->size * modality->size * COLOURS : MEL_BANDS;
 }
 
+static int64_t enlarged(const modality_config_t *modality) {
+    return modality->upsample * modality->upsample;
+}
+
 int64_t modality_step_dim(const modality_config_t *modality) {
-    return modality->dim != 0 ? modality->dim : taken_dim(info_of(modality), modality);
+    return modality->dim != 0 ? modality->dim
+                              : taken_dim(info_of(modality), modality) / enlarged(modality);
+}
+
+int64_t modality_model_dim(const modality_config_t *modality, int64_t step_dim) {
+    return step_dim * enlarged(modality) * modality->clip;
 }
 
 bool modality_takes_pixels(const modality_config_t *modality) {
@@ -52,7 +62,8 @@ bool modality_takes_pixels(const modality_config_t *modality) {
 /* dim: of a step of the model. */
 static status_t check_dim(const backbone_info_t *info, const modality_config_t *modality,
                           int64_t dim) {
-    int64_t wanted = taken_dim(info, modality), there = dim / modality->clip;
+    int64_t wanted = taken_dim(info, modality) / enlarged(modality);
+    int64_t there = dim / modality->clip / enlarged(modality);
     if (wanted != 0 && there != wanted) {
         return status_fail(STATUS_INPUT,
                            "modalities.%s has %lld numbers a step, but backbone %s%s takes %lld; "
@@ -120,9 +131,8 @@ status_t backbone_input(graph_t *graph, const modality_config_t *modality, int64
 
 /* --- what is fed to them --------------------------------------------------------------------- */
 
-/* From its first byte on, so that no byte is overwritten before it was read. */
-static void widen_pixels(float *x, int64_t count) {
-    const uint8_t *bytes = (const uint8_t *)x + 3 * count;
+/* x may end where the bytes end: from the first on none is overwritten before it was read. */
+static void widen_pixels(float *x, const uint8_t *bytes, int64_t count) {
     for (int64_t i = 0; i < count; i++) {
         x[i] = (float)bytes[i] / 255.0f;
     }
@@ -152,17 +162,28 @@ feed_t feed_open(const modality_config_t *modality, track_kind_t kind, int64_t d
                    .rule = augment_rule(modality->augment),
                    .name = rng_name(name_of("%s.augment", modality->name).text),
                    .clip = modality->clip,
-                   .size = modality->size,
-                   .step = modality->clip * dim};
+                   .size = modality->size / modality->upsample,
+                   .times = modality->upsample,
+                   .step = modality_model_dim(modality, dim),
+                   .given = modality->clip * dim};
     feed.turns = feed.hears && info->step == STEP_MEL && feed.clip > 1;
     feed.colours = feed.bytes ? rows[info->id].colours : NULL;
     int64_t picture = feed.size * feed.size * COLOURS;
-    int64_t scratch = feed.bytes ? picture : feed.hears ? feed.step : 0;
+    int64_t scratch = feed.bytes ? picture : feed.hears ? feed.given : 0;
     feed.scratch = alloc_aligned((size_t)scratch * sizeof *feed.scratch);
+    int64_t clip = feed.times > 1 ? feed.given : 0;
+    feed.clip_scratch = alloc_aligned((size_t)clip * sizeof *feed.scratch);
     return feed;
 }
 
-void feed_close(feed_t *feed) { free(feed->scratch); }
+void feed_close(feed_t *feed) {
+    free(feed->scratch);
+    free(feed->clip_scratch);
+}
+
+uint8_t *feed_bytes(const feed_t *feed, int64_t steps, float *x) {
+    return (uint8_t *)(x + steps * feed->step) - steps * feed->given;
+}
 
 /* One token: of pictures between 0 and 1, or of sound. */
 static void augment(const feed_t *feed, const chance_t *chance, int64_t token, float *x) {
@@ -175,28 +196,44 @@ static void augment(const feed_t *feed, const chance_t *chance, int64_t token, f
     }
 }
 
-void feed_prepare(const feed_t *feed, int64_t steps, const uint8_t *mask, const chance_t *chance,
-                  float *x) {
-    if (!feed->bytes && !feed->hears) {
-        return;
+/* A token from where it was read to where it belongs. */
+static void prepare_token(const feed_t *feed, int64_t steps, int64_t t, const chance_t *chance,
+                          float *x) {
+    float *token = x + t * feed->step, *work = feed->times > 1 ? feed->clip_scratch : token;
+    if (feed->bytes) {
+        widen_pixels(work, feed_bytes(feed, steps, x) + t * feed->given, feed->given);
+    } else if (feed->times > 1) {
+        memcpy(work, x + t * feed->given, (size_t)feed->given * sizeof *x);
+    }
+    if (chance != NULL && feed->rule != AUGMENT_NONE) {
+        augment(feed, chance, t, work);
     }
     if (feed->bytes) {
-        widen_pixels(x, steps * feed->step);
+        scale_colours(feed->colours, work, feed->given);
     }
-    for (int64_t t = 0; t < steps; t++) {
-        float *token = x + t * feed->step;
+    int64_t picture = feed->size * feed->size * COLOURS;
+    for (int64_t f = 0; feed->times > 1 && f < feed->clip; f++) {
+        upsample_picture(feed->size, feed->times, work + f * picture,
+                         token + f * picture * feed->times * feed->times);
+    }
+    if (feed->turns) {
+        turn(token, feed->clip, feed->scratch);
+    }
+}
+
+/* Bytes lie behind what becomes of them, so the first token comes first; floats that are enlarged
+ * lie before it, so the last does. */
+void feed_prepare(const feed_t *feed, int64_t steps, const uint8_t *mask, const chance_t *chance,
+                  float *x) {
+    if (!feed->bytes && !feed->hears && feed->times == 1) {
+        return;
+    }
+    for (int64_t i = 0; i < steps; i++) {
+        int64_t t = feed->bytes || feed->times == 1 ? i : steps - 1 - i;
         if (mask[t] == 0) {
-            memset(token, 0, (size_t)feed->step * sizeof *x);
-            continue;
-        }
-        if (chance != NULL && feed->rule != AUGMENT_NONE) {
-            augment(feed, chance, t, token);
-        }
-        if (feed->bytes) {
-            scale_colours(feed->colours, token, feed->step);
-        }
-        if (feed->turns) {
-            turn(token, feed->clip, feed->scratch);
+            memset(x + t * feed->step, 0, (size_t)feed->step * sizeof *x);
+        } else {
+            prepare_token(feed, steps, t, chance, x);
         }
     }
 }

@@ -15,8 +15,9 @@ status_t backbone_input(graph_t *graph, const modality_config_t *modality, int64
                         stream_t *x_out, int64_t *dim_out) MUST_CHECK;
 
 /* Numbers that a step of the data has by the configuration, its `dim` or what its backbone takes;
- * 0: it does not say. A step of the model has `clip` times as many. */
+ * 0: it does not say. And what a step of the model has of that: clips, of enlarged pictures. */
 int64_t modality_step_dim(const modality_config_t *modality);
+int64_t modality_model_dim(const modality_config_t *modality, int64_t step_dim);
 
 bool modality_takes_pixels(const modality_config_t *modality);
 
@@ -26,18 +27,21 @@ typedef struct feed {
     bool bytes, hears, turns; /* of pixels; of log-mel, which some take as [bands, frames] */
     const float *colours;     /* bytes only */
     augment_rule_t rule;
-    uint64_t name;            /* of its draws */
-    int64_t clip, size, step; /* step: elements, clip * dim */
-    float *scratch;           /* a picture, or a step of sound: one thread prepares at a time */
+    uint64_t name;             /* of its draws */
+    int64_t clip, size, times; /* size: of the data's pictures, which become so many times that */
+    int64_t step, given;       /* elements of a step of the model, and of the clip in the data */
+    float *scratch, *clip_scratch; /* one thread prepares at a time */
 } feed_t;
 
 /* kind and dim: of a step of the data; pixels have a backbone that takes them. */
 feed_t feed_open(const modality_config_t *modality, track_kind_t kind, int64_t dim);
 void feed_close(feed_t *feed);
 
-/* x: [steps, clip, dim] of floats, in place; bytes: pixels instead, which lie in the last quarter
- * of x's memory. Rows of steps that are masked stay zeros. chance: of a training sample, by which
- * it is changed as the modality says; NULL: it is not. */
+/* x: [steps, feed's step] of floats, of which the data are the first [steps, clip, dim], in place;
+ * bytes: pixels instead, which lie at the end of x's memory (feed_bytes). Rows of steps that are
+ * masked stay zeros. chance: of a training sample, by which it is changed as the modality says;
+ * NULL: it is not. */
+uint8_t *feed_bytes(const feed_t *feed, int64_t steps, float *x);
 typedef struct chance {
     uint64_t seed, step, sample;
 } chance_t;

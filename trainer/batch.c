@@ -172,10 +172,8 @@ static void fill_empty(const batch_t *batch, float *const *features, uint8_t *co
 
 /* Where a modality's tokens are read to, before they are prepared in place. */
 static void *tokens_of(const batch_t *batch, int m, float *features) {
-    if (batch->info[m].kind == TRACK_PIXELS) {
-        return (uint8_t *)features + 3 * batch->length * batch->dims[m]; /* feed_prepare */
-    }
-    return features;
+    bool bytes = batch->info[m].kind == TRACK_PIXELS;
+    return bytes ? (void *)feed_bytes(&batch->feed[m], batch->length, features) : features;
 }
 
 static void prepare(const batch_t *batch, int m, float *features, const uint8_t *mask,

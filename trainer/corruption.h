@@ -15,8 +15,8 @@ typedef struct corruption {
     uint64_t seed;
 } corruption_t;
 
-/* One sample of its modality: features [steps, dim] are zero where the mask is 0, and stay so. step:
- * of training; else 0. */
+/* One sample of its modality: features [steps, dim] are zero where the mask is 0, and stay so.
+ * step: of training; else 0. */
 void corrupt(const corruption_t *corruption, uint64_t step, int64_t sample, int64_t steps,
              int64_t dim, float *features, uint8_t *mask);
 

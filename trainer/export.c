@@ -99,7 +99,7 @@ static void dims_of_weights(const config_t *config, const tensor_set_t *tensors,
     for (int m = 0; m < count; m++) {
         const modality_config_t *modality = &config->modalities[indices[m]];
         const tensor_t *tensor = first_weight(config, tensors, modality->name);
-        dims[m] = modality_step_dim(modality) * modality->clip;
+        dims[m] = modality_model_dim(modality, modality_step_dim(modality));
         if (dims[m] == 0) {
             bool signal = strcmp(modality->backbone, "none") != 0; /* a row is a sample of it */
             dims[m] = tensor != NULL ? tensor->dims[1] * (signal ? modality->clip : 1)

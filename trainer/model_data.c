@@ -126,7 +126,7 @@ status_t model_data_dims(const config_t *config, const dataset_t *dataset,
                                "modalities.%s.dim is %d, but the data has %d; leave it out",
                                modality->name, (int)modality->dim, (int)there);
         }
-        dims_out[m] = there * modality->clip;
+        dims_out[m] = modality_model_dim(modality, there);
     }
     return STATUS_OK;
 }

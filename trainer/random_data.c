@@ -133,7 +133,8 @@ status_t random_dims(const config_t *config, int64_t dims_out[CONFIG_MODALITIES_
     }
     int count = model_modalities(config, indices);
     for (int m = 0; m < count; m++) {
-        dims_out[m] = dim_of(config, indices[m]) * config->modalities[indices[m]].clip;
+        dims_out[m] =
+            modality_model_dim(&config->modalities[indices[m]], dim_of(config, indices[m]));
     }
     return STATUS_OK;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "trainer/backbone.h"
 #include "trainer/executor.h"
 #include "trainer/fold.h"
 #include "trainer/loss.h"
@@ -366,7 +367,7 @@ static status_t batch_shape(port_t *port, const tensor_set_t *batch,
             port->batch = x->dims[0];
             port->length = x->dims[1];
         }
-        dims[m] = modality->dim != 0 ? modality->dim * modality->clip : x->dims[2];
+        dims[m] = modality->dim != 0 ? modality_model_dim(modality, modality->dim) : x->dims[2];
     }
     return STATUS_OK;
 }

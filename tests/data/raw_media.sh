@@ -133,6 +133,12 @@ for file in affwild2/{jmt,mt,concat,majority} biovid/{jmt,mt,concat,majority,gsr
     run 1 train "configs/$file.yaml" "${sets[@]}" --run "$work/$(echo $file | tr / -)" --steps 1
     report $? "configs/$file.yaml: a step at reduced size"
 done
+run 1 train configs/affwild2/jmt_i3d.yaml --set batch=2 --set virtual_shards=1 --set data.path="$work/affwild2" \
+    --set data.window=2 --set modalities.video.size=64 --run "$work/i3d" --steps 1
+report $? "configs/affwild2/jmt_i3d.yaml: a step on pictures that are enlarged"
+fails "which are not enlarged unless it is said" 2 'has 3072 numbers a step.*takes 12288; set backbone and size' 1 \
+    train configs/affwild2/jmt_i3d.yaml --set data.path="$work/affwild2" --set modalities.video.size=64 \
+    --set modalities.video.upsample=1 --run "$work/video"
 fails "pictures without a backbone" 2 'video holds pictures; set modalities.video.backbone' 1 \
     train "$work/configs-biovid/gsr.yaml" --set modalities.video.backbone=none --set modalities.video.clip=1 \
     --set modalities.video.dilation=1 --set modalities.video.size=112 --set 'model.modalities=[video]' \

@@ -33,8 +33,12 @@ static void check_pixels(const char *backbone, const double mean[3], const doubl
     enum { CLIP = 2, SIZE = 5, DIM = SIZE * SIZE * 3, STEP = CLIP * DIM };
     char name[32];
     snprintf(name, sizeof name, "%s", backbone);
-    modality_config_t modality = {
-        .name = "m", .backbone = name, .augment = "none", .clip = CLIP, .size = SIZE};
+    modality_config_t modality = {.name = "m",
+                                  .backbone = name,
+                                  .augment = "none",
+                                  .clip = CLIP,
+                                  .size = SIZE,
+                                  .upsample = 1};
     float *x = pixels(STEP);
     feed(&modality, TRACK_PIXELS, DIM, x);
     for (int64_t i = 0; i < STEPS * STEP; i++) {
@@ -54,6 +58,53 @@ static void pictures_are_scaled_by_colour(void **state) {
     check_pixels("i3d", half, half);
 }
 
+/* What each of three places gives to each of six: a quarter beside the middles of two, all beyond
+ * the outermost. */
+static const double parts[6][3] = {{1, 0, 0},       {0.75, 0.25, 0}, {0.25, 0.75, 0},
+                                   {0, 0.75, 0.25}, {0, 0.25, 0.75}, {0, 0, 1}};
+
+enum { SIDE = 3, FRAMES = 2, GIVEN = FRAMES * SIDE * SIDE * 3, MADE = 4 * GIVEN };
+
+/* values: of the valid steps, [STEPS, FRAMES, SIDE, SIDE, 3]. */
+static void check_enlarged(const float *x, const double *values) {
+    for (int64_t i = 0; i < STEPS * MADE; i++) {
+        int64_t t = i / MADE, f = i % MADE / (MADE / FRAMES), r = i / (2 * SIDE * 3) % (2 * SIDE);
+        int64_t k = i / 3 % (2 * SIDE), c = i % 3;
+        double wanted = 0.0;
+        for (int64_t j = 0; j < SIDE * SIDE && mask[t] != 0; j++) {
+            int64_t at = ((t * FRAMES + f) * SIDE * SIDE + j) * 3 + c;
+            wanted += parts[r][j / SIDE] * parts[k][j % SIDE] * values[at];
+        }
+        assert_true(fabs((double)x[i] - wanted) < 1e-5);
+    }
+}
+
+static void pictures_are_enlarged(void **state) {
+    (void)state;
+    modality_config_t modality = {.name = "m",
+                                  .backbone = "i3d",
+                                  .augment = "none",
+                                  .clip = FRAMES,
+                                  .size = 2 * SIDE,
+                                  .upsample = 2};
+    double values[STEPS * GIVEN];
+    float *x = alloc_zero(STEPS * MADE, sizeof *x), *y = alloc_zero(STEPS * MADE, sizeof *y);
+    uint8_t *bytes = (uint8_t *)(x + STEPS * MADE) - STEPS * GIVEN;
+    for (int i = 0; i < STEPS * GIVEN; i++) {
+        bytes[i] = (uint8_t)(mask[i / GIVEN] ? (37 * i + i / 7) % 256 : 0);
+        values[i] = ((double)bytes[i] / 255.0 - 0.5) / 0.5;
+        y[i] = (float)values[i];
+    }
+    assert_int_equal(modality_step_dim(&modality), SIDE * SIDE * 3);
+    assert_int_equal(modality_model_dim(&modality, SIDE * SIDE * 3), MADE);
+    feed(&modality, TRACK_PIXELS, SIDE * SIDE * 3, x);
+    check_enlarged(x, values);
+    feed(&modality, TRACK_FEATURES, SIDE * SIDE * 3, y); /* of floats, as they are */
+    check_enlarged(y, values);
+    free(x);
+    free(y);
+}
+
 /* [frames, bands] becomes [bands, frames] for a picture of sound; VGGish takes it as it is. */
 static void sound_is_turned(void **state) {
     (void)state;
@@ -61,7 +112,7 @@ static void sound_is_turned(void **state) {
     static char names[][16] = {"resnet_18", "vggish"};
     for (int n = 0; n < ARRAY_LEN(names); n++) {
         modality_config_t modality = {
-            .name = "m", .backbone = names[n], .augment = "none", .clip = CLIP};
+            .name = "m", .backbone = names[n], .augment = "none", .clip = CLIP, .upsample = 1};
         float *x = alloc_zero(STEPS * CLIP * BANDS, sizeof *x);
         for (int64_t i = 0; i < STEPS * CLIP * BANDS; i++) {
             x[i] = (float)i;
@@ -87,7 +138,8 @@ static void steps_of_the_data_have_what_backbones_take(void **state) {
     for (int i = 0; i < ARRAY_LEN(rows); i++) {
         char name[16];
         memcpy(name, rows[i].name, sizeof name);
-        modality_config_t modality = {.backbone = name, .clip = 5, .size = 48, .dim = rows[i].dim};
+        modality_config_t modality = {
+            .backbone = name, .clip = 5, .size = 48, .upsample = 1, .dim = rows[i].dim};
         assert_int_equal(modality_step_dim(&modality), rows[i].wanted);
         assert_int_equal(modality_takes_pixels(&modality), strstr(name, "3d") != NULL);
     }
@@ -96,6 +148,7 @@ static void steps_of_the_data_have_what_backbones_take(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_are_scaled_by_colour),
+        cmocka_unit_test(pictures_are_enlarged),
         cmocka_unit_test(sound_is_turned),
         cmocka_unit_test(steps_of_the_data_have_what_backbones_take),
     };

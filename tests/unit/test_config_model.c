@@ -54,10 +54,6 @@ static void forms_of_the_fusion(void **state) {
     CHECK_ALL(cases, STATUS_INPUT);
 }
 
-#define NO_WAY                                                                                     \
-    "' is no way to make input worse; write noise:DB, drop:PROBABILITY, missing:PROBABILITY or "   \
-    "shift:STEPS"
-
 static void rules_of_modalities(void **state) {
     (void)state;
     const wrong_t cases[] = {
@@ -74,15 +70,6 @@ static void rules_of_modalities(void **state) {
               "modalities.a.batch_norm: shard\n",
          ":5:26: modalities.a.batch_norm shard would change a frozen backbone; leave its default "
          "frozen"},
-        {DATA "modalities.a.corrupt: [drop:0.5, nose:10]\n",
-         ":3:23: modalities.a.corrupt: 'nose:10" NO_WAY},
-        {DATA "modalities.a.corrupt: [missing:1.5]\n",
-         ":3:23: modalities.a.corrupt: 'missing:1.5" NO_WAY},
-        {DATA "modalities.a.corrupt: [shift]\n", ":3:23: modalities.a.corrupt: 'shift" NO_WAY},
-        {DATA "modalities.a.corrupt: [noise:1e]\n",
-         ":3:23: modalities.a.corrupt: 'noise:1e" NO_WAY},
-        {DATA "modalities.a.corrupt: [noise:10, noise:0]\n",
-         ":3:23: modalities.a.corrupt has noise twice; leave one"},
         {DATA "modalities.a.intra: concat_fc\n",
          ":3:21: modalities.a.intra has no effect on features of its own; set modalities.a.of, or "
          "leave its default encoder_plus_self_attention"},
@@ -128,6 +115,29 @@ static void rules_of_modalities(void **state) {
     CHECK_ALL(cases, STATUS_INPUT);
 }
 
+#define NO_WAY                                                                                     \
+    "' is no way to make input worse; write noise:DB, drop:PROBABILITY, missing:PROBABILITY or "   \
+    "shift:STEPS"
+
+static void rules_of_input(void **state) {
+    (void)state;
+    const wrong_t cases[] = {
+        {DATA "modalities.a.backbone: i3d\nmodalities.a.upsample: 3\n",
+         ":4:24: modalities.a.size 112 is no multiple of upsample 3; pictures of the data times "
+         "upsample make size"},
+        {DATA "modalities.a.corrupt: [drop:0.5, nose:10]\n",
+         ":3:23: modalities.a.corrupt: 'nose:10" NO_WAY},
+        {DATA "modalities.a.corrupt: [missing:1.5]\n",
+         ":3:23: modalities.a.corrupt: 'missing:1.5" NO_WAY},
+        {DATA "modalities.a.corrupt: [shift]\n", ":3:23: modalities.a.corrupt: 'shift" NO_WAY},
+        {DATA "modalities.a.corrupt: [noise:1e]\n",
+         ":3:23: modalities.a.corrupt: 'noise:1e" NO_WAY},
+        {DATA "modalities.a.corrupt: [noise:10, noise:0]\n",
+         ":3:23: modalities.a.corrupt has noise twice; leave one"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
+}
+
 static void built_in_modalities(void **state) {
     (void)state;
 #define TELLS                                                                                      \
@@ -163,6 +173,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forms_of_the_fusion),
         cmocka_unit_test(rules_of_modalities),
+        cmocka_unit_test(rules_of_input),
         cmocka_unit_test(built_in_modalities),
     };
     return RUN_TESTS(tests);
