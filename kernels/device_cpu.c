@@ -13,6 +13,7 @@ static status_t cpu_alloc(size_t bytes, const char *what, void **memory_out) {
         return status_fail_errno(STATUS_FAILED, "cannot allocate %zu bytes of memory for %s", bytes,
                                  what);
     }
+    memory_large_pages(memory, bytes);
     memset(memory, 0, bytes);
     *memory_out = memory;
     return STATUS_OK;

@@ -11,9 +11,9 @@
 enum {
     PART_ROWS_LEAST = 32,
     PART_ROWS_MOST = 128 * UNIT_K, /* of a panel of dz that stays in the first-level cache */
-    PART_BYTES = 768 * 1024,  /* of one line of patches */
-    CHUNK_BYTES = 512 * 1024, /* of some */
-    STRIP_COLS = 16,          /* of patches at a time: a cache line of units */
+    PART_BYTES = 768 * 1024,       /* of one line of patches */
+    CHUNK_BYTES = 512 * 1024,      /* of some */
+    STRIP_COLS = 16,               /* of patches at a time: a cache line of units */
     GATHER_ROWS = 8,
     ALIGN_ELEMENTS = 16,
     PLANES_MOST = 32, /* taps of the first axis that are told apart */
