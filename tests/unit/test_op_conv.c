@@ -167,8 +167,8 @@ static void short_tables_are_accurate(void **state) {
     }
 }
 
-/* Weights are rounded to bf16 before they multiply, as linear's are: 1 + 2^-9 + 2^-12 is above the
- * middle between 1 and its neighbour 1 + 2^-7 no more than 1 is below it. */
+/* Weights are rounded to bf16 before they multiply, as linear's are: 1 + 2^-9 + 2^-12 to 1, since
+ * 1 + 2^-7 is the next. */
 static void weights_are_rounded(void **state) {
     (void)state;
     const kernels_t *tables[CASE_SHORT_TABLES_MAX];
