@@ -18,6 +18,7 @@ static status_t cpu_alloc(const device_t *device, size_t bytes, const char *what
         return status_fail_errno(STATUS_FAILED, "cannot allocate %zu bytes of memory for %s", bytes,
                                  what);
     }
+    memory_large_pages(memory, bytes);
     memset(memory, 0, bytes);
     *memory_out = memory;
     return STATUS_OK;

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Does not return; a pointer for the sake of conditional expressions. */
 static void *out_of_memory(double bytes) { panic_memory(bytes); }
@@ -13,12 +14,27 @@ void *alloc_zero(int64_t count, size_t element_bytes) {
     return memory != NULL ? memory : out_of_memory((double)count * (double)element_bytes);
 }
 
+void memory_large_pages(void *memory, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    const size_t worth = (size_t)16 << 20, page = 4096;
+    uintptr_t first = ((uintptr_t)memory + page - 1) / page * page;
+    if (bytes >= worth) {
+        /* The system may not have any. */
+        (void)madvise((void *)first, (uintptr_t)memory + bytes - first, MADV_HUGEPAGE);
+    }
+#else
+    (void)memory;
+    (void)bytes;
+#endif
+}
+
 void *alloc_aligned(size_t bytes) {
     size_t rounded = (bytes + 64) / 64 * 64;
     void *memory = aligned_alloc(64, rounded);
     if (memory == NULL) {
         out_of_memory((double)rounded);
     }
+    memory_large_pages(memory, rounded);
     memset(memory, 0, rounded);
     return memory;
 }

@@ -29,6 +29,9 @@ static inline int64_t share_begin(int64_t count, int64_t parts, int64_t index) {
  * these could do better. Freed with free(). */
 void *alloc_zero(int64_t count, size_t element_bytes);
 void *alloc_aligned(size_t bytes); /* 64-byte aligned, zeroed, at least one byte */
+/* Wishes for large pages under a block that is about to be used first: what is walked through row
+ * by row, far apart, would look up many small ones. */
+void memory_large_pages(void *memory, size_t bytes);
 char *text_copy(const char *text);
 char *text_format(const char *format, ...) PRINTF_LIKE(1, 2); /* caller frees */
 

@@ -53,11 +53,20 @@ static shape_t shape_of(const conv_pass_t *pass) {
     return shape;
 }
 
-/* Of one thread: patches, sums of those that go on, and results that are spread. */
+/* Patches of a block, or pointers to their rows and what stands for padding. */
+static int64_t left_count(const conv_pass_t *pass) {
+    enum { POINTER_FLOATS = sizeof(void *) / sizeof(float) };
+    shape_t shape = shape_of(pass);
+    int64_t taps = shape.lines * pass->patches.axis[2].size;
+    int64_t pointers = align_up(shape.rows * taps * POINTER_FLOATS, LINE_UNITS);
+    return max_i64(floats_of(shape.rows * shape.row), pointers + floats_of(pass->patches.cols));
+}
+
+/* Of one thread: these, sums of those that go on, and results that are spread. */
 static int64_t block_count(const conv_pass_t *pass) {
     shape_t shape = shape_of(pass);
     int64_t spread = pass->spread ? floats_of(shape.rows * pass->n) : 0;
-    return floats_of(shape.rows * shape.row) + shape.rows * align_up(pass->n, LINE_UNITS) + spread;
+    return left_count(pass) + shape.rows * align_up(pass->n, LINE_UNITS) + spread;
 }
 
 static int64_t panels_count(const conv_pass_t *pass) {
@@ -209,6 +218,8 @@ typedef struct chunk {
     bool first, last;
     const act_t *left;
     int64_t left_row;
+    const act_t *const *taps; /* instead of left; of each TILE_ROWS rows `tap_rows` pointers */
+    int64_t tap_rows;
     act_t *out;
     int64_t out_row;
 } chunk_t;
@@ -229,12 +240,16 @@ static void chunk_of_panel(const conv_pass_t *pass, const block_t *block, const 
                        .a = chunk->left + r * chunk->left_row,
                        .a_row = chunk->left_row,
                        .a_col = UNIT_K,
+                       .tap_units = units_of(pass->patches.cols),
                        .panel = panel,
                        .start = chunk->first ? NULL : sums,
                        .start_row = pass->n,
                        .c = sums,
                        .c_row = pass->n,
                        .end = &end};
+        if (chunk->taps != NULL) {
+            tile.taps = chunk->taps + r / TILE_ROWS * chunk->tap_rows;
+        }
         if (chunk->last) {
             tile.out = chunk->out + r * chunk->out_row + col;
             tile.c_row = chunk->out_row;
@@ -242,6 +257,19 @@ static void chunk_of_panel(const conv_pass_t *pass, const block_t *block, const 
         }
         REAL(product_tile)(&tile);
     }
+}
+
+/* Padding is read before the pointers, which are as many as the chunk has taps. */
+static void point(const conv_pass_t *pass, const block_t *block, chunk_t *chunk) {
+    const patches_t *patches = &pass->patches;
+    act_t *nothing = block->patches;
+    const act_t **taps = (const act_t **)((float *)block->patches + floats_of(patches->cols));
+    memset(nothing, 0, (size_t)patches->cols * sizeof *nothing);
+    REAL(conv_point)
+    (patches, block->shard, block->group * patches->cols, block->begin, block->rows, chunk->lines,
+     nothing, taps);
+    chunk->taps = taps;
+    chunk->tap_rows = (chunk->lines.end - chunk->lines.begin) * patches->axis[2].size * TILE_ROWS;
 }
 
 static void run_chunk(const conv_pass_t *pass, const block_t *block, range_t lines) {
@@ -261,6 +289,8 @@ static void run_chunk(const conv_pass_t *pass, const block_t *block, range_t lin
         chunk.left =
             row_of(patches->from, block->shard, block->begin) + block->group * patches->cols;
         chunk.left_row = patches->from.row_stride;
+    } else if (REAL(conv_can_point)(patches)) {
+        point(pass, block, &chunk);
     } else {
         REAL(conv_gather)
         (patches, block->shard, block->group * patches->cols, block->begin, block->rows, lines,
@@ -288,8 +318,8 @@ static void run_block(const conv_pass_t *pass, int shard, range_t rows, int64_t 
                      .lines = REAL(conv_lines)(&pass->patches, &pass->planes, rows.begin),
                      .patches = (act_t *)memory,
                      .patches_row = shape.row,
-                     .sums = memory + floats_of(shape.rows * shape.row),
-                     .spread = (act_t *)(memory + floats_of(shape.rows * shape.row) +
+                     .sums = memory + left_count(pass),
+                     .spread = (act_t *)(memory + left_count(pass) +
                                          shape.rows * align_up(pass->n, LINE_UNITS))};
     int64_t lines = block.lines.end - block.lines.begin;
     int64_t chunks = max_i64(1, div_up(lines, shape.lines));

@@ -40,6 +40,14 @@ static inline int64_t patch_width(const patches_t *patches) {
 void REAL(conv_gather)(const patches_t *patches, int shard, int64_t col, int64_t begin,
                        int64_t rows, range_t lines, act_t *to, int64_t to_row);
 
+/* The same without a copy: where each tap of these patches reads `cols` numbers, `nothing` where it
+ * meets padding, as tiles need them: [rows / TILE_ROWS][taps of the lines][TILE_ROWS]. */
+void REAL(conv_point)(const patches_t *patches, int shard, int64_t col, int64_t begin, int64_t rows,
+                      range_t lines, const act_t *nothing, const act_t **to);
+
+/* Whether patches are better pointed to than copied. */
+bool REAL(conv_can_point)(const patches_t *patches);
+
 /* A patch is a row of `from`, where it lies. */
 bool REAL(conv_in_place)(const patches_t *patches);
 

@@ -98,8 +98,11 @@ typedef struct tile {
     int64_t k;            /* units */
     const act_t *a;       /* at its first unit */
     int64_t a_row, a_col; /* strides of a, of whole units; one of them is UNIT_K */
-    const unit_t *panel;  /* [k][panel_cols(cols)] */
-    const float *start;   /* what the sums begin with, so that a chain goes on; NULL: 0 */
+    /* Instead of a: [taps][TILE_ROWS] rows of tap_units each, which make up k; NULL: a. */
+    const act_t *const *taps;
+    int64_t tap_units;
+    const unit_t *panel; /* [k][panel_cols(cols)] */
+    const float *start;  /* what the sums begin with, so that a chain goes on; NULL: 0 */
     int64_t start_row;
     float *c;
     int64_t c_row;

@@ -73,6 +73,22 @@ end_tile(const tile_t *tile, totals_t total, const int rows, const int vectors, 
     EACH_VECTOR { store_part(tile->c + r * tile->c_row + v * VECTOR_COLS, total[r][v], COLS_LEFT); }
 }
 
+/* One unit of each row by a panel's row. */
+#define ADD_UNIT(unit_of_row)                                                                      \
+    do {                                                                                           \
+        vector_t right[TILE_VECTORS];                                                              \
+        _Pragma("GCC unroll 8") for (int v = 0; v < vectors; v++) {                                \
+            memcpy(&right[v], panel + v * VECTOR_COLS, sizeof right[v]);                           \
+        }                                                                                          \
+        _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++) {                                   \
+            vector_t left = UNIT_SPREAD(unit_load(unit_of_row));                                   \
+            _Pragma("GCC unroll 8") for (int v = 0; v < vectors; v++) {                            \
+                total[r][v] = UNIT_FMA(left, right[v], total[r][v]);                               \
+            }                                                                                      \
+        }                                                                                          \
+        panel += vectors * VECTOR_COLS;                                                            \
+    } while (0)
+
 static inline __attribute__((always_inline)) void tile_of(const tile_t *tile, const int rows,
                                                           const int vectors) {
     totals_t total;
@@ -86,7 +102,20 @@ static inline __attribute__((always_inline)) void tile_of(const tile_t *tile, co
             total[r][v] = load_part(tile->start + r * tile->start_row + v * VECTOR_COLS, COLS_LEFT);
         }
     }
-    for (int64_t p0 = 0; p0 < k; p0 += LINE_UNITS) {
+    const act_t *const *tap = tile->taps;
+    for (int64_t left_units = k; tap != NULL && left_units > 0; left_units -= tile->tap_units) {
+        int64_t count = tile->tap_units * UNIT_K;
+        const act_t *row[TILE_ROWS];
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            row[r] = tap[r];
+        }
+        for (int64_t p = 0; p < count; p += UNIT_K) {
+            ADD_UNIT(row[r] + p);
+        }
+        tap += TILE_ROWS;
+    }
+    for (int64_t p0 = tap != NULL ? k : 0; p0 < k; p0 += LINE_UNITS) {
         if (a_col == UNIT_K) { /* the rows of the next tile */
             for (int r = 0; r < rows; r++) {
                 __builtin_prefetch(a + (TILE_ROWS + r) * a_row, 0, 2);
@@ -94,21 +123,8 @@ static inline __attribute__((always_inline)) void tile_of(const tile_t *tile, co
         }
 #pragma GCC unroll 4
         for (int64_t p = min_i64(LINE_UNITS, k - p0); p > 0; p--) {
-            vector_t right[TILE_VECTORS];
-#pragma GCC unroll 8
-            for (int v = 0; v < vectors; v++) {
-                memcpy(&right[v], panel + v * VECTOR_COLS, sizeof right[v]);
-            }
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++) {
-                vector_t left = UNIT_SPREAD(unit_load(a + r * a_row));
-#pragma GCC unroll 8
-                for (int v = 0; v < vectors; v++) {
-                    total[r][v] = UNIT_FMA(left, right[v], total[r][v]);
-                }
-            }
+            ADD_UNIT(a + r * a_row);
             a += a_col;
-            panel += vectors * VECTOR_COLS;
         }
     }
     if (tile->cols == vectors * VECTOR_COLS) { /* nothing to cut */

@@ -64,6 +64,10 @@ static const shape_t wide[] = {
     {2, 64, 50, 2, {{5, 3, 2, 1, 1, 1}, {6, 3, 1, 1, 1, 1}, {7, 3, 2, 1, 1, 1}}},
     {1, 130, 97, 1, {NO_AXIS, {19, 1, 1, 1, 0, 0}, {18, 1, 1, 1, 0, 0}}},
     {1, 128, 40, 1, {NO_AXIS, {12, 4, 1, 2, 2, 3}, {11, 2, 1, 1, 0, 1}}},
+    /* Taps that meet padding alone: everywhere, or on some places of the first axis. */
+    {2, 34, 40, 1, {{1, 3, 1, 1, 1, 1}, {7, 3, 1, 1, 1, 1}, {6, 1, 1, 1, 0, 0}}},
+    {2, 34, 20, 1, {{3, 3, 1, 1, 1, 1}, {6, 2, 1, 1, 0, 1}, {7, 3, 1, 1, 1, 1}}},
+    {1, 33, 18, 1, {{4, 3, 2, 1, 1, 1}, {11, 3, 2, 1, 1, 1}, {7, 1, 1, 1, 0, 0}}},
 };
 enum { WIDE_COUNT = sizeof wide / sizeof wide[0] };
 
@@ -137,6 +141,52 @@ static void float_tables_are_accurate(void **state) {
         op_description_t d = any(i, ACTIVATION_NONE, i % 2 == 0);
         check_float_table(case_table("ref", DTYPE_F32), &d);
         check_float_table(case_table("cpu", DTYPE_F32), &d);
+    }
+}
+
+/* Of bf16, on numbers that it holds: sums are as accurate as those of float, then rounded once. */
+static void short_tables_are_accurate(void **state) {
+    (void)state;
+    const kernels_t *tables[CASE_SHORT_TABLES_MAX];
+    int count = case_short_tables(tables);
+    for (int i = SHAPE_COUNT; i < SHAPE_COUNT + WIDE_COUNT; i++) {
+        op_description_t d = any(i, ACTIVATION_NONE, i % 2 == 0);
+        op_case_t exact;
+        case_open_short(&exact, case_table("ref", DTYPE_F64), &d, 2, 0, 2);
+        case_run(&exact);
+        double taps = (double)window_taps(d.attributes.axis), unit = 4.0 * FLT_EPSILON;
+        double read = taps * (double)(d.in[0].cols / d.attributes.groups) + 1.0;
+        double readers = taps * (double)(d.out.cols / d.attributes.groups);
+        for (int t = 0; t < count; t++) {
+            op_case_t test;
+            case_open_short(&test, tables[t], &d, 2, 0, 2);
+            case_run(&test);
+            case_check_near(&test, &exact, read * unit, readers * unit, (double)d.out.rows * unit);
+            case_close(&test);
+        }
+        case_close(&exact);
+    }
+}
+
+/* Weights are rounded to bf16 before they multiply, as linear's are: 1 + 2^-9 + 2^-12 to 1, since
+ * 1 + 2^-7 is the next. */
+static void weights_are_rounded(void **state) {
+    (void)state;
+    const kernels_t *tables[CASE_SHORT_TABLES_MAX];
+    int count = case_short_tables(tables);
+    for (int t = 0; t < count; t++) {
+        op_case_t test;
+        shape_t shape = {1, 2, 1, 1, {NO_AXIS, NO_AXIS, {2, 1, 1, 1, 0, 0}}};
+        op_description_t d = conv(&shape, ACTIVATION_NONE, false);
+        case_open(&test, tables[t], &d, 1, 0, 1);
+        memcpy((void *)test.call.weight[0], (float[]){1.0F + 0x1p-9F + 0x1p-12F, -1.0F}, 8);
+        for (int i = 0; i < 4; i++) {
+            case_set(&test, test.call.in[0], 0, i / 2, i % 2, 1.0);
+        }
+        case_run(&test);
+        check_value(case_get(&test, test.call.out, 0, 0, 0), 0.0, 0.0);
+        check_value(case_get(&test, test.call.out, 0, 1, 0), 0.0, 0.0);
+        case_close(&test);
     }
 }
 
@@ -315,12 +365,11 @@ static void check_tree(op_case_t *test, const op_use_t *uses, int use_count, int
     }
 }
 
-static void the_sum_is_the_canonical_tree(void **state) {
-    (void)state;
+static void check_trees(const kernels_t *kernels) {
     for (int i = 0; i < SHAPE_COUNT + WIDE_COUNT; i++) {
         op_description_t d = any(i, ACTIVATION_RELU, i % 2 == 0);
         op_case_t test;
-        case_open(&test, case_table("cpu", DTYPE_F32), &d, 4, 0, 4);
+        case_open(&test, kernels, &d, 4, 0, 4);
         case_run(&test);
         op_use_t use = {test.plan, &test.call};
         check_tree(&test, &use, 1, 0, 4);
@@ -329,6 +378,15 @@ static void the_sum_is_the_canonical_tree(void **state) {
         check_tree(&test, &use, 1, 3, 4);
         case_check_guards(&test);
         case_close(&test);
+    }
+}
+
+static void the_sum_is_the_canonical_tree(void **state) {
+    (void)state;
+    check_trees(case_table("cpu", DTYPE_F32));
+    const kernels_t *rounded = case_table("cpu", DTYPE_BF16);
+    if (rounded->pairs) {
+        check_trees(rounded);
     }
 }
 
@@ -406,6 +464,8 @@ int main(void) {
         cmocka_unit_test(gradients),
         cmocka_unit_test(by_hand),
         cmocka_unit_test(float_tables_are_accurate),
+        cmocka_unit_test(short_tables_are_accurate),
+        cmocka_unit_test(weights_are_rounded),
         cmocka_unit_test(a_shard_has_the_same_bits_alone),
         cmocka_unit_test(gradients_of_many_rows),
         cmocka_unit_test(equal_samples_have_equal_bits),
