@@ -115,9 +115,9 @@ static void a_manifest_names_them(void **state) {
                                .target_count = 1};
     dataset_t *dataset = NULL;
     CHECK_OK(dataset_open(&config, &dataset));
-    float words[4][2], y[4], *features[] = {words[0]}, *labels[] = {y};
+    float words[4][2], y[4], *signals[] = {words[0]}, *labels[] = {y};
     uint8_t mask[4], *masks[] = {mask};
-    CHECK_OK(dataset_read(dataset, SPLIT_TRAIN, 0, features, masks, labels));
+    CHECK_OK(dataset_read(dataset, SPLIT_TRAIN, 0, signals, masks, labels));
     /* the labels' clock: 0.5, 1 and 1.5 s */
     assert_true(words[0][0] == 2.0f && words[1][0] == 3.0f && words[1][1] == 30.0f);
     assert_true(mask[0] && mask[1] && !mask[2]);
