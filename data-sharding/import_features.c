@@ -27,8 +27,9 @@ static bool recognises(const char *dir) { return manifest_rows_here(dir, false);
 
 const importer_t importer_features = {
     .name = "features",
-    .summary = "any features: manifest.csv lists .csv, .npy, .npz, HDF5, .pt and .pkl files with "
-               "their rates",
+    .summary =
+        "any features: manifest.csv lists .csv, .npy, .npz, HDF5, .pt, .pkl, .arff and .csd files "
+        "with their rates",
     .options = options,
     .option_count = OPTIONS,
     .recognises = recognises,

@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "data-sharding/h5_file.h"
+#include "data-sharding/import.h"
 #include "data-sharding/matrix_file.h"
 #include "kernels/base/bytes.h"
 #include "unit/data_case.h"
@@ -93,8 +94,43 @@ static void what_is_not_so_is_refused(void **state) {
     place_remove(place);
 }
 
+/* By a manifest, whose rate lays the rows out; its label is an attribute of an ARFF file. */
+static void a_manifest_names_them(void **state) {
+    (void)state;
+    char *place = place_make(), *made = csd(place, "v", ROWS, intervals, false);
+    char *path = place_path(place, "data");
+    place_text(place, "y.arff",
+               "@relation r\n@attribute name string\n@attribute time real\n@attribute y real\n"
+               "@attribute z real\n@data\na,0.5,0.25,7\na,1,0.5,7\na,1.5,0.75,7\n");
+    place_text(place, "manifest.csv",
+               "recording,subject,group,modality,rate_hz,path,dataset\n"
+               "r,Ann,,words,4,words.csd,v\nr,Ann,,label:y,2,y.arff,y\n");
+    CHECK_OK(import_run("features", place, path, NULL, 0));
+    static const char *const modalities[] = {"words"}, *const targets[] = {"y"};
+    dataset_config_t config = {.path = path,
+                               .window = 4,
+                               .modalities = modalities,
+                               .modality_count = 1,
+                               .targets = targets,
+                               .target_count = 1};
+    dataset_t *dataset = NULL;
+    CHECK_OK(dataset_open(&config, &dataset));
+    float words[4][2], y[4], *signals[] = {words[0]}, *labels[] = {y};
+    uint8_t mask[4], *masks[] = {mask};
+    CHECK_OK(dataset_read(dataset, SPLIT_TRAIN, 0, signals, masks, labels));
+    /* the labels' clock: 0.5, 1 and 1.5 s */
+    assert_true(words[0][0] == 2.0f && words[1][0] == 3.0f && words[1][1] == 30.0f);
+    assert_true(mask[0] && mask[1] && !mask[2]);
+    assert_true(y[0] == 0.25f && y[1] == 0.5f && y[2] == 0.75f);
+    dataset_close(dataset);
+    free(path);
+    free(made);
+    place_remove(place);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_manifest_names_them),
         cmocka_unit_test(rows_are_laid_out_by_their_times),
         cmocka_unit_test(what_is_not_so_is_refused),
     };
