@@ -1,5 +1,5 @@
-/* product.h - the one product behind `linear` and `conv`: tiles of a result that stay in registers while k
- * runs over a packed panel of the right factor. Compiled once for each instruction set
+/* product.h - the one product behind `linear` and `conv`: tiles of a result that stay in registers
+ * while k runs over a packed panel of the right factor. Compiled once for each instruction set
  * (ref/real.h).
  *
  * k runs in units: one number, or with bf16 two that follow one another, which one instruction
