@@ -62,10 +62,13 @@ void plan_close_words(op_plan_t *plan);
     ROUNDED_ROW(prelu, suffix)                                                                     \
     ROUNDED_ROW(l2_normalize, suffix)                                                              \
     ROUNDED_ROW(select_token, suffix)                                                              \
-    ROUNDED_ROW(tanh, suffix) ROUNDED_ROW(softmax_gate, suffix) ROUNDED_ROW(add_rows, suffix)      \
-        ROUNDED_ROW(fill_rows, suffix) ROUNDED_ROW(add_waves, suffix)                              \
-            ROUNDED_ROW(mix_rows, suffix) ROUNDED_ROW(correlate, suffix) OP_ROW(mask_rows, words)  \
-                OP_ROW(concat, words)
+    ROUNDED_ROW(tanh, suffix)                                                                      \
+    ROUNDED_ROW(softmax_gate, suffix)                                                              \
+    ROUNDED_ROW(add_rows, suffix)                                                                  \
+    ROUNDED_ROW(fill_rows, suffix)                                                                 \
+    ROUNDED_ROW(add_waves, suffix)                                                                 \
+    ROUNDED_ROW(mix_rows, suffix)                                                                  \
+    ROUNDED_ROW(correlate, suffix) OP_ROW(mask_rows, words) OP_ROW(concat, words)
 
 #define ROUNDED_REST(suffix, flat)                                                                 \
     .loss_sums = ROW_NAME(rounded_loss_sums, suffix),                                              \
