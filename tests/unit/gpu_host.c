@@ -14,6 +14,7 @@ typedef struct copies {
     const device_t *device;
     void *host[COPIES_MAX], *there[COPIES_MAX];
     size_t bytes[COPIES_MAX];
+    bool is_read[COPIES_MAX]; /* alone: not copied back */
     int count;
 } copies_t;
 
@@ -31,10 +32,19 @@ static void *copy_in(copies_t *c, const void *host, int64_t bytes) {
     return c->there[i];
 }
 
-/* Everything comes back; what was read alone is the same. */
+static void *copy_in_only(copies_t *c, const void *host, int64_t bytes) {
+    void *there = copy_in(c, host, bytes);
+    if (there != NULL) {
+        c->is_read[c->count - 1] = true;
+    }
+    return there;
+}
+
 static void copies_close(copies_t *c) {
     for (int i = 0; i < c->count; i++) {
-        c->device->copy_out(c->device, c->host[i], c->there[i], c->bytes[i]);
+        if (!c->is_read[i]) {
+            c->device->copy_out(c->device, c->host[i], c->there[i], c->bytes[i]);
+        }
         c->device->release(c->device, c->there[i]);
     }
     CHECK_OK(c->device->check(c->device));
@@ -62,7 +72,7 @@ static loss_call_t loss_in(copies_t *c, const loss_call_t *call, dtype_t dtype) 
     there.x = matrix_in(c, call->x, call->shard_end, dtype);
     there.d_x = matrix_in(c, call->d_x, call->shard_end, dtype);
     there.target =
-        copy_in(c, call->target, call->shard_end * call->x.rows * (int64_t)sizeof(float));
+        copy_in_only(c, call->target, call->shard_end * call->x.rows * (int64_t)sizeof(float));
     return there;
 }
 
@@ -113,10 +123,10 @@ static void optimizer_update(const optimizer_call_t *call) {
     int64_t state = floats(spans_end(call->spans, call->span_count, true));
     there.device = c.device;
     there.weight = copy_in(&c, call->weight, count);
-    there.gradient = copy_in(&c, call->gradient, count);
+    there.gradient = copy_in_only(&c, call->gradient, count);
     there.m = copy_in(&c, call->m, state);
     there.v = copy_in(&c, call->v, state);
-    there.spans = copy_in(&c, call->spans, call->span_count * (int64_t)sizeof *call->spans);
+    there.spans = copy_in_only(&c, call->spans, call->span_count * (int64_t)sizeof *call->spans);
     table_of(DTYPE_F32)->optimizer_update(&there);
     copies_close(&c);
 }
@@ -125,8 +135,8 @@ static void sum_squares_spans(const device_t *device, const void *gradient,
                               const optimizer_span_t *spans, int64_t count, double *partials) {
     (void)device;
     copies_t c = copies_open();
-    void *g = copy_in(&c, gradient, floats(spans_end(spans, count, false)));
-    void *there = copy_in(&c, spans, count * (int64_t)sizeof *spans);
+    void *g = copy_in_only(&c, gradient, floats(spans_end(spans, count, false)));
+    void *there = copy_in_only(&c, spans, count * (int64_t)sizeof *spans);
     table_of(DTYPE_F32)->sum_squares_spans(
         c.device, g, there, count, copy_in(&c, partials, count * (int64_t)sizeof *partials));
     copies_close(&c);
@@ -144,7 +154,8 @@ static void add(const device_t *device, void *out, const void *a, const void *b,
 static bool all_finite(const device_t *device, const void *x, int64_t count) {
     (void)device;
     copies_t c = copies_open();
-    bool finite = table_of(DTYPE_F32)->all_finite(c.device, copy_in(&c, x, floats(count)), count);
+    bool finite =
+        table_of(DTYPE_F32)->all_finite(c.device, copy_in_only(&c, x, floats(count)), count);
     copies_close(&c);
     return finite;
 }
