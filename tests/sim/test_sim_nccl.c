@@ -243,10 +243,12 @@ static int run_all(wrong_t wrong) {
     ncclUniqueId id;
     int code = 0, status;
     bool hangs = wrong == DIES || wrong == NO_RECEIVE;
+    bool loses_a_rank = wrong == DIES || wrong == DIES_POLLED || wrong == HANGS_POLLED;
     setenv("SIMGPU_TIMEOUT", hangs ? "2" : "30", 0);
     setenv("SIMGPU_SAME_BUFFERS", "1", 1);
     ncclGetUniqueId(&id);
     pid_t children[RANKS];
+    bool is_over[RANKS] = {false};
     volatile int *flag =
         mmap(NULL, sizeof *flag, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (int rank = 0; rank < RANKS; rank++) {
@@ -262,6 +264,12 @@ static int run_all(wrong_t wrong) {
             kill(children[1], SIGKILL);
         }
         code = code != 0 && code < 128 ? code : this_code;
+        for (int rank = 0; rank < RANKS; rank++) {
+            is_over[rank] = is_over[rank] || children[rank] == child;
+            if (code != 0 && !loses_a_rank && !is_over[rank]) {
+                kill(children[rank], SIGKILL); /* one has reported, and the others would wait */
+            }
+        }
     }
     return code;
 }
