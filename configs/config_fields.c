@@ -50,8 +50,8 @@ static const config_field_t main_rows[] = {
     CHOICE_ROW("backend", backend, "cpu", "ref cpu cuda", "",
                "ref: plain C, slow and obvious; cpu: fast; cuda: a GPU", ROUNDING),
     CHOICE_ROW("precision", precision, "f32", "f32 f32_strict bf16", "",
-               "of activations; weights, gradients of them and the optimiser stay float32; f32 lets "
-               "a GPU multiply by TF32, f32_strict does not",
+               "of activations; weights, gradients of them and the optimiser stay float32; f32 "
+               "lets a GPU multiply by TF32, f32_strict does not",
                NUMERICS),
     CHOICE_ROW("reduce", reduce, "canonical", "canonical fast", "",
                "canonical: same bits for any number of ranks; fast: the library's sum", ROUNDING),
