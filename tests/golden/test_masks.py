@@ -4,8 +4,8 @@ form of the fusion, all losses, labels that are not valid. What is masked holds 
 import golden
 import cases
 
-RUNS = (("ref", "f64", 1e-10, 1e-9, 1e-12), ("ref", "f32", 1e-5, 5e-3, 1e-5),
-        ("cpu", "f32", 1e-5, 5e-3, 1e-5))
+RUNS = golden.with_gpu((("ref", "f64", 1e-10, 1e-9, 1e-12), ("ref", "f32", 1e-5, 5e-3, 1e-5),
+                        ("cpu", "f32", 1e-5, 5e-3, 1e-5)), ("cuda", "f32_strict", 1e-5, 5e-3, 1e-5))
 
 
 def check_masked_inputs(report, step, result, label):
