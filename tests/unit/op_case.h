@@ -118,7 +118,7 @@ const kernels_t *case_table(const char *backend, dtype_t dtype);
 /* The GPU of this process; NULL where the build or the machine has none. */
 const device_t *case_gpu(void);
 
-/* Runs the tests; in a build for GPUs on one, if there is one: then case_table gives its table in
+/* Runs the tests; in a build for GPUs on one, if there is one: case_table then gives its table in
  * place of cpu's, which builds without GPUs test. */
 #define RUN_ON_GPU_OR_HOST(tests) (case_go_on_gpu(), RUN_TESTS(tests))
 void case_go_on_gpu(void);
