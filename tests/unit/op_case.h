@@ -108,7 +108,7 @@ void case_check_threads(const op_description_t *description);
 /* On both: plans without d_out (forward only), and without d_in (a first layer). */
 void case_check_without_gradients(const op_description_t *description);
 
-/* What products of a GPU may be off beside those in float: it keeps 10 bits of a float (TF32), and a
+/* What products of a GPU may be off beside those in float: it keeps 10 bits of each (TF32), and a
  * table for bf16 rounds results that a bias or a norm follows, and gradients of filters. 0 for the
  * host's tables and for other operations. */
 double case_product_bound(const kernels_t *kernels, op_kind_t kind, double terms);
