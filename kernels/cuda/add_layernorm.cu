@@ -16,7 +16,7 @@ template <class T> struct layernorm_rows {
     int64_t saved_stride, rows, cols;
 };
 
-/* Chunk k of a lane, of x + y; left is returned: columns from there on, 0 or less beyond the row. */
+/* A chunk of x + y; returns the columns from there on, 0 or less beyond the row. */
 template <class T, bool WIDE>
 __device__ __forceinline__ int64_t load_sum(const layernorm_rows<T> &a, int shard, int64_t row,
                                             int64_t col, float *x) {

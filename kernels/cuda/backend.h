@@ -134,8 +134,7 @@ typedef struct convolution_shape {
 
 typedef struct convolution convolution_t;
 
-/* The first plan that cuDNN proposes whose sums go in a fixed order, at full precision. None is
- * timed. */
+/* The first plan that cuDNN proposes whose sums go in a fixed order, at full precision. */
 status_t convolution_open(cuda_context_t *context, const convolution_shape_t *shape,
                           convolution_t **convolution_out) MUST_CHECK;
 void convolution_close(convolution_t *convolution);                    /* NULL allowed */

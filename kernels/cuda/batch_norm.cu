@@ -146,16 +146,16 @@ template <class T> struct norm_backward_op {
             load_floats<T, WIDE>(saved + a.cols, left, inverse);
             load_floats<T, WIDE>(a.gain + col, left, gain);
             if (slopes != nullptr) {
-                float x[CHUNK<T>], mean[CHUNK<T>], slope[CHUNK<T>], sum[CHUNK<T>], n[CHUNK<T>];
+                float x[CHUNK<T>], mean[CHUNK<T>], slope[CHUNK<T>], sum[CHUNK<T>];
                 const float *sums = slopes + (shard - first) * 3 * a.cols + col;
                 load<T, WIDE>(in.at(shard, row) + col, left, x);
                 load_floats<T, WIDE>(saved, left, mean);
                 load_floats<T, WIDE>(sums, left, slope);
                 load_floats<T, WIDE>(sums + a.cols, left, sum);
-                load_floats<T, WIDE>(sums + 2 * a.cols, left, n);
+                const float share = 1.0f / sums[2 * a.cols]; /* the same of every column */
 #pragma unroll
                 for (int k = 0; k < CHUNK<T>; k++) {
-                    const float share = 1.0f / n[k], normed = (x[k] - mean[k]) * inverse[k];
+                    const float normed = (x[k] - mean[k]) * inverse[k];
                     dy[k] = dy[k] - sum[k] * share - normed * (slope[k] * share);
                 }
             }

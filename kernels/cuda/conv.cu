@@ -1,5 +1,5 @@
 /* Convolutions by cuDNN, shard by shard at the shard's shape, so that no shard's bits depend on how
- * many there are. cuDNN reads packed rows at multiples of 16 bytes and filters [out, taps, in]; what
+ * many there are. cuDNN reads packed rows at 16 bytes' multiples and filters [out, taps, in]; what
  * lies otherwise is copied first. A bias and ReLU follow in a launch of their own: bf16 is rounded
  * before it, and after it. The gradient of a filter is of the activations' type, and widened. */
 #include "kernels/cuda/column_sums.cuh"

@@ -230,8 +230,7 @@ static inline status_t plain_plan(const op_description_t *description, op_plan_t
     return STATUS_OK;
 }
 
-/* Its file has templates plan, forward and backward_data, and backward_weights where it has weights.
- */
+/* Its file has templates plan, forward, backward_data and, with weights, backward_weights. */
 #define CUDA_OP_OF(name, suffix, T)                                                                \
     extern "C" status_t name##_plan_##suffix(const op_description_t *description,                  \
                                              op_plan_t **plan_out, op_needs_t *needs_out) {        \

@@ -5,8 +5,7 @@ namespace {
 
 enum { WARPS = 4, THREADS = 32 * WARPS };
 
-/* Row r of `to`: sum over the group's rows of `from`, each times weight[o * step_out + i * step_in].
- */
+/* Row o of a group of `to`: its rows of `from`, times weight[o * step_to + i * step_from]. */
 template <class T> struct mix_rows_op {
     view<T> from, to;
     const float *weight;

@@ -112,7 +112,7 @@ status_t plan(const op_description_t *description, op_plan_t **plan_out, op_need
     return STATUS_OK;
 }
 
-/* --- the normed weight (weight normalisation by output: W[o] = g[o] v[o] / |v[o]|) ------------- */
+/* --- the normed weight: W[o] = g[o] v[o] / norm of v[o] --- */
 
 /* Over the block; the same in every thread. */
 __device__ __forceinline__ double block_sum(double x, double *scratch) {

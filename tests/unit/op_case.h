@@ -110,9 +110,9 @@ void case_check_threads(const op_description_t *description);
 /* On both: plans without d_out (forward only), and without d_in (a first layer). */
 void case_check_without_gradients(const op_description_t *description);
 
-/* What products of a GPU may be off beside those in float: it keeps 10 bits of a float (TF32), and
- * a table for bf16 rounds results that a bias or a norm follows, and gradients of filters. 0 for
- * the host's tables and for other operations. */
+/* What products of a GPU may be off beside those in float: it keeps 10 bits of each (TF32), and a
+ * table for bf16 rounds results that a bias or a norm follows, and gradients of filters. 0 for the
+ * host's tables and for other operations. */
 double case_product_bound(const kernels_t *kernels, op_kind_t kind, double terms);
 
 const kernels_t *case_table(const char *backend, dtype_t dtype);
@@ -120,7 +120,7 @@ const kernels_t *case_table(const char *backend, dtype_t dtype);
 /* The GPU of this process; NULL where the build or the machine has none. */
 const device_t *case_gpu(void);
 
-/* Runs the tests; in a build for GPUs on one, if there is one: then case_table gives its table in
+/* Runs the tests; in a build for GPUs on one, if there is one: case_table then gives its table in
  * place of cpu's, which builds without GPUs test. */
 #define RUN_ON_GPU_OR_HOST(tests) (case_go_on_gpu(), RUN_TESTS(tests))
 void case_go_on_gpu(void);
