@@ -26,11 +26,14 @@ void pool_score(const pool_t *pool, const target_config_t *target, scores_t *sco
             score_post(pool->post, pool->y, pool->sequence, pool->count, scores);
         }
     } else {
-        float *votes = alloc_zero(max_i64(pool->count * classes, 1), sizeof *votes);
+        int64_t columns = target_columns(target); /* one: its sign says the class */
+        float *votes = alloc_zero(max_i64(pool->count * columns, 1), sizeof *votes);
         for (int64_t i = 0; i < pool->count; i++) {
-            votes[i * classes + (int64_t)pool->x[i]] = 1.0f;
+            int64_t class = (int64_t)pool->x[i];
+            votes[i * columns + (columns > 1 ? class : 0)] =
+                class > 0 || columns > 1 ? 1.0f : -1.0f;
         }
-        score_classes(votes, pool->y, pool->count, classes, 0.0, scores);
+        score_classes(votes, pool->y, pool->count, columns, 0.0, scores);
         free(votes);
     }
     scores->n_invalid = pool->n_invalid;

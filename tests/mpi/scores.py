@@ -1,6 +1,6 @@
 """Every metric again, from the predictions that the program wrote, by plain code:
 
-    python3 tests/mpi/scores.py TOLD.json PREDICTIONS.csv TARGET:CLASSES...    0 classes: values
+    python3 tests/mpi/scores.py TOLD.json PREDICTIONS.csv TARGET:CLASSES...    0 classes: values; 2: of one logit
 
 TOLD: `jmt evaluate --json`, or a seed of a summary. Metrics that a target has are exactly those here."""
 import csv
@@ -42,9 +42,12 @@ def of_classes(rows, classes):
     told = [sum(table[a][c] for a in range(classes)) for c in range(classes)]
     f1 = {c: 2 * table[c][c] / (occurs[c] + told[c]) for c in range(classes) if occurs[c] + told[c]}
     recalls = [table[c][c] / occurs[c] for c in range(classes) if occurs[c]]
-    return {"accuracy": sum(table[c][c] for c in range(classes)) / len(pairs),
-            "uar": sum(recalls) / len(recalls), "f1_macro": sum(f1.values()) / len(f1),
-            "f1_weighted": sum(f * occurs[c] for c, f in f1.items()) / len(pairs)}, table
+    scores = {"accuracy": sum(table[c][c] for c in range(classes)) / len(pairs),
+              "uar": sum(recalls) / len(recalls), "f1_macro": sum(f1.values()) / len(f1),
+              "f1_weighted": sum(f * occurs[c] for c, f in f1.items()) / len(pairs)}
+    if classes == 2:
+        scores["f1_positive"] = f1.get(1, 0.0)
+    return scores, table
 
 
 def agree(what, told, want):

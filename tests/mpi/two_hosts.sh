@@ -40,9 +40,24 @@ report $? "a time-out names the late rank and its host"
 
 # Without a deadline MPI would wait for ever. (mpirun itself waits for the lost host's daemon: whoever
 # started it has to end it.)
-limit_s=10
-(sleep 2 && ip link set "${hosts_tag}v2" down) &
-job test_comm loop
-grep -q "loop: no answer from rank 2 on host ${hosts_tag}2 and 1 other within" "$work/out"
+cut_line="loop: no answer from rank 2 on host ${hosts_tag}2 and 1 other within"
+within() { # within SECONDS COMMAND...: until it succeeds
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.2
+    done
+}
+all_loop() { [ "$(pgrep -fc "^$dir/test_comm loop")" -ge 4 ]; }
+job test_comm loop &
+within 60 all_loop
+sleep 1
+ip link set "${hosts_tag}v2" down
+within 30 grep -q "$cut_line" "$work/out"
 report $? "a cut cable gives a line that names the host"
+{
+    pkill -KILL -f "$dir/test_comm loop"
+    wait
+} 2>/dev/null
 exit $failures
