@@ -151,7 +151,7 @@ static inline bool is_wide_flat(const void *p) { return reinterpret_cast<uintptr
 enum { BLOCK_THREADS = 256 };
 
 /* OP::run<WIDE>(shard, row, col, left) does `left` columns from col on, at most a chunk. BLOCKS: of
- * them at once on a multiprocessor; 0: the compiler weighs that against registers, and spills some. */
+ * them at once on a multiprocessor; 0: the compiler weighs that against registers and spills. */
 template <class T, bool WIDE, int BLOCKS, class OP>
 static __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS)
     map_rows(OP op, int shard_begin, int64_t rows, int64_t cols) {
