@@ -28,7 +28,8 @@ typedef struct cuda_context {
     cudaStream_t stream;
     cublasLtHandle_t products;
     cudnnHandle_t convolutions;
-    bool tf32; /* products of float by TF32 */
+    cudnnBackendDescriptor_t described; /* not NULL: no GPU; plan convolutions for this one */
+    bool tf32;                          /* products of float by TF32 */
     void *product_workspace;
     size_t product_workspace_bytes; /* what the plans so far need at most */
     int *flag, *flag_host;          /* an answer that the host waits for; pinned */

@@ -7,6 +7,7 @@ enum { NOTES_MAX = 16 };
 
 struct convolution {
     cuda_context_t *context;
+    dtype_t dtype;
     descriptor_t plan;
     descriptor_t parts[PARTS_MAX]; /* what the plan is made of */
     int part_count;
@@ -174,15 +175,25 @@ static cudnnStatus_t open_graph(convolution_t *c, const convolution_shape_t *s,
         {CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &c->context->convolutions},
     };
     descriptor_t *part = next_part(c);
-    error = MAKE(part, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, graph);
+    int count = c->context->described == NULL ? ARRAY_LEN(graph) : 1;
+    error = make(part, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, graph, count);
     *graph_out = *part;
     return error;
 }
 
 /* --- the plan -------------------------------------------------------------------------------- */
 
-/* Whether a proposal's engine sums in a fixed order and at full precision. */
-static bool is_admitted(descriptor_t proposal) {
+/* Whether an engine's note says what we do not want: sums in no fixed order, or in less than float;
+ * factors of less than what is stored; and by tensor cores, which read floats as TF32, where floats
+ * are to be multiplied strictly. */
+static bool is_refused(const convolution_t *c, cudnnBackendNumericalNote_t note) {
+    return note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC ||
+           note == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ||
+           note == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS ||
+           (note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && c->dtype == DTYPE_F32 && !c->context->tf32);
+}
+
+static bool is_admitted(const convolution_t *c, descriptor_t proposal) {
     descriptor_t engine = NULL;
     cudnnBackendNumericalNote_t notes[NOTES_MAX];
     int64_t count = 0;
@@ -193,20 +204,24 @@ static bool is_admitted(descriptor_t proposal) {
         cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
                                  CUDNN_TYPE_NUMERICAL_NOTE, NOTES_MAX, &count, notes) == 0;
     for (int64_t i = 0; admitted && i < count; i++) {
-        admitted = notes[i] != CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC &&
-                   notes[i] != CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
+        admitted = !is_refused(c, notes[i]);
     }
     (void)cudnnBackendDestroyDescriptor(engine);
     return admitted;
 }
 
 static bool take(convolution_t *c, descriptor_t proposal) {
+    cuda_context_t *context = c->context;
+    const attribute_t here = {CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1,
+                              &context->convolutions};
+    const attribute_t described = {CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
+                                   CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &context->described};
     const attribute_t attributes[] = {
-        {CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &c->context->convolutions},
+        context->described == NULL ? here : described,
         {CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &proposal},
     };
     int64_t count = 0;
-    if (is_admitted(proposal) &&
+    if (is_admitted(c, proposal) &&
         MAKE(&c->plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, attributes) == 0 &&
         cudnnBackendGetAttribute(c->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
                                  CUDNN_TYPE_INT64, 1, &count, &c->workspace_bytes) == 0) {
@@ -223,11 +238,14 @@ static bool take_first(convolution_t *c, descriptor_t graph, cudnnBackendHeurMod
     const attribute_t attributes[] = {
         {CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph},
         {CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode},
+        {CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+         &c->context->described},
     };
+    int attribute_count = ARRAY_LEN(attributes) - (c->context->described == NULL ? 1 : 0);
     descriptor_t heuristic = NULL, proposals[PROPOSALS_MAX] = {NULL};
     int64_t count = 0;
     bool taken = false;
-    if (MAKE(&heuristic, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, attributes) == 0) {
+    if (make(&heuristic, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, attributes, attribute_count) == 0) {
         bool created = true;
         for (int i = 0; i < PROPOSALS_MAX; i++) {
             created = created && cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR,
@@ -260,6 +278,7 @@ status_t convolution_open(cuda_context_t *context, const convolution_shape_t *sh
                           convolution_t **convolution_out) {
     convolution_t *c = alloc_zero(1, sizeof *c);
     c->context = context;
+    c->dtype = shape->dtype;
     descriptor_t graph = NULL;
     cudnnStatus_t error = open_graph(c, shape, &graph);
     if (error == CUDNN_STATUS_SUCCESS && (take_first(c, graph, CUDNN_HEUR_MODE_A) ||

@@ -150,9 +150,10 @@ static inline bool is_wide_flat(const void *p) { return reinterpret_cast<uintptr
 
 enum { BLOCK_THREADS = 256 };
 
-/* OP::run<WIDE>(shard, row, col, left) does `left` columns from col on, at most a chunk. */
-template <class T, bool WIDE, class OP>
-static __global__ void __launch_bounds__(BLOCK_THREADS)
+/* OP::run<WIDE>(shard, row, col, left) does `left` columns from col on, at most a chunk. BLOCKS: of
+ * them at once on a multiprocessor; 0: the compiler weighs that against registers and spills. */
+template <class T, bool WIDE, int BLOCKS, class OP>
+static __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS)
     map_rows(OP op, int shard_begin, int64_t rows, int64_t cols) {
     const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
     const int shard = shard_begin + static_cast<int>(blockIdx.y);
@@ -174,7 +175,7 @@ static inline int row_threads(int64_t chunks, int most) {
     return threads;
 }
 
-template <class T, class OP>
+template <class T, int BLOCKS = 0, class OP>
 static void launch_rows(const op_plan_t *plan, const op_call_t *call, const OP &op, bool wide,
                         int64_t rows, int64_t cols) {
     const int shards = call->shard_end - call->shard_begin;
@@ -187,9 +188,11 @@ static void launch_rows(const op_plan_t *plan, const op_call_t *call, const OP &
     const dim3 block(static_cast<unsigned>(along), static_cast<unsigned>(down));
     cudaStream_t stream = plan->context->stream;
     if (wide) {
-        LAUNCH((map_rows<T, true, OP>), grid, block, 0, stream, op, call->shard_begin, rows, cols);
+        LAUNCH((map_rows<T, true, BLOCKS, OP>), grid, block, 0, stream, op, call->shard_begin, rows,
+               cols);
     } else {
-        LAUNCH((map_rows<T, false, OP>), grid, block, 0, stream, op, call->shard_begin, rows, cols);
+        LAUNCH((map_rows<T, false, BLOCKS, OP>), grid, block, 0, stream, op, call->shard_begin,
+               rows, cols);
     }
     CUDA_REQUIRE(cudaGetLastError());
 }

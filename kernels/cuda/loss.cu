@@ -74,7 +74,7 @@ __device__ void add_row(const loss_rows &a, const T *x, float target, double *su
 }
 
 template <class T>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 2)
     sum_losses(loss_rows a, view<T> x, double *sums_out, int64_t sums_stride) {
     __shared__ double part[WARPS][LOSS_SUMS];
     const int shard = a.shard_begin + static_cast<int>(blockIdx.x);
@@ -135,7 +135,7 @@ __device__ void cross_entropy_row(const loss_rows &a, const loss_totals &t, cons
 }
 
 template <class T>
-__global__ void __launch_bounds__(BLOCK_THREADS)
+__global__ void __launch_bounds__(BLOCK_THREADS, 2)
     loss_gradients(loss_rows a, loss_totals t, view<T> in, view<T> d_in) {
     const int64_t r = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     const int shard = a.shard_begin + static_cast<int>(blockIdx.y);

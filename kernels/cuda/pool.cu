@@ -1,12 +1,15 @@
 /* Pooling over a grid: a thread for each chunk of columns of a row of the result, and in the
  * backward of a row of the input, which asks the windows that may have read it in their order. */
+#include <limits.h>
+
 #include "kernels/cuda/kernel.cuh"
 
 namespace {
 
-/* What a window reads of one axis: begin, begin + step ... */
+/* What a window reads of one axis: begin, begin + step ... Axes and windows are counted by int, for
+ * the registers that their divisions take. */
 struct span_t {
-    int64_t begin, count, step;
+    int begin, count, step;
 };
 
 struct pool_shape {
@@ -18,15 +21,17 @@ struct pool_shape {
 __device__ __forceinline__ span_t span_of(const op_axis_t &axis, int64_t o, bool adaptive) {
     if (adaptive) {
         const int64_t begin = o * axis.in / axis.out;
-        return span_t{begin, ((o + 1) * axis.in + axis.out - 1) / axis.out - begin, 1};
+        const int64_t end = ((o + 1) * axis.in + axis.out - 1) / axis.out;
+        return span_t{static_cast<int>(begin), static_cast<int>(end - begin), 1};
     }
-    return span_t{o * axis.stride - axis.before, axis.size, axis.dilation};
+    return span_t{static_cast<int>(o * axis.stride - axis.before), static_cast<int>(axis.size),
+                  static_cast<int>(axis.dilation)};
 }
 
 struct places_t {
     span_t span[OP_AXES];
     int64_t origin; /* the grid's first row */
-    int64_t taps;
+    int taps;
 };
 
 __device__ __forceinline__ places_t places_of(const pool_shape &p, int64_t row) {
@@ -44,12 +49,12 @@ __device__ __forceinline__ places_t places_of(const pool_shape &p, int64_t row) 
 
 /* The row that a tap reads; -1: it is outside, or masked out. */
 __device__ __forceinline__ int64_t source_of(const pool_shape &p, const places_t &places, int shard,
-                                             int64_t tap) {
+                                             int tap) {
     int64_t source = places.origin, step = 1;
 #pragma unroll
     for (int i = OP_AXES - 1; i >= 0; i--) {
         const span_t &span = places.span[i];
-        const int64_t at = span.begin + tap % span.count * span.step;
+        const int at = span.begin + tap % span.count * span.step;
         if (at < 0 || at >= p.axis[i].in) {
             return -1;
         }
@@ -63,11 +68,11 @@ __device__ __forceinline__ int64_t source_of(const pool_shape &p, const places_t
 /* What the sum of a window is divided by, at least 1. */
 __device__ __forceinline__ float divisor_of(const pool_shape &p, const places_t &places,
                                             int shard) {
-    int64_t inside = 0;
-    for (int64_t tap = 0; tap < places.taps; tap++) {
+    int inside = 0;
+    for (int tap = 0; tap < places.taps; tap++) {
         inside += source_of(p, places, shard, tap) >= 0 ? 1 : 0;
     }
-    const int64_t all = p.rule == POOL_AVERAGE && inside > 0 ? places.taps : inside;
+    const int all = p.rule == POOL_AVERAGE && inside > 0 ? places.taps : inside;
     return static_cast<float>(all > 0 ? all : 1);
 }
 
@@ -85,7 +90,7 @@ template <class T> struct pool_op {
         for (int k = 0; k < CHUNK<T>; k++) {
             found[k] = -1.0f;
         }
-        for (int64_t tap = 0; tap < places.taps; tap++) {
+        for (int tap = 0; tap < places.taps; tap++) {
             const int64_t source = source_of(p, places, shard, tap);
             if (source < 0) {
                 continue;
@@ -119,28 +124,27 @@ template <class T> struct pool_op {
 
 /* Windows of an axis that may have read place `at`: [begin, end). */
 struct readers_t {
-    int64_t begin, end;
+    int begin, end;
 };
 
-__device__ __forceinline__ readers_t readers_of(const op_axis_t &axis, int64_t at, bool adaptive) {
-    readers_t r;
+__device__ __forceinline__ readers_t readers_of(const op_axis_t &axis, int at, bool adaptive) {
+    int64_t begin, end;
     if (adaptive) {
-        r.begin = at * axis.out / axis.in;
-        r.end = ((at + 1) * axis.out + axis.in - 1) / axis.in;
-        r.begin = r.begin > 0 ? r.begin - 1 : 0;
-        r.end = r.end + 1;
+        begin = at * axis.out / axis.in;
+        end = ((at + 1) * axis.out + axis.in - 1) / axis.in;
+        begin = begin > 0 ? begin - 1 : 0;
+        end = end + 1;
     } else {
         const int64_t reach = (axis.size - 1) * axis.dilation, first = at + axis.before - reach;
-        r.begin = first > 0 ? (first + axis.stride - 1) / axis.stride : 0;
-        r.end = (at + axis.before) / axis.stride + 1;
+        begin = first > 0 ? (first + axis.stride - 1) / axis.stride : 0;
+        end = (at + axis.before) / axis.stride + 1;
     }
-    r.end = r.end < axis.out ? r.end : axis.out;
-    return r;
+    return readers_t{static_cast<int>(begin), static_cast<int>(end < axis.out ? end : axis.out)};
 }
 
 /* The tap of window o that reads `at`; -1: none. */
-__device__ __forceinline__ int64_t tap_of(const span_t &span, int64_t at) {
-    const int64_t from = at - span.begin;
+__device__ __forceinline__ int tap_of(const span_t &span, int at) {
+    const int from = at - span.begin;
     if (from < 0 || from % span.step != 0) {
         return -1;
     }
@@ -155,18 +159,19 @@ template <class T> struct pool_backward_op {
 
     /* What the window whose row this is gives. */
     template <bool WIDE>
-    __device__ __forceinline__ void add(int shard, int64_t out_row, int64_t tap, int64_t col,
-                                        int64_t left, float *dx) const {
+    __device__ __forceinline__ void add(const places_t &places, int shard, int64_t out_row, int tap,
+                                        int64_t col, int64_t left, float *dx) const {
+        const bool largest = p.rule == POOL_MAX;
+        const float divisor = largest ? 1.0f : divisor_of(p, places, shard);
         float dy[CHUNK<T>];
         load<T, WIDE>(d_out.at(shard, out_row) + col, left, dy);
-        if (p.rule == POOL_MAX) {
+        if (largest) {
             const float *found = saved + shard * saved_stride + out_row * cols + col;
             for (int k = 0; k < CHUNK<T>; k++) {
                 dx[k] += k < left && found[k] == static_cast<float>(tap) ? dy[k] : 0.0f;
             }
             return;
         }
-        const float divisor = divisor_of(p, places_of(p, out_row), shard);
         for (int k = 0; k < CHUNK<T>; k++) {
             dx[k] += dy[k] / divisor;
         }
@@ -176,29 +181,34 @@ template <class T> struct pool_backward_op {
     __device__ void run(int shard, int64_t row, int64_t col, int64_t left) const {
         const bool adaptive = p.rule == POOL_ADAPTIVE;
         float dx[CHUNK<T>] = {0};
-        int64_t rest = row, at[OP_AXES];
+        int64_t rest = row;
+        int at[OP_AXES];
         readers_t r[OP_AXES];
 #pragma unroll
         for (int i = OP_AXES - 1; i >= 0; i--) {
-            at[i] = rest % p.axis[i].in;
+            at[i] = static_cast<int>(rest % p.axis[i].in);
             rest /= p.axis[i].in;
             r[i] = readers_of(p.axis[i], at[i], adaptive);
         }
+        places_t places;
+        places.origin = rest * p.axis[0].in * p.axis[1].in * p.axis[2].in;
         const bool use = valid(p.mask, shard, row);
-        for (int64_t a = r[0].begin; a < r[0].end && use; a++) {
-            const span_t span0 = span_of(p.axis[0], a, adaptive);
-            const int64_t tap0 = tap_of(span0, at[0]);
-            for (int64_t b = r[1].begin; b < r[1].end && tap0 >= 0; b++) {
-                const span_t span1 = span_of(p.axis[1], b, adaptive);
-                const int64_t tap1 = tap_of(span1, at[1]);
-                for (int64_t c = r[2].begin; c < r[2].end && tap1 >= 0; c++) {
-                    const span_t span2 = span_of(p.axis[2], c, adaptive);
-                    const int64_t tap2 = tap_of(span2, at[2]);
+        for (int a = r[0].begin; a < r[0].end && use; a++) {
+            places.span[0] = span_of(p.axis[0], a, adaptive);
+            const int tap0 = tap_of(places.span[0], at[0]);
+            for (int b = r[1].begin; b < r[1].end && tap0 >= 0; b++) {
+                places.span[1] = span_of(p.axis[1], b, adaptive);
+                const int tap1 = tap_of(places.span[1], at[1]);
+                for (int c = r[2].begin; c < r[2].end && tap1 >= 0; c++) {
+                    places.span[2] = span_of(p.axis[2], c, adaptive);
+                    const int tap2 = tap_of(places.span[2], at[2]);
                     if (tap2 >= 0) {
                         const int64_t out_row =
                             ((rest * p.axis[0].out + a) * p.axis[1].out + b) * p.axis[2].out + c;
-                        const int64_t tap = (tap0 * span1.count + tap1) * span2.count + tap2;
-                        add<WIDE>(shard, out_row, tap, col, left, dx);
+                        const int below = places.span[1].count * places.span[2].count;
+                        const int tap = tap0 * below + tap1 * places.span[2].count + tap2;
+                        places.taps = places.span[0].count * below;
+                        add<WIDE>(places, shard, out_row, tap, col, left, dx);
                     }
                 }
             }
@@ -210,11 +220,16 @@ template <class T> struct pool_backward_op {
 bool grid_fits(const op_description_t *d) {
     const op_axis_t *axis = d->attributes.axis;
     const bool adaptive = d->attributes.pool_rule == POOL_ADAPTIVE;
-    int64_t in = 1, out = 1;
+    int64_t in = 1, out = 1, taps = 1;
     bool fits = true;
     for (int a = 0; a < OP_AXES; a++) {
         in *= axis[a].in;
         out *= axis[a].out;
+        /* of ints: a window reaches no further than out strides and size dilations */
+        const int64_t reach = axis[a].out * axis[a].stride + axis[a].size * axis[a].dilation;
+        taps *= adaptive ? axis[a].in : axis[a].size;
+        fits = fits && axis[a].in < INT_MAX && axis[a].out < INT_MAX && taps < INT_MAX &&
+               (adaptive || reach < INT_MAX);
         fits = fits && axis[a].in > 0 && axis[a].out > 0;
         fits = fits && (adaptive || (axis[a].size > 0 && axis[a].stride > 0 &&
                                      axis[a].dilation > 0 && axis[a].before >= 0));
@@ -261,8 +276,8 @@ template <class T> void backward_data(const op_plan_t *plan, const op_call_t *ca
     const pool_backward_op<T> op = {shape_of(plan, call),      view_of<T>(call->d_out),
                                     view_of<T>(call->d_in[0]), found_of(plan, call),
                                     call->saved_shard_stride,  d->out.cols};
-    launch_rows<T>(plan, call, op, is_wide<T>(call->d_out) && is_wide<T>(call->d_in[0]),
-                   d->in[0].rows, d->in[0].cols);
+    launch_rows<T, 2>(plan, call, op, is_wide<T>(call->d_out) && is_wide<T>(call->d_in[0]),
+                      d->in[0].rows, d->in[0].cols);
 }
 
 } // namespace
