@@ -30,8 +30,11 @@ void pool_score(const pool_t *pool, const target_config_t *target, scores_t *sco
         float *votes = alloc_zero(max_i64(pool->count * columns, 1), sizeof *votes);
         for (int64_t i = 0; i < pool->count; i++) {
             int64_t class = (int64_t)pool->x[i];
-            votes[i * columns + (columns > 1 ? class : 0)] =
-                class > 0 || columns > 1 ? 1.0f : -1.0f;
+            if (columns == 1) {
+                votes[i] = class > 0 ? 1.0f : -1.0f;
+            } else {
+                votes[i * columns + class] = 1.0f;
+            }
         }
         score_classes(votes, pool->y, pool->count, columns, 0.0, scores);
         free(votes);

@@ -1,25 +1,9 @@
 /* One table of `period` rows, learned, added to every run of `period` rows. */
+#include "kernels/cuda/add_table.cuh"
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/copy_rows.cuh"
 
 namespace {
-
-template <class T> struct add_rows_op {
-    view<T> in, out;
-    const float *table;
-    int64_t period, cols;
-
-    template <bool WIDE>
-    __device__ void run(int shard, int64_t row, int64_t col, int64_t left) const {
-        float x[CHUNK<T>], added[CHUNK<T>];
-        load<T, WIDE>(in.at(shard, row) + col, left, x);
-        load_floats<T, WIDE>(table + row % period * cols + col, left, added);
-        for (int k = 0; k < CHUNK<T>; k++) {
-            x[k] += added[k];
-        }
-        store<T, WIDE>(out.at(shard, row) + col, left, x);
-    }
-};
 
 /* A set: the rows that one row of the table is added to. */
 template <class T> struct add_rows_sums_op {
@@ -45,13 +29,7 @@ status_t plan(const op_description_t *description, op_plan_t **plan_out, op_need
 }
 
 template <class T> void forward(const op_plan_t *plan, const op_call_t *call) {
-    const op_description_t *d = &plan->description;
-    const add_rows_op<T> op = {view_of<T>(call->in[0]), view_of<T>(call->out),
-                               static_cast<const float *>(call->weight[0]), d->attributes.period,
-                               d->out.cols};
-    const bool wide = is_wide<T>(call->in[0]) && is_wide<T>(call->out) &&
-                      is_wide_flat(call->weight[0]) && d->out.cols % 4 == 0;
-    launch_rows<T>(plan, call, op, wide, d->out.rows, d->out.cols);
+    launch_add_table<T>(plan, call, static_cast<const float *>(call->weight[0]));
 }
 
 template <class T> void backward_data(const op_plan_t *plan, const op_call_t *call) {

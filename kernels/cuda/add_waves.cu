@@ -1,4 +1,5 @@
 /* The sinusoidal encoding of positions 0..period-1, computed once on the host, in double. */
+#include "kernels/cuda/add_table.cuh"
 #include "kernels/cuda/copy_rows.cuh"
 
 namespace {
@@ -6,23 +7,6 @@ namespace {
 struct waves_plan {
     op_plan_t base; /* first */
     float *table;   /* [period, cols], of the device */
-};
-
-template <class T> struct add_waves_op {
-    view<T> in, out;
-    const float *table;
-    int64_t period, cols;
-
-    template <bool WIDE>
-    __device__ void run(int shard, int64_t row, int64_t col, int64_t left) const {
-        float x[CHUNK<T>], wave[CHUNK<T>];
-        load<T, WIDE>(in.at(shard, row) + col, left, x);
-        load_floats<T, WIDE>(table + row % period * cols + col, left, wave);
-        for (int k = 0; k < CHUNK<T>; k++) {
-            x[k] += wave[k];
-        }
-        store<T, WIDE>(out.at(shard, row) + col, left, x);
-    }
 };
 
 status_t make_table(waves_plan *waves, int64_t period, int64_t cols) {
@@ -62,12 +46,7 @@ status_t plan(const op_description_t *description, op_plan_t **plan_out, op_need
 }
 
 template <class T> void forward(const op_plan_t *plan, const op_call_t *call) {
-    const op_description_t *d = &plan->description;
-    const float *table = reinterpret_cast<const waves_plan *>(plan)->table;
-    const add_waves_op<T> op = {view_of<T>(call->in[0]), view_of<T>(call->out), table,
-                                d->attributes.period, d->out.cols};
-    const bool wide = is_wide<T>(call->in[0]) && is_wide<T>(call->out) && d->out.cols % 4 == 0;
-    launch_rows<T>(plan, call, op, wide, d->out.rows, d->out.cols);
+    launch_add_table<T>(plan, call, reinterpret_cast<const waves_plan *>(plan)->table);
 }
 
 template <class T> void backward_data(const op_plan_t *plan, const op_call_t *call) {

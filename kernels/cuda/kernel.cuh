@@ -197,30 +197,43 @@ static void launch_rows(const op_plan_t *plan, const op_call_t *call, const OP &
     CUDA_REQUIRE(cudaGetLastError());
 }
 
-/* --- sums over a warp ------------------------------------------------------------------------ */
+/* --- sums over a warp, and over a block ------------------------------------------------------ */
 
-static __device__ __forceinline__ float warp_sum(float x) {
+struct added {
+    template <class N> __device__ __forceinline__ N operator()(N a, N b) const { return a + b; }
+};
+struct larger {
+    __device__ __forceinline__ float operator()(float a, float b) const { return fmaxf(a, b); }
+};
+
+/* Of all threads, in one order; the same in each. */
+template <class N, class BOTH>
+static __device__ __forceinline__ N warp_all(N x, const BOTH &both) {
 #pragma unroll
     for (int by = 16; by > 0; by /= 2) {
-        x += __shfl_xor_sync(~0u, x, by);
+        x = both(x, __shfl_xor_sync(~0u, x, by));
     }
     return x;
 }
 
-static __device__ __forceinline__ float warp_max(float x) {
-#pragma unroll
-    for (int by = 16; by > 0; by /= 2) {
-        x = fmaxf(x, __shfl_xor_sync(~0u, x, by));
+/* scratch: shared, a number for each warp. */
+template <int WARPS, class N, class BOTH>
+static __device__ __forceinline__ N block_all(N x, N *scratch, const BOTH &both) {
+    x = warp_all(x, both);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) {
+        scratch[threadIdx.x / 32] = x;
+    }
+    __syncthreads();
+    x = scratch[0];
+    for (int w = 1; w < WARPS; w++) {
+        x = both(x, scratch[w]);
     }
     return x;
 }
 
-static __device__ __forceinline__ double warp_sum_double(double x) {
-#pragma unroll
-    for (int by = 16; by > 0; by /= 2) {
-        x += __shfl_xor_sync(~0u, x, by);
-    }
-    return x;
+template <class N> static __device__ __forceinline__ N warp_sum(N x) {
+    return warp_all(x, added());
 }
 
 /* --- an operation's functions, of float and of bf16 ------------------------------------------ */

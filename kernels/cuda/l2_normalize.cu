@@ -25,7 +25,7 @@ __device__ __forceinline__ row_sums sums_of(const T *x_row, const T *y_row, int6
             sums.along += wide * static_cast<double>(y[k]);
         }
     }
-    return row_sums{warp_sum_double(sums.square), warp_sum_double(sums.along)};
+    return row_sums{warp_sum(sums.square), warp_sum(sums.along)};
 }
 
 template <class T> struct l2_rows {

@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(THREADS, 2)
         }
     }
     for (int k = 0; k < LOSS_SUMS; k++) {
-        const double sum = warp_sum_double(sums[k]);
+        const double sum = warp_sum(sums[k]);
         if (threadIdx.x % 32 == 0) {
             part[threadIdx.x / 32][k] = sum;
         }

@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(THREADS)
         }
         total += static_cast<double>(sum);
     }
-    total = warp_sum_double(total);
+    total = warp_sum(total);
     if (threadIdx.x % 32 == 0) {
         part[threadIdx.x / 32] = total;
     }

@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(BLOCK_THREADS)
         const double g = static_cast<double>(gradient[span.offset + i]);
         sum += g * g;
     }
-    sum = warp_sum_double(sum);
+    sum = warp_sum(sum);
     if (threadIdx.x % 32 == 0) {
         part[threadIdx.x / 32] = sum;
     }

@@ -1,59 +1,26 @@
-#include "kernels/cuda/kernel.cuh"
+#include "kernels/cuda/elementwise.cuh"
 
 namespace {
 
 /* Written so that a NaN passes: all_finite() has to see it. */
-template <class T> struct relu_op {
-    view<T> in, out;
-
-    template <bool WIDE>
-    __device__ void run(int shard, int64_t row, int64_t col, int64_t left) const {
-        float x[CHUNK<T>];
-        load<T, WIDE>(in.at(shard, row) + col, left, x);
-        for (int k = 0; k < CHUNK<T>; k++) {
-            x[k] = x[k] <= 0.0f ? 0.0f : x[k];
-        }
-        store<T, WIDE>(out.at(shard, row) + col, left, x);
-    }
-};
-
-template <class T> struct relu_backward_op {
-    view<T> out, d_out, d_in;
-
-    template <bool WIDE>
-    __device__ void run(int shard, int64_t row, int64_t col, int64_t left) const {
-        float y[CHUNK<T>], dy[CHUNK<T>];
-        load<T, WIDE>(out.at(shard, row) + col, left, y);
-        load<T, WIDE>(d_out.at(shard, row) + col, left, dy);
-        for (int k = 0; k < CHUNK<T>; k++) {
-            dy[k] = y[k] > 0.0f ? dy[k] : 0.0f;
-        }
-        store<T, WIDE>(d_in.at(shard, row) + col, left, dy);
+struct relu_function {
+    static __device__ __forceinline__ float value(float x) { return x <= 0.0f ? 0.0f : x; }
+    static __device__ __forceinline__ float gradient(float y, float dy) {
+        return y > 0.0f ? dy : 0.0f;
     }
 };
 
 template <class T>
 status_t plan(const op_description_t *description, op_plan_t **plan_out, op_needs_t *needs_out) {
-    REQUIRE(description->input_count == 1 && all_rows_alike(description));
-    return plain_plan(description, plan_out, needs_out);
+    return element_plan(description, plan_out, needs_out);
 }
 
 template <class T> void forward(const op_plan_t *plan, const op_call_t *call) {
-    const op_shape_t *shape = &plan->description.out;
-    const relu_op<T> op = {view_of<T>(call->in[0]), view_of<T>(call->out)};
-    launch_rows<T>(plan, call, op, is_wide<T>(call->in[0]) && is_wide<T>(call->out), shape->rows,
-                   shape->cols);
+    element_forward<T, relu_function>(plan, call);
 }
 
 template <class T> void backward_data(const op_plan_t *plan, const op_call_t *call) {
-    const op_shape_t *shape = &plan->description.out;
-    if (call->d_in[0].data == nullptr) {
-        return;
-    }
-    const relu_backward_op<T> op = {view_of<T>(call->out), view_of<T>(call->d_out),
-                                    view_of<T>(call->d_in[0])};
-    const bool wide = is_wide<T>(call->out) && is_wide<T>(call->d_out) && is_wide<T>(call->d_in[0]);
-    launch_rows<T>(plan, call, op, wide, shape->rows, shape->cols);
+    element_backward_data<T, relu_function>(plan, call);
 }
 
 } // namespace

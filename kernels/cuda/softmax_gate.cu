@@ -17,35 +17,6 @@ template <class T> struct gate_rows {
     }
 };
 
-/* Over the block; the same in every thread. */
-__device__ __forceinline__ float block_max(float x, float *scratch) {
-    x = warp_max(x);
-    __syncthreads();
-    if (threadIdx.x % 32 == 0) {
-        scratch[threadIdx.x / 32] = x;
-    }
-    __syncthreads();
-    x = scratch[0];
-    for (int w = 1; w < WARPS; w++) {
-        x = fmaxf(x, scratch[w]);
-    }
-    return x;
-}
-
-__device__ __forceinline__ float block_sum(float x, float *scratch) {
-    x = warp_sum(x);
-    __syncthreads();
-    if (threadIdx.x % 32 == 0) {
-        scratch[threadIdx.x / 32] = x;
-    }
-    __syncthreads();
-    x = scratch[0];
-    for (int w = 1; w < WARPS; w++) {
-        x += scratch[w];
-    }
-    return x;
-}
-
 template <class T>
 __global__ void __launch_bounds__(THREADS) gate_forward(gate_rows<T> a, int shard_begin) {
     DYNAMIC_SHARED(float, w);
@@ -58,14 +29,14 @@ __global__ void __launch_bounds__(THREADS) gate_forward(gate_rows<T> a, int shar
         const bool use = valid(a.mask, shard, row * a.parts + p);
         top = use ? fmaxf(top, widen(score[p])) : top;
     }
-    top = block_max(top, scratch);
+    top = block_all<WARPS>(top, scratch, larger());
     float sum = 0.0f;
     for (int64_t p = threadIdx.x; p < a.parts; p += THREADS) {
         const bool use = valid(a.mask, shard, row * a.parts + p);
         w[p] = use ? expf(widen(score[p]) - top) : 0.0f;
         sum += w[p];
     }
-    sum = block_sum(sum, scratch);
+    sum = block_all<WARPS>(sum, scratch, added());
     const float inverse = top == -INFINITY && sum == 0.0f ? 0.0f : 1.0f / sum;
     float *kept = a.weights(shard, row);
     for (int64_t p = threadIdx.x; p < a.parts; p += THREADS) {
@@ -120,7 +91,7 @@ __global__ void __launch_bounds__(THREADS) gate_backward(gate_rows<T> a, int sha
         for (int64_t p = threadIdx.x; p < a.parts; p += THREADS) {
             along += dw[p] * w[p];
         }
-        const float mean = block_sum(along, scratch);
+        const float mean = block_all<WARPS>(along, scratch, added());
         T *d_score = a.d_score.at(shard, row);
         for (int64_t p = threadIdx.x; p < a.parts; p += THREADS) {
             narrow(d_score + p, w[p] * (dw[p] - mean));

@@ -114,21 +114,6 @@ status_t plan(const op_description_t *description, op_plan_t **plan_out, op_need
 
 /* --- the normed weight: W[o] = g[o] v[o] / norm of v[o] --- */
 
-/* Over the block; the same in every thread. */
-__device__ __forceinline__ double block_sum(double x, double *scratch) {
-    x = warp_sum_double(x);
-    __syncthreads();
-    if (threadIdx.x % 32 == 0) {
-        scratch[threadIdx.x / 32] = x;
-    }
-    __syncthreads();
-    x = scratch[0];
-    for (int w = 1; w < WARPS; w++) {
-        x += scratch[w];
-    }
-    return x;
-}
-
 /* A block for each output; v is [out, in, taps], to [out, taps, in]. */
 template <class T>
 __global__ void __launch_bounds__(THREADS)
@@ -141,7 +126,7 @@ __global__ void __launch_bounds__(THREADS)
     for (int64_t i = threadIdx.x; i < width; i += THREADS) {
         square += static_cast<double>(from[i]) * static_cast<double>(from[i]);
     }
-    square = block_sum(square, scratch);
+    square = block_all<WARPS>(square, scratch, added());
     const float scale = static_cast<float>(static_cast<double>(g[o]) / sqrt(square));
     for (int64_t i = threadIdx.x; i < width; i += THREADS) {
         narrow(to + o * width + i % taps * in + i / taps, scale * from[i]);
@@ -164,8 +149,8 @@ __global__ void __launch_bounds__(THREADS)
         square += value * value;
         along += value * static_cast<double>(dw[i % taps * in + i / taps]);
     }
-    square = block_sum(square, scratch);
-    along = block_sum(along, scratch);
+    square = block_all<WARPS>(square, scratch, added());
+    along = block_all<WARPS>(along, scratch, added());
     const float scale = static_cast<float>(static_cast<double>(g[o]) / sqrt(square));
     const float part = static_cast<float>(along / square);
     for (int64_t i = threadIdx.x; i < width; i += THREADS) {
