@@ -113,7 +113,7 @@ __device__ void softmax_rows(const attention_call<T> &a, const place_t &at, floa
             }
         }
         any = __any_sync(~0u, any) != 0;
-        top = warp_max(top);
+        top = warp_all(top, larger());
         float sum = 0.0f;
         for (int j = lane; j < h.keys; j += 32) {
             const bool use = j < seen && valid(a.mask, at.shard, key + j);
