@@ -117,7 +117,7 @@ static void weights_open(op_case_t *test) {
         return;
     }
     test->weight_count[0] = d->kind == OP_linear ? d->out.cols * d->in[0].cols : d->out.cols;
-    test->weight_count[1] = d->out.cols;
+    test->weight_count[1] = d->attributes.transposed ? d->in[0].cols : d->out.cols;
     if (d->kind == OP_temporal_conv) {
         test->weight_count[0] = d->out.cols * d->in[0].cols * d->attributes.taps;
         test->weight_count[2] = d->out.cols;
