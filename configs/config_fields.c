@@ -256,6 +256,9 @@ static const config_field_t target_rows[] = {
      "ccc mse cross_entropy binary_cross_entropy", "", "", "what training minimises"},
     {"weight", FIELD_REAL, TARGET_AT(weight), "1", 0, 1e6, NULL, NULL, "",
      "of this target in the sum", SCORING},
+    {"steps", FIELD_CHOICE, TARGET_AT(steps), "all", 0, 0, "all last", "", "",
+     "whose labels count, in the loss and in scores: all of a window, or the last labelled one"
+     " alone, as where a window has one answer", SCORING},
     {"classes", FIELD_INT, TARGET_AT(classes), "0", 0, 64, NULL, NULL, "classes",
      "cross_entropy only, at least 2; labels are 0..classes-1"},
     {"class_weights", FIELD_NUMBERS, TARGET_AT(class_weights), "none", 1e-6, 1e6, "none balanced",

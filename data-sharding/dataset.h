@@ -77,7 +77,8 @@ typedef struct dataset_config {
     const int64_t *dims; /* mask_missing only */
     const char *const *targets;
     int target_count;
-    bool every_window; /* of valid and test, also those in which nothing is scored */
+    const bool *last_only; /* by target; NULL: none. Of a window's labels the last alone counts */
+    bool every_window;     /* of valid and test, also those in which nothing is scored */
 } dataset_config_t;
 
 typedef struct dataset dataset_t;

@@ -47,6 +47,7 @@ struct dataset {
     uint8_t **masks;                /* like modalities: validity in memory */
     person_scale_t **person_scales; /* by modality: [subject, dim]; NULL: none */
     float **labels;                 /* like targets: NaN where not valid */
+    bool *last_only;                /* by target: of a window's labels the last alone counts */
     shard_t **shards;
     int shard_count;
     dataset_recording_t *recordings;

@@ -119,6 +119,7 @@ changes hash loss.ccc_unbiased true
 changes hash targets.NAME.loss mse
 changes hash targets.NAME.weight 3
 changes hash targets.NAME.mse_weight 0.5
+changes hash targets.NAME.steps last
 named=video
 changes hash modalities.NAME.front tcn
 tcn=(modalities.video.front=tcn)

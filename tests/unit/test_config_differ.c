@@ -49,6 +49,7 @@ static void where_settings_may_differ(void **state) {
         {"evaluation.every_window", "E"},
         {"data.shift", "E"},
         {"targets.y.class_weights", "E"},
+        {"targets.y.steps", "E"},
         {"targets.y.loss", ""},
         {"targets", ""},
         {"modalities", ""},
