@@ -112,6 +112,10 @@ typedef struct config {
         bool fold_attention, every_window;
         char *smooth_edges; /* nearest | constant */
     } evaluation;
+    struct { /* what published code does by mistake, for beside its numbers alone */
+        bool unlabelled_as_right, whole_windows;
+        char *skip; /* space-separated recordings */
+    } parity;
     struct {
         double timeout_s;
     } comm;

@@ -228,6 +228,7 @@ static status_t open_all(const dataset_config_t *config, dataset_t *dataset) {
     TRY(check_config(config));
     dataset->window = config->window;
     dataset->every_window = config->every_window;
+    dataset->whole_windows = config->whole_windows;
     dataset->stride = config->stride == 0 ? config->window : config->stride;
     TRY(open_shards(config->path, dataset));
     list_recordings(dataset);

@@ -32,7 +32,8 @@ typedef enum { BUILT_IN_NONE, BUILT_IN_CLOCK, BUILT_IN_STIMULUS, BUILT_IN_MASKED
 
 struct dataset {
     int64_t window, stride;
-    bool every_window; /* of valid and test */
+    bool every_window;  /* of valid and test */
+    bool whole_windows; /* of train */
     int modality_count, target_count;
     int64_t *dims;                               /* by modality */
     modality_info_t *infos;                      /* likewise */

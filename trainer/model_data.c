@@ -100,6 +100,8 @@ status_t model_data_open(const config_t *config, const char *path, const standar
         .targets = targets,
         .target_count = config->target_count,
         .last_only = last_only,
+        .skip = config->parity.skip,
+        .whole_windows = config->parity.whole_windows,
     };
     TRY(dataset_open(&data, dataset_out));
     status_t status = check_kinds(config, *dataset_out);

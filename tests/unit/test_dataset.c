@@ -141,40 +141,6 @@ static void sums_and_labels_cover_the_valid_steps(void **state) {
     close_hand(&opened);
 }
 
-/* Steps 14 and 15 of "long" have no label, and its last window begins at 13: 7, 13 and 20 count. */
-static void a_window_may_have_one_label(void **state) {
-    (void)state;
-    char *place = place_make();
-    char *path = hand_data(place, recordings, ARRAY_LEN(recordings), 2);
-    static const bool last_only[] = {true};
-    dataset_config_t config = hand_config(path, 8, 0);
-    config.last_only = last_only;
-    dataset_t *dataset = NULL;
-    CHECK_OK(dataset_open(&config, &dataset));
-    static const int counting[] = {7, 13, 20, 4}; /* of the window's recording */
-    assert_int_equal(dataset_sample_count(dataset, SPLIT_TRAIN), ARRAY_LEN(counting));
-    hand_sample_t sample = hand_sample(8);
-    for (int64_t i = 0; i < ARRAY_LEN(counting); i++) {
-        int64_t first = dataset_sample(dataset, SPLIT_TRAIN, i).first_step;
-        CHECK_OK(
-            dataset_read(dataset, SPLIT_TRAIN, i, sample.features, sample.mask, sample.target));
-        for (int64_t t = 0; t < 8; t++) {
-            float y = sample.target[0][t];
-            assert_true(first + t == counting[i] ? y == (float)counting[i] / 64.0f : isnan(y));
-        }
-    }
-    float *values = NULL;
-    int64_t count = 0;
-    CHECK_OK(dataset_target_values(dataset, SPLIT_TRAIN, 0, &values, &count));
-    assert_int_equal(count, ARRAY_LEN(counting));
-    assert_true(values[1] == 13.0f / 64.0f && values[3] == 4.0f / 64.0f);
-    free(values);
-    hand_sample_free(&sample);
-    dataset_close(dataset);
-    free(path);
-    place_remove(place);
-}
-
 static void what_is_missing_is_named_with_what_is_there(void **state) {
     (void)state;
     opened_t opened = open_hand(recordings, ARRAY_LEN(recordings), 8, 0);
@@ -615,7 +581,6 @@ int main(void) {
         cmocka_unit_test(windows_hold_what_the_recordings_hold),
         cmocka_unit_test(every_label_is_scored_once),
         cmocka_unit_test(sums_and_labels_cover_the_valid_steps),
-        cmocka_unit_test(a_window_may_have_one_label),
         cmocka_unit_test(what_is_missing_is_named_with_what_is_there),
         cmocka_unit_test(what_is_not_finite_is_named),
         cmocka_unit_test(signals_of_other_lengths_are_padded),
