@@ -212,6 +212,8 @@ static const config_field_t main_rows[] = {
 static const config_field_t modality_rows[] = {
     {"dim", FIELD_INT, MODALITY_AT(dim), "0", 0, 67108864, NULL, NULL, "features",
      "per step; 0: from the data"},
+    {"track", FIELD_TEXT, MODALITY_AT(track), "", 0, 0, NULL, NULL, "",
+     "of the data that it reads, so that two modalities can read one; empty: that of its own name"},
     {"clip", FIELD_INT, MODALITY_AT(clip), "1", 1, 65536, NULL, NULL, "steps",
      "of the modality's own that a step of the window shows, the last of them its own"},
     {"dilation", FIELD_INT, MODALITY_AT(dilation), "1", 1, 65536, NULL, NULL, "steps",
