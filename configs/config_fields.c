@@ -230,8 +230,8 @@ static const config_field_t modality_rows[] = {
      "front tcn only: part of the channels dropped in training, over all steps of a sample"},
     {"backbone", FIELD_CHOICE, MODALITY_AT(backbone), "none", 0, 0,
      "none" BACKBONE_LIST(BACKBONE_CHOICE_), "", "",
-     "what makes features of clips (r2plus1d_18, r3d_18, i3d), single faces (ir_resnet_50), "
-     "log-mel (resnet_18, vggish) or signals (cnn_1d)"},
+     "what makes features of clips (r2plus1d_18, r3d_18, i3d), single faces (ir_resnet_50, "
+     "resnet_50), log-mel (resnet_18, vggish) or signals (cnn_1d)"},
     {"size", FIELD_INT, MODALITY_AT(size), "112", 1, 1024, NULL, NULL, "pixels",
      "backbones of clips only: height and width"},
     {"upsample", FIELD_INT, MODALITY_AT(upsample), "1", 1, 16, NULL, NULL, "times",
