@@ -15,6 +15,7 @@ typedef enum { STEP_CLIP, STEP_PICTURE, STEP_MEL, STEP_PATCH, STEP_SIGNAL } step
     X(r3d_18, STEP_CLIP, "frozen size upsample reduce batch_norm")                                 \
     X(i3d, STEP_CLIP, "frozen size upsample batch_norm")                                           \
     X(ir_resnet_50, STEP_PICTURE, "frozen size upsample batch_norm")                               \
+    X(resnet_50, STEP_PICTURE, "frozen size upsample reduce batch_norm")                           \
     X(resnet_18, STEP_MEL, "frozen reduce batch_norm")                                             \
     X(vggish, STEP_PATCH, "frozen")                                                                \
     X(cnn_1d, STEP_SIGNAL, "frozen fc_relu")

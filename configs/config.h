@@ -12,6 +12,7 @@ enum { CONFIG_MODALITIES_MAX = 16, CONFIG_TARGETS_MAX = 16 };
 
 typedef struct modality_config { /* modalities.NAME */
     char *name;
+    char *track;            /* "": of its own name; else of the data, which others may read, too */
     int64_t dim;            /* features per step; 0: from the data */
     int64_t clip, dilation; /* steps per token, and from one to the next (dataset.h) */
     /* auto | linear | none | tcn: what maps dim to model.dim; auto: linear where they differ. */
@@ -154,6 +155,9 @@ char *config_best_metric(const config_t *config, int index);
 
 /* Whether predictions of its values are clipped or smoothed. */
 bool target_is_post_processed(const target_config_t *target);
+
+/* The name under which the data has it. */
+const char *modality_track(const modality_config_t *modality);
 
 /* Modalities that the model sees, as indices in order: those of model.modalities, or all but those
  * that another one is made of. The number of them. */

@@ -212,9 +212,9 @@ static status_t check_parts(const checked_t *checked) {
 }
 
 static status_t check_intra(const checked_t *checked) {
-    static const char *const own[] = {"dim",        "clip",       "dilation",   "front",
-                                      "tcn_blocks", "tcn_kernel", "tcn_causal", "tcn_dropout",
-                                      "backbone",   "corrupt"};
+    static const char *const own[] = {"track",       "dim",        "clip",       "dilation",
+                                      "front",       "tcn_blocks", "tcn_kernel", "tcn_causal",
+                                      "tcn_dropout", "backbone",   "corrupt"};
     const modality_config_t *modality = checked->modality;
     if (modality->of[0] == '\0') {
         char *remedy = text_format("set modalities.%s.of", modality->name);

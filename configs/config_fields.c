@@ -212,6 +212,8 @@ static const config_field_t main_rows[] = {
 static const config_field_t modality_rows[] = {
     {"dim", FIELD_INT, MODALITY_AT(dim), "0", 0, 67108864, NULL, NULL, "features",
      "per step; 0: from the data"},
+    {"track", FIELD_TEXT, MODALITY_AT(track), "", 0, 0, NULL, NULL, "",
+     "of the data that it reads, so that two modalities can read one; empty: that of its own name"},
     {"clip", FIELD_INT, MODALITY_AT(clip), "1", 1, 65536, NULL, NULL, "steps",
      "of the modality's own that a step of the window shows, the last of them its own"},
     {"dilation", FIELD_INT, MODALITY_AT(dilation), "1", 1, 65536, NULL, NULL, "steps",
@@ -228,8 +230,8 @@ static const config_field_t modality_rows[] = {
      "front tcn only: part of the channels dropped in training, over all steps of a sample"},
     {"backbone", FIELD_CHOICE, MODALITY_AT(backbone), "none", 0, 0,
      "none" BACKBONE_LIST(BACKBONE_CHOICE_), "", "",
-     "what makes features of clips (r2plus1d_18, r3d_18, i3d), single faces (ir_resnet_50), "
-     "log-mel (resnet_18, vggish) or signals (cnn_1d)"},
+     "what makes features of clips (r2plus1d_18, r3d_18, i3d), single faces (ir_resnet_50, "
+     "resnet_50), log-mel (resnet_18, vggish) or signals (cnn_1d)"},
     {"size", FIELD_INT, MODALITY_AT(size), "112", 1, 1024, NULL, NULL, "pixels",
      "backbones of clips only: height and width"},
     {"upsample", FIELD_INT, MODALITY_AT(upsample), "1", 1, 16, NULL, NULL, "times",

@@ -3,6 +3,10 @@
 
 #include "configs/config_fields.h"
 
+const char *modality_track(const modality_config_t *modality) {
+    return modality->track[0] != '\0' ? modality->track : modality->name;
+}
+
 static int find(const config_t *config, const char *start, int length) {
     for (int i = 0; i < config->modality_count; i++) {
         const char *name = config->modalities[i].name;

@@ -106,29 +106,56 @@ static void embed_track(const dataset_t *dataset, int shard, const embedding_t *
 
 static const embedding_t *find(const embedding_t *embeddings, int count, const shard_track_t *old) {
     for (int i = 0; i < count && !old->is_target; i++) {
-        if (strcmp(embeddings[i].name, old->name) == 0) {
+        if (strcmp(embeddings[i].track, old->name) == 0) {
             return &embeddings[i];
         }
     }
     return NULL;
 }
 
+static status_t check_names(const shard_content_t *content) {
+    for (int i = 0; i < content->track_count; i++) {
+        for (int k = 0; k < i; k++) {
+            if (strcmp(content->tracks[i].name, content->tracks[k].name) == 0 &&
+                content->tracks[i].is_target == content->tracks[k].is_target) {
+                return status_fail(
+                    STATUS_INPUT,
+                    "the data has a track %s besides the one that modalities.%s.track "
+                    "names; give the modality another name",
+                    content->tracks[i].name, content->tracks[i].name);
+            }
+        }
+    }
+    return STATUS_OK;
+}
+
+/* Of several embeddings of a track the first stands in its place, the others behind all tracks: what
+ * is copied keeps its number. */
 static status_t fill_content(const extract_data_t *data, const embedding_t *embeddings, int count,
                              shard_content_t *content) {
     const shard_t *shard = data->dataset->shards[data->added];
     const shard_content_t *old = shard_content(shard);
     copy_recordings(old, content);
-    content->track_count = old->track_count;
-    content->tracks = alloc_zero(max_i64(old->track_count, 1), sizeof *content->tracks);
+    content->tracks = alloc_zero(max_i64(old->track_count + count, 1), sizeof *content->tracks);
+    bool placed[INT8_MAX] = {false};
+    REQUIRE(count <= INT8_MAX);
     for (int i = 0; i < old->track_count; i++) {
         const embedding_t *embedding = find(embeddings, count, &old->tracks[i]);
+        content->track_count = i + 1;
         if (embedding != NULL) {
+            placed[embedding - embeddings] = true;
             embed_track(data->dataset, data->added, embedding, &content->tracks[i]);
         } else {
             TRY(copy_track(shard, &old->tracks[i], &content->tracks[i]));
         }
     }
-    return STATUS_OK;
+    for (int e = 0; e < count; e++) {
+        if (!placed[e]) {
+            embed_track(data->dataset, data->added, &embeddings[e],
+                        &content->tracks[content->track_count++]);
+        }
+    }
+    return check_names(content);
 }
 
 status_t extract_data_add(extract_data_t *data, const embedding_t *embeddings, int count) {

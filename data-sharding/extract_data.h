@@ -9,7 +9,8 @@
 #include "data-sharding/dataset.h"
 
 typedef struct embedding {
-    const char *name; /* of a modality that the data has */
+    const char *name;  /* of the new track */
+    const char *track; /* of the data, in whose place it stands; several may share one */
     int64_t dim;
     float *values;  /* [steps of all recordings of the shard, dim] */
     uint8_t *valid; /* likewise */

@@ -1,6 +1,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 #include "kernels/base/bytes.h"
@@ -16,7 +17,7 @@ static const option_t options[] = {
 
 /* --- on a terminal --------------------------------------------------------------------------- */
 
-enum { CELL_BYTES = 48, DISPENSE_MARKS = 3, DISPENSE_RUNS = 5, COLUMNS_MAX = TABLE_COLUMNS + 3 };
+enum { CELL_BYTES = 48, DISPENSE_MARKS = 3, DISPENSE_RUNS = 5, COLUMNS_MAX = TABLE_COLUMNS + 4 };
 
 /* Its columns beside those of the metrics; marks only if some row has any, and always if they alone
  * tell rows apart. */
@@ -45,6 +46,14 @@ static void cell_of(run_spread_t spread, bool utf8, char cell[CELL_BYTES]) {
     }
 }
 
+/* A column too few would hide how sure a number is: the interval stands in its cell. */
+static void add_interval(run_spread_t spread, char cell[CELL_BYTES]) {
+    size_t used = strlen(cell);
+    if (spread.count > 0 && !isnan(spread.low)) {
+        snprintf(cell + used, CELL_BYTES - used, " [%.3f, %.3f]", spread.low, spread.high);
+    }
+}
+
 static void add_row(page_table_t *table, const run_table_t *runs, int index, int first, bool utf8) {
     char cells[COLUMNS_MAX][CELL_BYTES];
     run_row_t row = run_table_row(runs, index);
@@ -55,10 +64,12 @@ static void add_row(page_table_t *table, const run_table_t *runs, int index, int
     for (int c = 0; c < TABLE_COLUMNS; c++) {
         if (run_table_has(runs, c)) {
             cell_of(run_table_spread(runs, index, c), utf8, cells[count]);
+            add_interval(run_table_spread(runs, index, c), cells[count]);
             shown[count] = cells[count];
             count++;
         }
     }
+    shown[count] = run_table_rank(runs, index);
     page_table_row(table, shown);
 }
 
@@ -71,7 +82,9 @@ static void print_page(const page_t *page, const run_table_t *runs) {
             columns[count++] = (page_column_t){column->metric, true, column->dispense};
         }
     }
-    page_table_t *table = page_table_open(columns, count);
+    bool ranked = run_table_has_intervals(runs);
+    columns[count] = (page_column_t){"ranking", false, 0};
+    page_table_t *table = page_table_open(columns, count + ranked);
     for (int r = 0; r < run_table_row_count(runs); r++) {
         add_row(table, runs, r, first, page->terminal.utf8);
     }
@@ -80,6 +93,11 @@ static void print_page(const page_t *page, const run_table_t *runs) {
     page_say(page, "%s of %s; checkpoints selected on %s. --format md has all columns.",
              run_table_split(runs), run_table_data(runs), selected);
     free(selected);
+    if (ranked) {
+        page_say(page,
+                 "[low, high]: 95 %% over people drawn anew; ranking none: the interval and that "
+                 "of the best row overlap.");
+    }
     page_table_close(table);
 }
 
@@ -140,7 +158,10 @@ const command_t command_table = {
         "than "
         "their seed are rows of their own, named by the settings in which they differ. \"selected "
         "on\" says what chose the checkpoint, on held-out training people; n is the number of "
-        "labels scored.",
+        "labels scored. Of jmt cv, [low, high] is where 95 % of the scores lie over people drawn "
+        "anew "
+        "with replacement; ranking is none where that overlaps the best row's: the two are not to "
+        "be ranked.",
     .options = options,
     .examples = examples,
     .positional_min = 1,

@@ -9,8 +9,10 @@
 
 enum { MEL_BANDS = 64, COLOURS = 3 };
 
-/* Of colours between 0 and 1 (jmt.md 1.2): as the weights of Kinetics-400 want them; to -1 .. 1. */
+/* Of colours between 0 and 1 (jmt.md 1.2): as the weights of Kinetics-400 want them, and those of
+ * ImageNet; to -1 .. 1. */
 static const float kinetics[] = {0.43216f, 0.394666f, 0.37645f, 0.22803f, 0.22145f, 0.216989f};
+static const float imagenet[] = {0.485f, 0.456f, 0.406f, 0.229f, 0.224f, 0.225f};
 static const float halves[] = {0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f};
 
 typedef struct backbone_row {
@@ -24,6 +26,7 @@ static const backbone_row_t rows[BACKBONE_COUNT] = {
     [BACKBONE_r3d_18] = {1e-5, 0.1, kinetics, backbone_r3d_18},
     [BACKBONE_i3d] = {1e-3, 0.01, halves, backbone_i3d},
     [BACKBONE_ir_resnet_50] = {1e-5, 0.1, halves, backbone_ir_resnet_50},
+    [BACKBONE_resnet_50] = {1e-5, 0.1, imagenet, backbone_resnet_50},
     [BACKBONE_resnet_18] = {1e-5, 0.1, NULL, backbone_resnet_18},
     [BACKBONE_vggish] = {0.0, 0.0, NULL, backbone_vggish},
     [BACKBONE_cnn_1d] = {0.0, 0.0, NULL, backbone_cnn_1d},

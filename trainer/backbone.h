@@ -52,6 +52,7 @@ void feed_prepare(const feed_t *feed, int64_t steps, const uint8_t *mask, const 
 value_t backbone_r2plus1d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_r3d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_resnet_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
+value_t backbone_resnet_50(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_ir_resnet_50(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_i3d(const trunk_t *trunk, const modality_config_t *modality, grid_t x);
 value_t backbone_vggish(const trunk_t *trunk, const modality_config_t *modality, grid_t x);

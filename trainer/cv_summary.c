@@ -11,6 +11,7 @@
 #include "kernels/base/file.h"
 #include "trainer/cv_pool.h"
 #include "trainer/evaluation_post.h"
+#include "trainer/people_interval.h"
 #include "trainer/run_directory.h"
 
 enum {
@@ -28,6 +29,8 @@ typedef struct summary {
     const cv_plan_t *plan;
     pool_t pools[CONFIG_TARGETS_MAX]; /* of the seed at hand */
     int64_t n, n_invalid;
+    people_t *people;
+    int run; /* of the seed at hand */
     json_t *folds, *by_seed;
     json_t *marks, *selected_on; /* keys: what folds say, in order of appearance */
     FILE *csv;
@@ -123,6 +126,7 @@ static status_t add_predictions(summary_t *s, const csv_t *csv, int64_t fold, in
             TRY(csv_number(csv, i, COLUMN_POST, &post));
         }
         pool_add(&s->pools[t], target, prediction, post, same);
+        people_add(s->people, s->run, text[COLUMN_SUBJECT], t, target, prediction, post);
         add_subject(subjects, text[COLUMN_SUBJECT]);
         fprintf(s->csv, "%lld,%lld", (long long)fold, (long long)seed);
         for (int c = 0; c < columns; c++) {
@@ -187,6 +191,7 @@ static void close_seed(summary_t *s, int64_t seed) {
     json_object_set_new(root, "seed", json_integer(seed));
     json_array_append_new(s->by_seed, root);
     s->n = s->n_invalid = 0;
+    s->run++;
 }
 
 /* {mean, std, n} of METRIC over rows[].metrics, or over rows[].targets.TARGET; NULL: no row has
@@ -230,16 +235,31 @@ static json_t *spreads(json_t *rows, const char *target, const char *part) {
     return object;
 }
 
+/* By metric: [low, high] of the mean over seeds, over people drawn anew. */
+static json_t *intervals(const summary_t *s) {
+    interval_t interval[METRIC_COUNT];
+    json_t *object = json_object();
+    people_intervals(s->people, interval);
+    for (int m = 0; m < METRIC_COUNT; m++) {
+        if (!isnan(interval[m].low)) {
+            json_object_set_new(object, metric_name((metric_t)m),
+                                json_pack("[f, f]", interval[m].low, interval[m].high));
+        }
+    }
+    return object;
+}
+
 static json_t *pooled(const summary_t *s) {
     json_t *targets = json_object(), *first = json_array_get(s->by_seed, 0);
     for (int t = 0; t < s->config->target_count; t++) {
         const char *name = s->config->targets[t].name;
         json_object_set_new(targets, name, spreads(s->by_seed, name, "mean"));
     }
-    return json_pack("{s:O, s:O, s:o, s:o, s:o}", "n", json_object_get(first, "n"), "n_invalid",
-                     json_object_get(first, "n_invalid"), "metrics",
+    return json_pack("{s:O, s:O, s:o, s:o, s:o, s:I, s:o}", "n", json_object_get(first, "n"),
+                     "n_invalid", json_object_get(first, "n_invalid"), "metrics",
                      spreads(s->by_seed, NULL, "mean"), "std", spreads(s->by_seed, NULL, "std"),
-                     "targets", targets);
+                     "targets", targets, "people", (json_int_t)people_count(s->people), "interval",
+                     intervals(s));
 }
 
 /* --- writing --------------------------------------------------------------------------------- */
@@ -307,6 +327,7 @@ status_t cv_summarize(const config_t *config, const cv_plan_t *plan) {
     summary_t s = {.config = config, .plan = plan};
     char *csv = NULL;
     size_t bytes = 0;
+    s.people = people_open(config, plan->seed_count);
     s.folds = json_array();
     s.by_seed = json_array();
     s.marks = json_object();
@@ -324,6 +345,7 @@ status_t cv_summarize(const config_t *config, const cv_plan_t *plan) {
     for (int t = 0; t < CONFIG_TARGETS_MAX; t++) { /* left over after an error */
         pool_clear(&s.pools[t]);
     }
+    people_close(s.people);
     json_decref(s.folds);
     json_decref(s.by_seed);
     json_decref(s.marks);

@@ -34,6 +34,24 @@ typedef struct extract {
 
 /* --- opening --------------------------------------------------------------------------------- */
 
+/* A track goes where features of it come: all who read it have to be among them. */
+static status_t check_shared(const extract_t *x) {
+    const trainer_t *t = x->t;
+    for (int m = 0; m < t->modality_count; m++) {
+        const modality_config_t *modality = t->batch.modality[m];
+        bool made = strcmp(modality->backbone, "none") != 0;
+        for (int i = 0; i < x->made.count && !made; i++) {
+            if (strcmp(modality_track(x->made.modality[i]), modality_track(modality)) == 0) {
+                return status_fail(STATUS_INPUT,
+                                   "modalities %s and %s read one track, and %s has no backbone; "
+                                   "leave it out of model.modalities to extract the other",
+                                   x->made.modality[i]->name, modality->name, modality->name);
+            }
+        }
+    }
+    return STATUS_OK;
+}
+
 static status_t find_modalities(extract_t *x) {
     const trainer_t *t = x->t;
     for (int m = 0; m < t->modality_count; m++) {
@@ -50,6 +68,7 @@ static status_t find_modalities(extract_t *x) {
             x->made.modality[x->made.count++] = modality;
         }
     }
+    TRY(check_shared(x));
     if (x->made.count == 0) {
         return status_fail(STATUS_INPUT, "no modality of the model has a backbone, so there is "
                                          "nothing to extract; set modalities.NAME.backbone");
@@ -88,8 +107,9 @@ static void open_places(extract_t *x) {
     int64_t widest = 0;
     for (int i = 0; i < x->made.count; i++) {
         widest = max_i64(widest, x->t->dims[x->index[i]]);
-        x->all[i] = x->own[i] =
-            (embedding_t){.name = x->made.modality[i]->name, .dim = x->made.dim[i]};
+        x->all[i] = x->own[i] = (embedding_t){.name = x->made.modality[i]->name,
+                                              .track = modality_track(x->made.modality[i]),
+                                              .dim = x->made.dim[i]};
     }
     x->filled = alloc_zero(x->slots, sizeof *x->filled);
     x->features = alloc_aligned((size_t)(x->length * widest) * sizeof *x->features);

@@ -256,6 +256,61 @@ void score_classes(const float *x, const float *y, int64_t count, int64_t column
     }
 }
 
+/* --- from sums ------------------------------------------------------------------------------- */
+
+void value_sums_add(value_sums_t *sums, double x, double y) {
+    sums->n += 1.0;
+    sums->x += x;
+    sums->y += y;
+    sums->xx += x * x;
+    sums->yy += y * y;
+    sums->xy += x * y;
+    sums->distance += fabs(x - y);
+}
+
+static moments_t centred(const value_sums_t *s) {
+    moments_t m = {.n = s->n, .mean_x = s->x / s->n, .mean_y = s->y / s->n};
+    m.xx = fmax(s->xx - s->x * m.mean_x, 0.0);
+    m.yy = fmax(s->yy - s->y * m.mean_y, 0.0);
+    m.xy = s->xy - s->x * m.mean_y;
+    return m;
+}
+
+static double rmse_of(const value_sums_t *s) {
+    return sqrt(fmax(s->xx - 2.0 * s->xy + s->yy, 0.0) / s->n);
+}
+
+void score_sums(const value_sums_t *plain, const value_sums_t *post, scores_t *scores) {
+    clear(scores);
+    if (plain->n == 0.0) {
+        return;
+    }
+    moments_t m = centred(plain);
+    scores->n = (int64_t)plain->n;
+    scores->value[METRIC_mae] = plain->distance / plain->n;
+    scores->value[METRIC_rmse] = rmse_of(plain);
+    scores->value[METRIC_r] = m.xx > 0.0 && m.yy > 0.0 ? m.xy / sqrt(m.xx * m.yy) : 0.0;
+    scores->value[METRIC_ccc] = ccc_of(m);
+    if (post->n > 0.0) {
+        scores->value[METRIC_rmse_post] = rmse_of(post);
+        scores->value[METRIC_ccc_post] = ccc_of(centred(post));
+    }
+}
+
+void score_confusion(bool one_logit, scores_t *scores) {
+    scores->n = 0;
+    for (int64_t c = 0; c < scores->classes * scores->classes; c++) {
+        scores->n += scores->confusion[c / scores->classes][c % scores->classes];
+    }
+    for (int m = 0; m < METRIC_COUNT; m++) {
+        scores->value[m] = (double)NAN;
+    }
+    if (scores->n > 0) {
+        derive_class_metrics(scores);
+        scores->value[METRIC_f1_positive] = one_logit ? f1_positive(scores) : (double)NAN;
+    }
+}
+
 double scores_mean(const scores_t *scores, int count, metric_t metric) {
     double sum = 0.0, have = 0.0;
     for (int i = 0; i < count; i++) {

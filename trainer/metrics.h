@@ -61,6 +61,16 @@ double fitted_cut(const float *x, const float *y, int64_t count, int64_t columns
 void score_classes(const float *x, const float *y, int64_t count, int64_t columns, double cut,
                    scores_t *scores_out);
 
+/* The metrics again from what can be added up over people; none of sequences. */
+typedef struct value_sums {
+    double n, x, y, xx, yy, xy, distance; /* of predictions x and labels y; of |x - y| */
+} value_sums_t;
+void value_sums_add(value_sums_t *sums, double x, double y);
+/* post->n 0: nothing was post-processed. */
+void score_sums(const value_sums_t *plain, const value_sums_t *post, scores_t *scores_out);
+/* From scores->classes and scores->confusion, which is all that is read. */
+void score_confusion(bool one_logit, scores_t *scores);
+
 /* Mean over those of `count` scores that have the metric; NaN if none. */
 double scores_mean(const scores_t *scores, int count, metric_t metric);
 

@@ -60,7 +60,7 @@ status_t model_data_open(const config_t *config, const char *path, const standar
     int modality_count = model_modalities(config, indices);
     for (int m = 0; m < modality_count; m++) {
         const modality_config_t *modality = &config->modalities[indices[m]];
-        modalities[m] = modality->name;
+        modalities[m] = modality_track(modality);
         clips[m] = (clip_config_t){modality->clip, modality->dilation};
         dims[m] = modality_step_dim(modality);
         if (dims[m] == 0 && fitted != NULL && m < fitted->count) {

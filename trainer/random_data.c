@@ -35,9 +35,14 @@ static void open_source(const config_t *config, source_t *source) {
     *source = (source_t){.config = config, .steps = config->data.window};
     for (int m = 0; m < count; m++) {
         const modality_config_t *modality = &config->modalities[indices[m]];
-        if (!is_built_in(modality->name)) {
+        const char *track = modality_track(modality);
+        bool there = false; /* another modality reads it, too */
+        for (int i = 0; i < source->track_count; i++) {
+            there |= strcmp(source->tracks[i].name, track) == 0;
+        }
+        if (!is_built_in(track) && !there) {
             source->tracks[source->track_count++] =
-                (writer_track_t){modality->name, false, dim_of(config, indices[m])};
+                (writer_track_t){track, false, dim_of(config, indices[m])};
         }
     }
     source->modality_count = source->track_count;

@@ -148,6 +148,16 @@ static status_t add_values(row_t *row, const char *run, json_int_t seed, const j
     return STATUS_OK;
 }
 
+/* Of the mean over all seeds of a directory; of a row that several make there is none. */
+static void add_intervals(row_t *row, const json_t *intervals) {
+    for (int c = 0; c < TABLE_COLUMNS; c++) {
+        json_t *pair = json_object_get(intervals, columns[c].metric);
+        bool whole = row->run_count == 0 && json_array_size(pair) == 2;
+        row->low[c] = whole ? json_number_value(json_array_get(pair, 0)) : NAN;
+        row->high[c] = whole ? json_number_value(json_array_get(pair, 1)) : NAN;
+    }
+}
+
 /* of: evaluation.json, or the summary.json of jmt cv. */
 static status_t check_run(run_table_t *table, const char *run, const json_t *of,
                           const char *training_data, const char *path, const config_t *config) {
@@ -181,6 +191,7 @@ static status_t add_run(run_table_t *table, const char *run, const json_t *manif
         return status;
     }
     row_t *row = find_row(table, name, json_string_value(marks), config);
+    add_intervals(row, NULL);
     return add_values(row, run, json_integer_value(seed), evaluation);
 }
 
@@ -200,6 +211,7 @@ static status_t add_cv(run_table_t *table, const char *run, const json_t *summar
         return status;
     }
     row_t *row = find_row(table, name, text_of(summary, "marks"), config);
+    add_intervals(row, json_object_get(json_object_get(summary, "pooled"), "interval"));
     for (size_t i = 0; i < json_array_size(by_seed); i++) {
         json_t *evaluation = json_array_get(by_seed, i);
         json_int_t seed = json_integer_value(json_object_get(evaluation, "seed"));

@@ -38,8 +38,15 @@ run_row_t run_table_row(const run_table_t *table, int row);
 typedef struct run_spread {
     int count;        /* 0: the row has it not */
     double mean, std; /* std: NaN unless count > 1 */
+    double low, high; /* of the mean, had other people been asked; NaN: not known */
 } run_spread_t;
 run_spread_t run_table_spread(const run_table_t *table, int row, int column);
+
+/* Whether some row has an interval; then each row stands somewhere by that of the first metric shown:
+ * "first" alone above all others, "none" if its interval and that of the row with the best mean
+ * overlap, which ranks neither, "behind"; "": it has no interval. */
+bool run_table_has_intervals(const run_table_t *table);
+const char *run_table_rank(const run_table_t *table, int row);
 
 const char *run_table_split(const run_table_t *table);
 const char *run_table_data(const run_table_t *table); /* where it lies */

@@ -15,8 +15,9 @@ typedef struct row {
     char *label;        /* the name, and where rows share it the settings in which they differ */
     json_t *settings;   /* these: KEY: VALUE */
     int run_count;
-    json_int_t *seeds, *counts;      /* labels scored */
-    double (*values)[TABLE_COLUMNS]; /* NaN: this evaluation does not have it */
+    json_int_t *seeds, *counts;                     /* labels scored */
+    double (*values)[TABLE_COLUMNS];                /* NaN: this evaluation does not have it */
+    double low[TABLE_COLUMNS], high[TABLE_COLUMNS]; /* over people; NaN: not known */
 } row_t;
 
 struct run_table {

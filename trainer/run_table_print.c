@@ -1,5 +1,6 @@
 /* run_table_print.c - the rows as md, csv and LaTeX. */
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,16 @@ static int name_width(const run_table_t *table) {
     return width;
 }
 
+/* The names of two more columns of csv. */
+static void append_bounds(char **text, format_t format, const run_table_t *table,
+                          const char *metric) {
+    if (format == FORMAT_CSV && run_table_has_intervals(table)) {
+        char *names = text_format(",%s_low,%s_high", metric, metric);
+        append(text, format, names, 0);
+        free(names);
+    }
+}
+
 static void append_head(char **text, format_t format, const run_table_t *table) {
     append(text, format, format == FORMAT_MD ? "| " : "", 0);
     append(text, format, "model", name_width(table));
@@ -91,7 +102,12 @@ static void append_head(char **text, format_t format, const run_table_t *table) 
             append(text, format, format == FORMAT_CSV ? "," : "", 0);
             append(text, format, format == FORMAT_CSV ? run_table_column(c)->metric : "", 0);
             append(text, format, format == FORMAT_CSV ? "_std" : "", 0);
+            append_bounds(text, format, table, run_table_column(c)->metric);
         }
+    }
+    if (run_table_has_intervals(table)) {
+        append(text, format, separator[format], 0);
+        append(text, format, "ranking", 0);
     }
     append(text, format, line_end[format], 0);
 }
@@ -101,11 +117,11 @@ static void append_rule(char **text, const run_table_t *table) {
     for (int c = 0; c < TABLE_COLUMNS; c++) {
         append(text, FORMAT_MD, run_table_has(table, c) ? "|---:" : "", 0);
     }
-    append(text, FORMAT_MD, "|\n", 0);
+    append(text, FORMAT_MD, run_table_has_intervals(table) ? "|---|\n" : "|\n", 0);
 }
 
-static void append_cell(char **text, format_t format, run_spread_t s) {
-    char mean[32] = "", spread[32] = "", cell[96];
+static void append_cell(char **text, format_t format, run_spread_t s, bool intervals) {
+    char mean[32] = "", spread[32] = "", bounds[64] = "", cell[160];
     int digits = format == FORMAT_CSV ? 6 : 3;
     if (s.count > 0) {
         snprintf(mean, sizeof mean, "%.*f", digits, s.mean);
@@ -113,8 +129,15 @@ static void append_cell(char **text, format_t format, run_spread_t s) {
     if (s.count > 1) {
         snprintf(spread, sizeof spread, "%.*f", digits, s.std);
     }
-    bool both = format == FORMAT_CSV || s.count > 1;
-    snprintf(cell, sizeof cell, "%s%s%s", mean, both ? plus_minus[format] : "", spread);
+    bool both = format == FORMAT_CSV || s.count > 1, known = s.count > 0 && !isnan(s.low);
+    if (known) {
+        bool csv = format == FORMAT_CSV;
+        snprintf(bounds, sizeof bounds, csv ? ",%.*f,%.*f" : " [%.*f, %.*f]", digits, s.low, digits,
+                 s.high);
+    } else if (intervals && format == FORMAT_CSV) {
+        snprintf(bounds, sizeof bounds, ",,");
+    }
+    snprintf(cell, sizeof cell, "%s%s%s%s", mean, both ? plus_minus[format] : "", spread, bounds);
     append(text, format, cell, CELL_WIDTH);
 }
 
@@ -155,8 +178,13 @@ static void append_row(char **text, format_t format, const run_table_t *table, i
     for (int c = 0; c < TABLE_COLUMNS; c++) {
         if (run_table_has(table, c)) {
             append(text, format, separator[format], 0);
-            append_cell(text, format, run_table_spread(table, row_index, c));
+            append_cell(text, format, run_table_spread(table, row_index, c),
+                        run_table_has_intervals(table));
         }
+    }
+    if (run_table_has_intervals(table)) {
+        append(text, format, separator[format], 0);
+        append(text, format, run_table_rank(table, row_index), 0);
     }
     append(text, format, line_end[format], 0);
 }
@@ -166,7 +194,7 @@ static void append_tabular(char **text, const run_table_t *table) {
     for (int c = 0; c < TABLE_COLUMNS; c++) {
         append(text, FORMAT_LATEX, run_table_has(table, c) ? "r" : "", 0);
     }
-    append(text, FORMAT_LATEX, "}\n", 0);
+    append(text, FORMAT_LATEX, run_table_has_intervals(table) ? "l}\n" : "}\n", 0);
 }
 
 status_t run_table_text(const run_table_t *table, const char *format_name, char **text_out) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/base/bytes.h"
+#include "trainer/metrics.h"
 #include "trainer/run_table_internal.h"
 
 /* --- mean and spread ------------------------------------------------------------------------- */
@@ -28,7 +29,64 @@ run_spread_t run_table_spread(const run_table_t *table, int row_index, int colum
     if (s.count > 1) {
         s.std = sqrt(squares / (s.count - 1));
     }
+    s.low = row->low[column];
+    s.high = row->high[column];
     return s;
+}
+
+static bool has_interval(const run_table_t *table, int row, int column) {
+    return !isnan(table->rows[row].low[column]);
+}
+
+bool run_table_has_intervals(const run_table_t *table) {
+    for (int i = 0; i < table->row_count * TABLE_COLUMNS; i++) {
+        if (has_interval(table, i / TABLE_COLUMNS, i % TABLE_COLUMNS)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of those with an interval; -1: none has one. */
+static int best_row(const run_table_t *table, int column, bool higher) {
+    int best = -1;
+    double best_mean = 0.0;
+    for (int i = 0; i < table->row_count; i++) {
+        double mean = run_table_spread(table, i, column).mean;
+        bool better = best < 0 || (higher ? mean > best_mean : mean < best_mean);
+        if (has_interval(table, i, column) && better) {
+            best = i;
+            best_mean = mean;
+        }
+    }
+    return best;
+}
+
+static bool overlap(const row_t *a, const row_t *b, int column) {
+    return a->low[column] <= b->high[column] && b->low[column] <= a->high[column];
+}
+
+const char *run_table_rank(const run_table_t *table, int row) {
+    int column = 0;
+    while (column < TABLE_COLUMNS && !run_table_has(table, column)) {
+        column++;
+    }
+    metric_t metric = METRIC_accuracy;
+    if (column == TABLE_COLUMNS || !has_interval(table, row, column) ||
+        !metric_find(run_table_column(column)->metric, &metric)) {
+        return "";
+    }
+    int best = best_row(table, column, metric_higher_is_better(metric));
+    if (row != best) {
+        return overlap(&table->rows[row], &table->rows[best], column) ? "none" : "behind";
+    }
+    for (int i = 0; i < table->row_count; i++) {
+        if (i != best && has_interval(table, i, column) &&
+            overlap(&table->rows[i], &table->rows[best], column)) {
+            return "none";
+        }
+    }
+    return "first";
 }
 
 bool run_table_has(const run_table_t *table, int column) {
@@ -108,6 +166,13 @@ static json_t *row_object(const run_table_t *table, int row_index) {
         json_object_set_new(object, run_table_column(c)->metric,
                             json_pack("{s:o, s:o, s:o}", "mean", number(s.mean), "std",
                                       number(s.std), "values", values));
+        if (!isnan(s.low)) {
+            json_object_set_new(json_object_get(object, run_table_column(c)->metric), "interval",
+                                json_pack("[f, f]", s.low, s.high));
+        }
+    }
+    if (run_table_rank(table, row_index)[0] != '\0') {
+        json_object_set_new(object, "ranking", json_string(run_table_rank(table, row_index)));
     }
     return object;
 }

@@ -123,6 +123,7 @@ changes hash targets.NAME.weight 3
 changes hash targets.NAME.mse_weight 0.5
 changes hash targets.NAME.steps last
 named=video
+changes hash modalities.NAME.track audio modalities.video.dim=0
 changes hash modalities.NAME.front tcn
 tcn=(modalities.video.front=tcn)
 changes hash modalities.NAME.tcn_blocks 2 "${tcn[@]}"

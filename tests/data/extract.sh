@@ -85,6 +85,29 @@ run 1 train "$work/model.yaml" --set data.window=3 --run "$work/through-3" --ste
 report $? "three steps on other windows, either way"
 check "other windows: the same bits" same "$(trained through-3)" "$(trained cached-3)"
 
+# Two backbones that read one track: the bits of the same track stored twice, and features of both in its place.
+cp -r "$work/raw" "$work/raw-twice" &&
+    awk -F, '{ print } $4 == "voice" { sub(/,voice,/, ",again,"); print }' "$work/raw/manifest.csv" >"$work/raw-twice/manifest.csv" &&
+    "$jmt" shard features --source "$work/raw-twice" --out "$work/twice" --set header=0 --set shards=2 \
+        >"$work/stdout" 2>"$work/stderr"
+report $? "data with one track under two names"
+sed -e "s#$work/steps#$work/twice#" -e 's/^  heart: {}/  heart: {}\
+  again: {backbone: resnet_18, clip: 3, frozen: true, reduce: max}/' "$work/model.yaml" >"$work/two.yaml"
+sed -e "s#$work/twice#$work/steps#" -e 's/again: {/again: {track: voice, /' "$work/two.yaml" >"$work/shared.yaml"
+sed -e "s#$work/steps#$work/cache-two#" -e 's/voice: .*/voice: {dim: 512}/' -e 's/signal: .*/signal: {dim: 512}/' \
+    -e 's/again: .*/again: {dim: 512}/' "$work/shared.yaml" >"$work/cached-two.yaml"
+run 1 train "$work/two.yaml" --run "$work/two" --steps 3 && run 2 train "$work/shared.yaml" --run "$work/shared" --steps 3 &&
+    run 1 extract "$work/shared.yaml" --out "$work/cache-two" &&
+    run 1 train "$work/cached-two.yaml" --run "$work/cached-two" --steps 3
+report $? "three steps of two backbones, any way"
+check "one track: the bits of two" same "$(trained two)" "$(trained shared)"
+check "its features: the same bits" same "$(trained two)" "$(trained cached-two)"
+run 1 shard --verify "$work/cache-two"
+report $? "what was written verifies"
+fails "a track that somebody else needs" 2 'read one track, and again has no backbone' 1 extract "$work/shared.yaml" \
+    --set modalities.again.backbone=none --set modalities.again.reduce=max --set modalities.again.frozen=false \
+    --out "$work/none"
+
 # Out of a run: its weights and its statistics.
 run 1 extract "$work/through-1" --out "$work/of-run"
 check "of a run: the same features" same "$(cd "$work/cache" && sha256sum -- *.h5)" \

@@ -328,6 +328,8 @@ BACKBONES = (
     ("ir_resnet_50", 1, 40, 3, ""),
     ("ir_resnet_50", 1, 33, 3, "batch_norm: shard"),
     ("ir_resnet_50", 1, 20, 3, "frozen: true"),
+    ("resnet_50", 1, 40, 3, "reduce: average"),
+    ("resnet_50", 1, 36, 3, "batch_norm: shard"),
     ("vggish", 32, 0, 1, ""),
     ("resnet_18", 11, 0, 1, "reduce: average"),
     ("resnet_18", 11, 0, 1, "batch_norm: shard, reduce: flatten"),
@@ -344,7 +346,7 @@ def backbone_shape(row):
     name, clip, size, channels, _ = row
     if name == "cnn_1d":
         return (clip, channels)
-    if name == "ir_resnet_50":
+    if name in ("ir_resnet_50", "resnet_50"):
         return (size, size, channels)
     if name == "vggish":
         return (clip, MEL_BANDS, 1)

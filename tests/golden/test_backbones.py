@@ -13,7 +13,9 @@ import json
 RUNS = (("ref", "f64", 1e-10, 1e-9), ("cpu", "f32", 1e-5, 5e-3))
 SHARDS = {True: ("--shards", "2")}
 HEADS = 512 * 128 + 2 * 128
-COUNTS = (("r2plus1d_18", 8, 31300125, 20259438080), ("r3d_18", 5, 33166272, 14700564480),
+FRONT = 2048 * 512 # of ResNet-50, to the model's width
+COUNTS = (("resnet_50", 1, 23508032 + FRONT + 512, 4087136256 + FRONT),
+          ("r2plus1d_18", 8, 31300125, 20259438080), ("r3d_18", 5, 33166272, 14700564480),
           ("resnet_18", 107, 11170240, 253669376), ("resnet_18", 104, 11170240, 246915072),
           ("cnn_1d", 2816, 11447040, 18818752), ("i3d", 8, 12287264 + 12329472, 33806581760 + 86245376))
 CONFIG = """model: {{name: unimodal, dim: 512}}
@@ -44,7 +46,8 @@ def check_counts(report, directory):
     path = directory + "/backbone.yaml"
     for name, clip, parameters, macs in COUNTS:
         with open(path, "w") as file:
-            file.write(CONFIG.format(name, clip, {"cnn_1d": ", dim: 1", "i3d": ", size: 224"}.get(name, "")))
+            file.write(CONFIG.format(name, clip, {"cnn_1d": ", dim: 1", "i3d": ", size: 224",
+                                                    "resnet_50": ", size: 224"}.get(name, "")))
         plan = golden.plan([path])
         report.equal(f"{name}: parameters", plan["parameters"] - HEADS - 130, parameters)
         report.equal(f"{name}: multiply-accumulates", plan["macs"] - HEADS, macs)

@@ -119,6 +119,29 @@ for m in folds[0]:
     assert all(close(f["metrics"][m], x) for f, x in zip(told["folds"], v)), m
     assert close(told["over_folds"][m]["mean"], mean) and told["over_folds"][m]["n"] == 8
     assert close(told["over_folds"][m]["std"], math.sqrt(sum((x - mean) ** 2 for x in v) / 7)), m
+# Intervals over people: drawn here by other random numbers, so that the ends are near, not the same.
+import random
+random.seed(1)
+people = sorted({r["subject"] for r in rows})
+parts = {key: [] for key in ((s, n, p) for s in "12" for n in ("valence", "arousal") for p in people)}
+for r in rows:
+    parts[r["seed"], r["name"], r["subject"]].append((float(r["prediction"]), float(r["target"])))
+sums = {key: [sum(f(x, y) for x, y in part) for f in (lambda x, y: 1, lambda x, y: x, lambda x, y: y,
+        lambda x, y: x * x, lambda x, y: y * y, lambda x, y: x * y)] for key, part in parts.items()}
+def ccc_of(drawn):
+    total = 0
+    for s in "12":
+        for name in ("valence", "arousal"):
+            n, x, y, xx, yy, xy = map(sum, zip(*(sums[s, name, p] for p in drawn)))
+            total += 2 * (xy / n - x * y / n / n) / (xx / n - (x / n) ** 2 + yy / n - (y / n) ** 2
+                                                     + (x / n - y / n) ** 2 + 1e-8) / 4
+    return total
+draws = sorted(ccc_of(random.choices(people, k=len(people))) for _ in range(4000))
+low, high = told["pooled"]["interval"]["ccc"]
+assert told["pooled"]["people"] == len(people) and low < told["pooled"]["metrics"]["ccc"] < high
+for mine, its in ((draws[100], low), (draws[3899], high)):
+    assert abs(mine - its) < 0.1 * (high - low), (mine, its, high - low)
+assert not [m for m in told["pooled"]["interval"] if "per_sequence" in m]
 PY
 for seed in 1 2; do
     "$jmt" export "${settings[@]}" --set seed=$seed --out "$work/initial-$seed.safetensors" \

@@ -223,6 +223,8 @@ def trunk_of(row, options):
     if name == "resnet_18":
         trunk = torchvision.models.resnet18(weights=None)
         trunk.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+    elif name == "resnet_50":
+        trunk = torchvision.models.resnet50(weights=None)
     else:
         trunk = getattr(video, name)(weights=None)
     del trunk.avgpool
@@ -245,7 +247,8 @@ def build(row, options):
         with torch.no_grad():
             probe = places_of(trunk.eval(), torch.zeros(1, shape[-1], *shape[:-1]))
         trunk.fc = nn.Linear(probe.numel(), 512)
-    front = {} if row[0] != "vggish" else {"stream": nn.ModuleDict({"front": nn.Linear(128, 512)})}
+    width = {"vggish": 128, "resnet_50": 2048}.get(row[0])
+    front = {"stream": nn.ModuleDict({"front": nn.Linear(width, 512)})} if width else {}
     heads = nn.ModuleDict({**front, "head": nn.Sequential(nn.Linear(512, 128)),
                            "valence": nn.ModuleDict({"head": nn.ModuleDict({"3": nn.Linear(128, 1)})}),
                            "level": nn.ModuleDict({"head": nn.ModuleDict({"3": nn.Linear(128, 1)})})})

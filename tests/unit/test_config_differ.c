@@ -52,6 +52,7 @@ static void where_settings_may_differ(void **state) {
         {"targets.y.steps", "E"},
         {"parity.unlabelled_as_right", "E"},
         {"parity.skip", ""},
+        {"modalities.b.track", ""},
         {"parity.whole_windows", ""},
         {"targets.y.loss", ""},
         {"targets", ""},

@@ -83,7 +83,7 @@ static void add_shard(const opened_t *opened, extract_data_t *data, int file) {
             }
         }
     }
-    embedding_t embedding = {"a", DIM, values, valid};
+    embedding_t embedding = {"a", "a", DIM, values, valid};
     CHECK_OK(extract_data_add(data, &embedding, 1));
 }
 

@@ -163,6 +163,53 @@ static void stored_settings_are_not_judged(void **state) {
     free(run);
 }
 
+static char *make_cv(const char *run, const char *row, double mean, const char *interval) {
+    char *directory = text_format("%s/%s", root_, run);
+    CHECK_OK(dir_make(directory));
+    char *text =
+        text_format("{\"config\": \"modalities: {a: {}}\\ntargets: {y: {}}\", \"row\": \"%s\", "
+                    "\"marks\": \"\", \"selected_on\": \"last\", \"split\": \"test of 5 folds\", "
+                    "\"data\": \"x\", \"pooled\": {\"interval\": {%s}}, \"by_seed\": ["
+                    "{\"seed\": 4, \"n\": 33, \"metrics\": {\"uar\": %g, \"rmse\": 1}}]}",
+                    row, interval, mean);
+    write_file(run, "summary.json", text);
+    free(text);
+    return directory;
+}
+
+/* b lies within a's interval, c below it; d has none. What is best depends on the metric. */
+static void rows_that_overlap_are_not_ranked(void **state) {
+    (void)state;
+    char *runs[] = {make_cv("ia", "jmt", 0.75, "\"uar\": [0.625, 0.875]"),
+                    make_cv("ib", "mt", 0.625, "\"uar\": [0.5, 0.625]"),
+                    make_cv("ic", "concat", 0.5, "\"uar\": [0.25, 0.5625]"),
+                    make_cv("id", "lfan", 1.0, "")};
+    run_table_t *table = NULL;
+    char *text = NULL;
+    CHECK_OK(run_table_open((const char *const *)runs, 4, &table));
+    assert_true(run_table_has_intervals(table));
+    CHECK_OK(run_table_text(table, "csv", &text));
+    assert_string_equal(
+        text, "model,selected_on,marks,runs,n,uar,uar_std,uar_low,uar_high,rmse,rmse_std,rmse_low,"
+              "rmse_high,ranking\n"
+              "jmt,last,,1,33,0.750000,,0.625000,0.875000,1.000000,,,,none\n"
+              "mt,last,,1,33,0.625000,,0.500000,0.625000,1.000000,,,,none\n"
+              "concat,last,,1,33,0.500000,,0.250000,0.562500,1.000000,,,,behind\n"
+              "lfan,last,,1,33,1.000000,,,,1.000000,,,,\n");
+    free(text);
+    CHECK_OK(run_table_text(table, "md", &text));
+    assert_non_null(strstr(text, "| 0.750 [0.625, 0.875] | 1.000         | none |\n"));
+    free(text);
+    run_table_close(table);
+    CHECK_OK(run_table_open((const char *const[]){runs[0], runs[2]}, 2, &table));
+    assert_string_equal(run_table_rank(table, 0), "first");
+    assert_string_equal(run_table_rank(table, 1), "behind");
+    run_table_close(table);
+    for (int i = 0; i < 4; i++) {
+        free(runs[i]);
+    }
+}
+
 /* Each seed of a cross-validation is a run, by its pooled scores; not beside runs on one split. */
 static void cross_validations_are_rows(void **state) {
     (void)state;
@@ -408,6 +455,7 @@ int main(void) {
                                         remove_root),
         cmocka_unit_test_setup_teardown(stored_settings_are_not_judged, make_root, remove_root),
         cmocka_unit_test_setup_teardown(marks_part_rows, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(rows_that_overlap_are_not_ranked, make_root, remove_root),
         cmocka_unit_test_setup_teardown(cross_validations_are_rows, make_root, remove_root),
         cmocka_unit_test_setup_teardown(settings_part_rows, make_root, remove_root),
         cmocka_unit_test_setup_teardown(other_splits_and_selections_are_refused, make_root,
