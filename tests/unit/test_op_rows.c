@@ -490,6 +490,30 @@ static void sum_in_place(void **state) {
     }
 }
 
+/* Whole chunks of what a GPU's thread takes at once, and a rest: of float and of bf16. */
+static void rows_of_chunks(void **state) {
+    (void)state;
+    const op_kind_t kinds[] = {OP_relu,      OP_tanh,    OP_leaky_relu, OP_l2_normalize,
+                               OP_mask_rows, OP_prelu,   OP_add_rows,   OP_add_waves,
+                               OP_fill_rows, OP_dropout, OP_concat,     OP_sum};
+    for (int i = 0; i < ARRAY_LEN(kinds); i++) {
+        op_description_t d = plain(kinds[i], 6, 21, kinds[i] == OP_leaky_relu ? 2 : 1);
+        d.attributes.period = kinds[i] == OP_dropout ? 1 : 3;
+        d.attributes.probability = 0.4;
+        bool masked =
+            kinds[i] == OP_l2_normalize || kinds[i] == OP_mask_rows || kinds[i] == OP_fill_rows;
+        case_check_reference(&d, masked ? 6 : 0, masked ? 2 : 0, 1);
+    }
+    op_description_t d = concat_of(16, 21, 8);
+    case_check_reference(&d, 0, 0, 0);
+    for (int rule = TOKEN_LAST; rule <= TOKEN_CONCAT; rule++) {
+        for (int64_t cols = 16; cols <= 21; cols += 5) {
+            d = select_of(3, 3, cols, (token_rule_t)rule);
+            case_check_reference(&d, 9, 3, 1);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(relu),
@@ -505,6 +529,7 @@ int main(void) {
         cmocka_unit_test(hyperbolic_tangent),
         cmocka_unit_test(softmax_gate),
         cmocka_unit_test(softmax_gate_of_parts),
+        cmocka_unit_test(rows_of_chunks),
         cmocka_unit_test(add_rows),
         cmocka_unit_test(prelu),
         cmocka_unit_test(fill_rows),
