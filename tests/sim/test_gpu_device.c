@@ -1,4 +1,4 @@
-/* The GPU as a device_t: what it answers, and what it says when there is none or too little of it. */
+/* The GPU as a device_t: what it answers, and what it says where there is none or too little. */
 #include <stdlib.h>
 #include <string.h>
 
