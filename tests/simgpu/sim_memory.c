@@ -183,6 +183,13 @@ static void append(list_t *list, sim_block_t block) {
     list->blocks[list->count++] = block;
 }
 
+/* What SIMGPU_MEMORY leaves: a request for more is refused, as a real GPU does it. */
+static size_t live_bytes;
+
+static bool is_too_much(size_t size) {
+    return live_bytes + size > (size_t)sim_setting("SIMGPU_MEMORY", ARENA_BYTES);
+}
+
 static char *take_device(size_t size, const void *pc) {
     sim_main_thread();
     bool was_open = is_open;
@@ -198,6 +205,7 @@ static char *take_device(size_t size, const void *pc) {
     sim_memory_open(was_open);
     append(&device_blocks, (sim_block_t){p, size, false, false, true, pc});
     sim_count_live(1, "device memory", pc);
+    live_bytes += size;
     return p;
 }
 
@@ -229,10 +237,14 @@ static void give_device(sim_block_t *block) {
     }
     sim_shadow_forbid(block->base, block->size);
     sim_count_live(-1, "device memory", NULL);
+    live_bytes -= block->size;
 }
 
 cudaError_t cudaMalloc(void **p_out, size_t size) {
     sim_host_waits("cudaMalloc", SIM_PC);
+    if (is_too_much(size)) {
+        return sim_error_stays(cudaErrorMemoryAllocation);
+    }
     *p_out = take_device(size, SIM_PC);
     sim_shadow_fresh(*p_out, size);
     return cudaSuccess;

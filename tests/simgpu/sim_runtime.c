@@ -134,8 +134,17 @@ cudaError_t cudaRuntimeGetVersion(int *version_out) {
 
 /* --- errors: what a kernel or a launch does wrong ends the process instead ------------------ */
 
-cudaError_t cudaGetLastError(void) { return cudaSuccess; }
-cudaError_t cudaPeekAtLastError(void) { return cudaSuccess; }
+static cudaError_t last_error = cudaSuccess;
+
+cudaError_t sim_error_stays(cudaError_t error) { return last_error = error; }
+
+cudaError_t cudaGetLastError(void) {
+    cudaError_t error = last_error;
+    last_error = cudaSuccess;
+    return error;
+}
+
+cudaError_t cudaPeekAtLastError(void) { return last_error; }
 
 static const struct {
     cudaError_t error;

@@ -302,6 +302,11 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags) {
     return cudaStreamCreateWithPriority(out, flags, 0);
 }
 
+cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned *flags_out) {
+    *flags_out = stream != NULL && !stream->blocking ? cudaStreamNonBlocking : cudaStreamDefault;
+    return cudaSuccess;
+}
+
 cudaError_t cudaStreamCreate(cudaStream_t *out) { return cudaStreamCreateWithPriority(out, 0, 0); }
 
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least_out, int *greatest_out) {

@@ -9,15 +9,17 @@
 #include "kernels/base/rng.h"
 #include "kernels/bf16.h"
 
-static bool on_gpu, rows_are_aligned;
+static bool on_gpu;
+static int aligned_but = CASE_ALIGNED_NONE;
 
 enum { GUARD = 8, ROW_GAP = 3, SHARD_GAP = 5, ALIGNED = 8 }; /* elements */
 
-void case_align_rows(bool aligned) { rows_are_aligned = aligned; }
+void case_align_rows(int but) { aligned_but = but; }
 
 /* From row to row, or from shard to shard. */
-static int64_t stride_of(int64_t elements) {
-    return rows_are_aligned ? align_up(elements, ALIGNED) : elements;
+static int64_t stride_of(int64_t elements, int matrix) {
+    int64_t stride = aligned_but == CASE_ALIGNED_NONE ? elements : align_up(elements, ALIGNED);
+    return matrix == aligned_but && matrix >= 0 ? stride + 1 : stride;
 }
 
 void check_value(double actual, double expected, double bound) {
@@ -93,9 +95,9 @@ static double value_of(const op_case_t *test, uint64_t tensor, uint64_t index) {
     return test->short_values ? (double)bf16_to_float(bf16_of((float)value)) : value;
 }
 
-static matrix_t matrix_open(op_case_t *test, op_shape_t shape) {
+static matrix_t matrix_open(op_case_t *test, op_shape_t shape, int number) {
     matrix_t matrix = {.rows = shape.rows, .cols = shape.cols, .row_stride = shape.row_stride};
-    matrix.shard_stride = stride_of(shape.rows * shape.row_stride + SHARD_GAP);
+    matrix.shard_stride = stride_of(shape.rows * shape.row_stride + SHARD_GAP, number);
     dtype_t dtype = test->kernels->dtype;
     matrix.data =
         at(own(test, test->shards * matrix.shard_stride + 2 * GUARD, dtype), GUARD, dtype);
@@ -181,24 +183,24 @@ static void open_values(op_case_t *test, const kernels_t *kernels,
     call->shard_begin = shard_begin;
     call->shard_end = shard_end;
     call->scalars = &test->scalars;
-    d->out.row_stride = stride_of(d->out.cols + ROW_GAP);
+    d->out.row_stride = stride_of(d->out.cols + ROW_GAP, 0);
     d->d_out = d->out;
-    d->d_out.row_stride = stride_of(d->out.row_stride + 1);
-    call->out = matrix_open(test, d->out);
-    call->d_out = matrix_open(test, d->d_out);
+    d->d_out.row_stride = stride_of(d->out.row_stride + 1, 1);
+    call->out = matrix_open(test, d->out, 0);
+    call->d_out = matrix_open(test, d->d_out, 1);
     matrix_fill(test, call->d_out, 999);
     for (int i = 0; i < d->input_count; i++) {
-        d->in[i].row_stride = stride_of(d->in[i].cols + ROW_GAP + i % 2);
+        d->in[i].row_stride = stride_of(d->in[i].cols + ROW_GAP + i % 2, 2 + 2 * i);
         d->d_in[i] = d->in[i];
-        d->d_in[i].row_stride = stride_of(d->in[i].row_stride + 2);
-        call->in[i] = matrix_open(test, d->in[i]);
-        call->d_in[i] = matrix_open(test, d->d_in[i]);
+        d->d_in[i].row_stride = stride_of(d->in[i].row_stride + 2, 3 + 2 * i);
+        call->in[i] = matrix_open(test, d->in[i], 2 + 2 * i);
+        call->d_in[i] = matrix_open(test, d->d_in[i], 3 + 2 * i);
         matrix_fill(test, call->in[i], (uint64_t)i);
     }
     weights_open(test);
     CHECK_OK(test->row->plan(d, &test->plan, &test->needs));
     call->workspace = state_open(test, test->needs.workspace_count);
-    call->saved_shard_stride = stride_of(test->needs.saved_count + SHARD_GAP);
+    call->saved_shard_stride = stride_of(test->needs.saved_count + SHARD_GAP, CASE_ALIGNED_ALL);
     call->saved = own(test, shards * call->saved_shard_stride, state_of(test));
     test->sums = own(test, shards * test->needs.sum_count, DTYPE_F64);
 }

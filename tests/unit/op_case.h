@@ -42,8 +42,10 @@ void case_open_short(op_case_t *test, const kernels_t *kernels, const op_descrip
                      int shards, int shard_begin, int shard_end);
 void case_close(op_case_t *test);
 
-/* Whether rows and shards of the cases opened from now on begin at multiples of 16 bytes (off). */
-void case_align_rows(bool aligned);
+/* Rows and shards of the cases opened from now on begin at multiples of 16 bytes, but those of one
+ * matrix: 0 out, 1 d_out, 2 + 2 i in[i], 3 + 2 i d_in[i]. */
+enum { CASE_ALIGNED_NONE = -2, CASE_ALIGNED_ALL = -1 };
+void case_align_rows(int but);
 
 /* A mask of `count` bytes per shard: about a third is invalid, and so is every index with
  * index / block == off_block (block 0: none). */
@@ -106,6 +108,9 @@ void case_check_many_rows(const op_description_t *description);
 /* On cpu/f32 and cpu/bf16: what the operation makes of a run of shards is bit for bit the canonical
  * tree over the gradients of each. */
 void case_check_tree(const op_description_t *description);
+
+/* On a GPU, against the reference: rows at multiples of 16 bytes, but those of one matrix in turn. */
+void case_check_alignment(const op_description_t *description);
 
 /* On cpu/f32 and cpu/bf16: the same bits with one thread and with three. */
 void case_check_threads(const op_description_t *description);

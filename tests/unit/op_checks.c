@@ -134,10 +134,10 @@ void case_check_reference(const op_description_t *description, int64_t mask_coun
     check_short_tables(description, mask);
     if (case_on_gpu()) { /* TF32 holds what bf16 does: relu is not to part at a sum near 0 */
         check_short_table(case_table("cpu", DTYPE_F32), description, mask);
-        case_align_rows(true); /* other kernels take those */
+        case_align_rows(CASE_ALIGNED_ALL); /* other kernels take those */
         check_short_tables(description, mask);
         check_short_table(case_table("cpu", DTYPE_F32), description, mask);
-        case_align_rows(false);
+        case_align_rows(CASE_ALIGNED_NONE);
         return;
     }
     op_case_t exact, all, one;
@@ -156,6 +156,26 @@ void case_check_reference(const op_description_t *description, int64_t mask_coun
     }
     case_close(&all);
     case_close(&exact);
+}
+
+void case_check_alignment(const op_description_t *description) {
+    const int64_t mask[3] = {0, 0, 0};
+    const double terms = (double)terms_most(description), bound = bound_of(description);
+    for (int but = 0; but < 2 + 2 * description->input_count && case_on_gpu(); but++) {
+        case_align_rows(but);
+        for (int short_values = 0; short_values < 2; short_values++) {
+            const kernels_t *table = case_table("cpu", short_values ? DTYPE_BF16 : DTYPE_F32);
+            double wide = bound + case_product_bound(table, description->kind, terms);
+            op_case_t exact, test;
+            run_masked(&exact, &kernels_ref_f64, description, 1, 3, mask, true);
+            run_masked(&test, table, description, 1, 3, mask, true);
+            case_check_near(&test, &exact, wide, description->kind == OP_tanh ? 0x1p-7 : wide,
+                            wide);
+            case_close(&test);
+            case_close(&exact);
+        }
+    }
+    case_align_rows(CASE_ALIGNED_NONE);
 }
 
 static void check_alone_on(const kernels_t *kernels, const op_description_t *description) {

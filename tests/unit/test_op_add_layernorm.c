@@ -22,6 +22,11 @@ static void gradients(void **state) {
         case_check_reference(&d, 0, 0, 0);
         d = add_layernorm(6, 77, inputs);
         case_check_reference(&d, 0, 0, 0);
+        case_check_alignment(&d);
+        for (int64_t cols = 300; cols <= 1100; cols += 800) { /* more than a GPU's lanes hold */
+            d = add_layernorm(3, cols, inputs);
+            case_check_alignment(&d);
+        }
     }
 }
 

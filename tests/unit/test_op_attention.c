@@ -32,6 +32,9 @@ static void gradients(void **state) {
     case_check_reference(&d, 4, 2, 0);
     d = attention(1, 1, 7, 35, 33);
     case_check_reference(&d, 35, 0, 0);
+    d = attention(2, 2, 3, 5, 32);
+    case_check_reference(&d, 10, 5, 1);
+    case_check_alignment(&d);
 }
 
 static void causal(void **state) {

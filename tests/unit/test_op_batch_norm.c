@@ -19,12 +19,13 @@ static op_description_t batch_norm(int64_t rows, int64_t cols, norm_rule_t rule)
 static void gradients(void **state) {
     (void)state;
     for (int rule = NORM_FROZEN; rule <= NORM_SHARD; rule++) {
-        static const int64_t shapes[][2] = {{12, 1}, {11, 7}, {15, 67}};
-        for (int i = 0; i < 3; i++) {
+        static const int64_t shapes[][2] = {{12, 1}, {11, 7}, {15, 67}, {10, 20}};
+        for (int i = 0; i < 4; i++) {
             op_description_t d = batch_norm(shapes[i][0], shapes[i][1], (norm_rule_t)rule);
             case_check_reference(&d, 0, 0, 0);
             case_check_reference(&d, d.out.rows, 5, 1);
             case_check_reference(&d, d.out.rows, d.out.rows, 0);
+            case_check_alignment(&d);
             case_check_without_gradients(&d);
         }
     }

@@ -33,6 +33,9 @@ static void gradients(void **state) {
         case_check_reference(&d, 0, 0, 0);
         d = linear(1, 3, 1, relu ? ACTIVATION_RELU : ACTIVATION_NONE);
         case_check_reference(&d, 0, 0, 0);
+        d = linear(3, 16, 8, relu ? ACTIVATION_RELU : ACTIVATION_NONE);
+        case_check_reference(&d, 0, 0, 0);
+        case_check_alignment(&d);
     }
 }
 

@@ -57,6 +57,9 @@ static void check(const op_description_t *d) {
     case_check_reference(d, rows, 1, rows / 2);
     case_check_reference(d, rows, (rows + 1) / 2, 0);
     case_check_without_gradients(d);
+    if (d->out.cols > 8) {
+        case_check_alignment(d);
+    }
 }
 
 static void gradients(void **state) {

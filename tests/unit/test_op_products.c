@@ -23,10 +23,12 @@ static op_description_t correlate_of(int64_t groups, int64_t rows, int64_t a, in
 
 static void mix_rows(void **state) {
     (void)state;
-    const int64_t sizes[][4] = {{2, 5, 3, 7}, {3, 1, 4, 2}, {1, 4, 1, 19}, {2, 17, 18, 3}};
+    const int64_t sizes[][4] = {
+        {2, 5, 3, 7}, {3, 1, 4, 2}, {1, 4, 1, 19}, {2, 17, 18, 3}, {2, 3, 4, 21}};
     for (int i = 0; i < ARRAY_LEN(sizes); i++) {
         op_description_t d = mix_of(sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3]);
         case_check_reference(&d, 0, 0, 0);
+        case_check_alignment(&d);
         case_check_without_gradients(&d);
     }
     op_description_t wide = mix_of(6, 20, 33, 70);
@@ -66,6 +68,7 @@ static void correlate(void **state) {
     for (int i = 0; i < ARRAY_LEN(sizes); i++) {
         op_description_t d = correlate_of(sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3]);
         case_check_reference(&d, 0, 0, 0);
+        case_check_alignment(&d);
         case_check_without_gradients(&d);
     }
     op_description_t wide = correlate_of(6, 9, 40, 70);

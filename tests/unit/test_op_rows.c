@@ -109,6 +109,20 @@ static void mask_rows(void **state) {
     case_close(&test);
 }
 
+/* Rows that are masked where they lie. */
+static void mask_rows_in_place(void **state) {
+    (void)state;
+    op_case_t test;
+    op_description_t d = plain(OP_mask_rows, 6, 7, 1);
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+    case_mask(&test, 6, 2, 1);
+    test.call.out = test.call.in[0];
+    case_forward(&test);
+    check_value(case_get(&test, test.call.out, 0, 2, 3), 0.0, 0.0);
+    check_value(case_get(&test, test.call.out, 0, 3, 6), 0.0, 0.0);
+    case_close(&test);
+}
+
 static op_description_t concat_of(int64_t first, int64_t second, int64_t third) {
     op_description_t d = plain(OP_concat, 5, first + second + third, 3);
     d.in[0].cols = first;
@@ -490,6 +504,47 @@ static void sum_in_place(void **state) {
     }
 }
 
+/* Whole chunks of what a GPU's thread takes at once, and a rest: of float and of bf16. */
+static void rows_of_chunks(void **state) {
+    (void)state;
+    const op_kind_t kinds[] = {OP_relu,      OP_tanh,    OP_leaky_relu, OP_l2_normalize,
+                               OP_mask_rows, OP_prelu,   OP_add_rows,   OP_add_waves,
+                               OP_fill_rows, OP_dropout, OP_concat,     OP_sum};
+    for (int i = 0; i < ARRAY_LEN(kinds); i++) {
+        op_description_t d = plain(kinds[i], 6, 21, kinds[i] == OP_leaky_relu ? 2 : 1);
+        d.attributes.period = kinds[i] == OP_dropout ? 1 : 3;
+        d.attributes.probability = 0.4;
+        bool masked =
+            kinds[i] == OP_l2_normalize || kinds[i] == OP_mask_rows || kinds[i] == OP_fill_rows;
+        case_check_reference(&d, masked ? 6 : 0, masked ? 2 : 0, 1);
+        case_check_alignment(&d);
+    }
+    op_description_t d = concat_of(16, 21, 8);
+    case_check_reference(&d, 0, 0, 0);
+    case_check_alignment(&d);
+    for (int rule = TOKEN_LAST; rule <= TOKEN_CONCAT; rule++) {
+        for (int64_t cols = 16; cols <= 21; cols += 5) {
+            d = select_of(3, 3, cols, (token_rule_t)rule);
+            case_check_reference(&d, 9, 3, 1);
+            case_check_alignment(&d);
+        }
+    }
+}
+
+/* Of several inputs one may want no gradient. */
+static void absent_gradients(void **state) {
+    (void)state;
+    const op_kind_t kinds[] = {OP_leaky_relu, OP_softmax_gate, OP_sum, OP_add_layernorm};
+    for (int i = 0; i < 2 * ARRAY_LEN(kinds); i++) {
+        op_case_t test;
+        op_description_t d = plain(kinds[i / 2], 3, 7, 2);
+        case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+        test.call.d_in[i % 2].data = NULL;
+        case_run(&test);
+        case_close(&test);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(relu),
@@ -497,6 +552,7 @@ int main(void) {
         cmocka_unit_test(l2_normalize),
         cmocka_unit_test(length_of_huge_and_tiny_rows),
         cmocka_unit_test(mask_rows),
+        cmocka_unit_test(mask_rows_in_place),
         cmocka_unit_test(concat),
         cmocka_unit_test(concat_of_views),
         cmocka_unit_test(select_token),
@@ -505,6 +561,8 @@ int main(void) {
         cmocka_unit_test(hyperbolic_tangent),
         cmocka_unit_test(softmax_gate),
         cmocka_unit_test(softmax_gate_of_parts),
+        cmocka_unit_test(rows_of_chunks),
+        cmocka_unit_test(absent_gradients),
         cmocka_unit_test(add_rows),
         cmocka_unit_test(prelu),
         cmocka_unit_test(fill_rows),

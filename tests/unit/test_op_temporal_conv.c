@@ -26,7 +26,7 @@ static op_description_t conv(shape_t shape) {
 /* Causal, centred, an even number of taps, taps that never reach a row, and none that does. */
 static const shape_t shapes[] = {
     {1, 1, 1, 1, 1, 1, 0}, {2, 5, 3, 4, 3, 1, 2}, {2, 5, 3, 4, 3, 2, 2},  {1, 7, 4, 2, 4, 1, 1},
-    {3, 3, 5, 3, 5, 4, 8}, {1, 2, 3, 2, 4, 4, 6}, {2, 6, 17, 9, 5, 2, 8},
+    {3, 3, 5, 3, 5, 4, 8}, {1, 2, 3, 2, 4, 4, 6}, {2, 6, 17, 9, 5, 2, 8}, {1, 4, 16, 3, 3, 1, 1},
 };
 enum { SHAPE_COUNT = sizeof shapes / sizeof shapes[0] };
 
@@ -39,6 +39,8 @@ static void gradients(void **state) {
         case_check_reference(&d, rows, 1, rows / 2);
         case_check_reference(&d, rows, shapes[i].period, 0);
     }
+    op_description_t d = conv(shapes[SHAPE_COUNT - 1]);
+    case_check_alignment(&d);
 }
 
 /* v = (3, 4) has norm 5, so W = (6, 8) with g = 10: y[t] = 6 x[t - 2] + 8 x[t] + 100, in two runs

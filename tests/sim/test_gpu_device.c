@@ -1,0 +1,222 @@
+/* The GPU as a device_t: what it answers, and what it says where there is none or too little. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <cuda_runtime_api.h>
+
+#include "check.h"
+#include "kernels/base/bytes.h"
+#include "kernels/cuda.h"
+#include "kernels/kernels.h"
+
+enum { MANY = 100000 };
+
+static const device_t *device;
+
+static float *alloc_floats(int64_t count) {
+    void *memory = NULL;
+    CHECK_OK(device->alloc(device, (size_t)count * sizeof(float), "a test", &memory));
+    return memory;
+}
+
+static void memory_begins_with_zeros(void **state) {
+    (void)state;
+    float *host = alloc_zero(MANY, sizeof *host), *there = alloc_floats(MANY);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < MANY; i++) {
+            host[i] = 1.0F;
+        }
+        device->copy_out(device, host, there, MANY * sizeof *host);
+        for (int i = 0; i < MANY; i++) {
+            assert_true(host[i] == 0.0F);
+            host[i] = 2.0F;
+        }
+        device->copy_in(device, there, host, MANY * sizeof *host);
+        device->fill_zero(device, there, MANY * sizeof *host);
+    }
+    device->release(device, there);
+    free(host);
+}
+
+static void no_bytes_are_memory_too(void **state) {
+    (void)state;
+    void *memory = NULL, *pinned = NULL;
+    CHECK_OK(device->alloc(device, 0, "nothing", &memory));
+    CHECK_OK(device->alloc_pinned(device, 0, "nothing", &pinned));
+    assert_non_null(memory);
+    assert_non_null(pinned);
+    device->copy_in(device, memory, pinned, 0);
+    device->copy(device, memory, memory, 0);
+    device->copy_out(device, pinned, memory, 0);
+    device->fill_zero(device, memory, 0);
+    device->release(device, memory);
+    device->release_pinned(device, pinned);
+    device->release(device, NULL);
+    device->release_pinned(device, NULL);
+}
+
+/* A copy from pinned memory reads it when it runs. */
+static void pinned_memory_is_released_after_its_copies(void **state) {
+    (void)state;
+    void *pinned = NULL;
+    float *there = alloc_floats(MANY), *host = alloc_zero(MANY, sizeof *host);
+    CHECK_OK(device->alloc_pinned(device, MANY * sizeof *host, "a batch", &pinned));
+    for (int i = 0; i < MANY; i++) {
+        assert_true(((float *)pinned)[i] == 0.0F);
+        ((float *)pinned)[i] = (float)i;
+    }
+    device->copy_in(device, there, pinned, MANY * sizeof *host);
+    device->release_pinned(device, pinned);
+    device->copy_out(device, host, there, MANY * sizeof *host);
+    for (int i = 0; i < MANY; i++) {
+        assert_true(host[i] == (float)i);
+    }
+    device->release(device, there);
+    free(host);
+}
+
+static void a_check_does_not_wait(void **state) {
+    (void)state;
+    float *there = alloc_floats(MANY);
+    device->fill_zero(device, there, MANY * sizeof *there);
+    assert_int_equal(cudaStreamQuery(device->stream(device)), cudaErrorNotReady);
+    CHECK_OK(device->check(device));
+    device->synchronize(device);
+    assert_int_equal(cudaStreamQuery(device->stream(device)), cudaSuccess);
+    CHECK_OK(device->check(device));
+    device->release(device, there);
+}
+
+/* Work on the default stream is nothing that the device's stream waits for. */
+static void the_stream_is_of_its_own(void **state) {
+    (void)state;
+    unsigned flags = 0;
+    assert_int_equal(cudaStreamGetFlags(device->stream(device), &flags), cudaSuccess);
+    assert_int_equal(flags, cudaStreamNonBlocking);
+}
+
+static void too_much_is_refused_and_forgotten(void **state) {
+    (void)state;
+    void *memory = NULL;
+    setenv("SIMGPU_MEMORY", "1", 1);
+    CHECK_FAILS(device->alloc(device, 4096, "the arena", &memory), STATUS_FAILED,
+                "4096 bytes of GPU memory for the arena: out of memory; use a smaller batch");
+    unsetenv("SIMGPU_MEMORY");
+    assert_null(memory);
+    assert_int_equal(cudaPeekAtLastError(), cudaSuccess);
+    CHECK_OK(device->check(device));
+}
+
+/* A plan that gets no memory leaves nothing behind. */
+static void plans_without_memory(void **state) {
+    (void)state;
+    const kernels_t *kernels = NULL;
+    op_plan_t *plan = NULL;
+    op_needs_t needs;
+    op_description_t d = {.kind = OP_add_waves, .device = device, .input_count = 1};
+    d.attributes.period = 2;
+    d.out = d.in[0] = (op_shape_t){4, 8, 8};
+    CHECK_OK(kernels_for("cuda", DTYPE_F32, &kernels));
+    setenv("SIMGPU_MEMORY", "1", 1);
+    CHECK_FAILS(kernels->ops[OP_add_waves].plan(&d, &plan, &needs), STATUS_FAILED,
+                "sinusoidal positions");
+    unsetenv("SIMGPU_MEMORY");
+    assert_null(plan);
+}
+
+static double product(bool strict, float factor) {
+    const kernels_t *kernels = NULL;
+    op_plan_t *plan = NULL;
+    op_needs_t needs;
+    op_description_t d = {.kind = OP_linear, .device = device, .input_count = 1, .shard_count = 1};
+    d.out = d.in[0] = (op_shape_t){1, 1, 1};
+    CHECK_OK(kernels_for("cuda", DTYPE_F32, &kernels));
+    device->set_strict(device, strict);
+    CHECK_OK(kernels->ops[OP_linear].plan(&d, &plan, &needs));
+    device->set_strict(device, false);
+    float *there = alloc_floats(4), *workspace = alloc_floats(needs.workspace_count);
+    device->copy_in(device, there, (float[]){factor, factor, 0, 0}, 4 * sizeof(float));
+    op_call_t call = {.shard_end = 1, .workspace = workspace};
+    call.in[0] = (matrix_t){there, 1, 1, 1, 1};
+    call.out = (matrix_t){there + 3, 1, 1, 1, 1};
+    call.weight[0] = there + 1;
+    call.weight[1] = there + 2;
+    kernels->ops[OP_linear].forward(plan, &call);
+    float result = 0.0F;
+    device->copy_out(device, &result, there + 3, sizeof result);
+    kernels->ops[OP_linear].plan_close(plan);
+    device->release(device, workspace);
+    device->release(device, there);
+    return (double)result;
+}
+
+/* 1 + 2^-12 is no TF32: it becomes 1. */
+static void strict_products(void **state) {
+    (void)state;
+    const float factor = 1.0F + 0x1p-12F;
+    assert_true(product(true, factor) == (double)(factor * factor));
+    assert_true(product(false, factor) == 1.0);
+}
+
+/* --- which GPU, before one is open ----------------------------------------------------------- */
+
+static void without_a_gpu(void **state) {
+    (void)state;
+    const device_t *none = NULL;
+    const char *why = NULL;
+    setenv("SIMGPU_DEVICES", "0", 1);
+    CHECK_FAILS(device_open("cuda", 0, 1, &none), STATUS_UNAVAILABLE, "or use device: cpu");
+    assert_int_equal(cuda_device_count(&why), 0);
+    assert_non_null(why);
+    setenv("SIMGPU_DEVICES", "-1", 1);
+    CHECK_FAILS(device_open("cuda", 0, 1, &none), STATUS_UNAVAILABLE, "install a driver");
+    assert_int_equal(cuda_device_count(&why), 0);
+    setenv("SIMGPU_DEVICES", "2", 1);
+    assert_int_equal(cuda_device_count(&why), 2);
+    CHECK_FAILS(device_open("cuda", 0, 3, &none), STATUS_UNAVAILABLE, "3 processes on this host");
+    unsetenv("SIMGPU_DEVICES");
+    assert_null(none);
+}
+
+/* A launcher shows each process its own GPU alone: the second process takes number 0. */
+static void open_the_only_one(void **state) {
+    (void)state;
+    setenv("SIMGPU_DEVICES", "1", 1);
+    CHECK_OK(device_open("cuda", 1, 2, &device));
+    unsetenv("SIMGPU_DEVICES");
+    device_close(device);
+    device = NULL;
+}
+
+static void too_little_for_a_device(void **state) {
+    (void)state;
+    const device_t *none = NULL;
+    setenv("SIMGPU_MEMORY", "0", 1);
+    CHECK_FAILS(device_open("cuda", 0, 1, &none), STATUS_FAILED, "out of memory");
+    unsetenv("SIMGPU_MEMORY");
+    assert_null(none);
+    (void)cudaGetLastError();
+}
+
+int main(void) {
+    const struct CMUnitTest before[] = {
+        cmocka_unit_test(without_a_gpu),
+        cmocka_unit_test(too_little_for_a_device),
+        cmocka_unit_test(open_the_only_one),
+    };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_begins_with_zeros),
+        cmocka_unit_test(no_bytes_are_memory_too),
+        cmocka_unit_test(pinned_memory_is_released_after_its_copies),
+        cmocka_unit_test(a_check_does_not_wait),
+        cmocka_unit_test(the_stream_is_of_its_own),
+        cmocka_unit_test(too_much_is_refused_and_forgotten),
+        cmocka_unit_test(plans_without_memory),
+        cmocka_unit_test(strict_products),
+    };
+    int failures = RUN_TESTS(before);
+    CHECK_OK(device_open("cuda", 0, 1, &device));
+    failures += RUN_TESTS(tests);
+    device_close(device);
+    return failures;
+}
