@@ -165,18 +165,34 @@ bool REAL(conv_can_point)(const patches_t *patches) {
            !rows_collide(patches->from.row_stride);
 }
 
-/* Where the rows of results [begin, end), neighbours on the last axis, read a line by its taps; the
- * first row's first tap reads place `at`. line NULL: padding; step: from tile to tile. */
+/* Rows [begin, end) read `place`, place + apart ...; step: from tile to tile. */
+static inline void point_run(const act_t *place, int64_t apart, int64_t begin, int64_t end,
+                             const act_t **to, int64_t step) {
+    for (int64_t r = begin; r < end; r++) {
+        int64_t tile = (int64_t)((size_t)r / TILE_ROWS), lane = (int64_t)((size_t)r % TILE_ROWS);
+        to[tile * step + lane] = place + (r - begin) * apart;
+    }
+}
+
+/* Where rows of results that are neighbours on the last axis read a line by its taps; the first
+ * row's first tap reads place `at`. line NULL: padding. */
 static void point_line(const patches_t *patches, const act_t *line, range_t rows, int64_t at,
                        const act_t *nothing, const act_t **to, int64_t step) {
     const op_axis_t *x = &patches->axis[2];
+    int64_t row_stride = patches->from.row_stride, count = rows.end - rows.begin;
     for (int64_t j = 0; j < x->size; j++, at += x->dilation, to += TILE_ROWS) {
-        int64_t place = at;
-        for (int64_t r = rows.begin; r < rows.end; r++, place += x->stride) {
-            bool inside = line != NULL && place >= 0 && place < x->in;
-            to[r / TILE_ROWS * step + r % TILE_ROWS] =
-                inside ? line + place * patches->from.row_stride : nothing;
+        int64_t inside = count, after = count; /* from here on, and no more from here on */
+        if (line != NULL) {
+            inside = min_i64(count, max_i64(0, div_up(-at, x->stride)));
+            after = max_i64(inside, min_i64(count, div_up(x->in - at, x->stride)));
         }
+        int64_t begin = rows.begin + inside, end = rows.begin + after;
+        point_run(nothing, 0, rows.begin, begin, to, step);
+        if (begin < end) {
+            const act_t *place = line + (at + inside * x->stride) * row_stride;
+            point_run(place, x->stride * row_stride, begin, end, to, step);
+        }
+        point_run(nothing, 0, end, rows.end, to, step);
     }
 }
 
