@@ -186,14 +186,18 @@ status_t REAL(conv_plan)(const op_description_t *description, op_plan_t **plan_o
 
 /* --- products -------------------------------------------------------------------------------- */
 
+static weight_panels_t weight_of(const conv_pass_t *pass) {
+    return (weight_panels_t){.plan = pass->plan,
+                             .backward = pass->backward,
+                             .patches = &pass->patches,
+                             .taps = pass->taps,
+                             .weight = pass->weight};
+}
+
 static void pack_all(const conv_pass_t *pass) {
     int64_t groups = pass->plan->base.description.attributes.groups;
     int64_t k = units_of(patch_width(&pass->patches)), panels = panel_count(pass->n);
-    weight_panels_t weight = {.plan = pass->plan,
-                              .backward = pass->backward,
-                              .patches = &pass->patches,
-                              .taps = pass->taps,
-                              .weight = pass->weight};
+    weight_panels_t weight = weight_of(pass);
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < groups * panels; i++) {
         int64_t group = i / panels, col = panel_begin(pass->n, i % panels);
@@ -207,9 +211,11 @@ typedef struct block {
     int shard;
     int64_t begin, rows, group;
     range_t lines; /* that the plane needs */
+    int64_t chunk_lines;
     act_t *patches, *spread;
     int64_t patches_row;
     float *sums;
+    const unit_t *panels; /* of all columns of the group */
 } block_t;
 
 /* What of a block is multiplied at a time. */
@@ -225,11 +231,10 @@ typedef struct chunk {
 } chunk_t;
 
 static void chunk_of_panel(const conv_pass_t *pass, const block_t *block, const chunk_t *chunk,
-                           int64_t col) {
+                           const unit_t *panel, int64_t col) {
     int64_t cols = panel_width(pass->n, col), line = line_width(&pass->patches);
-    int64_t units = units_of(patch_width(&pass->patches)), out_bytes = sizeof(act_t);
-    const unit_t *panel = pass->panels + units * (block->group * panel_cols(pass->n) + col) +
-                          units_of(chunk->lines.begin * line) * panel_cols(cols);
+    int64_t out_bytes = sizeof(act_t);
+    panel += units_of(chunk->lines.begin * line) * panel_cols(cols);
     const float *bias = pass->bias != NULL ? pass->bias + block->group * pass->n + col : NULL;
     tile_end_t end = {.bias = chunk->last ? bias : NULL, .relu = chunk->last && pass->relu};
     for (int64_t r = 0; r < block->rows; r += TILE_ROWS) {
@@ -272,7 +277,8 @@ static void point(const conv_pass_t *pass, const block_t *block, chunk_t *chunk)
     chunk->tap_rows = (chunk->lines.end - chunk->lines.begin) * patches->axis[2].size * TILE_ROWS;
 }
 
-static void run_chunk(const conv_pass_t *pass, const block_t *block, range_t lines) {
+/* These lines of a block's patches: where they lie, pointed to, or copied. */
+static chunk_t chunk_of(const conv_pass_t *pass, const block_t *block, range_t lines) {
     const patches_t *patches = &pass->patches;
     chunk_t chunk = {.lines = lines,
                      .first = lines.begin == block->lines.begin,
@@ -296,9 +302,7 @@ static void run_chunk(const conv_pass_t *pass, const block_t *block, range_t lin
         (patches, block->shard, block->group * patches->cols, block->begin, block->rows, lines,
          block->patches, chunk.left_row);
     }
-    for (int64_t col = 0; col < pass->n; col += panel_width(pass->n, col)) {
-        chunk_of_panel(pass, block, &chunk, col);
-    }
+    return chunk;
 }
 
 static void spread(const conv_pass_t *pass, const block_t *block, int64_t col) {
@@ -308,28 +312,71 @@ static void spread(const conv_pass_t *pass, const block_t *block, int64_t col) {
     }
 }
 
-static void run_block(const conv_pass_t *pass, int shard, range_t rows, int64_t group) {
+static block_t block_of(const conv_pass_t *pass, int shard, range_t rows, int64_t group) {
     float *memory = pass->blocks + omp_get_thread_num() * block_count(pass);
     shape_t shape = shape_of(pass);
-    block_t block = {.shard = shard,
-                     .begin = rows.begin,
-                     .rows = rows.end - rows.begin,
-                     .group = group,
-                     .lines = REAL(conv_lines)(&pass->patches, &pass->planes, rows.begin),
-                     .patches = (act_t *)memory,
-                     .patches_row = shape.row,
-                     .sums = memory + left_count(pass),
-                     .spread = (act_t *)(memory + left_count(pass) +
-                                         shape.rows * align_up(pass->n, LINE_UNITS))};
-    int64_t lines = block.lines.end - block.lines.begin;
-    int64_t chunks = max_i64(1, div_up(lines, shape.lines));
-    for (int64_t i = 0; i < chunks; i++) {
-        range_t some = {block.lines.begin + share_begin(lines, chunks, i),
-                        block.lines.begin + share_begin(lines, chunks, i + 1)};
-        run_chunk(pass, &block, some);
+    int64_t units = units_of(patch_width(&pass->patches));
+    return (block_t){
+        .shard = shard,
+        .begin = rows.begin,
+        .rows = rows.end - rows.begin,
+        .group = group,
+        .lines = REAL(conv_lines)(&pass->patches, &pass->planes, rows.begin),
+        .chunk_lines = shape.lines,
+        .patches = (act_t *)memory,
+        .patches_row = shape.row,
+        .sums = memory + left_count(pass),
+        .spread = (act_t *)(memory + left_count(pass) + shape.rows * align_up(pass->n, LINE_UNITS)),
+        .panels = pass->panels + units * group * panel_cols(pass->n)};
+}
+
+/* The lines of a block in about equal chunks. */
+static int64_t chunk_count(const block_t *block) {
+    return max_i64(1, div_up(block->lines.end - block->lines.begin, block->chunk_lines));
+}
+static range_t lines_of(const block_t *block, int64_t chunk) {
+    int64_t lines = block->lines.end - block->lines.begin, chunks = chunk_count(block);
+    return (range_t){block->lines.begin + share_begin(lines, chunks, chunk),
+                     block->lines.begin + share_begin(lines, chunks, chunk + 1)};
+}
+
+static void run_block(const conv_pass_t *pass, int shard, range_t rows, int64_t group) {
+    block_t block = block_of(pass, shard, rows, group);
+    int64_t units = units_of(patch_width(&pass->patches));
+    for (int64_t i = 0; i < chunk_count(&block); i++) {
+        chunk_t chunk = chunk_of(pass, &block, lines_of(&block, i));
+        for (int64_t col = 0; col < pass->n; col += panel_width(pass->n, col)) {
+            chunk_of_panel(pass, &block, &chunk, block.panels + units * col, col);
+        }
     }
     if (pass->spread) {
         spread(pass, &block, group * pass->n);
+    }
+}
+
+/* Few rows, for which each panel is read once: it is packed when it is due, in the place of the one
+ * before, and so does not leave the cache. */
+static bool is_one_block(const conv_pass_t *pass) {
+    const patches_t *patches = &pass->patches;
+    return pass->plan->threads == 1 && !pass->packed && pass->shard_end - pass->shard_begin == 1 &&
+           pass->planes.rows == 0 && pass->rows <= shape_of(pass).rows &&
+           (REAL(conv_in_place)(patches) || REAL(conv_can_point)(patches));
+}
+
+static void run_one_block(const conv_pass_t *pass) {
+    weight_panels_t weight = weight_of(pass);
+    for (int64_t g = 0; g < pass->plan->base.description.attributes.groups; g++) {
+        block_t block = block_of(pass, pass->shard_begin, (range_t){0, pass->rows}, g);
+        for (int64_t col = 0; col < pass->n; col += panel_width(pass->n, col)) {
+            REAL(conv_pack)(&weight, g, col, panel_width(pass->n, col), pass->panels);
+            for (int64_t i = 0; i < chunk_count(&block); i++) {
+                chunk_t chunk = chunk_of(pass, &block, lines_of(&block, i));
+                chunk_of_panel(pass, &block, &chunk, pass->panels, col);
+            }
+        }
+        if (pass->spread) {
+            spread(pass, &block, g * pass->n);
+        }
     }
 }
 
@@ -356,6 +403,10 @@ static void run_blocks(const conv_pass_t *pass) {
 
 /* Nothing of OpenMP's is opened for one thread. */
 static void run_threads(const conv_pass_t *pass) {
+    if (is_one_block(pass)) {
+        run_one_block(pass);
+        return;
+    }
     if (pass->plan->threads == 1) {
         run_blocks(pass);
         return;

@@ -60,19 +60,41 @@ static void pack_block(const run_t *run, int64_t q, int64_t begin, int64_t end, 
     }
 }
 
-/* Lines of the panel are written whole, before the next. */
-static void pack_run(const run_t *run, float *to, int64_t to_row) {
+/* Of a later run, what some columns have from number q on: the processor does not foresee it, as it
+ * lies in as many places as there are columns, or jumps from row to row. Little at a time, so that
+ * it arrives while others are packed. */
+static void fetch_ahead(const run_t *run, const float *from, int64_t q, int64_t begin,
+                        int64_t end) {
+    int64_t line = LINE_BYTES / (int64_t)sizeof *from;
+    if (run->col_step > run->count) {
+        for (int64_t c = begin; c < end; c++) {
+            __builtin_prefetch(from + c * run->col_step + min_i64(q, run->count - 1));
+        }
+    } else if (q == 0) {
+        for (int64_t i = begin * run->col_step; i < end * run->col_step; i += line) {
+            __builtin_prefetch(from + i);
+        }
+    }
+}
+
+/* Lines of the panel are written whole, before the next. ahead: of a later run; NULL: none. */
+static void pack_run(const run_t *run, const float *ahead, float *to, int64_t to_row) {
     if (run->col_step == 1 && run->row[0] >= 0) { /* of one tap */
         memcpy(to + run->row[0] * to_row, run->from, (size_t)run->cols * sizeof *to);
         return;
     }
     for (int64_t c = 0; c < run->cols; c += COLS_AT_ONCE) {
+        int64_t end = min_i64(c + COLS_AT_ONCE, run->cols), due = 0;
         for (int64_t q = 0; q < run->count;) {
+            if (ahead != NULL && q >= due) {
+                fetch_ahead(run, ahead, due, c, end);
+                due += LINE_BYTES / (int64_t)sizeof *ahead;
+            }
             if (run->row[q] < 0) {
                 q++;
                 continue;
             }
-            pack_block(run, q, c, min_i64(c + COLS_AT_ONCE, run->cols), to, to_row);
+            pack_block(run, q, c, end, to, to_row);
             q += 4;
         }
     }
@@ -121,17 +143,6 @@ static void run_of(const weight_panels_t *weight, const source_t *source, int64_
     }
 }
 
-/* What a later run reads: the processor does not foresee it, as it lies in as many places as there
- * are columns, or jumps from row to row. */
-static void fetch_ahead(const run_t *run, const float *from) {
-    if (run->col_step <= run->count) {
-        prefetch_tile(from, 0, 1, run->cols * run->col_step * (int64_t)sizeof *from);
-    } else {
-        prefetch_tile(from, run->col_step * (int64_t)sizeof *from, run->cols,
-                      run->count * (int64_t)sizeof *from);
-    }
-}
-
 /* Left rows at all taps of the pass: row t * left_rows + i - base of `to`. */
 static void pack_left(const weight_panels_t *weight, const source_t *source, range_t left,
                       int64_t left_rows, int64_t base, float *to, int64_t to_row) {
@@ -143,10 +154,8 @@ static void pack_left(const weight_panels_t *weight, const source_t *source, ran
         for (int64_t at = i * source->taps; at < end; at += NUMBERS_AT_ONCE) {
             run_t run;
             run_of(weight, source, at, min_i64(NUMBERS_AT_ONCE, end - at), left_rows, base, &run);
-            if (i + ahead < source->left) {
-                fetch_ahead(&run, run.from + ahead * source->left_step);
-            }
-            pack_run(&run, to, to_row);
+            bool more = i + ahead < source->left;
+            pack_run(&run, more ? run.from + ahead * source->left_step : NULL, to, to_row);
         }
     }
 }

@@ -165,40 +165,65 @@ bool REAL(conv_can_point)(const patches_t *patches) {
            !rows_collide(patches->from.row_stride);
 }
 
-/* Taps of one line for one row of results. */
-static void point_line(const op_axis_t *x, const act_t *line, int64_t row_stride, int64_t at,
-                       const act_t *nothing, const act_t **to) {
+/* Rows [begin, end) read `place`, place + apart ...; step: from tile to tile. */
+static inline void point_run(const act_t *place, int64_t apart, int64_t begin, int64_t end,
+                             const act_t **to, int64_t step) {
+    for (int64_t r = begin; r < end; r++) {
+        int64_t tile = (int64_t)((size_t)r / TILE_ROWS), lane = (int64_t)((size_t)r % TILE_ROWS);
+        to[tile * step + lane] = place + (r - begin) * apart;
+    }
+}
+
+/* Where rows of results that are neighbours on the last axis read a line by its taps; the first
+ * row's first tap reads place `at`. line NULL: padding. */
+static void point_line(const patches_t *patches, const act_t *line, range_t rows, int64_t at,
+                       const act_t *nothing, const act_t **to, int64_t step) {
+    const op_axis_t *x = &patches->axis[2];
+    int64_t row_stride = patches->from.row_stride, count = rows.end - rows.begin;
     for (int64_t j = 0; j < x->size; j++, at += x->dilation, to += TILE_ROWS) {
-        *to = line != NULL && at >= 0 && at < x->in ? line + at * row_stride : nothing;
+        int64_t inside = count, after = count; /* from here on, and no more from here on */
+        if (line != NULL) {
+            inside = min_i64(count, max_i64(0, div_up(-at, x->stride)));
+            after = max_i64(inside, min_i64(count, div_up(x->in - at, x->stride)));
+        }
+        int64_t begin = rows.begin + inside, end = rows.begin + after;
+        point_run(nothing, 0, rows.begin, begin, to, step);
+        if (begin < end) {
+            const act_t *place = line + (at + inside * x->stride) * row_stride;
+            point_run(place, x->stride * row_stride, begin, end, to, step);
+        }
+        point_run(nothing, 0, end, rows.end, to, step);
     }
 }
 
 void REAL(conv_point)(const patches_t *patches, int shard, int64_t col, int64_t begin, int64_t rows,
                       range_t lines, const act_t *nothing, const act_t **to) {
     const op_axis_t *axis = patches->axis;
-    int64_t taps = (lines.end - lines.begin) * axis[2].size, o[OP_AXES], rest = begin;
+    int64_t step = (lines.end - lines.begin) * axis[2].size * TILE_ROWS, o[OP_AXES], rest = begin;
     for (int a = OP_AXES - 1; a >= 0; a--) {
         o[a] = rest % axis[a].out;
         rest /= axis[a].out;
     }
     int64_t origin = rest * window_in(axis);
-    for (int64_t r = 0; r < rows; r++) {
-        const act_t **tap = to + r / TILE_ROWS * taps * TILE_ROWS + r % TILE_ROWS;
+    for (int64_t r = 0; r < rows;) {
+        range_t some = {r, min_i64(rows, r + axis[2].out - o[2])};
+        const act_t **tap = to;
         int64_t j = lines.begin / axis[1].size, k = lines.begin % axis[1].size;
         for (int64_t i = lines.begin; i < lines.end; i++, tap += axis[2].size * TILE_ROWS) {
             int64_t plane = o[0] * axis[0].stride - axis[0].before + j * axis[0].dilation;
             int64_t line = o[1] * axis[1].stride - axis[1].before + k * axis[1].dilation;
             bool inside = plane >= 0 && plane < axis[0].in && line >= 0 && line < axis[1].in;
             int64_t row = origin + (plane * axis[1].in + line) * axis[2].in;
-            point_line(&axis[2], inside ? row_of(patches->from, shard, row) + col : NULL,
-                       patches->from.row_stride, o[2] * axis[2].stride - axis[2].before, nothing,
-                       tap);
+            point_line(patches, inside ? row_of(patches->from, shard, row) + col : NULL, some,
+                       o[2] * axis[2].stride - axis[2].before, nothing, tap, step);
             if (++k == axis[1].size) {
                 k = 0;
                 j++;
             }
         }
-        for (int a = OP_AXES - 1; a >= 0 && ++o[a] == axis[a].out; a--) {
+        r = some.end;
+        o[2] = 0;
+        for (int a = OP_AXES - 2; a >= 0 && ++o[a] == axis[a].out; a--) {
             o[a] = 0;
             origin += a == 0 ? window_in(axis) : 0;
         }

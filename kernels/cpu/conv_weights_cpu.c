@@ -293,7 +293,10 @@ static void sum_strip(const weights_job_t *job, const part_t *part, const chunk_
     for (int64_t k = strip; k < end_row; k += TILE_ROWS) {
         int64_t place = (part->group * job->width + chunk->first + k) * plan->out + col;
         int64_t rows = min_i64(TILE_ROWS, end_row - k);
-        tile_end_t end = {.addend_count = 0};
+        tile_end_t end; /* all of it would be cleared for each tile */
+        end.addend_count = 0;
+        end.bias = NULL;
+        end.relu = false;
         target_end(&chunk->target, place, plan->out, &end);
         tile_t tile = {.rows = rows,
                        .cols = cols,
@@ -442,14 +445,18 @@ static int64_t live_tap(const weights_job_t *job, int64_t tap) {
     return at;
 }
 
-/* Of outputs [begin, end): four by four, so that cache lines are written whole. */
-static void reorder_rows(const rows_of_t *rows, int64_t begin, int64_t end, int64_t width,
-                         float *to) {
+/* Of outputs [begin, end): four by four, so that cache lines are written whole. The next rows are
+ * fetched meanwhile: they lie in as many places. */
+static void reorder_rows(const rows_of_t *rows, const rows_of_t *next, int64_t begin, int64_t end,
+                         int64_t width, float *to) {
     for (int64_t q = 0; q < rows->count; q += 4) {
         const float *from[4];
         float *out = to + begin * width + q;
         for (int i = 0; i < 4; i++) {
             from[i] = rows->first[q + i] == no_sums ? no_sums : rows->first[q + i] + begin;
+            if (next->first[q + i] != no_sums) {
+                __builtin_prefetch(next->first[q + i] + begin);
+            }
         }
         int64_t o = 0;
         for (; o + 4 <= end - begin && q + 4 <= rows->count; o += 4, out += 4 * width) {
@@ -473,7 +480,7 @@ static void reorder_rows(const rows_of_t *rows, int64_t begin, int64_t end, int6
 static void find_rows(const weights_job_t *job, const float *from, int64_t k, rows_of_t *rows) {
     const conv_plan_t *plan = job->plan;
     int64_t t = k % plan->taps, in = k / plan->taps;
-    rows->count = min_i64(NUMBERS_AT_ONCE, plan->width - k);
+    rows->count = max_i64(0, min_i64(NUMBERS_AT_ONCE, plan->width - k));
     for (int64_t i = 0; i < NUMBERS_AT_ONCE + 4; i++) {
         int64_t tap = i < rows->count ? live_tap(job, t) : -1;
         rows->first[i] = tap < 0 ? no_sums : from + (tap * plan->in + in) * plan->out;
@@ -484,25 +491,17 @@ static void find_rows(const weights_job_t *job, const float *from, int64_t k, ro
     }
 }
 
-/* Outputs [begin, end) of one group, from [live tap, in, out] to [out, in, tap]. The rows of the
- * next numbers are fetched ahead: they lie in as many places. */
+/* Outputs [begin, end) of one group, from [live tap, in, out] to [out, in, tap]. */
 static void reorder(const weights_job_t *job, const float *from, int64_t begin, int64_t end,
                     float *to) {
     const conv_plan_t *plan = job->plan;
     rows_of_t rows[2];
     find_rows(job, from, 0, &rows[0]);
     for (int64_t k = 0, i = 0; k < plan->width; k += NUMBERS_AT_ONCE, i = 1 - i) {
-        if (k + NUMBERS_AT_ONCE < plan->width) {
-            find_rows(job, from, k + NUMBERS_AT_ONCE, &rows[1 - i]);
-            for (int64_t r = 0; r < rows[1 - i].count; r++) {
-                if (rows[1 - i].first[r] != no_sums) {
-                    prefetch_tile(rows[1 - i].first[r] + begin, 0, 1,
-                                  (end - begin) * (int64_t)sizeof *to);
-                }
-            }
-        }
+        find_rows(job, from, k + NUMBERS_AT_ONCE, &rows[1 - i]);
         for (int64_t o = begin; o < end; o += OUT_AT_ONCE) {
-            reorder_rows(&rows[i], o, min_i64(o + OUT_AT_ONCE, end), plan->width, to + k);
+            reorder_rows(&rows[i], &rows[1 - i], o, min_i64(o + OUT_AT_ONCE, end), plan->width,
+                         to + k);
         }
     }
 }
