@@ -258,6 +258,11 @@ status_t reduce_publish(reduce_t *reduce, int bucket) {
     return reduce->way->publish(reduce, bucket);
 }
 
+status_t reduce_gather(reduce_t *reduce, double *all, const int64_t *begins,
+                       const char *operation) {
+    return reduce->comm->size > 1 ? reduce->way->gather(reduce, all, begins, operation) : STATUS_OK;
+}
+
 int reduce_moved(reduce_t *reduce) { return reduce->way->moved(reduce); }
 
 status_t reduce_finish(reduce_t *reduce) {

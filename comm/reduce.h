@@ -78,6 +78,10 @@ status_t reduce_publish(reduce_t *reduce, int bucket) MUST_CHECK;
 int reduce_moved(reduce_t *reduce);
 /* Collective; after all buckets were published. */
 status_t reduce_finish(reduce_t *reduce) MUST_CHECK;
+/* Collective: doubles of every rank, in memory of the device: rank r's are all[begins[r]] to
+ * all[begins[r + 1]]; the own are there, and the others' are brought. operation: as for comm.h. */
+status_t reduce_gather(reduce_t *reduce, double *all, const int64_t *begins,
+                       const char *operation) MUST_CHECK;
 /* Finished gradient sums; valid on the own slices after reduce_finish, until the parts are
  * overwritten (they lie in part 0). Flat state order. */
 const float *reduce_gradient(const reduce_t *reduce);

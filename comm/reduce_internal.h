@@ -43,6 +43,8 @@ typedef struct reduce_way {
     status_t (*finish)(reduce_t *reduce);
     status_t (*share)(reduce_t *reduce); /* size > 1 */
     int (*moved)(reduce_t *reduce);      /* reduce_moved */
+    status_t (*gather)(reduce_t *reduce, double *all, const int64_t *begins,
+                       const char *operation); /* size > 1 */
 } reduce_way_t;
 
 extern const reduce_way_t reduce_host;  /* reduce_step.c: shared memory and messages */
@@ -63,9 +65,10 @@ struct reduce {
     int part_count;
     tree_node_t leaves[TREE_NODES_MAX];
 
-    shared_t windows;  /* host; count 0: `memory` is the only one */
-    char *memory;      /* host: this rank's window */
-    source_t *sources; /* of all ranks, left to right */
+    shared_t windows;          /* host; count 0: `memory` is the only one */
+    char *memory;              /* host: this rank's window */
+    size_t *lengths, *offsets; /* host: of a gather, by rank */
+    source_t *sources;         /* of all ranks, left to right */
     int source_count;
     fold_t *folds;
     int fold_count;

@@ -27,6 +27,7 @@
 #include <string.h>
 
 #include "comm/reduce_internal.h"
+#include "kernels/base/bytes.h"
 #include "kernels/base/stream.h"
 
 enum { CACHED_BYTES = 8 << 20 }; /* about a core's part of the last cache */
@@ -135,9 +136,21 @@ static status_t share(reduce_t *reduce) {
     return wait_for((awaited_t){reduce, FLAG_READ, 0, count, weights}, operation);
 }
 
+static status_t gather(reduce_t *reduce, double *all, const int64_t *begins,
+                       const char *operation) {
+    for (int r = 0; r < reduce->comm->size; r++) {
+        reduce->lengths[r] = (size_t)(begins[r + 1] - begins[r]) * sizeof *all;
+        reduce->offsets[r] = (size_t)begins[r] * sizeof *all;
+    }
+    return comm_all_gather_v(reduce->comm, all + begins[reduce->comm->rank], all, reduce->lengths,
+                             reduce->offsets, operation);
+}
+
 /* --- opening --------------------------------------------------------------------------------- */
 
 static status_t open_host(reduce_t *reduce) {
+    reduce->lengths = alloc_zero(reduce->comm->size, sizeof *reduce->lengths);
+    reduce->offsets = alloc_zero(reduce->comm->size, sizeof *reduce->offsets);
     TRY(reduce_open_windows(reduce));
     reduce_plan_folds(reduce);
     TRY(reduce_messages_open(reduce));
@@ -153,7 +166,9 @@ static void close_host(reduce_t *reduce) {
     } else {
         free(reduce->memory);
     }
+    free(reduce->lengths);
+    free(reduce->offsets);
 }
 
-const reduce_way_t reduce_host = {open_host, close_host, publish,
-                                  finish,    share,      reduce_mover_moved};
+const reduce_way_t reduce_host = {open_host, close_host,         publish, finish,
+                                  share,     reduce_mover_moved, gather};

@@ -274,7 +274,7 @@ typedef struct op_row {
                           void *const d_weight[OP_WEIGHTS_MAX], void *scratch);
     /* Where plan says sum_count, in training, before forward and before backward_data: that many
      * doubles of each shard of the call, at sums + s * sum_count, of which somebody makes the
-     * totals of the whole batch (op_sums_add) that these two then read. NULL: never. */
+     * totals of the whole batch (sums_total) that these two then read. NULL: never. */
     void (*sums)(const op_plan_t *plan, const op_call_t *call, pass_t pass, double *sums);
 } op_row_t;
 
@@ -387,6 +387,10 @@ typedef struct kernels {
     bool (*all_finite)(const device_t *device, const void *x, int64_t count); /* waits */
     /* For what is done once, weights of weights: the host's tables alone (kernels_on_host). */
     void (*multiply)(const device_t *device, const multiply_call_t *call);
+    /* total [sum_count] = what the operations' sums of all shards come to, by the canonical tree
+     * over them (comm/tree.h, op_sums_add); all [shards, sum_count] may be overwritten. */
+    void (*sums_total)(const device_t *device, pass_t pass, int64_t sum_count, int shards,
+                       double *all, double *total);
 
     /* Masks are bytes on every backend; the lists in, query and key are the host's.
      * out[r] = any of in[i][r]; all of in[i][r]. */

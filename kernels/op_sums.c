@@ -1,5 +1,9 @@
 #include "kernels/kernels.h"
+#include <string.h>
+
+#include "kernels/base/tree_split.h"
 #include "kernels/ref/norm_sums.h"
+#include "kernels/ref/rows.h"
 
 /* Two means become one, and the squares of what is left gain what the two means differ by, without
  * a difference of large numbers. */
@@ -22,4 +26,22 @@ void op_sums_add(pass_t pass, int64_t sum_count, double *into, const double *oth
     for (int64_t i = 0; i < sum_count; i++) {
         into[i] += other[i];
     }
+}
+
+/* The total is left in the first. */
+static void fold(pass_t pass, double *all, int shards, int64_t sum_count) {
+    if (shards > 1) {
+        int left = tree_split(shards);
+        double *right = all + left * sum_count;
+        fold(pass, all, left, sum_count);
+        fold(pass, right, shards - left, sum_count);
+        op_sums_add(pass, sum_count, all, right);
+    }
+}
+
+void host_sums_total(const device_t *device, pass_t pass, int64_t sum_count, int shards,
+                     double *all, double *total) {
+    (void)device;
+    fold(pass, all, shards, sum_count);
+    memcpy(total, all, (size_t)sum_count * sizeof *total);
 }

@@ -23,10 +23,11 @@ typedef struct executor_config {
     bool input_gradients; /* also d loss / d input */
     bool weights_stay;    /* forward only: weights change by executor_bind alone */
     bool private_buffers; /* no memory is used twice in a step: to check the arena's plan against */
-    /* What operations that couple all shards of a batch say of each (op_row_t's sums): `mine`, of
-     * the local shards, [shard_count, count], to `all_out`, [batch_shards, count], on every rank.
-     * Called in the same order on all ranks, in training alone. NULL: the local shards are all. */
-    status_t (*gather)(void *context, const double *mine, int64_t count, double *all_out);
+    /* What operations that couple all shards of a batch say of each (op_row_t's sums): `all`, on
+     * the device, is [batch_shards, count], with what is said of the local shards; gather brings
+     * what other ranks say of theirs. Called in the same order on all ranks, in training alone.
+     * NULL: the local shards are all. */
+    status_t (*gather)(void *context, double *all, int64_t count);
     void *gather_context;
     int batch_shards; /* V */
 } executor_config_t;

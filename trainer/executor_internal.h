@@ -33,8 +33,7 @@ struct executor {
     int64_t unit_elements_max; /* of a unit's place there */
     op_use_t *uses;            /* of one unit's rows */
     int64_t *sum_counts;       /* by node: doubles that it says of a shard; 0: none */
-    mirror_t shard_sums, totals;
-    double *all_sums; /* [shards of the batch, doubles] */
+    double *all_sums, *totals; /* on the device: [shards of the batch, doubles], [doubles] */
 };
 
 matrix_t executor_matrix(const executor_t *executor, view_t view);

@@ -15,9 +15,6 @@ status_t step_sums_open(const trainer_t *t, step_sums_t **sums_out) {
     s->targets = t->config->target_count;
     s->lengths = alloc_zero(s->ranks, sizeof *s->lengths);
     s->offsets = alloc_zero(s->ranks, sizeof *s->offsets);
-    s->comm = t->comm;
-    s->shard_lengths = alloc_zero(s->ranks, sizeof *s->shard_lengths);
-    s->shard_offsets = alloc_zero(s->ranks, sizeof *s->shard_offsets);
     size_t total = 0;
     for (int r = 0; r < s->ranks; r++) {
         tree_node_t run = tree_run(s->shards, r, s->ranks);
@@ -52,8 +49,6 @@ void step_sums_close(step_sums_t *s) {
     free(s->rank_cpu_s);
     free(s->lengths);
     free(s->offsets);
-    free(s->shard_lengths);
-    free(s->shard_offsets);
     free(s);
 }
 
@@ -79,19 +74,6 @@ status_t step_sums_gather(step_sums_t *s, comm_t *comm) {
         s->rank_cpu_s[r] = step_sums_word(s, r, WORD_CPU_S);
     }
     return STATUS_OK;
-}
-
-status_t step_sums_gather_shards(void *context, const double *mine, int64_t count,
-                                 double *all_out) {
-    step_sums_t *s = context;
-    size_t each = (size_t)count * sizeof *mine;
-    for (int r = 0; r < s->ranks; r++) {
-        tree_node_t run = tree_run(s->shards, r, s->ranks);
-        s->shard_lengths[r] = (size_t)(run.end - run.begin) * each;
-        s->shard_offsets[r] = (size_t)run.begin * each;
-    }
-    return comm_all_gather_v(s->comm, mine, all_out, s->shard_lengths, s->shard_offsets,
-                             "batch norm");
 }
 
 static const double *block_of(const step_sums_t *s, int rank) {

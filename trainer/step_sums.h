@@ -12,8 +12,6 @@ typedef struct step_sums {
     double *column;     /* [shards] */
     double *rank_samples, *rank_flop, *rank_cpu_s; /* [ranks] */
     size_t *lengths, *offsets;
-    comm_t *comm;
-    size_t *shard_lengths, *shard_offsets; /* of what shards say in the middle of the graph */
     int mine_shards;
 } step_sums_t;
 
@@ -30,9 +28,6 @@ void step_sums_read(step_sums_t *sums); /* from the device, before they are gath
 status_t step_sums_gather(step_sums_t *sums, comm_t *comm) MUST_CHECK;
 /* Global sums of a target: each component by the canonical tree over all V shards. */
 void step_sums_total(step_sums_t *sums, int target, double total_out[LOSS_SUMS]);
-/* executor_config_t's gather; context: a step_sums_t. */
-status_t step_sums_gather_shards(void *context, const double *mine, int64_t count,
-                                 double *all_out) MUST_CHECK;
 double step_sums_word(const step_sums_t *sums, int rank, int word);
 
 #endif

@@ -109,6 +109,15 @@ static status_t check_sizes(const trainer_t *t, bool for_training) {
     return STATUS_OK;
 }
 
+/* Before the reduction is opened nothing is gathered. */
+static status_t gather_shards(void *context, double *all, int64_t count) {
+    trainer_t *t = context;
+    for (int r = 0; r <= comm_size(t->comm); r++) {
+        t->shard_begins[r] = tree_run(t->shards, r, comm_size(t->comm)).begin * count;
+    }
+    return reduce_gather(t->reduce, all, t->shard_begins, "batch norm");
+}
+
 static status_t open_model(trainer_t *t, bool for_training) {
     TRY(model_build(t->config, t->dims, &t->graph));
     TRY(flat_state_make(t->graph, &t->flat));
@@ -125,8 +134,8 @@ static status_t open_model(trainer_t *t, bool for_training) {
                                   .shard_count = t->shard_count,
                                   .shard_first = t->shard_first,
                                   .backward = true,
-                                  .gather = step_sums_gather_shards,
-                                  .gather_context = t->sums,
+                                  .gather = gather_shards,
+                                  .gather_context = t,
                                   .batch_shards = t->shards};
     return executor_open(t->graph, &executor, &t->executor);
 }
@@ -273,6 +282,7 @@ status_t trainer_open(const config_t *config, comm_t *comm, const char *data_pat
     t->samples_per_shard = config->batch / config->virtual_shards;
     tree_node_t run = tree_run(t->shards, comm_rank(comm), comm_size(comm));
     t->shard_first = run.begin;
+    t->shard_begins = alloc_zero(comm_size(comm) + 1, sizeof *t->shard_begins);
     t->shard_count = for_training || run.end > run.begin ? run.end - run.begin : 1;
     t->progress.best_step = -1;
     for (int i = 0; i < CONFIG_BEST_MAX; i++) {
@@ -320,6 +330,7 @@ void trainer_close(trainer_t *t) {
     dataset_close(t->dataset);
     sample_order_close(t->sample_order);
     free(t->order);
+    free(t->shard_begins);
     device_close(t->device);
     free(t);
 }

@@ -51,7 +51,8 @@ typedef struct trainer {
     batch_t batch;
     int shards, shard_first, shard_count; /* V; local run */
     int64_t samples_per_shard;
-    int64_t train_count; /* samples trained on in an epoch */
+    int64_t *shard_begins; /* by rank, and V: of what ranks say of their shards */
+    int64_t train_count;   /* samples trained on in an epoch */
     sample_order_t *sample_order;
     int64_t *order;      /* of the current epoch */
     int64_t order_epoch; /* whose stream runs; -1: none */

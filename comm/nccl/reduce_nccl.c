@@ -25,7 +25,7 @@ typedef struct owned {
     nccl_group_t *group;
     cudaStream_t compute, messages;
     cudaEvent_t *ready, *moved; /* by bucket */
-    cudaEvent_t updated, shared;
+    cudaEvent_t updated, shared, asked, answered;
     float *received; /* by source of another rank: its part of the own slices, end to end */
     float *scratch;  /* by scratch piece of the folds: the longest own slice */
     int64_t slices_length, longest; /* elements: of all own slices, of one */
@@ -173,6 +173,26 @@ static status_t share(reduce_t *reduce) {
     return nccl_wait(own->group, own->shared, operation);
 }
 
+/* Waited for by the host, so that a rank that does not come is reported here. */
+static status_t gather(reduce_t *reduce, double *all, const int64_t *begins,
+                       const char *operation) {
+    owned_t *own = reduce->own;
+    int rank = reduce->comm->rank, size = reduce->comm->size;
+    TRY(nccl_wait(own->group, NULL, operation));
+    TRY(follow(own->messages, own->asked, own->compute, operation));
+    (void)ncclGroupStart();
+    for (int i = 1; i < size; i++) {
+        int peer = (rank + i) % size;
+        (void)ncclSend(all + begins[rank], (size_t)(begins[rank + 1] - begins[rank]), ncclFloat64,
+                       peer, nccl_handle(own->group), own->messages);
+        (void)ncclRecv(all + begins[peer], (size_t)(begins[peer + 1] - begins[peer]), ncclFloat64,
+                       peer, nccl_handle(own->group), own->messages);
+    }
+    TRY(nccl_status(own->group, ncclGroupEnd(), operation));
+    TRY(follow(own->compute, own->answered, own->messages, operation));
+    return nccl_wait(own->group, own->answered, operation);
+}
+
 static int moved(reduce_t *reduce) {
     const owned_t *own = reduce->own;
     int count = 0;
@@ -259,6 +279,8 @@ static status_t open_streams(reduce_t *reduce) {
         TRY(open_event(&own->moved[b]));
     }
     TRY(open_event(&own->updated));
+    TRY(open_event(&own->asked));
+    TRY(open_event(&own->answered));
     return open_event(&own->shared);
 }
 
@@ -293,6 +315,8 @@ static void close_nccl(reduce_t *reduce) {
     }
     close_event(own->updated);
     close_event(own->shared);
+    close_event(own->asked);
+    close_event(own->answered);
     device->release(device, own->received);
     device->release(device, own->scratch);
     device->release(device, reduce->weights);
@@ -306,4 +330,4 @@ static void close_nccl(reduce_t *reduce) {
     free(own);
 }
 
-const reduce_way_t reduce_nccl = {open_nccl, close_nccl, publish, finish, share, moved};
+const reduce_way_t reduce_nccl = {open_nccl, close_nccl, publish, finish, share, moved, gather};

@@ -1,6 +1,8 @@
 /* Batch normalisation by column. Statistics of a shard are summed once, less a row of it (the first
- * that is valid), so that a large mean costs no digits. */
+ * that is valid), so that a large mean costs no digits. Those of the whole batch are made of the
+ * shards' (shard_totals.cu). */
 #include "kernels/cuda/column_sums.cuh"
+#include "kernels/ref/norm_sums.h"
 
 namespace {
 
@@ -20,12 +22,36 @@ struct norm_columns {
         to[cols] = static_cast<float>(1.0 / sqrt(static_cast<double>(variance[col]) + epsilon));
         to[2 * cols] = variance[col];
     }
+
+    /* square: the sum of the squares of what is left of n numbers less their mean; n > 0 */
+    __device__ __forceinline__ void take(int shard, int64_t col, double n, double average,
+                                         double square) const {
+        float *to = of(shard) + col;
+        to[0] = static_cast<float>(average);
+        to[cols] = static_cast<float>(1.0 / sqrt(square / n + epsilon));
+        if (n > 1.0) {
+            to[2 * cols] = static_cast<float>(square / (n - 1.0));
+        }
+    }
 };
 
 __global__ void __launch_bounds__(BLOCK_THREADS) take_running(norm_columns a, int shard_begin) {
     const int64_t col = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (col < a.cols) {
         a.take_running(shard_begin + static_cast<int>(blockIdx.y), col);
+    }
+}
+
+__global__ void __launch_bounds__(BLOCK_THREADS)
+    take_totals(norm_columns a, const double *totals, int shard_begin) {
+    const int64_t col = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    const int shard = shard_begin + static_cast<int>(blockIdx.y);
+    if (col < a.cols) {
+        a.take_running(shard, col);
+        if (totals[0] > 0.0) {
+            a.take(shard, col, totals[0], norm_first(totals)[col],
+                   norm_second(totals, a.cols)[col]);
+        }
     }
 }
 
@@ -59,6 +85,16 @@ template <class T> struct moments_op {
     }
 };
 
+/* Of a column's sums: the mean, and the squares of what is left; 0 of no rows. */
+template <class T>
+__device__ __forceinline__ void moments_of(const moments_op<T> &of, int shard, int64_t col,
+                                           const double *total, double *mean, double *square) {
+    const double n = total[2];
+    const double shift = static_cast<double>(shift_of(of.in, of.mask, shard, of.rows, col));
+    *mean = n > 0.0 ? shift + total[0] / n : 0.0;
+    *square = n > 0.0 ? fmax(total[1] - total[0] * total[0] / n, 0.0) : 0.0;
+}
+
 template <class T> struct moments_out {
     moments_op<T> of;
     norm_columns to;
@@ -67,21 +103,60 @@ template <class T> struct moments_out {
     __device__ __forceinline__ void put(int index, int64_t, int64_t col,
                                         const double *total) const {
         const int shard = shard_begin + index;
-        const double n = total[2];
         to.take_running(shard, col);
-        if (n == 0.0) {
-            return;
-        }
-        const double shift = static_cast<double>(shift_of(of.in, of.mask, shard, of.rows, col));
-        const double square = fmax(total[1] - total[0] * total[0] / n, 0.0);
-        float *saved = to.of(shard) + col;
-        saved[0] = static_cast<float>(shift + total[0] / n);
-        saved[to.cols] = static_cast<float>(1.0 / sqrt(square / n + to.epsilon));
-        if (n > 1.0) {
-            saved[2 * to.cols] = static_cast<float>(square / (n - 1.0));
+        if (total[2] > 0.0) {
+            double mean, square;
+            moments_of(of, shard, col, total, &mean, &square);
+            to.take(shard, col, total[2], mean, square);
         }
     }
 };
+
+/* What is said of a shard (norm_sums.h): forward. */
+template <class T> struct moments_told {
+    moments_op<T> of;
+    double *sums;
+    int64_t cols;
+    int shard_begin;
+
+    __device__ __forceinline__ void put(int index, int64_t, int64_t col,
+                                        const double *total) const {
+        const int shard = shard_begin + index;
+        double *mine = sums + shard * NORM_SUMS(cols);
+        if (col == 0) {
+            mine[0] = total[2];
+        }
+        moments_of(of, shard, col, total, norm_first(mine) + col, norm_second(mine, cols) + col);
+    }
+};
+
+/* The same: backward. */
+struct slopes_told {
+    double *sums;
+    int64_t cols;
+    int shard_begin;
+
+    __device__ __forceinline__ void put(int index, int64_t, int64_t col,
+                                        const double *total) const {
+        double *mine = sums + (shard_begin + index) * NORM_SUMS(cols);
+        if (col == 0) {
+            mine[0] = total[2];
+        }
+        norm_first(mine)[col] = total[1];
+        norm_second(mine, cols)[col] = total[0];
+    }
+};
+
+/* slopes [3 cols], as norm_backward_op reads them */
+__global__ void __launch_bounds__(BLOCK_THREADS)
+    slopes_of_totals(float *slopes, const double *totals, int64_t cols) {
+    const int64_t col = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (col < cols) {
+        slopes[col] = static_cast<float>(norm_second(totals, cols)[col]);
+        slopes[cols + col] = static_cast<float>(norm_first(totals)[col]);
+        slopes[2 * cols + col] = static_cast<float>(totals[0]);
+    }
+}
 
 /* --- rows ------------------------------------------------------------------------------------ */
 
@@ -133,7 +208,8 @@ template <class T> struct norm_backward_op {
     view<T> in, d_out, d_in;
     mask_t mask;
     norm_columns a;
-    const float *slopes; /* [shard of the call][3 cols]; NULL: statistics are given */
+    const float *slopes;   /* [shard of the call][3 cols]; NULL: statistics are given */
+    int64_t slopes_stride; /* 0: all shards have the same */
     int first;
 
     template <bool WIDE>
@@ -147,7 +223,7 @@ template <class T> struct norm_backward_op {
             load_floats<T, WIDE>(a.gain + col, left, gain);
             if (slopes != nullptr) {
                 float x[CHUNK<T>], mean[CHUNK<T>], slope[CHUNK<T>], sum[CHUNK<T>];
-                const float *sums = slopes + (shard - first) * 3 * a.cols + col;
+                const float *sums = slopes + (shard - first) * slopes_stride + col;
                 load<T, WIDE>(in.at(shard, row) + col, left, x);
                 load_floats<T, WIDE>(saved, left, mean);
                 load_floats<T, WIDE>(sums, left, slope);
@@ -180,10 +256,6 @@ status_t plan(const op_description_t *description, op_plan_t **plan_out, op_need
     const op_shape_t *out = &description->out;
     REQUIRE(description->input_count == 1 && all_rows_alike(description));
     REQUIRE(description->attributes.epsilon > 0.0);
-    if (description->attributes.norm_rule == NORM_GLOBAL) {
-        return status_fail(STATUS_UNAVAILABLE, "batch norm over the whole batch is not computed on "
-                                               "a GPU; use batch_norm: shard or backend: cpu");
-    }
     norm_plan *plan = static_cast<norm_plan *>(cuda_plan_open(description, sizeof(norm_plan)));
     const int64_t shards = plan_shards(description);
     int64_t bytes = 0;
@@ -193,6 +265,8 @@ status_t plan(const op_description_t *description, op_plan_t **plan_out, op_need
     *needs_out = op_needs_t{};
     needs_out->saved_count = 3 * out->cols;
     needs_out->workspace_count = floats_of(bytes);
+    needs_out->sum_count =
+        description->attributes.norm_rule == NORM_GLOBAL ? NORM_SUMS(out->cols) : 0;
     *plan_out = &plan->base;
     return STATUS_OK;
 }
@@ -219,6 +293,10 @@ bool of_shard(const op_plan_t *plan, const op_call_t *call) {
     return plan->description.attributes.norm_rule == NORM_SHARD && call->scalars->training;
 }
 
+bool is_global(const op_plan_t *plan, const op_call_t *call) {
+    return plan->description.attributes.norm_rule == NORM_GLOBAL && call->scalars->training;
+}
+
 const norm_plan *norm_of(const op_plan_t *plan) {
     return reinterpret_cast<const norm_plan *>(plan);
 }
@@ -235,7 +313,12 @@ template <class T> void forward(const op_plan_t *plan, const op_call_t *call) {
     } else {
         const dim3 grid(static_cast<unsigned>(div_up(shape->cols, BLOCK_THREADS)),
                         static_cast<unsigned>(shards));
-        LAUNCH(take_running, grid, BLOCK_THREADS, 0, plan->context->stream, a, call->shard_begin);
+        cudaStream_t stream = plan->context->stream;
+        if (is_global(plan, call)) {
+            LAUNCH(take_totals, grid, BLOCK_THREADS, 0, stream, a, call->totals, call->shard_begin);
+        } else {
+            LAUNCH(take_running, grid, BLOCK_THREADS, 0, stream, a, call->shard_begin);
+        }
         CUDA_REQUIRE(cudaGetLastError());
     }
     const norm_op<T> op = {view_of<T>(call->in[0]), view_of<T>(call->out), call->mask, a};
@@ -276,11 +359,36 @@ template <class T> void backward_data(const op_plan_t *plan, const op_call_t *ca
         sum_slopes<T>(plan, call, slopes, slopes + shape->cols, slopes + 2 * shape->cols,
                       3 * shape->cols);
         op.slopes = slopes;
+        op.slopes_stride = 3 * shape->cols;
+    } else if (is_global(plan, call)) {
+        float *slopes = static_cast<float *>(region_at(call, norm_of(plan)->slopes_at));
+        LAUNCH(slopes_of_totals, static_cast<unsigned>(div_up(shape->cols, BLOCK_THREADS)),
+               BLOCK_THREADS, 0, plan->context->stream, slopes, call->totals, shape->cols);
+        CUDA_REQUIRE(cudaGetLastError());
+        op.slopes = slopes;
     }
     const bool wide = is_wide<T>(call->in[0]) && is_wide<T>(call->d_out) &&
                       is_wide<T>(call->d_in[0]) && columns_are_wide(op.a) &&
                       is_wide_flat(op.slopes);
     launch_rows<T>(plan, call, op, wide, shape->rows, shape->cols);
+}
+
+template <class T>
+void sums(const op_plan_t *plan, const op_call_t *call, pass_t pass, double *to) {
+    const op_shape_t *shape = &plan->description.out;
+    void *parts = region_at(call, norm_of(plan)->parts_at);
+    if (pass == PASS_FORWARD) {
+        const moments_op<T> op = {view_of<T>(call->in[0]), call->mask, shape->rows};
+        const moments_told<T> out = {op, to, shape->cols, call->shard_begin};
+        launch_column_sums<3>(plan->context, op, out, parts, call->shard_begin, call->shard_end, 1,
+                              shape->rows, shape->cols);
+        return;
+    }
+    const slopes_op<T> op = {view_of<T>(call->in[0]), view_of<T>(call->d_out), call->mask,
+                             columns_of(plan, call)};
+    const slopes_told out = {to, shape->cols, call->shard_begin};
+    launch_column_sums<3>(plan->context, op, out, parts, call->shard_begin, call->shard_end, 1,
+                          shape->rows, shape->cols);
 }
 
 template <class T> void backward_weights(const op_plan_t *plan, const op_call_t *call) {
@@ -300,3 +408,13 @@ template <class T> void backward_weights(const op_plan_t *plan, const op_call_t 
 } // namespace
 
 CUDA_OP_WITH_WEIGHTS(batch_norm)
+
+extern "C" void batch_norm_sums_cuda_f32(const op_plan_t *plan, const op_call_t *call, pass_t pass,
+                                         double *to) {
+    sums<float>(plan, call, pass, to);
+}
+
+extern "C" void batch_norm_sums_cuda_bf16(const op_plan_t *plan, const op_call_t *call, pass_t pass,
+                                          double *to) {
+    sums<bf16>(plan, call, pass, to);
+}

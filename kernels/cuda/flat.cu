@@ -1,9 +1,8 @@
 /* Over flat arrays of floats: sums of two, of the leaves of a tree, and copies rounded to bf16. */
 #include "kernels/cuda/kernel.cuh"
+#include "kernels/cuda/tree.cuh"
 
 namespace {
-
-enum { LEVELS = 12 }; /* of a tree: up to 4,095 leaves */
 
 /* WIDE: four at a time, and the rest one by one. */
 template <bool WIDE>
@@ -54,37 +53,12 @@ __global__ void __launch_bounds__(BLOCK_THREADS)
     }
 }
 
-/* A leaf at a time, as carries go when one counts: what waits for its right side stays in
- * registers, as every index is known to the compiler. */
 __global__ void __launch_bounds__(BLOCK_THREADS)
     sum_tree(float *total, const float *leaves, int64_t stride, int n, int64_t count) {
     const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i >= count) {
-        return;
+    if (i < count) {
+        total[i] = tree_total<float>(n, [=](int leaf) { return leaves[leaf * stride + i]; });
     }
-    float left[LEVELS] = {0};
-    for (int leaf = 0; leaf < n; leaf++) {
-        float sum = leaves[leaf * stride + i];
-        bool carried = true;
-#pragma unroll
-        for (int level = 0; level < LEVELS; level++) {
-            const bool waits = (leaf >> level & 1) != 0;
-            const float both = left[level] + sum;
-            left[level] = carried && !waits ? sum : left[level];
-            sum = carried && waits ? both : sum;
-            carried = carried && waits;
-        }
-    }
-    float sum = 0.0f;
-    bool any = false;
-#pragma unroll
-    for (int level = 0; level < LEVELS; level++) {
-        if ((n >> level & 1) != 0) {
-            sum = any ? left[level] + sum : left[level];
-            any = true;
-        }
-    }
-    total[i] = sum;
 }
 
 unsigned blocks_of(int64_t threads) {
@@ -140,7 +114,7 @@ extern "C" void cuda_round_bf16(cuda_context_t *context, void *to, const float *
 
 extern "C" void cuda_tree_sum(cuda_context_t *context, float *total, const float *leaves,
                               int64_t stride, int n, int64_t count) {
-    REQUIRE(n >= 1 && n < 1 << LEVELS);
+    REQUIRE(n >= 1 && n < 1 << TREE_LEVELS);
     if (count == 0) {
         return;
     }

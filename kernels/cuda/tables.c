@@ -17,6 +17,10 @@ TREE_PROTOTYPE(conv_backward_tree_cuda_bf16)
 void conv_prepare_cuda_f32(const op_plan_t *plan, const op_call_t *call);
 void conv_prepare_cuda_bf16(const op_plan_t *plan, const op_call_t *call);
 void conv_plan_close_cuda(op_plan_t *plan);
+SUMS_PROTOTYPE(batch_norm, cuda_f32)
+SUMS_PROTOTYPE(batch_norm, cuda_bf16)
+void sums_total_cuda(const device_t *device, pass_t pass, int64_t sum_count, int shards,
+                     double *all, double *total);
 void temporal_conv_plan_close_cuda(op_plan_t *plan);
 void linear_prepare_cuda(const op_plan_t *plan, const op_call_t *call);
 void linear_plan_close_cuda(op_plan_t *plan);
@@ -86,7 +90,8 @@ void mask_tokens_cuda(const device_t *device, mask_t out, const mask_t *query, c
     CUDA_ROW(add_rows, suffix)                                                                     \
     CUDA_ROW(fill_rows, suffix)                                                                    \
     CUDA_ROW(mix_rows, suffix)                                                                     \
-    CUDA_ROW(correlate, suffix)
+    CUDA_ROW(correlate, suffix)                                                                    \
+    OP_SUMS(suffix)
 
 #define CUDA_TABLE(suffix, activations)                                                            \
     {                                                                                              \
@@ -96,6 +101,7 @@ void mask_tokens_cuda(const device_t *device, mask_t out, const mask_t *query, c
         .optimizer_update = optimizer_update_cuda, .sum_squares_spans = sum_squares_spans_cuda,    \
         .add = add_cuda, .all_finite = all_finite_cuda, .mask_any = mask_any_cuda,                 \
         .mask_all = mask_all_cuda, .mask_seen = mask_seen_cuda, .mask_tokens = mask_tokens_cuda,   \
+        .sums_total = sums_total_cuda,                                                             \
     }
 
 const kernels_t kernels_cuda_f32 = CUDA_TABLE(cuda_f32, DTYPE_F32);

@@ -82,6 +82,6 @@ void plan_close_words(op_plan_t *plan);
     .loss_gradient = ROW_NAME(rounded_loss_gradient, suffix),                                      \
     .optimizer_update = ROW_NAME(optimizer_update, flat), .multiply = ROW_NAME(multiply, flat),    \
     .add = ROW_NAME(add, flat), .sum_squares_spans = ROW_NAME(sum_squares_spans, flat),            \
-    .all_finite = ROW_NAME(all_finite, flat), HOST_MASKS
+    .all_finite = ROW_NAME(all_finite, flat), ON_HOST
 
 #endif

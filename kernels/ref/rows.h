@@ -66,7 +66,7 @@
         .backward_weights = WEIGHTS_##name(ROW_NAME(name##_backward_weights, suffix)),             \
     },
 
-/* Of the tables that work on the host (kernels/masks.c). */
+/* Of the tables that work on the host (kernels/masks.c, op_sums.c). */
 void host_mask_any(const device_t *device, mask_t out, const mask_t *in, int count, int shard_begin,
                    int shard_end);
 void host_mask_all(const device_t *device, mask_t out, const mask_t *in, int count, int shard_begin,
@@ -75,9 +75,11 @@ void host_mask_seen(const device_t *device, mask_t out, mask_t keys, int64_t gro
                     int shard_begin, int shard_end);
 void host_mask_tokens(const device_t *device, mask_t out, const mask_t *query, const mask_t *key,
                       int tokens, int64_t groups, bool causal, int shard_begin, int shard_end);
-#define HOST_MASKS                                                                                 \
+void host_sums_total(const device_t *device, pass_t pass, int64_t sum_count, int shards,
+                     double *all, double *total);
+#define ON_HOST                                                                                    \
     .device = "cpu", .mask_any = host_mask_any, .mask_all = host_mask_all,                         \
-    .mask_seen = host_mask_seen, .mask_tokens = host_mask_tokens
+    .mask_seen = host_mask_seen, .mask_tokens = host_mask_tokens, .sums_total = host_sums_total
 
 /* Behind the rows of a table. */
 #define OP_SUMS(suffix) [OP_batch_norm].sums = ROW_NAME(batch_norm_sums, suffix)
@@ -87,7 +89,7 @@ void host_mask_tokens(const device_t *device, mask_t out, const mask_t *query, c
     .optimizer_update = ROW_NAME(optimizer_update, suffix),                                        \
     .multiply = ROW_NAME(multiply, suffix), .add = ROW_NAME(add, suffix),                          \
     .sum_squares_spans = ROW_NAME(sum_squares_spans, suffix),                                      \
-    .all_finite = ROW_NAME(all_finite, suffix), HOST_MASKS
+    .all_finite = ROW_NAME(all_finite, suffix), ON_HOST
 
 extern const kernels_t kernels_ref_f32, kernels_ref_f64;
 extern const kernels_t kernels_cpu_generic, kernels_cpu_avx2, kernels_cpu_avx512;

@@ -194,6 +194,7 @@ static op_call_t near_call(const op_plan_t *plan, const op_call_t *call) {
     inner.saved = near(call->saved);
     inner.workspace = near(call->workspace);
     inner.kept = near(call->kept);
+    inner.totals = near(call->totals);
     return inner;
 }
 
@@ -206,6 +207,11 @@ FAR_CALL(prepare)
 FAR_CALL(forward)
 FAR_CALL(backward_data)
 FAR_CALL(backward_weights)
+
+static void far_sums(const op_plan_t *plan, const op_call_t *call, pass_t pass, double *sums) {
+    op_call_t inner = near_call(plan, call);
+    plan_of(plan)->row->sums(plan_of(plan)->plan, &inner, pass, near(sums));
+}
 
 static void far_backward_tree(const op_use_t *uses, int use_count, int shard_begin, int shard_end,
                               void *const d_weight[OP_WEIGHTS_MAX], void *scratch) {
@@ -276,6 +282,11 @@ static bool far_all_finite(const device_t *device, const void *x, int64_t count)
     return floats()->all_finite(device, near(x), count);
 }
 
+static void far_sums_total(const device_t *device, pass_t pass, int64_t sum_count, int shards,
+                           double *all, double *total) {
+    floats()->sums_total(device, pass, sum_count, shards, near(all), near(total));
+}
+
 static mask_t near_mask(mask_t mask) {
     mask.data = near(mask.data);
     return mask;
@@ -343,12 +354,14 @@ status_t cuda_kernels(dtype_t dtype, const kernels_t **kernels_out) {
             .forward = far_forward,
             .backward_data = far_backward_data,
             .backward_weights = inner->backward_weights != NULL ? far_backward_weights : NULL,
-            .backward_tree = inner->backward_tree != NULL ? far_backward_tree : NULL};
+            .backward_tree = inner->backward_tree != NULL ? far_backward_tree : NULL,
+            .sums = inner->sums != NULL ? far_sums : NULL};
     }
     table->optimizer_update = far_optimizer_update;
     table->sum_squares_spans = far_sum_squares_spans;
     table->add = far_add;
     table->all_finite = far_all_finite;
+    table->sums_total = far_sums_total;
     table->mask_any = far_mask_any;
     table->mask_all = far_mask_all;
     table->mask_seen = far_mask_seen;

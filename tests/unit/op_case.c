@@ -203,6 +203,7 @@ static void open_values(op_case_t *test, const kernels_t *kernels,
     call->saved_shard_stride = stride_of(test->needs.saved_count + SHARD_GAP, CASE_ALIGNED_ALL);
     call->saved = own(test, shards * call->saved_shard_stride, state_of(test));
     test->sums = own(test, shards * test->needs.sum_count, DTYPE_F64);
+    test->totals = own(test, test->needs.sum_count, DTYPE_F64);
 }
 
 void case_open(op_case_t *test, const kernels_t *kernels, const op_description_t *description,
@@ -245,16 +246,16 @@ void case_mask(op_case_t *test, int64_t count, int64_t block, int64_t off_block)
 
 /* --- calls ----------------------------------------------------------------------------------- */
 
-/* Where on the device a place of the case's memory is. */
+/* Where a place of the case's memory is for the operation. */
 static void *there(const op_case_t *test, const void *place) {
-    for (int i = 0; i < test->owned_count; i++) {
+    for (int i = 0; test->device != NULL && i < test->owned_count; i++) {
         const char *begin = test->owned[i], *at = place;
         if (at == begin || (at > begin && at < begin + test->owned_bytes[i])) {
             return (char *)test->on_device[i] + (at - begin);
         }
     }
-    REQUIRE(place == NULL);
-    return NULL;
+    REQUIRE(place == NULL || test->device == NULL);
+    return (void *)(uintptr_t)place;
 }
 
 static op_call_t call_there(const op_case_t *test, const op_call_t *call) {
@@ -273,6 +274,7 @@ static op_call_t call_there(const op_case_t *test, const op_call_t *call) {
     moved.saved = there(test, call->saved);
     moved.workspace = there(test, call->workspace);
     moved.kept = there(test, call->kept);
+    moved.totals = there(test, call->totals);
     return moved;
 }
 
@@ -299,6 +301,9 @@ static void stage_open(op_case_t *test) {
 static void to_device(op_case_t *test) {
     const device_t *device = test->device;
     size_t at = 0;
+    if (device == NULL) {
+        return;
+    }
     stage_open(test);
     for (int i = 0; i < test->owned_count; i++) {
         memcpy((char *)test->stage + at, test->owned[i], test->owned_bytes[i]);
@@ -316,6 +321,9 @@ static void to_device(op_case_t *test) {
 static void from_device(op_case_t *test) {
     const device_t *device = test->device;
     size_t at = 0;
+    if (device == NULL) {
+        return;
+    }
     for (int i = 0; i < test->owned_count; i++) {
         device->copy(device, (char *)test->stage_on_device + at, test->on_device[i],
                      test->owned_bytes[i]);
@@ -327,29 +335,20 @@ static void from_device(op_case_t *test) {
         memcpy(test->owned[i], (char *)test->stage + at, test->owned_bytes[i]);
         at = stage_next(at, test->owned_bytes[i]);
     }
+    CHECK_OK(device->check(device));
 }
 
 void case_call(op_case_t *test, void (*function)(const op_plan_t *plan, const op_call_t *call),
                const op_call_t *call) {
-    const device_t *device = test->device;
-    if (device == NULL) {
-        function(test->plan, call);
-        return;
-    }
     to_device(test);
     op_call_t moved = call_there(test, call);
     function(test->plan, &moved);
     from_device(test);
-    CHECK_OK(device->check(device));
 }
 
 void case_tree(op_case_t *test, const op_use_t *uses, int use_count, int begin, int end,
                void *const d_weight[OP_WEIGHTS_MAX], void *scratch) {
     enum { USES_MAX = 4 };
-    if (test->device == NULL) {
-        test->row->backward_tree(uses, use_count, begin, end, d_weight, scratch);
-        return;
-    }
     REQUIRE(use_count <= USES_MAX);
     to_device(test);
     op_call_t calls[USES_MAX];
@@ -372,12 +371,15 @@ static void couple(op_case_t *test, pass_t pass) {
     if (count == 0) {
         return;
     }
-    test->row->sums(test->plan, call, pass, test->sums);
-    double *total = test->sums + call->shard_begin * count;
-    for (int s = call->shard_begin + 1; s < call->shard_end; s++) {
-        op_sums_add(pass, count, total, test->sums + s * count);
-    }
-    call->totals = total;
+    double *first = test->sums + call->shard_begin * count;
+    int shards = call->shard_end - call->shard_begin;
+    to_device(test);
+    op_call_t moved = call_there(test, call);
+    test->row->sums(test->plan, &moved, pass, there(test, test->sums));
+    test->kernels->sums_total(test->device, pass, count, shards, there(test, first),
+                              there(test, test->totals));
+    from_device(test);
+    call->totals = test->totals;
 }
 
 void case_forward(op_case_t *test) {
