@@ -68,7 +68,9 @@ typedef enum { POOL_MAX, POOL_AVERAGE, POOL_INSIDE, POOL_ADAPTIVE } pool_rule_t;
 typedef enum { NORM_FROZEN, NORM_SHARD, NORM_GLOBAL } norm_rule_t;
 
 /*  name           inputs   what it computes, per shard
- *  linear         x        y = act(x W' + b); W [out,in], b [out]; y has out columns
+ *  linear         x        y = act(x W' + b); W [out,in], b [out]; y has out columns.
+ *                          transposed: y = x W, W [in,out], without activation; b [in] is not read
+ *                          and gets gradient 0
  *  attention      q,k,v    multi-head scaled dot-product attention in `groups` independent groups:
  *                          q [groups*query_len, d], k and v [groups*key_len, d], heads divide d;
  *                          mask: groups*key_len keys; causal: query i sees keys 0..i alone
@@ -174,6 +176,7 @@ static inline int64_t window_taps(const op_axis_t axis[OP_AXES]) {
 
 typedef struct op_attributes {
     activation_t activation;           /* linear, conv */
+    bool transposed;                   /* linear */
     int64_t groups;                    /* attention, conv, mix_rows, correlate */
     int64_t heads, query_len, key_len; /* attention */
     bool causal;                       /* attention */

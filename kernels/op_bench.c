@@ -105,7 +105,7 @@ static void open_weights(op_bench_t *bench) {
     int64_t *count = bench->weight_count, in = d->in[0].cols, out = d->out.cols;
     switch (d->kind) {
     case OP_linear:
-        count[0] = out * in, count[1] = out;
+        count[0] = out * in, count[1] = d->attributes.transposed ? in : out;
         break;
     case OP_temporal_conv:
         count[0] = out * in * d->attributes.taps, count[1] = out, count[2] = out;
@@ -366,8 +366,9 @@ void op_shape_text(const op_description_t *d, int shards, char text_out[OP_SHAPE
         snprintf(rest, room, "%lld of %lldx%lldx%lld, heads %lld", (long long)a->groups,
                  (long long)a->query_len, (long long)a->key_len, cols, (long long)a->heads);
     } else if (d->kind == OP_linear) {
-        snprintf(rest, room, "%lldx%lld -> %lld%s", rows, cols, (long long)d->out.cols,
-                 a->activation == ACTIVATION_RELU ? " relu" : "");
+        snprintf(rest, room, "%lldx%lld -> %lld%s%s", rows, cols, (long long)d->out.cols,
+                 a->activation == ACTIVATION_RELU ? " relu" : "",
+                 a->transposed ? " transposed" : "");
     } else if (d->kind == OP_temporal_conv) {
         snprintf(rest, room, "%lldx%lld -> %lld, %lld taps", rows, cols, (long long)d->out.cols,
                  (long long)a->taps);

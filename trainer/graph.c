@@ -250,6 +250,20 @@ value_t graph_linear(graph_t *graph, const char *name, value_t x, weight_t weigh
     return node->out;
 }
 
+value_t graph_linear_transposed(graph_t *graph, const char *name, value_t x, weight_t weight,
+                                weight_t bias) {
+    int64_t rows = weight_rows(graph, weight);
+    graph_require(graph, name, rows == value_of(graph, x)->columns,
+                  "weight and input differ in width");
+    graph_require(graph, name, rows == weight_rows(graph, bias),
+                  "weight and bias differ in length");
+    node_t *node = graph_add_node(graph, OP_linear, name, &x, 1, value_of(graph, x)->rows,
+                                  parameter_width(graph, weight.parameter));
+    node->attributes.transposed = true;
+    add_weights(graph, node, weight, bias);
+    return node->out;
+}
+
 value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, value_t v,
                         row_mask_t keys, int64_t groups, int64_t heads, bool causal) {
     const value_info_t *query = value_of(graph, q), *key = value_of(graph, k),

@@ -91,6 +91,9 @@ value_t graph_input_cells(graph_t *graph, const char *name, int64_t cells, int64
 
 value_t graph_linear(graph_t *graph, const char *name, value_t x, weight_t weight, weight_t bias,
                      activation_t activation);
+/* x W with W as graph_linear has it. Nothing is made of the bias: it gets gradient 0. */
+value_t graph_linear_transposed(graph_t *graph, const char *name, value_t x, weight_t weight,
+                                weight_t bias);
 /* Attention of `groups` per sample: queries q [groups*query_len], keys and values k, v. causal: row
  * i of a group sees the keys 0..i. */
 value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, value_t v,

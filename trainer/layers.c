@@ -128,12 +128,16 @@ static value_t project(graph_t *graph, const char *name, const char *suffix, att
                         ACTIVATION_NONE);
 }
 
+static value_t project_out(graph_t *graph, const char *name, attention_t a, value_t mixed) {
+    linear_t out = a.folded ? a.answer : (linear_t){a.out_weight, a.out_bias};
+    return linear_apply(graph, name_of("%s.out_proj", name).text, out, mixed, ACTIVATION_NONE);
+}
+
 static value_t attend(graph_t *graph, const char *name, attention_t a, value_t q, value_t k,
                       value_t v, row_mask_t keys, int64_t groups) {
     value_t mixed = graph_attention(graph, name_of("%s.attention", name).text, q, k, v, keys,
                                     groups, a.heads, a.causal);
-    linear_t out = a.folded ? a.answer : (linear_t){a.out_weight, a.out_bias};
-    value_t y = linear_apply(graph, name_of("%s.out_proj", name).text, out, mixed, ACTIVATION_NONE);
+    value_t y = project_out(graph, name, a, mixed);
     if (a.folded) {
         row_mask_t seen = graph_mask_seen(graph, keys, graph_rows_of(graph, q), groups, a.causal);
         y = graph_fill_rows(graph, name_of("%s.unseen", name).text, y, seen, a.out_bias);
@@ -164,11 +168,30 @@ value_t attention_query(graph_t *graph, const char *name, attention_t a, value_t
     return project(graph, name, "query", a, x, 0, a.dim);
 }
 
+/* Of one head, with fewer queries than keys: as when folded, but in steps that learn. What is asked
+ * is K' q, what is weighed are the rows themselves, and V is applied to their mean. */
+static value_t attend_to_rows(graph_t *graph, const char *name, attention_t a, value_t query,
+                              stream_t rows, int64_t groups) {
+    weight_t key = {a.in_weight, a.dim, a.dim}, key_bias = {a.in_bias, a.dim, a.dim};
+    value_t asked =
+        graph_linear_transposed(graph, name_of("%s.key", name).text, query, key, key_bias);
+    value_t mean = graph_attention(graph, name_of("%s.attention", name).text, asked, rows.x, rows.x,
+                                   rows.mask, groups, a.heads, a.causal);
+    value_t y = project(graph, name, "value", a, mean, 2 * a.dim, a.dim);
+    row_mask_t seen =
+        graph_mask_seen(graph, rows.mask, graph_rows_of(graph, query), groups, a.causal);
+    y = graph_mask_rows(graph, name_of("%s.seen", name).text, y, seen);
+    return drop(graph, name, project_out(graph, name, a, y), a.dropout);
+}
+
 value_t attention_cross(graph_t *graph, const char *name, attention_t a, value_t query,
                         stream_t key_value, int64_t groups) {
     value_t k = key_value.x, v = key_value.x;
     if (a.folded) {
         k = a.literal ? ask(graph, name, a, k) : k;
+    } else if (a.heads == 1 && !a.literal &&
+               graph_rows_of(graph, query) < graph_rows_of(graph, k)) {
+        return attend_to_rows(graph, name, a, query, key_value, groups);
     } else {
         value_t packed = project(graph, name, "key_value", a, key_value.x, a.dim, 2 * a.dim);
         k = graph_columns(graph, packed, 0, a.dim);

@@ -24,6 +24,8 @@ status_t REAL(linear_plan)(const op_description_t *description, op_plan_t **plan
                            op_needs_t *needs_out) {
     const op_shape_t *in = &description->in[0], *out = &description->out;
     REQUIRE(description->input_count == 1 && in->rows == out->rows);
+    REQUIRE(!description->attributes.transposed ||
+            description->attributes.activation == ACTIVATION_NONE);
     linear_plan_t *plan = alloc_zero(1, sizeof *plan);
     plan->base.description = *description;
     plan->threads = omp_get_max_threads();
@@ -170,6 +172,7 @@ static void run(const linear_plan_t *plan, const rows_product_t *product) {
 
 static rows_product_t forward_of(const op_plan_t *plan, const op_call_t *call) {
     const op_description_t *d = &plan->description;
+    bool transposed = is_transposed((const linear_plan_t *)plan);
     unit_t *workspace = call->workspace;
     int64_t panels = d->weights_stay ? 0 : panels_count(d->in[0].cols, d->out.cols);
     return (rows_product_t){.k = d->in[0].cols,
@@ -177,8 +180,8 @@ static rows_product_t forward_of(const op_plan_t *plan, const op_call_t *call) {
                             .left = call->in[0],
                             .out = call->out,
                             .right = call->weight[0],
-                            .transposed = true,
-                            .bias = call->weight[1],
+                            .transposed = !transposed,
+                            .bias = transposed ? NULL : call->weight[1],
                             .relu = has_relu((const linear_plan_t *)plan),
                             .panels = d->weights_stay ? call->kept : workspace,
                             .packed = d->weights_stay,
@@ -212,6 +215,7 @@ void REAL(linear_backward_data)(const op_plan_t *plan, const op_call_t *call) {
                               .left = call->d_out,
                               .out = call->d_in[0],
                               .right = call->weight[0],
+                              .transposed = is_transposed(linear),
                               .mask = has_relu(linear) ? &call->out : NULL,
                               .panels = panels,
                               .block = (act_t *)(panels + panels_count(d->out.cols, d->in[0].cols)),

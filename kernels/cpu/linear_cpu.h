@@ -32,4 +32,8 @@ static inline bool has_relu(const linear_plan_t *plan) {
     return plan->base.description.attributes.activation == ACTIVATION_RELU;
 }
 
+static inline bool is_transposed(const linear_plan_t *plan) {
+    return plan->base.description.attributes.transposed;
+}
+
 #endif

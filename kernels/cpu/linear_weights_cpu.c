@@ -1,14 +1,32 @@
-/* The gradient of linear's weights, dW = dz' x and db, over a run of shards in the order of the
- * canonical tree. Shards whose rows fit are a group: x in panels, d_out strip by strip, and the
- * tree over the group is walked tile by tile, so that what waits for its right side lies in the
- * first-level cache. Groups meet in memory (weights_tree.h). */
+/* The gradient of linear's weights over a run of shards in the order of the canonical tree:
+ * dW = dz' x and db, or, transposed, dW = x' dy and db = 0. Shards whose rows fit are a group: the
+ * right factor in panels, the left one strip by strip, and the tree over the group is walked tile
+ * by tile, so that what waits for its right side lies in the first-level cache. Groups meet in
+ * memory (weights_tree.h). */
 #include "kernels/cpu/linear_cpu.h"
 #include "kernels/cpu/weights_tree.h"
 
 enum { TILE_ELEMENTS = TILE_ROWS * TILE_COLS, GROUP_UNITS_LEAST = 32, ALIGN_ELEMENTS = 16 };
 
+/* The gradient has the rows of the left factor's columns and the columns of the right one's. */
+static const matrix_t *left_of(const linear_plan_t *plan, const op_call_t *call) {
+    return is_transposed(plan) ? &call->in[0] : &call->d_out;
+}
+static const matrix_t *right_of(const linear_plan_t *plan, const op_call_t *call) {
+    return is_transposed(plan) ? &call->d_out : &call->in[0];
+}
+
+static int64_t right_cols(const linear_plan_t *plan) {
+    const op_description_t *d = &plan->base.description;
+    return is_transposed(plan) ? d->out.cols : d->in[0].cols;
+}
+static int64_t left_cols(const linear_plan_t *plan) {
+    const op_description_t *d = &plan->base.description;
+    return is_transposed(plan) ? d->in[0].cols : d->out.cols;
+}
+
 int64_t REAL(linear_weights_plan)(linear_plan_t *plan) {
-    int64_t width = panel_cols(plan->base.description.in[0].cols), threads = plan->threads;
+    int64_t width = panel_cols(right_cols(plan)), threads = plan->threads;
     int64_t units = GROUP_BYTES / (int64_t)sizeof(unit_t) / width;
     plan->group_units = max_i64(GROUP_UNITS_LEAST, min_i64(units, GROUP_UNITS_MOST));
     plan->strips_offset = plan->group_units * width;
@@ -21,8 +39,8 @@ _Static_assert(WAITING_MAX + TREE_TILES + 1 <= ADDENDS_MAX, "a tile may end all 
 typedef struct weights_job {
     const op_use_t *uses;
     const linear_plan_t *plan; /* of the first use: all have the same columns */
-    int64_t in, out;
-    int64_t leaf_units; /* of rows of one shard, all uses one after the other */
+    int64_t rows, cols;        /* of the gradient */
+    int64_t leaf_units;        /* of rows of one shard, all uses one after the other */
     unit_t *panels, *strips;
     float *tiles;
 } weights_job_t;
@@ -38,6 +56,7 @@ typedef struct group {
 
 typedef struct segment {
     const op_call_t *call;
+    const matrix_t *left, *right;
     bool relu;
     int shard;
     int64_t row, rows, units;
@@ -56,8 +75,11 @@ static segment_t segment_at(const weights_job_t *job, const group_t *group, int6
     }
     const op_use_t *of = &job->uses[use];
     int64_t units = min_i64(units_of_use(of) - unit, group->end - at), row = unit * UNIT_K;
+    const linear_plan_t *plan = (const linear_plan_t *)of->plan;
     return (segment_t){.call = of->call,
-                       .relu = has_relu((const linear_plan_t *)of->plan),
+                       .left = left_of(plan, of->call),
+                       .right = right_of(plan, of->call),
+                       .relu = has_relu(plan),
                        .shard = group->shard + (int)(at / job->leaf_units),
                        .row = row,
                        .rows = min_i64(of->plan->description.out.rows - row, units * UNIT_K),
@@ -65,25 +87,24 @@ static segment_t segment_at(const weights_job_t *job, const group_t *group, int6
 }
 
 static void pack_panel(const weights_job_t *job, const group_t *group, int64_t col) {
-    int64_t cols = min_i64(TILE_COLS, job->in - col), units = group->end - group->begin;
+    int64_t cols = min_i64(TILE_COLS, job->cols - col), units = group->end - group->begin;
     unit_t *panel = job->panels + units * col;
     for (int64_t at = group->begin; at < group->end;) {
         segment_t s = segment_at(job, group, at);
-        matrix_t x = s.call->in[0];
         REAL(product_pack)
-        (s.rows, cols, row_of(x, s.shard, s.row) + col, x.row_stride,
+        (s.rows, cols, row_of(*s.right, s.shard, s.row) + col, s.right->row_stride,
          panel + (at - group->begin) * panel_cols(cols));
         at += s.units;
     }
 }
 
-/* Columns of a row of d_out, as they were before relu; 0 beyond the segment's rows. */
+/* Columns of a row of the left factor, as they were before relu; 0 beyond the segment's rows. */
 static void strip_row(const segment_t *s, int64_t row, int64_t col, int64_t cols, act_t *to) {
     if (row >= s->row + s->rows) {
         memset(to, 0, (size_t)cols * sizeof *to);
         return;
     }
-    const act_t *dy = row_of(s->call->d_out, s->shard, row) + col;
+    const act_t *dy = row_of(*s->left, s->shard, row) + col;
     if (s->relu) {
         before_relu(row_of(s->call->out, s->shard, row) + col, dy, cols, to);
     } else if (cols == STRIP_COLS) {
@@ -93,7 +114,7 @@ static void strip_row(const segment_t *s, int64_t row, int64_t col, int64_t cols
     }
 }
 
-/* Columns of d_out, unit after unit. */
+/* Columns of the left factor, unit after unit. */
 static void pack_strip(const weights_job_t *job, const group_t *group, int64_t col, int64_t cols,
                        unit_t *strip) {
     for (int64_t at = group->begin; at < group->end;) {
@@ -123,9 +144,9 @@ static int carries(int i, int n, int waiting) {
 
 static void sum_tile(const weights_job_t *job, const group_t *group, const unit_t *strip,
                      int64_t row, int64_t rows, int64_t col, float *tiles) {
-    int64_t cols = min_i64(TILE_COLS, job->in - col), group_units = group->end - group->begin;
-    int64_t leaf_units = group_units / group->leaves, place = row * job->in + col;
-    int64_t line = job->in * (int64_t)sizeof(float), width = cols * (int64_t)sizeof(float);
+    int64_t cols = min_i64(TILE_COLS, job->cols - col), group_units = group->end - group->begin;
+    int64_t leaf_units = group_units / group->leaves, place = row * job->cols + col;
+    int64_t line = job->cols * (int64_t)sizeof(float), width = cols * (int64_t)sizeof(float);
     const target_t *target = &group->target;
     prefetch_tile(target->out.weight + place, line, rows, width);
     for (int i = 0; i < target->waiting->count; i++) {
@@ -142,12 +163,12 @@ static void sum_tile(const weights_job_t *job, const group_t *group, const unit_
             end.addends[i] = (addend_t){tiles + --waiting * TILE_ELEMENTS, TILE_COLS};
         }
         if (last) {
-            target_end(target, place, job->in, &end);
+            target_end(target, place, job->cols, &end);
         }
         tile.a = (const act_t *)(strip + leaf * leaf_units * STRIP_COLS);
         tile.panel = job->panels + group_units * col + leaf * leaf_units * panel_cols(cols);
         tile.c = last ? target->out.weight + place : tiles + waiting * TILE_ELEMENTS;
-        tile.c_row = last ? job->in : TILE_COLS;
+        tile.c_row = last ? job->cols : TILE_COLS;
         tile.end = &end;
         REAL(product_tile)(&tile);
         waiting++;
@@ -184,15 +205,20 @@ static void sum_group(const weights_job_t *job, const group_t *group) {
     unit_t *strip = job->strips + thread * job->plan->group_units * STRIP_COLS;
     float *tiles = job->tiles + (int64_t)thread * TREE_TILES * TILE_ELEMENTS;
 #pragma omp for schedule(static)
-    for (int64_t col = 0; col < job->in; col += TILE_COLS) {
+    for (int64_t col = 0; col < job->cols; col += TILE_COLS) {
         pack_panel(job, group, col);
     }
 #pragma omp for schedule(static)
-    for (int64_t row = 0; row < job->out; row += STRIP_COLS) {
-        int64_t rows = min_i64(STRIP_COLS, job->out - row);
+    for (int64_t row = 0; row < job->rows; row += STRIP_COLS) {
+        int64_t rows = min_i64(STRIP_COLS, job->rows - row);
         pack_strip(job, group, row, rows, strip);
-        sum_bias(group, strip, row, rows);
-        for (int64_t col = 0; col < job->in; col += TILE_COLS) {
+        if (is_transposed(job->plan)) {
+            float none[STRIP_COLS] = {0};
+            target_bias(&group->target, row, rows, none);
+        } else {
+            sum_bias(group, strip, row, rows);
+        }
+        for (int64_t col = 0; col < job->cols; col += TILE_COLS) {
             for (int64_t r = 0; r < rows; r += TILE_ROWS) {
                 sum_tile(job, group, strip + r, row + r, min_i64(TILE_ROWS, rows - r), col, tiles);
             }
@@ -233,8 +259,8 @@ void REAL(linear_backward_tree)(const op_use_t *uses, int use_count, int shard_b
     unit_t *workspace = call->workspace;
     weights_job_t job = {.uses = uses,
                          .plan = plan,
-                         .in = plan->base.description.in[0].cols,
-                         .out = plan->base.description.out.cols,
+                         .rows = left_cols(plan),
+                         .cols = right_cols(plan),
                          .panels = workspace,
                          .strips = workspace + plan->strips_offset,
                          .tiles = (float *)call->workspace + plan->tiles_offset};
@@ -245,8 +271,8 @@ void REAL(linear_backward_tree)(const op_use_t *uses, int use_count, int shard_b
     weights_tree_t tree = {.sum = sum_leaves,
                            .job = &job,
                            .fit = (int)min_i64(fit, shard_end - shard_begin),
-                           .weight_count = job.out * job.in,
-                           .count = align_up(job.out * (job.in + 1), ALIGN_ELEMENTS)};
+                           .weight_count = job.rows * job.cols,
+                           .count = align_up(job.rows * (job.cols + 1), ALIGN_ELEMENTS)};
     waiting_t none = {.count = 0};
     weights_tree_sum(&tree, shard_begin, shard_end, (sums_t){d_weight[0], d_weight[1]}, &none,
                      scratch);

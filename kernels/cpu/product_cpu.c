@@ -110,6 +110,7 @@ static inline __attribute__((always_inline)) void tile_of(const tile_t *tile, co
         for (int r = 0; r < rows; r++) {
             row[r] = tap[r];
         }
+#pragma GCC unroll 4
         for (int64_t p = 0; p < count; p += UNIT_K) {
             ADD_UNIT(row[r] + p);
         }

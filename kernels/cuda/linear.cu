@@ -1,4 +1,4 @@
-/* linear: y = act(x W' + b), the gradient of x, and those of W and b for a run of shards in the
+/* linear: y = act(x W' + b), or x W, the gradient of x, and those of W and b for a run of shards in the
  * order of the canonical tree, all by cuBLASLt: one product over all rows of a call, one batch of
  * products over its shards. bf16 multiplies weights and adds biases that are rounded to it. */
 #include "kernels/cuda/column_sums.cuh"
@@ -23,35 +23,42 @@ bool has_relu(const op_plan_t *plan) {
     return plan->description.attributes.activation == ACTIVATION_RELU;
 }
 
+bool is_transposed(const op_plan_t *plan) { return plan->description.attributes.transposed; }
+
+int64_t bias_count(const op_description_t *d) {
+    return d->attributes.transposed ? d->in[0].cols : d->out.cols;
+}
+
 /* --- planning -------------------------------------------------------------------------------- */
 
 status_t open_products(linear_plan *plan) {
     const op_description_t *d = &plan->base.description;
     const int64_t rows = d->out.rows, in = d->in[0].cols, out = d->out.cols;
     const int64_t dz_row = has_relu(&plan->base) ? out : d->d_out.row_stride;
+    const bool transposed = is_transposed(&plan->base);
     product_shape_t y = {};
     y.m = rows;
     y.n = out;
     y.k = in;
     y.a_row = d->in[0].row_stride;
-    y.b_transposed = true;
-    y.b_row = in;
+    y.b_transposed = !transposed;
+    y.b_row = transposed ? out : in;
     y.c_row = d->out.row_stride;
     y.in = y.out = plan->dtype;
-    y.bias = true;
+    y.bias = !transposed;
     y.relu = has_relu(&plan->base);
     TRY(product_open(plan->base.context, &y, &plan->forward));
     if (d->d_out.rows == 0) {
         return STATUS_OK;
     }
     product_shape_t w = {};
-    w.m = out;
-    w.n = in;
+    w.m = transposed ? in : out;
+    w.n = transposed ? out : in;
     w.k = rows;
     w.a_transposed = true;
-    w.a_row = dz_row;
-    w.b_row = d->in[0].row_stride;
-    w.c_row = in;
+    w.a_row = transposed ? d->in[0].row_stride : dz_row;
+    w.b_row = transposed ? dz_row : d->in[0].row_stride;
+    w.c_row = w.n;
     w.in = plan->dtype;
     w.out = DTYPE_F32;
     TRY(product_open(plan->base.context, &w, &plan->weights));
@@ -63,7 +70,8 @@ status_t open_products(linear_plan *plan) {
     x.n = in;
     x.k = out;
     x.a_row = dz_row;
-    x.b_row = in;
+    x.b_transposed = transposed;
+    x.b_row = transposed ? out : in;
     x.c_row = d->d_in[0].row_stride;
     x.in = x.out = plan->dtype;
     return product_open(plan->base.context, &x, &plan->data);
@@ -74,7 +82,7 @@ void place_regions(linear_plan *plan, op_needs_t *needs) {
     const int64_t rows = d->out.rows, in = d->in[0].cols, out = d->out.cols;
     const int64_t shards = plan_shards(d), element = static_cast<int64_t>(dtype_bytes(plan->dtype));
     int64_t bytes = 0, kept = 0;
-    plan->leaf = align_up(out * (in + 1), 16);
+    plan->leaf = align_up(out * in + bias_count(d), 16);
     const bool backward = d->d_out.rows > 0, rounds = plan->dtype == DTYPE_BF16;
     plan->leaves_at = region_add(&bytes, backward && shards > 1 ? shards * plan->leaf * 4 : 0);
     plan->sums_at = region_add(&bytes, backward ? column_parts_bytes(shards, 1, rows, out, 1) : 0);
@@ -110,6 +118,8 @@ template <class T>
 status_t plan(const op_description_t *description, op_plan_t **plan_out, op_needs_t *needs_out) {
     const op_shape_t *in = &description->in[0], *out = &description->out;
     REQUIRE(description->input_count == 1 && in->rows == out->rows);
+    REQUIRE(!description->attributes.transposed ||
+            description->attributes.activation == ACTIVATION_NONE);
     linear_plan *plan =
         static_cast<linear_plan *>(cuda_plan_open(description, sizeof(linear_plan)));
     plan->dtype = dtype_of<T>();
@@ -132,13 +142,13 @@ struct factors {
 
 void round_to(const op_plan_t *plan, const op_call_t *call, void *weight, void *bias) {
     const op_description_t *d = &plan->description;
-    const int64_t out = d->out.cols;
     if (weight != nullptr) {
         cuda_round_bf16(plan->context, weight, static_cast<const float *>(call->weight[0]),
-                        out * d->in[0].cols);
+                        d->out.cols * d->in[0].cols);
     }
-    if (bias != nullptr) {
-        cuda_round_bf16(plan->context, bias, static_cast<const float *>(call->weight[1]), out);
+    if (bias != nullptr && !is_transposed(plan)) {
+        cuda_round_bf16(plan->context, bias, static_cast<const float *>(call->weight[1]),
+                        d->out.cols);
     }
 }
 
@@ -248,23 +258,28 @@ template <class T> struct bias_sums_op {
     }
 };
 
-/* The gradients of each shard of the call, `leaf` floats one after the other. */
+/* The gradients of each shard of the call, `leaf` floats one after the other; transposed: not the
+ * bias's. */
 template <class T>
 void shard_gradients(const op_plan_t *base, const op_call_t *call, float *weight, float *bias,
                      int64_t leaf, bool add) {
     const linear_plan *plan = linear_of(base);
     const op_description_t *d = &base->description;
     const gradient dz = before_activation<T>(base, call);
+    const T *in = shard_of<T>(call->in[0], call->shard_begin);
     product_call_t w = {};
-    w.a = dz.data;
-    w.a_next = dz.shard_stride;
-    w.b = shard_of<T>(call->in[0], call->shard_begin);
-    w.b_next = call->in[0].shard_stride;
+    w.a = is_transposed(base) ? in : dz.data;
+    w.a_next = is_transposed(base) ? call->in[0].shard_stride : dz.shard_stride;
+    w.b = is_transposed(base) ? dz.data : in;
+    w.b_next = is_transposed(base) ? dz.shard_stride : call->in[0].shard_stride;
     w.c = weight;
     w.c_next = leaf;
     w.batch = call->shard_end - call->shard_begin;
     w.add = add;
     product_run(plan->weights, &w);
+    if (is_transposed(base)) {
+        return;
+    }
     bias_sums_op<T> op = {};
     op.dz = view<T>{static_cast<T *>(dz.data), dz.row_stride, dz.shard_stride};
     op.first = call->shard_begin;
@@ -276,9 +291,18 @@ void shard_gradients(const op_plan_t *base, const op_call_t *call, float *weight
                           call->shard_end, 1, d->out.rows, d->out.cols);
 }
 
+/* Nobody reads the bias. */
+void clear_bias(const op_plan_t *plan, void *bias) {
+    const size_t bytes = static_cast<size_t>(bias_count(&plan->description)) * sizeof(float);
+    CUDA_REQUIRE(cudaMemsetAsync(bias, 0, bytes, plan->context->stream));
+}
+
 template <class T> void backward_weights(const op_plan_t *plan, const op_call_t *call) {
     shard_gradients<T>(plan, call, static_cast<float *>(call->d_weight[0]),
                        static_cast<float *>(call->d_weight[1]), 0, false);
+    if (is_transposed(plan)) {
+        clear_bias(plan, call->d_weight[1]);
+    }
 }
 
 /* A leaf is the uses of a shard, one added to the other. */
@@ -301,6 +325,10 @@ void backward_tree(const op_use_t *uses, int use_count, int shard_begin, int sha
     }
     if (shards > 1) {
         cuda_tree_sum(plan->base.context, weight, leaves, plan->leaf, shards, weights);
+    }
+    if (is_transposed(&plan->base)) {
+        clear_bias(&plan->base, bias);
+    } else if (shards > 1) {
         cuda_tree_sum(plan->base.context, bias, leaves + weights, plan->leaf, shards, d->out.cols);
     }
 }

@@ -16,8 +16,18 @@ static op_description_t linear(int64_t rows, int64_t in, int64_t out, activation
     };
 }
 
+static op_description_t transposed(int64_t rows, int64_t in, int64_t out) {
+    op_description_t d = linear(rows, in, out, ACTIVATION_NONE);
+    d.attributes.transposed = true;
+    return d;
+}
+
 static void gradients(void **state) {
     (void)state;
+    op_description_t across = transposed(5, 7, 9);
+    case_check_reference(&across, 0, 0, 0);
+    across = transposed(4, 9, 2);
+    case_check_reference(&across, 0, 0, 0);
     for (int relu = 0; relu < 2; relu++) {
         op_description_t d = linear(5, 7, 9, relu ? ACTIVATION_RELU : ACTIVATION_NONE);
         case_check_reference(&d, 0, 0, 0);
@@ -43,6 +53,27 @@ static void by_hand(void **state) {
         assert_memory_equal(test.call.d_in[0].data, ((float[]){6, 8}), 8);
         assert_memory_equal(test.d_weight[0][0], ((float[]){2, 4, 0, 0}), 16);
         assert_memory_equal(test.d_weight[1][0], ((float[]){2, 0}), 8);
+        case_close(&test);
+    }
+}
+
+/* y = [1 2] [[3 4 0] [-5 1 2]] = [-7 6 4]; the bias is as if it were not there. */
+static void transposed_by_hand(void **state) {
+    (void)state;
+    const char *backends[] = {"ref", "cpu"};
+    for (int b = 0; b < 2; b++) {
+        op_case_t test;
+        op_description_t d = transposed(1, 2, 3);
+        case_open(&test, case_table(backends[b], DTYPE_F32), &d, 1, 0, 1);
+        memcpy(test.call.in[0].data, (float[]){1, 2}, 8);
+        memcpy((void *)test.call.weight[0], (float[]){3, 4, 0, -5, 1, 2}, 24);
+        memcpy((void *)test.call.weight[1], (float[]){10, 1}, 8);
+        memcpy(test.call.d_out.data, (float[]){2, 100, 1}, 12);
+        case_run(&test);
+        assert_memory_equal(test.call.out.data, ((float[]){-7, 6, 4}), 12);
+        assert_memory_equal(test.call.d_in[0].data, ((float[]){406, 92}), 8);
+        assert_memory_equal(test.d_weight[0][0], ((float[]){2, 100, 1, 4, 200, 2}), 24);
+        assert_memory_equal(test.d_weight[1][0], ((float[]){0, 0}), 8);
         case_close(&test);
     }
 }
@@ -117,9 +148,10 @@ static void tables_are_accurate(void **state) {
     const kernels_t *tables[CASE_SHORT_TABLES_MAX];
     int count = case_short_tables(tables);
     for (int i = 0; i < SHAPE_COUNT; i++) {
-        for (int relu = 0; relu < 2; relu++) {
+        for (int form = 0; form < 3; form++) {
             op_description_t d = linear(shapes[i][0], shapes[i][1], shapes[i][2],
-                                        relu ? ACTIVATION_RELU : ACTIVATION_NONE);
+                                        form == 1 ? ACTIVATION_RELU : ACTIVATION_NONE);
+            d.attributes.transposed = form == 2;
             check_table(case_table("ref", DTYPE_F32), &d);
             check_table(case_table("cpu", DTYPE_F32), &d);
             for (int t = 0; t < count; t++) {
@@ -133,6 +165,8 @@ static void a_shard_has_the_same_bits_alone(void **state) {
     (void)state;
     for (int i = 0; i < SHAPE_COUNT; i++) {
         op_description_t d = linear(shapes[i][0], shapes[i][1], shapes[i][2], ACTIVATION_RELU);
+        case_check_alone(&d);
+        d = transposed(shapes[i][0], shapes[i][1], shapes[i][2]);
         case_check_alone(&d);
     }
 }
@@ -209,6 +243,8 @@ static void plans_without_gradients(void **state) {
     (void)state;
     op_description_t d = linear(5, 7, 9, ACTIVATION_RELU);
     case_check_without_gradients(&d);
+    d = transposed(5, 7, 9);
+    case_check_without_gradients(&d);
 }
 
 static void the_sum_is_the_canonical_tree(void **state) {
@@ -217,6 +253,8 @@ static void the_sum_is_the_canonical_tree(void **state) {
         op_description_t d = linear(shapes[i][0], shapes[i][1], shapes[i][2],
                                     i % 2 ? ACTIVATION_RELU : ACTIVATION_NONE);
         case_check_tree(&d);
+        d = transposed(shapes[i][0], shapes[i][1], shapes[i][2]);
+        case_check_tree(&d);
     }
 }
 
@@ -224,6 +262,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients),
         cmocka_unit_test(by_hand),
+        cmocka_unit_test(transposed_by_hand),
         cmocka_unit_test(tables_are_accurate),
         cmocka_unit_test(a_shard_has_the_same_bits_alone),
         cmocka_unit_test(gradients_of_many_rows),

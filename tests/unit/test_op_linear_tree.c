@@ -14,7 +14,7 @@ enum { SHARDS_MAX = 9, LEVELS = 4 };
 
 typedef struct linear_case {
     const op_row_t *row;
-    int64_t rows, in, out, elements;
+    int64_t rows, in, out, biases, elements;
     op_plan_t *plan;
     op_call_t call;
     step_scalars_t scalars;
@@ -42,18 +42,22 @@ static op_shape_t shape_of(matrix_t matrix) {
     return (op_shape_t){matrix.rows, matrix.cols, matrix.row_stride};
 }
 
+typedef enum { PLAIN, RELU, TRANSPOSED, FORMS } form_t;
+
 static linear_case_t linear_open(dtype_t dtype, int64_t rows, int64_t in, int64_t out,
-                                 activation_t activation) {
+                                 form_t form) {
     linear_case_t c = {.row = &case_table("cpu", dtype)->ops[OP_linear],
                        .rows = rows,
                        .in = in,
                        .out = out,
-                       .elements = align_up(out * (in + 1), 16)};
+                       .biases = form == TRANSPOSED ? in : out,
+                       .elements = align_up(out * in + max_i64(in, out), 16)};
     c.call.in[0] = matrix_open(dtype, rows, in, 3, 1);
     c.call.out = matrix_open(dtype, rows, out, 0, 2);
     c.call.d_out = matrix_open(dtype, rows, out, 5, 3);
     op_description_t d = {.kind = OP_linear, .input_count = 1};
-    d.attributes.activation = activation;
+    d.attributes.activation = form == RELU ? ACTIVATION_RELU : ACTIVATION_NONE;
+    d.attributes.transposed = form == TRANSPOSED;
     d.in[0] = shape_of(c.call.in[0]);
     d.out = shape_of(c.call.out);
     d.d_out = shape_of(c.call.d_out);
@@ -92,9 +96,8 @@ static void by_operation(const linear_case_t *c, const op_use_t *uses, int use_c
     free(scratch);
 }
 
-static void check_tree(dtype_t dtype, int64_t rows, int64_t in, int64_t out,
-                       activation_t activation) {
-    linear_case_t c = linear_open(dtype, rows, in, out, activation);
+static void check_tree(dtype_t dtype, int64_t rows, int64_t in, int64_t out, form_t form) {
+    linear_case_t c = linear_open(dtype, rows, in, out, form);
     op_use_t use = {c.plan, &c.call};
     char *leaves[SHARDS_MAX];
     leaves_open(&c, leaves);
@@ -104,7 +107,7 @@ static void check_tree(dtype_t dtype, int64_t rows, int64_t in, int64_t out,
         float *got = alloc_zero(c.elements, sizeof *got);
         tree_value(leaves, begin, end, c.elements, expected);
         by_operation(&c, &use, 1, begin, end, got);
-        if (memcmp(got, expected, (size_t)(out * (in + 1)) * sizeof *got) != 0) {
+        if (memcmp(got, expected, (size_t)(out * in + c.biases) * sizeof *got) != 0) {
             fail_msg("%d rows, %d to %d columns: shards %d to %d have another sum", (int)rows,
                      (int)in, (int)out, begin, end);
         }
@@ -122,18 +125,17 @@ static void check_trees(dtype_t dtype) {
     if (case_table("cpu", dtype)->ops[OP_linear].backward_tree == NULL) {
         return; /* the executor adds */
     }
-    for (int relu = 0; relu < 2; relu++) {
-        activation_t activation = relu ? ACTIVATION_RELU : ACTIVATION_NONE;
-        check_tree(dtype, 1, 1, 1, activation);
-        check_tree(dtype, 3, 5, 7, activation);
-        check_tree(dtype, 40, 33, 65, activation);
+    for (form_t form = PLAIN; form < FORMS; form++) {
+        check_tree(dtype, 1, 1, 1, form);
+        check_tree(dtype, 3, 5, 7, form);
+        check_tree(dtype, 40, 33, 65, form);
         if (dtype == DTYPE_BF16) {
-            check_tree(dtype, 801, 20, 10, activation); /* one is cut into parts */
+            check_tree(dtype, 801, 20, 10, form); /* one is cut into parts */
         } else {
-            check_tree(dtype, 64, 512, 18, activation);
-            check_tree(dtype, 120, 50, 17, activation);
-            check_tree(dtype, 301, 100, 20, activation);
-            check_tree(dtype, 70, 5000, 3, activation);
+            check_tree(dtype, 64, 512, 18, form);
+            check_tree(dtype, 120, 50, 17, form);
+            check_tree(dtype, 301, 100, 20, form);
+            check_tree(dtype, 70, 5000, 3, form);
         }
     }
 }
@@ -155,9 +157,9 @@ static void check_uses(dtype_t dtype) {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         enum { IN = 24, OUT = 10 };
         int64_t first = rows[i], second = rows[i] / 2;
-        linear_case_t whole = linear_open(dtype, first + second, IN, OUT, ACTIVATION_RELU);
-        linear_case_t one = linear_open(dtype, first, IN, OUT, ACTIVATION_RELU);
-        linear_case_t two = linear_open(dtype, second, IN, OUT, ACTIVATION_RELU);
+        linear_case_t whole = linear_open(dtype, first + second, IN, OUT, RELU);
+        linear_case_t one = linear_open(dtype, first, IN, OUT, RELU);
+        linear_case_t two = linear_open(dtype, second, IN, OUT, RELU);
         matrix_t *all[] = {&whole.call.in[0], &whole.call.out, &whole.call.d_out};
         matrix_t *parts[][2] = {{&one.call.in[0], &two.call.in[0]},
                                 {&one.call.out, &two.call.out},

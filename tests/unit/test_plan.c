@@ -24,11 +24,12 @@ static void full_size_is_counted_right(void **state) {
     const double d = 512, length = 16, tokens = 6, batch = 32, parameters = 11170818;
     json_t *plan = plan_of("virtual_shards=8");
     assert_true(number(plan, "parameters") == parameters);
-    /* jmt.md 7.2 and 7.3: queries of a stream projected once, the last attention for one token */
+    /* jmt.md 7.2 and 7.3: queries of a stream projected once, the last attention for one token,
+     * which applies K and V once */
     double encoder = length * 6 * d * d + 2 * length * length * d;
     double cross = 3 * length * d * d + 6 * (length * 3 * d * d + 2 * length * length * d);
     double token = length * tokens * 6 * d * d + 2 * length * tokens * tokens * d;
-    double last = length * (2 + 2 * tokens) * d * d + 2 * length * tokens * d;
+    double last = length * 4 * d * d + 2 * length * tokens * d;
     double heads = 2 * length * (d * 128 + 128);
     double joint = length * 2 * d * d;
     double macs = joint + 3 * encoder + cross + token + last + heads;
