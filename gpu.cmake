@@ -1,14 +1,68 @@
-# GPU=cuda|sim|off|auto: how GPU code is built. Sets JMT_GPU to cuda, sim or off, the library jmt_gpu
-# (what GPU code links: NVIDIA's libraries, or the simulator in their place), and jmt_cuda_sources().
-# auto is off: as long as GPU code is part of the program and not a plug-in, every start of a program
-# with it would load NVIDIA's libraries.
+# GPU=cuda|sim|off|auto: how GPU code is built, which is a shared object of its own that the program
+# loads when a GPU is asked for (kernels/plugin.h). Sets JMT_GPU to cuda, sim or off, JMT_PLUGIN_ABI, the
+# library jmt_gpu (what GPU code links: NVIDIA's libraries, or the simulator in their place), and
+# jmt_cuda_sources(). auto: cuda where NVIDIA's toolkit is whole, else off.
 if(NOT GPU MATCHES "^(auto|cuda|sim|off)$")
   message(FATAL_ERROR "-DGPU=${GPU} is none of auto, cuda, sim, off; choose one of them")
 endif()
+set(CUDA_HOME "$ENV{CUDA_HOME}" CACHE PATH "NVIDIA's toolkit; GPU=sim needs its headers only")
+set(cuda_home "${CUDA_HOME}")
+if(cuda_home STREQUAL "" AND EXISTS ${CMAKE_SOURCE_DIR}/.cache/cuda/include) # launch/setup --gpu
+  set(cuda_home ${CMAKE_SOURCE_DIR}/.cache/cuda)
+elseif(cuda_home STREQUAL "")
+  set(cuda_home /usr/local/cuda)
+endif()
+set(gpu_missing "") # of the toolkit
+set(gpu_headers "")
+foreach(header cuda_runtime_api.h cuda_bf16.h cublasLt.h cudnn.h nccl.h)
+  find_path(GPU_${header} ${header} PATHS ${cuda_home}/include /usr/include
+            /usr/include/${CMAKE_LIBRARY_ARCHITECTURE} NO_DEFAULT_PATH)
+  mark_as_advanced(GPU_${header})
+  if(GPU_${header})
+    list(APPEND gpu_headers "${GPU_${header}}")
+  else()
+    list(APPEND gpu_missing "header ${header}")
+  endif()
+endforeach()
+set(gpu_libraries "")
+if(GPU MATCHES "^(auto|cuda)$")
+  foreach(library cudart cublasLt cudnn nccl)
+    find_library(GPU_lib${library} ${library} PATHS ${cuda_home}/lib64 ${cuda_home}/lib
+                 /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} NO_DEFAULT_PATH)
+    mark_as_advanced(GPU_lib${library})
+    list(APPEND gpu_libraries "${GPU_lib${library}}")
+    if(NOT GPU_lib${library})
+      list(APPEND gpu_missing "library ${library}")
+    endif()
+  endforeach()
+  if(NOT EXISTS ${cuda_home}/bin/nvcc)
+    list(APPEND gpu_missing "compiler nvcc")
+  endif()
+endif()
 set(JMT_GPU ${GPU})
 if(GPU STREQUAL "auto")
-  set(JMT_GPU off)
+  set(JMT_GPU cuda)
+  if(gpu_missing)
+    set(JMT_GPU off)
+    list(JOIN gpu_missing ", " missing)
+    message(STATUS "No GPU code: not in ${cuda_home}: ${missing} (launch/setup --gpu)")
+  endif()
+elseif(NOT GPU STREQUAL "off" AND gpu_missing)
+  list(GET gpu_missing 0 missing)
+  message(FATAL_ERROR "GPU=${GPU} needs NVIDIA's ${missing}, which is not in ${cuda_home}; run launch/setup --gpu, "
+                      "set CUDA_HOME to the toolkit, or build with -DGPU=off")
 endif()
+
+# Equal where both sides of the plug-in were compiled with the same headers.
+file(GLOB abi_headers RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS
+     ${CMAKE_SOURCE_DIR}/kernels/*.h ${CMAKE_SOURCE_DIR}/kernels/base/*.h ${CMAKE_SOURCE_DIR}/comm/*.h)
+set(abi "${CMAKE_C_COMPILER_ID} ${MPI_C_LIBRARIES}")
+foreach(header ${abi_headers})
+  file(SHA256 ${CMAKE_SOURCE_DIR}/${header} hash)
+  string(APPEND abi " ${header} ${hash}")
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${header})
+endforeach()
+string(SHA256 JMT_PLUGIN_ABI "${abi}")
 
 # jmt_cuda_sources(FILES...): says how the .cu files of this directory are compiled. Under sim they are
 # C++ whose accesses call the simulator.
@@ -36,22 +90,6 @@ if(JMT_GPU STREQUAL "sim" AND SIM_CHECK)
 endif()
 
 if(NOT JMT_GPU STREQUAL "off")
-  set(CUDA_HOME "$ENV{CUDA_HOME}" CACHE PATH "NVIDIA's toolkit; GPU=sim needs its headers only")
-  set(cuda_home "${CUDA_HOME}")
-  if(cuda_home STREQUAL "")
-    set(cuda_home /usr/local/cuda)
-  endif()
-  set(gpu_headers "")
-  foreach(header cuda_runtime_api.h cuda_bf16.h cublasLt.h cudnn.h nccl.h)
-    find_path(GPU_${header} ${header} PATHS ${cuda_home}/include /usr/include
-              /usr/include/${CMAKE_LIBRARY_ARCHITECTURE} NO_DEFAULT_PATH)
-    mark_as_advanced(GPU_${header})
-    if(NOT GPU_${header})
-      message(FATAL_ERROR "GPU=${JMT_GPU} needs NVIDIA's header ${header}, which is not in ${cuda_home}/include; "
-                          "set CUDA_HOME to the toolkit, or build with -DGPU=off")
-    endif()
-    list(APPEND gpu_headers "${GPU_${header}}")
-  endforeach()
   list(REMOVE_DUPLICATES gpu_headers)
   list(REMOVE_ITEM gpu_headers /usr/include /usr/include/${CMAKE_LIBRARY_ARCHITECTURE})
   add_library(jmt_gpu INTERFACE)
@@ -60,19 +98,25 @@ endif()
 
 if(JMT_GPU STREQUAL "cuda")
   set(CMAKE_CUDA_COMPILER ${cuda_home}/bin/nvcc CACHE FILEPATH "")
-  if(NOT EXISTS ${CMAKE_CUDA_COMPILER})
-    message(FATAL_ERROR "GPU=cuda needs ${CMAKE_CUDA_COMPILER}, which is not there; set CUDA_HOME to NVIDIA's toolkit")
-  endif()
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES "80-real;90a-real;100") # 100: also as PTX, for what comes after
   endif()
   enable_language(CUDA)
-  target_link_directories(jmt_gpu INTERFACE ${cuda_home}/lib64)
-  target_link_libraries(jmt_gpu INTERFACE cudart cublasLt cudnn nccl m)
+  target_link_libraries(jmt_gpu INTERFACE ${gpu_libraries} m)
 elseif(JMT_GPU STREQUAL "sim")
   enable_language(CXX)
   include(CheckCXXCompilerFlag)
   check_cxx_compiler_flag(-ftrivial-auto-var-init=pattern JMT_GARBAGE_LOCALS)
+  if(SIM_CHECK) # a program that loads what AddressSanitizer watches begins with its library
+    add_link_options(-fsanitize=address,undefined)
+  endif()
   add_subdirectory(tests/simgpu)
   target_link_libraries(jmt_gpu INTERFACE simgpu m)
 endif()
+
+# jmt_loads_plugin(TARGET): a program, or a library of programs, that may ask for a GPU.
+function(jmt_loads_plugin target)
+  if(NOT JMT_GPU STREQUAL "off")
+    add_dependencies(${target} jmt_cuda)
+  endif()
+endfunction()

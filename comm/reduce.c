@@ -7,6 +7,7 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/file.h"
+#include "kernels/cuda.h"
 
 /* A window of the host: flags, weights, parts; each array on a page of its own. */
 enum { WINDOW_ALIGN = 4096 };
@@ -193,9 +194,14 @@ status_t reduce_open_windows(reduce_t *reduce) {
 }
 
 static const reduce_way_t *way_of(const reduce_t *reduce) {
-    return reduce->device->host      ? &reduce_host
-           : reduce->comm->size == 1 ? &reduce_alone
-                                     : &reduce_nccl;
+    if (reduce->device->host) {
+        return &reduce_host;
+    }
+    if (reduce->comm->size == 1) {
+        return &reduce_alone;
+    }
+    const reduce_way_t *between = cuda_reduce_way();
+    return between != NULL ? between : &reduce_none;
 }
 
 status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast, const device_t *device,

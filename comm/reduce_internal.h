@@ -49,7 +49,7 @@ typedef struct reduce_way {
 
 extern const reduce_way_t reduce_host;  /* reduce_step.c: shared memory and messages */
 extern const reduce_way_t reduce_alone; /* reduce_alone.c: one rank, on any device */
-extern const reduce_way_t reduce_nccl;  /* nccl/: GPUs; nccl_none.c where it is not built */
+extern const reduce_way_t reduce_none;  /* refuses */
 
 struct reduce {
     comm_t *comm;

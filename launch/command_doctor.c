@@ -16,13 +16,11 @@ enum { FACT_INDENT = 14, FINDING_INDENT = 24 };
 
 static const option_t options[] = {OPTION_JSON, OPTION_END};
 
-static bool has_cuda(void) { return strcmp(kernels_library_version("cuda"), "none") != 0; }
-
 char *version_json(void) {
     const char *isa = NULL;
     json_t *object = json_pack("{s:s, s:s, s:[s, s]}", "version", JMT_VERSION, "commit", JMT_COMMIT,
                                "backends", "ref", "cpu");
-    if (has_cuda()) {
+    if (cuda_is_built()) {
         json_array_append_new(json_object_get(object, "backends"), json_string("cuda"));
     }
     if (kernels_isa(&isa) == STATUS_OK) {
@@ -44,7 +42,8 @@ typedef struct report {
     machine_t machine;
     const char *isa;
     int ranks, gpus;
-    char cuda[192]; /* what there is of GPUs, or why there is none */
+    char cuda[512]; /* what there is of GPUs, or why there is none */
+    char cuda_remedy[256];
     char mpirun[128];
     double mpi_start_s; /* two ranks, from launch to end; 0: not tried or in vain */
     json_t *findings;
@@ -191,11 +190,14 @@ static void check_mpi(report_t *r) {
 static void look_at_gpus(report_t *r) {
     const char *why = "";
     const device_t *device = NULL;
-    r->gpus = has_cuda() ? cuda_device_count(&why) : 0;
-    if (!has_cuda()) {
+    r->gpus = cuda_is_built() ? cuda_device_count(&why) : 0;
+    if (!cuda_is_built()) {
         snprintf(r->cuda, sizeof r->cuda, "not in this build");
-    } else if (r->gpus == 0) {
-        snprintf(r->cuda, sizeof r->cuda, "no GPU: %s", why);
+    } else if (r->gpus == 0) { /* "CAUSE; REMEDY" */
+        int cause = (int)strcspn(why, ";");
+        snprintf(r->cuda, sizeof r->cuda, "%.*s", cause, why);
+        snprintf(r->cuda_remedy, sizeof r->cuda_remedy, "%s",
+                 why[cause] != '\0' ? why + cause + 2 : "use device: cpu");
     } else if (device_open("cuda", 0, 1, &device) != STATUS_OK) {
         snprintf(r->cuda, sizeof r->cuda, "%s", status_text());
     } else {
@@ -206,14 +208,13 @@ static void look_at_gpus(report_t *r) {
 
 static void check_gpus(report_t *r) {
     look_at_gpus(r);
-    if (!has_cuda()) {
+    if (!cuda_is_built()) {
         return; /* nothing is wrong with a machine that this build would not use */
     }
     const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
     int ranks = local != NULL ? (int)strtol(local, NULL, 10) : r->ranks;
     if (r->gpus == 0) {
-        find(r, IS_NOTE, "GPU",
-             "ask the job for one (Slurm: --gpus-per-task=1), or use device: cpu", "%s", r->cuda);
+        find(r, IS_NOTE, "GPU", r->cuda_remedy, "%s", r->cuda);
     } else if (r->gpus > 1 && ranks > r->gpus) {
         find(r, IS_BAD, "GPU", "start at most one rank for each GPU",
              "%s on this host for %d ranks: they would be refused", r->cuda, ranks);
@@ -288,8 +289,8 @@ static void print_report(const report_t *r) {
     const machine_t *m = &r->machine;
     page_t page = page_of(stdout);
     page_fact(&page, FACT_INDENT, "program",
-              has_cuda() ? "jmt %s (%s), backends ref, cpu and cuda"
-                         : "jmt %s (%s), backends ref and cpu, no GPU in this build",
+              cuda_is_built() ? "jmt %s (%s), backends ref, cpu and cuda"
+                              : "jmt %s (%s), backends ref and cpu, no GPU in this build",
               JMT_VERSION, JMT_COMMIT);
     page_fact(&page, FACT_INDENT, "libraries", "%s, HDF5 %s, mpirun: %s",
               kernels_library_version("cpu"), JMT_HDF5, r->mpirun);

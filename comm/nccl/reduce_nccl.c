@@ -330,4 +330,5 @@ static void close_nccl(reduce_t *reduce) {
     free(own);
 }
 
+extern const reduce_way_t reduce_nccl; /* plugin.c */
 const reduce_way_t reduce_nccl = {open_nccl, close_nccl, publish, finish, share, moved, gather};

@@ -11,21 +11,39 @@ static const char *remedy_of(cudaError_t error) {
     case cudaErrorMemoryAllocation:
         return "use a smaller batch or more GPUs";
     case cudaErrorNoDevice:
-        return "run on a machine with a GPU, or use device: cpu";
-    case cudaErrorInsufficientDriver:
-        return "install a driver for CUDA 13 or later, or use device: cpu";
+        return "run on a machine with a GPU (Slurm: --gpus-per-task=1), look at "
+               "CUDA_VISIBLE_DEVICES, or use device: cpu";
     default:
         return "run `jmt doctor`, or use device: cpu";
     }
+}
+
+/* CUDA's own words for both are of a driver that is too old. */
+static status_t driver_missing(const char *what) {
+    int driver = 0;
+    (void)cudaDriverGetVersion(&driver);
+    if (driver == 0) {
+        return status_fail(STATUS_UNAVAILABLE,
+                           "%s: this machine has no NVIDIA driver (libcuda.so.1); run on one with "
+                           "a GPU, or use device: cpu",
+                           what);
+    }
+    return status_fail(STATUS_UNAVAILABLE,
+                       "%s: the NVIDIA driver is for CUDA %d.%d and this build for %d.%d; install "
+                       "a newer driver, or use device: cpu",
+                       what, driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
+                       CUDART_VERSION % 1000 / 10);
 }
 
 status_t cuda_status(cudaError_t error, const char *what) {
     if (error == cudaSuccess) {
         return STATUS_OK;
     }
-    bool missing = error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver;
-    return status_fail(missing ? STATUS_UNAVAILABLE : STATUS_FAILED, "%s: %s; %s", what,
-                       cudaGetErrorString(error), remedy_of(error));
+    if (error == cudaErrorInsufficientDriver || error == cudaErrorStubLibrary) {
+        return driver_missing(what);
+    }
+    return status_fail(error == cudaErrorNoDevice ? STATUS_UNAVAILABLE : STATUS_FAILED,
+                       "%s: %s; %s", what, cudaGetErrorString(error), remedy_of(error));
 }
 
 status_t cuda_product_status(cublasStatus_t error, const char *what) {
@@ -229,8 +247,12 @@ status_t cuda_device_open(int local_index, int local_count, const device_t **dev
 int cuda_device_count(const char **why_out) {
     int count = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
-    *why_out = error != cudaSuccess ? cudaGetErrorString(error) : "no GPU is visible";
-    return error != cudaSuccess ? 0 : count;
+    error = error == cudaSuccess && count == 0 ? cudaErrorNoDevice : error;
+    if (cuda_status(error, "no GPU can be used") != STATUS_OK) {
+        *why_out = status_text();
+        return 0;
+    }
+    return count;
 }
 
 /* --- tables ---------------------------------------------------------------------------------- */

@@ -51,9 +51,9 @@ def program():
 
 
 def with_gpu(runs, *more):
-    """Runs of a test, and those on a GPU where the program under test has that backend."""
-    said = subprocess.run([program(), "--version", "--json"], capture_output=True, text=True, check=False)
-    return runs + more if said.returncode == 0 and "cuda" in json.loads(said.stdout)["backends"] else runs
+    """Runs of a test, and those on a GPU where the program under test finds one."""
+    said = subprocess.run([program(), "doctor", "--json"], capture_output=True, text=True, check=False)
+    return runs + more if said.returncode == 0 and json.loads(said.stdout)["gpus"] > 0 else runs
 
 
 def run(arguments):

@@ -1,7 +1,9 @@
 /* The seed, the settings of the environment, and how a fault is reported. */
+#include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,15 +41,19 @@ double sim_now_s(void) {
 
 /* Only on the way out, so a child process for the source line is fine. */
 static void print_line_of(const void *pc) {
-    extern const char __executable_start[];
+    extern const char __ehdr_start[]; /* of the program, or of the shared object that has this */
+    Dl_info object = {.dli_fname = ""};
     char command[1100], program[1000], line[600];
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
     if (pc == NULL || n < 0) {
         return;
     }
     program[n] = '\0';
+    if (dladdr(__ehdr_start, &object) != 0 && strstr(object.dli_fname, ".so") != NULL) {
+        snprintf(program, sizeof program, "%s", object.dli_fname);
+    }
     snprintf(command, sizeof command, "addr2line -Cpse '%s' 0x%zx", program,
-             (size_t)((const char *)pc - __executable_start) - 1);
+             (size_t)((const char *)pc - __ehdr_start) - 1);
     FILE *pipe = popen(command, "r");
     while (pipe != NULL && fgets(line, sizeof line, pipe) != NULL) {
         fprintf(stderr, "    at %s", line);

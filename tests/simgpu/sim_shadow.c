@@ -298,7 +298,7 @@ static void check(const region_t *region, const char *p, size_t n, int kind, uns
 }
 
 void sim_access(const void *address, size_t n, int kind, const void *pc) {
-    extern const char __executable_start[], _end[];
+    extern const char __ehdr_start[], _end[]; /* of the program, or of the shared object */
     const char *p = address;
     if (!checking || sim_now.thread < 0) {
         return;
@@ -317,7 +317,7 @@ void sim_access(const void *address, size_t n, int kind, const void *pc) {
     const region_t *region = region_of(p);
     if (region != NULL) {
         check(region, p, n, kind, (unsigned)sim_now.thread, pc);
-    } else if ((p < __executable_start || p >= _end) && !sim_is_pinned(p)) {
+    } else if ((p < __ehdr_start || p >= _end) && !sim_is_pinned(p)) {
         sim_report(pc, "kernel touches host memory at %p", address);
     }
 }

@@ -130,6 +130,8 @@ status_t cuda_device_open(int local_index, int local_count, const device_t **dev
 
 const char *cuda_library_version(void) { return "far"; }
 
+const struct reduce_way *cuda_reduce_way(void) { return NULL; }
+
 int cuda_device_count(const char **why_out) {
     *why_out = "";
     return 1;

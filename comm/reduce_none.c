@@ -1,4 +1,4 @@
-/* A build without NCCL. */
+/* Devices that know no way between ranks. */
 #include "comm/reduce_internal.h"
 
 static status_t refuse(reduce_t *reduce) {
@@ -11,4 +11,4 @@ static status_t refuse(reduce_t *reduce) {
 static void pass(reduce_t *reduce) { (void)reduce; }
 
 /* Nothing is called of what did not open. */
-const reduce_way_t reduce_nccl = {.open = refuse, .close = pass};
+const reduce_way_t reduce_none = {.open = refuse, .close = pass};

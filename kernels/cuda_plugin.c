@@ -1,0 +1,90 @@
+/* kernels/cuda.h by jmt_cuda.so, which is loaded when something is asked of it, and stays. */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/plugin.h"
+
+enum { PATH_BYTES = 4096 };
+
+/* Beside the program, or where an installed program has it. */
+static bool find(char path[PATH_BYTES]) {
+    static const char *const places[] = {"", "../lib/jmt/"};
+    char self[PATH_BYTES];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[length > 0 ? length : 0] = '\0';
+    char *slash = strrchr(self, '/');
+    for (size_t i = 0; i < sizeof places / sizeof places[0] && slash != NULL; i++) {
+        int written = snprintf(path, PATH_BYTES, "%.*s%s%s", (int)(slash + 1 - self), self,
+                               places[i], PLUGIN_FILE);
+        if (written < PATH_BYTES && access(path, R_OK) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* what: "device" | "backend", which cannot be had. */
+static status_t load(const char *what, const cuda_plugin_t **plugin_out) {
+    char path[PATH_BYTES];
+    if (!find(path)) {
+        return status_fail(STATUS_UNAVAILABLE,
+                           "%s cuda is not in this build (no " PLUGIN_FILE
+                           " beside the program); build with -DGPU=cuda, or use %s: cpu",
+                           what, what);
+    }
+    void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (object == NULL) {
+        return status_fail(STATUS_UNAVAILABLE,
+                           "%s cannot be loaded: %s; install NVIDIA's libraries (launch/setup "
+                           "--gpu) or name their folder in LD_LIBRARY_PATH, or use %s: cpu",
+                           path, dlerror(), what);
+    }
+    const cuda_plugin_t *plugin = dlsym(object, PLUGIN_SYMBOL);
+    if (plugin == NULL || strcmp(plugin->abi, JMT_PLUGIN_ABI) != 0) {
+        return status_fail(STATUS_UNAVAILABLE,
+                           "%s is of another build of jmt; build both together, or use %s: cpu",
+                           path, what);
+    }
+    *plugin_out = plugin;
+    return STATUS_OK;
+}
+
+bool cuda_is_built(void) {
+    char path[PATH_BYTES];
+    return find(path);
+}
+
+status_t cuda_device_open(int local_index, int local_count, const device_t **device_out) {
+    const cuda_plugin_t *plugin = NULL;
+    *device_out = NULL;
+    TRY(load("device", &plugin));
+    return plugin->device_open(local_index, local_count, device_out);
+}
+
+status_t cuda_kernels(dtype_t dtype, const kernels_t **kernels_out) {
+    const cuda_plugin_t *plugin = NULL;
+    *kernels_out = NULL;
+    TRY(load("backend", &plugin));
+    return plugin->kernels(dtype, kernels_out);
+}
+
+const char *cuda_library_version(void) {
+    const cuda_plugin_t *plugin = NULL;
+    return load("backend", &plugin) == STATUS_OK ? plugin->library_version() : "none";
+}
+
+int cuda_device_count(const char **why_out) {
+    const cuda_plugin_t *plugin = NULL;
+    if (load("device", &plugin) != STATUS_OK) {
+        *why_out = status_text();
+        return 0;
+    }
+    return plugin->device_count(why_out);
+}
+
+const struct reduce_way *cuda_reduce_way(void) {
+    const cuda_plugin_t *plugin = NULL;
+    return load("device", &plugin) == STATUS_OK ? plugin->reduce_way : NULL;
+}
