@@ -129,8 +129,8 @@ static status_t check_names(const shard_content_t *content) {
     return STATUS_OK;
 }
 
-/* Of several embeddings of a track the first stands in its place, the others behind all tracks: what
- * is copied keeps its number. */
+/* Of several embeddings of a track the first stands in its place, the others behind all tracks:
+ * what is copied keeps its number. */
 static status_t fill_content(const extract_data_t *data, const embedding_t *embeddings, int count,
                              shard_content_t *content) {
     const shard_t *shard = data->dataset->shards[data->added];

@@ -1,6 +1,6 @@
 /* ResNet-18 on one log-mel picture (jmt.md 1.3; He et al., Deep Residual Learning, CVPR 2016), as
  * torchvision has it but for its one input channel; and ResNet-50 on one picture of a face, with
- * which the field's baselines begin, as torchvision has it: the 3 x 3 convolution has the stride. */
+ * which the field's baselines begin, as torchvision has it: the stride is in the middle. */
 #include <string.h>
 
 #include "trainer/backbone.h"

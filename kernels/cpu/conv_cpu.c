@@ -146,10 +146,30 @@ static conv_pass_t backward_pass(const conv_plan_t *plan, int64_t phase) {
     return pass;
 }
 
+static bool reads_anything(const conv_pass_t *pass) {
+    return patch_width(&pass->patches) > 0 && pass->rows > 0;
+}
+
+/* So many phases are packed at once: each needs a few numbers of every line of the weight. */
+enum { PHASES_TOGETHER = 8 };
+static bool packs_together(const conv_plan_t *plan) {
+    return phase_count(plan) > 1 && phase_count(plan) <= PHASES_TOGETHER;
+}
+
+/* Where a phase's panels begin. */
+static int64_t panels_before(const conv_plan_t *plan, int64_t phase) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < phase; i++) {
+        conv_pass_t pass = backward_pass(plan, i);
+        count += reads_anything(&pass) ? align_up(panels_count(&pass), LINE_UNITS) : 0;
+    }
+    return count;
+}
+
 /* --- plan ------------------------------------------------------------------------------------ */
 
 static void widen(conv_plan_t *plan, const conv_pass_t *pass) {
-    if (patch_width(&pass->patches) > 0 && pass->rows > 0) {
+    if (reads_anything(pass)) {
         plan->panels_count = max_i64(plan->panels_count, align_up(panels_count(pass), LINE_UNITS));
         plan->blocks_count = max_i64(plan->blocks_count, plan->threads * block_count(pass));
     }
@@ -177,6 +197,9 @@ status_t REAL(conv_plan)(const op_description_t *description, op_plan_t **plan_o
         pass = backward_pass(plan, i);
         widen(plan, &pass);
     }
+    if (packs_together(plan) && description->d_in[0].rows > 0) {
+        plan->panels_count = max_i64(plan->panels_count, panels_before(plan, phase_count(plan)));
+    }
     plan->panels_count = kept > 0 ? 0 : plan->panels_count;
     count = max_i64(count, plan->panels_count + plan->blocks_count);
     *needs_out = (op_needs_t){.workspace_count = count, .kept_count = kept};
@@ -202,7 +225,8 @@ static void pack_all(const conv_pass_t *pass) {
     for (int64_t i = 0; i < groups * panels; i++) {
         int64_t group = i / panels, col = panel_begin(pass->n, i % panels);
         unit_t *panel = pass->panels + k * (group * panel_cols(pass->n) + col);
-        REAL(conv_pack)(&weight, group, col, panel_width(pass->n, col), panel);
+        range_t left = {0, pass->patches.cols};
+        REAL(conv_pack)(&weight, group, col, panel_width(pass->n, col), left, panel);
     }
 }
 
@@ -368,7 +392,8 @@ static void run_one_block(const conv_pass_t *pass) {
     for (int64_t g = 0; g < pass->plan->base.description.attributes.groups; g++) {
         block_t block = block_of(pass, pass->shard_begin, (range_t){0, pass->rows}, g);
         for (int64_t col = 0; col < pass->n; col += panel_width(pass->n, col)) {
-            REAL(conv_pack)(&weight, g, col, panel_width(pass->n, col), pass->panels);
+            range_t left = {0, pass->patches.cols};
+            REAL(conv_pack)(&weight, g, col, panel_width(pass->n, col), left, pass->panels);
             for (int64_t i = 0; i < chunk_count(&block); i++) {
                 chunk_t chunk = chunk_of(pass, &block, lines_of(&block, i));
                 chunk_of_panel(pass, &block, &chunk, pass->panels, col);
@@ -484,19 +509,60 @@ void REAL(conv_forward)(const op_plan_t *plan, const op_call_t *call) {
     run(&pass);
 }
 
+/* Some rows of the weight for all phases, then the next. */
+static void pack_together(const conv_pass_t *passes, int64_t count) {
+    enum { LEFT_AT_ONCE = 64 };
+    const conv_plan_t *plan = passes[0].plan;
+    int64_t groups = plan->base.description.attributes.groups, panels = panel_count(plan->in);
+#pragma omp parallel for schedule(static) num_threads(plan->threads) if (plan->threads > 1)
+    for (int64_t i = 0; i < groups * panels; i++) {
+        int64_t group = i / panels, col = panel_begin(plan->in, i % panels);
+        for (int64_t at = 0; at < plan->out; at += LEFT_AT_ONCE) {
+            range_t left = {at, min_i64(at + LEFT_AT_ONCE, plan->out)};
+            for (int64_t p = 0; p < count; p++) {
+                const conv_pass_t *pass = &passes[p];
+                weight_panels_t weight = weight_of(pass);
+                int64_t k = units_of(patch_width(&pass->patches));
+                unit_t *panel = pass->panels + k * (group * panel_cols(plan->in) + col);
+                if (reads_anything(pass)) {
+                    REAL(conv_pack)
+                    (&weight, group, col, panel_width(plan->in, col), left, panel);
+                }
+            }
+        }
+    }
+}
+
+static conv_pass_t backward_call(const conv_plan_t *plan, int64_t phase, const op_call_t *call) {
+    conv_pass_t pass = backward_pass(plan, phase);
+    pass.patches.from = call->d_out;
+    pass.patches.mask = conv_has_relu(&plan->base) ? &call->out : NULL;
+    pass.out = call->d_in[0];
+    pass.weight = call->weight[0];
+    pass.packed = packs_together(plan);
+    pass.panels = (unit_t *)call->workspace + (pass.packed ? panels_before(plan, phase) : 0);
+    pass.blocks = (float *)call->workspace + plan->panels_count;
+    pass.shard_begin = call->shard_begin;
+    pass.shard_end = call->shard_end;
+    return pass;
+}
+
 void REAL(conv_backward_data)(const op_plan_t *plan, const op_call_t *call) {
     const conv_plan_t *conv = (const conv_plan_t *)plan;
-    for (int64_t i = 0; i < phase_count(conv) && call->d_in[0].data != NULL; i++) {
-        conv_pass_t pass = backward_pass(conv, i);
-        pass.patches.from = call->d_out;
-        pass.patches.mask = conv_has_relu(plan) ? &call->out : NULL;
-        pass.out = call->d_in[0];
-        pass.weight = call->weight[0];
-        pass.panels = call->workspace;
-        pass.blocks = (float *)call->workspace + conv->panels_count;
-        pass.shard_begin = call->shard_begin;
-        pass.shard_end = call->shard_end;
-        if (pass.rows > 0 && patch_width(&pass.patches) > 0) {
+    int64_t phases = phase_count(conv);
+    if (call->d_in[0].data == NULL) {
+        return;
+    }
+    if (packs_together(conv)) {
+        conv_pass_t passes[PHASES_TOGETHER];
+        for (int64_t i = 0; i < phases; i++) {
+            passes[i] = backward_call(conv, i, call);
+        }
+        pack_together(passes, phases);
+    }
+    for (int64_t i = 0; i < phases; i++) {
+        conv_pass_t pass = backward_call(conv, i, call);
+        if (reads_anything(&pass)) {
             run(&pass);
         } else if (pass.rows > 0) {
             clear_places(&pass);

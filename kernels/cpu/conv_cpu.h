@@ -96,9 +96,10 @@ typedef struct weight_panels {
 } weight_panels_t;
 
 /* Columns [col, col + cols) of a group's weight: [tap, cols of the patches] rows of `cols`, of
- * W [out, in, taps] (forward) or of its transposed. */
+ * W [out, in, taps] (forward) or of its transposed. left: which columns of the patches, all in turn
+ * by one call or by several; each begins with a whole unit. */
 void REAL(conv_pack)(const weight_panels_t *weight, int64_t group, int64_t col, int64_t cols,
-                     unit_t *panel);
+                     range_t left, unit_t *panel);
 
 /* Workspace elements of backward_weights; fills the plan's part of it. */
 int64_t REAL(conv_weights_plan)(conv_plan_t *plan);

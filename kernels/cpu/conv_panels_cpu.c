@@ -168,13 +168,16 @@ static int64_t rows_at_once(int64_t taps) {
 #ifdef ACTIVATION_BF16
 
 /* One number after the other: where a unit's two are of different taps, or of very many. */
-static void pack_singly(const weight_panels_t *weight, const source_t *source, unit_t *panel) {
+static void pack_singly(const weight_panels_t *weight, const source_t *source, range_t left,
+                        unit_t *panel) {
     int64_t width = patch_width(weight->patches), panel_row = panel_cols(source->cols);
     bf16_t *to = (bf16_t *)panel;
-    memset(panel, 0, (size_t)(units_of(width) * panel_row) * sizeof *panel);
+    if (left.begin == 0) {
+        memset(panel, 0, (size_t)(units_of(width) * panel_row) * sizeof *panel);
+    }
     for (int64_t t = 0; t < source->taps; t++) {
         int64_t tap = tap_of(weight, t);
-        for (int64_t i = 0; i < source->left && tap >= 0; i++) {
+        for (int64_t i = left.begin; i < left.end && tap >= 0; i++) {
             const float *from = source->from + i * source->left_step + t;
             int64_t k = tap * source->left + i;
             for (int64_t c = 0; c < source->cols; c++) {
@@ -186,43 +189,44 @@ static void pack_singly(const weight_panels_t *weight, const source_t *source, u
 }
 
 /* Some rows as floats, then rounded by pairs. */
-static void pack_units(const weight_panels_t *weight, const source_t *source, unit_t *panel) {
+static void pack_units(const weight_panels_t *weight, const source_t *source, range_t left,
+                       unit_t *panel) {
     float floats[NUMBERS_AT_ONCE * TILE_COLS];
-    int64_t taps = patch_width(weight->patches) / source->left, left = source->left;
+    int64_t taps = patch_width(weight->patches) / source->left;
     int64_t rows = rows_at_once(source->taps);
-    for (int64_t i = 0; i < left; i += rows) {
-        range_t some = {i, min_i64(i + rows, left)};
+    for (int64_t i = left.begin; i < left.end; i += rows) {
+        range_t some = {i, min_i64(i + rows, left.end)};
         pack_left(weight, source, some, rows, i, floats, TILE_COLS);
         for (int64_t t = 0; t < taps; t++) {
             REAL(product_pack_weights)
             (some.end - i, source->cols, floats + t * rows * TILE_COLS, TILE_COLS,
-             panel + units_of(t * left + i) * panel_cols(source->cols));
+             panel + units_of(t * source->left + i) * panel_cols(source->cols));
         }
     }
 }
 
 void REAL(conv_pack)(const weight_panels_t *weight, int64_t group, int64_t col, int64_t cols,
-                     unit_t *panel) {
+                     range_t left, unit_t *panel) {
     source_t source = source_of(weight, group, col, cols);
     if (source.left % UNIT_K == 0 && rows_at_once(source.taps) * source.taps <= NUMBERS_AT_ONCE) {
-        pack_units(weight, &source, panel);
+        pack_units(weight, &source, left, panel);
     } else {
-        pack_singly(weight, &source, panel);
+        pack_singly(weight, &source, left, panel);
     }
 }
 
 #else
 
 void REAL(conv_pack)(const weight_panels_t *weight, int64_t group, int64_t col, int64_t cols,
-                     unit_t *panel) {
+                     range_t left, unit_t *panel) {
     source_t source = source_of(weight, group, col, cols);
-    int64_t panel_row = panel_cols(cols), rows = rows_at_once(source.taps), left = source.left;
-    if (cols < panel_row) {
+    int64_t panel_row = panel_cols(cols), rows = rows_at_once(source.taps);
+    if (cols < panel_row && left.begin == 0) {
         memset(panel, 0, (size_t)(patch_width(weight->patches) * panel_row) * sizeof *panel);
     }
-    for (int64_t i = 0; i < left; i += rows) {
-        range_t some = {i, min_i64(i + rows, left)};
-        pack_left(weight, &source, some, left, 0, panel, panel_row);
+    for (int64_t i = left.begin; i < left.end; i += rows) {
+        range_t some = {i, min_i64(i + rows, left.end)};
+        pack_left(weight, &source, some, source.left, 0, panel, panel_row);
     }
 }
 

@@ -87,7 +87,8 @@ check "other windows: the same bits" same "$(trained through-3)" "$(trained cach
 
 # Two backbones that read one track: the bits of the same track stored twice, and features of both in its place.
 cp -r "$work/raw" "$work/raw-twice" &&
-    awk -F, '{ print } $4 == "voice" { sub(/,voice,/, ",again,"); print }' "$work/raw/manifest.csv" >"$work/raw-twice/manifest.csv" &&
+    awk -F, '{ print } $4 == "voice" { sub(/,voice,/, ",again,"); print }' "$work/raw/manifest.csv" \
+        >"$work/raw-twice/manifest.csv" &&
     "$jmt" shard features --source "$work/raw-twice" --out "$work/twice" --set header=0 --set shards=2 \
         >"$work/stdout" 2>"$work/stderr"
 report $? "data with one track under two names"
@@ -96,7 +97,8 @@ sed -e "s#$work/steps#$work/twice#" -e 's/^  heart: {}/  heart: {}\
 sed -e "s#$work/twice#$work/steps#" -e 's/again: {/again: {track: voice, /' "$work/two.yaml" >"$work/shared.yaml"
 sed -e "s#$work/steps#$work/cache-two#" -e 's/voice: .*/voice: {dim: 512}/' -e 's/signal: .*/signal: {dim: 512}/' \
     -e 's/again: .*/again: {dim: 512}/' "$work/shared.yaml" >"$work/cached-two.yaml"
-run 1 train "$work/two.yaml" --run "$work/two" --steps 3 && run 2 train "$work/shared.yaml" --run "$work/shared" --steps 3 &&
+run 1 train "$work/two.yaml" --run "$work/two" --steps 3 &&
+    run 2 train "$work/shared.yaml" --run "$work/shared" --steps 3 &&
     run 1 extract "$work/shared.yaml" --out "$work/cache-two" &&
     run 1 train "$work/cached-two.yaml" --run "$work/cached-two" --steps 3
 report $? "three steps of two backbones, any way"
