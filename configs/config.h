@@ -35,6 +35,7 @@ typedef struct target_config { /* targets.NAME */
     char *name;
     char *loss; /* ccc | mse | cross_entropy | binary_cross_entropy */
     double weight;
+    char *steps;     /* all | last: labels of a window that count */
     int64_t classes; /* cross_entropy */
     /* none | balanced | numbers with spaces between: one per class, or of the label 1 */
     char *class_weights;
@@ -111,6 +112,10 @@ typedef struct config {
         bool fold_attention, every_window;
         char *smooth_edges; /* nearest | constant */
     } evaluation;
+    struct { /* what published code does by mistake, for beside its numbers alone */
+        bool unlabelled_as_right, whole_windows;
+        char *skip; /* space-separated recordings */
+    } parity;
     struct {
         double timeout_s;
     } comm;

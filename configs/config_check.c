@@ -425,6 +425,7 @@ status_t config_check(const config_t *config, const config_origins_t *origins, c
     TRY(check_batch(&checker));
     TRY(check_targets(&checker));
     TRY(config_check_targets(config, origins, name));
+    TRY(config_check_parity(config, origins, name));
     TRY(check_losses(&checker));
     TRY(check_model(&checker));
     TRY(check_built_in(&checker));

@@ -187,6 +187,14 @@ static const config_field_t main_rows[] = {
     CHOICE_ROW("evaluation.smooth_edges", evaluation.smooth_edges, "nearest", "nearest constant",
                "", "what targets.NAME.smooth finds beyond a recording's ends: the nearest"
                " prediction, or 0 as in the published code", SCORING),
+    BOOL_ROW("parity.unlabelled_as_right", parity.unlabelled_as_right, "false",
+             "MISTAKE of published scores: a step without a valid label counts as 0 predicted and 0"
+             " right, and enters smoothing as 0", SCORING),
+    {"parity.skip", FIELD_NAMES, AT(parity.skip), "", 0, 0, NULL, NULL, "",
+     "as published code leaves some out by name: recordings that are not trained on"},
+    BOOL_ROW("parity.whole_windows", parity.whole_windows, "false",
+             "MISTAKE of published training: what is left of a recording behind its last whole"
+             " window is not trained on, nor a recording shorter than a window"),
     REAL_ROW("comm.timeout_s", comm.timeout_s, "300", 0.1, 1e6, "s",
              "how long a rank waits for the others", PLACE),
     INT_ROW("checkpoint.every_steps", checkpoint.every_steps, "100", 0, 1000000000, "steps",
@@ -256,6 +264,9 @@ static const config_field_t target_rows[] = {
      "ccc mse cross_entropy binary_cross_entropy", "", "", "what training minimises"},
     {"weight", FIELD_REAL, TARGET_AT(weight), "1", 0, 1e6, NULL, NULL, "",
      "of this target in the sum", SCORING},
+    {"steps", FIELD_CHOICE, TARGET_AT(steps), "all", 0, 0, "all last", "", "",
+     "whose labels count, in the loss and in scores: all of a window, or the last labelled one"
+     " alone, as where a window has one answer", SCORING},
     {"classes", FIELD_INT, TARGET_AT(classes), "0", 0, 64, NULL, NULL, "classes",
      "cross_entropy only, at least 2; labels are 0..classes-1"},
     {"class_weights", FIELD_NUMBERS, TARGET_AT(class_weights), "none", 1e-6, 1e6, "none balanced",

@@ -50,6 +50,10 @@ status_t config_check_modalities(const config_t *config, const config_origins_t 
 status_t config_check_targets(const config_t *config, const config_origins_t *origins,
                               const char *name) MUST_CHECK;
 
+/* The part of it about parity.* (config_check_parity.c). */
+status_t config_check_parity(const config_t *config, const config_origins_t *origins,
+                             const char *name) MUST_CHECK;
+
 /* The part of it about the forms of the fusion (config_check_model.c), once the names of modalities
  * have been checked. */
 status_t config_check_fusion(const config_t *config, const config_origins_t *origins,

@@ -228,6 +228,7 @@ static status_t open_all(const dataset_config_t *config, dataset_t *dataset) {
     TRY(check_config(config));
     dataset->window = config->window;
     dataset->every_window = config->every_window;
+    dataset->whole_windows = config->whole_windows;
     dataset->stride = config->stride == 0 ? config->window : config->stride;
     TRY(open_shards(config->path, dataset));
     list_recordings(dataset);
@@ -239,6 +240,10 @@ static status_t open_all(const dataset_config_t *config, dataset_t *dataset) {
     dataset->masks = alloc_zero(modality_slots, sizeof *dataset->masks);
     dataset->targets = alloc_zero(target_slots, sizeof *dataset->targets);
     dataset->labels = alloc_zero(target_slots, sizeof *dataset->labels);
+    dataset->last_only = alloc_zero(max_i64(config->target_count, 1), sizeof(bool));
+    for (int t = 0; config->last_only != NULL && t < config->target_count; t++) {
+        dataset->last_only[t] = config->last_only[t];
+    }
     dataset->dims = alloc_zero(max_i64(config->modality_count, 1), sizeof *dataset->dims);
     dataset->infos = alloc_zero(max_i64(config->modality_count, 1), sizeof *dataset->infos);
     TRY(dataset_find_built_in(config, dataset));
@@ -301,6 +306,7 @@ void dataset_close(dataset_t *dataset) {
     free(dataset->trained);
     free(dataset->masks);
     free(dataset->labels);
+    free(dataset->last_only);
     free(dataset->modalities);
     free(dataset->targets);
     free(dataset->dims);

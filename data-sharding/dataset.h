@@ -77,7 +77,12 @@ typedef struct dataset_config {
     const int64_t *dims; /* mask_missing only */
     const char *const *targets;
     int target_count;
-    bool every_window; /* of valid and test, also those in which nothing is scored */
+    const bool *last_only; /* by target; NULL: none. Of a window's labels the last alone counts */
+    /* Recordings, with spaces between, that are in no split where they would be in SPLIT_TRAIN;
+     * NULL: none. */
+    const char *skip;
+    bool whole_windows; /* of SPLIT_TRAIN: none that begins less than a window before the end */
+    bool every_window;  /* of valid and test, also those in which nothing is scored */
 } dataset_config_t;
 
 typedef struct dataset dataset_t;
@@ -128,6 +133,9 @@ typedef struct frames_info {
 /* Frames of the sample's recording: steps of the first wanted target that it has; else of the first
  * modality of pixels; else of the first modality. */
 frames_info_t dataset_frames(const dataset_t *dataset, split_t split, int64_t sample);
+/* The target's labels at all these frames: [count]; NaN where there is no valid one. */
+void dataset_frame_labels(const dataset_t *dataset, split_t split, int64_t sample, int target,
+                          float *labels_out);
 
 /* Memory in which clips are gathered, large enough for any window: reads then allocate nothing. Of
  * one thread at a time. */

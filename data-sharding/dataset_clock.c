@@ -114,7 +114,11 @@ void dataset_cut(dataset_t *dataset) {
         for (int64_t i = 0; i < dataset->split_recording_count[split]; i++) {
             int64_t recording = dataset->split_recordings[split][i];
             int64_t length = dataset->recordings[recording].length, scored = 0;
+            bool whole = split == SPLIT_TRAIN && dataset->whole_windows;
             for (int64_t begin = 0; scored < length; begin += dataset->stride) {
+                if (whole && begin + dataset->window > length) {
+                    break;
+                }
                 int64_t first = max_i64(min_i64(begin, length - dataset->window), 0);
                 dataset_sample_t sample = {recording, first, min_i64(dataset->window, length),
                                            scored};

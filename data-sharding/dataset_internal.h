@@ -32,7 +32,8 @@ typedef enum { BUILT_IN_NONE, BUILT_IN_CLOCK, BUILT_IN_STIMULUS, BUILT_IN_MASKED
 
 struct dataset {
     int64_t window, stride;
-    bool every_window; /* of valid and test */
+    bool every_window;  /* of valid and test */
+    bool whole_windows; /* of train */
     int modality_count, target_count;
     int64_t *dims;                               /* by modality */
     modality_info_t *infos;                      /* likewise */
@@ -47,6 +48,7 @@ struct dataset {
     uint8_t **masks;                /* like modalities: validity in memory */
     person_scale_t **person_scales; /* by modality: [subject, dim]; NULL: none */
     float **labels;                 /* like targets: NaN where not valid */
+    bool *last_only;                /* by target: of a window's labels the last alone counts */
     shard_t **shards;
     int shard_count;
     dataset_recording_t *recordings;

@@ -188,6 +188,13 @@ static void read_target(const dataset_t *dataset, const dataset_sample_t *s, int
         bool scored = t < s->steps && step >= s->scored_from;
         values[t] = scored ? dataset_label(dataset, r, target, step) : NAN;
     }
+    bool found = !dataset->last_only[target];
+    for (int64_t t = dataset->window - 1; t >= 0 && !found; t--) {
+        found = !isnan(values[t]);
+        for (int64_t earlier = 0; found && earlier < t; earlier++) {
+            values[earlier] = NAN;
+        }
+    }
 }
 
 status_t dataset_read_stretch(const dataset_t *dataset, int64_t recording, int modality,
@@ -267,21 +274,27 @@ status_t dataset_recording_sums(const dataset_t *dataset, split_t split, int64_t
     return status;
 }
 
+/* Labels that count, behind the *count there already. */
+static float *add_values(const float *labels, int64_t steps, float *values, int64_t *count) {
+    for (int64_t t = 0; t < steps; t++) {
+        if (!isnan(labels[t])) {
+            values = array_grow(values, *count, sizeof *values);
+            values[(*count)++] = labels[t];
+        }
+    }
+    return values;
+}
+
 status_t dataset_target_values(const dataset_t *dataset, split_t split, int target,
                                float **values_out, int64_t *count_out) {
     REQUIRE(target >= 0 && target < dataset->target_count);
-    float *values = NULL;
+    float *values = NULL, *labels = alloc_zero(dataset->window, sizeof *labels);
     int64_t count = 0;
-    for (int64_t i = 0; i < dataset->split_recording_count[split]; i++) {
-        const dataset_recording_t *r = &dataset->recordings[dataset->split_recordings[split][i]];
-        for (int64_t t = 0; t < r->length; t++) {
-            float value = dataset_label(dataset, r, target, t);
-            if (!isnan(value)) {
-                values = array_grow(values, count, sizeof *values);
-                values[count++] = value;
-            }
-        }
+    for (int64_t i = 0; i < dataset->sample_count[split]; i++) {
+        read_target(dataset, &dataset->samples[split][i], target, labels);
+        values = add_values(labels, dataset->window, values, &count);
     }
+    free(labels);
     *values_out = values;
     *count_out = count;
     return STATUS_OK;

@@ -216,6 +216,27 @@ static status_t check_overlap(const dataset_config_t *config, dataset_t *dataset
     return status;
 }
 
+/* Of words with single spaces between. */
+static bool is_word(const char *words, const char *word) {
+    size_t length = strlen(word);
+    for (const char *at = words; length > 0 && at != NULL && at[0] != '\0';) {
+        size_t own = strcspn(at, " ");
+        if (own == length && strncmp(at, word, own) == 0) {
+            return true;
+        }
+        at += own + (at[own] == ' ');
+    }
+    return false;
+}
+
+static void skip_recordings(const dataset_config_t *config, dataset_t *dataset) {
+    for (int64_t i = 0; i < dataset->recording_count; i++) {
+        dataset_recording_t *r = &dataset->recordings[i];
+        bool named = is_word(config->skip, dataset_origin(dataset, i)->name);
+        r->split = named && r->split == SPLIT_TRAIN ? SPLIT_COUNT : r->split;
+    }
+}
+
 status_t dataset_deal(const dataset_config_t *config, dataset_t *dataset) {
     bool marked = false;
     if (config->folds != 0) {
@@ -230,6 +251,7 @@ status_t dataset_deal(const dataset_config_t *config, dataset_t *dataset) {
     if (!leaky) {
         TRY(deal_subjects(config, dataset, SPLIT_VALID, config->valid_fraction));
     }
+    skip_recordings(config, dataset);
     TRY(check_overlap(config, dataset));
     for (int split = 0; split < SPLIT_COUNT; split++) {
         dataset->split_recordings[split] =

@@ -16,7 +16,7 @@ static const option_t options[] = {
     OPENED_OPTIONS,
     {"--predictions", "FILE", "write recording,subject,step,name,target,prediction"},
     {"--submission", "FILE", "write image_location,TARGET...: a value for every frame"},
-    {"--shifts", "N", "submission: predict N times, each a part of a step later (default 1)"},
+    {"--shifts", "N", "predict N times, each a part of a step later, and score frames (default 1)"},
     {"--take", "TARGET=CHECKPOINT", "this target as predicted by another one; may be repeated"},
     OPTION_END,
 };
@@ -107,17 +107,27 @@ static status_t add_shifted(comm_t *comm, const config_t *config, const evaluati
     return status;
 }
 
+static bool asks_for_frames(const arguments_t *arguments) {
+    return arguments_has(arguments, "--submission") || arguments_has(arguments, "--shifts");
+}
+
 /* fit: of the targets as they were predicted. */
-static status_t submit(const trainer_t *t, const evaluation_t *evaluation, const target_fit_t *fit,
+static status_t submit(const trainer_t *t, evaluation_t *evaluation, const target_fit_t *fit,
                        const taken_list_t *taken, split_t split, const evaluation_source_t *source,
                        const arguments_t *arguments) {
     const char *path = arguments_value(arguments, "--submission");
     submission_t *submission = NULL;
     int64_t shifts = 1;
-    if (path == NULL) {
+    if (!asks_for_frames(arguments)) {
         return STATUS_OK;
     }
     status_t status = arguments_integer(arguments, "--shifts", 1, 10000, 1, &shifts);
+    if (status == STATUS_OK && path != NULL && t->config->parity.unlabelled_as_right) {
+        status =
+            status_fail(STATUS_INPUT, "--submission: parity.unlabelled_as_right makes all that "
+                                      "has no label 0; add --set "
+                                      "parity.unlabelled_as_right=false");
+    }
     if (status == STATUS_OK) {
         status = submission_open(t->config, fit, (int)shifts, &submission);
     }
@@ -127,8 +137,11 @@ static status_t submit(const trainer_t *t, const evaluation_t *evaluation, const
         status = add_shifted(t->comm, t->config, source, taken, split, (double)i / (double)shifts,
                              submission);
     }
-    if (status == STATUS_OK && comm_rank(t->comm) == 0) {
+    if (status == STATUS_OK && path != NULL && comm_rank(t->comm) == 0) {
         status = submission_write(submission, path);
+    }
+    if (status == STATUS_OK) {
+        submission_score(submission, evaluation->scores);
     }
     submission_close(submission);
     return comm_agree(t->comm, status, "write submission");
@@ -165,7 +178,7 @@ static status_t evaluate(comm_t *comm, const arguments_t *arguments, const confi
 
 static status_t run(comm_t *comm, const arguments_t *arguments) {
     opened_t opened;
-    bool submits = arguments_has(arguments, "--submission");
+    bool submits = asks_for_frames(arguments);
     taken_list_t taken = {0};
     status_t status = opened_open(comm, arguments, submits, &opened);
     if (status == STATUS_OK) {
@@ -210,7 +223,8 @@ const command_t command_evaluate = {
         "--submission has a line for every frame of every recording, RECORDING/00001.jpg on; a "
         "frame between two predictions takes its part of both. With --shifts N every recording is "
         "predicted N times, its steps each time 1/N step later: where a step is N frames, each "
-        "frame is predicted exactly once.\n"
+        "frame is predicted exactly once. With either, the metrics of names in _frames score these "
+        "values against the labels of all frames, smoothed as one.\n"
         "--take TARGET=CHECKPOINT: what is said of this target comes from another checkpoint, of "
         "any model with the same steps; CHECKPOINT says the rest. There is then no loss.",
     .options = options,

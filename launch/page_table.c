@@ -5,7 +5,7 @@
 
 #include "kernels/base/bytes.h"
 
-enum { COLUMNS_MAX = 12, GAP = 2, FIRST_LEAST = 12 };
+enum { COLUMNS_MAX = 20, GAP = 2, FIRST_LEAST = 12 };
 
 struct page_table {
     page_column_t columns[COLUMNS_MAX];

@@ -248,6 +248,20 @@ static void score_by_name(const config_t *config, const target_fit_t *fit, const
     evaluation_free(sorted);
 }
 
+/* parity.unlabelled_as_right: what is scored and smoothed is 0 against 0 wherever there is a step
+ * without a label. */
+static void count_unlabelled(evaluation_t *e, const config_t *config) {
+    for (int t = 0; t < e->target_count; t++) {
+        bool counts = target_classes(&config->targets[t]) == 0;
+        for (int64_t i = 0; counts && i < e->steps; i++) {
+            if (e->stretch[i] >= 0 && isnan(e->label[t][i])) {
+                e->prediction[t][i] = 0.0f;
+                e->label[t][i] = 0.0f;
+            }
+        }
+    }
+}
+
 status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t *fit,
                         const kernels_t *kernels, batch_t *batch, int64_t samples_per_shard,
                         split_t split, const char *doing, evaluation_t **evaluation_out) {
@@ -269,6 +283,9 @@ status_t evaluate_split(comm_t *comm, const config_t *config, const target_fit_t
     }
     survey(batch->dataset, split, all);
     order_by_name(batch->dataset, split, all);
+    if (config->parity.unlabelled_as_right) {
+        count_unlabelled(all, config);
+    }
     score_by_name(config, fit, kernels, all);
     evaluation_post_process(all, config, fit);
     *evaluation_out = all;

@@ -118,6 +118,16 @@ void score_post(const float *x, const float *y, const int64_t *sequence, int64_t
     free(own);
 }
 
+void score_frames(const float *x, const float *y, const int64_t *sequence, int64_t count,
+                  scores_t *scores) {
+    scores_t *own = alloc_zero(1, sizeof *own);
+    score_values(x, y, sequence, count, own);
+    scores->value[METRIC_rmse_frames] = own->value[METRIC_rmse];
+    scores->value[METRIC_ccc_frames] = own->value[METRIC_ccc];
+    scores->value[METRIC_ccc_per_sequence_frames] = own->value[METRIC_ccc_per_sequence];
+    free(own);
+}
+
 /* --- classes --------------------------------------------------------------------------------- */
 
 /* Of class 1 alone. */

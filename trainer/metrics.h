@@ -22,7 +22,10 @@
     X(ccc_per_sequence, true) /* values: mean of the sequences' own ccc (those with 2+ labels) */  \
     X(rmse_post, false) /* the same after post-processing (post_process.h), if there is any */     \
     X(ccc_post, true)                                                                              \
-    X(ccc_per_sequence_post, true)
+    X(ccc_per_sequence_post, true)                                                                 \
+    X(rmse_frames, false) /* the same of every labelled frame, by jmt evaluate --shifts */         \
+    X(ccc_frames, true)                                                                            \
+    X(ccc_per_sequence_frames, true)
 
 #define METRIC_ENUM_(name, higher) METRIC_##name,
 typedef enum { METRIC_LIST(METRIC_ENUM_) METRIC_COUNT } metric_t;
@@ -42,9 +45,12 @@ typedef struct scores {
 /* Values: x[i] against y[i]; y NaN is invalid. sequence[i] numbers i's recording, in runs. */
 void score_values(const float *x, const float *y, const int64_t *sequence, int64_t count,
                   scores_t *scores_out);
-/* The metrics of *scores whose names end in _post: x[i] as post-processed. */
+/* The metrics of *scores whose names end in _post: x[i] as post-processed; or in _frames: x[i] of
+ * a frame. */
 void score_post(const float *x, const float *y, const int64_t *sequence, int64_t count,
                 scores_t *scores);
+void score_frames(const float *x, const float *y, const int64_t *sequence, int64_t count,
+                  scores_t *scores);
 /* The class that `columns` logits mean. One column: 1 where it is above cut; two: 1 where the
  * second is more than cut above the first; more: the largest, the lowest index among equals. */
 int64_t predicted_class(const float *x, int64_t columns, double cut);

@@ -67,8 +67,10 @@ status_t model_data_open(const config_t *config, const char *path, const standar
             dims[m] = fitted->dims[m];
         }
     }
+    bool last_only[CONFIG_TARGETS_MAX];
     for (int t = 0; t < config->target_count; t++) {
         targets[t] = config->targets[t].name;
+        last_only[t] = strcmp(config->targets[t].steps, "last") == 0;
     }
     dataset_config_t data = {
         .path = path,
@@ -97,6 +99,9 @@ status_t model_data_open(const config_t *config, const char *path, const standar
         .dims = dims,
         .targets = targets,
         .target_count = config->target_count,
+        .last_only = last_only,
+        .skip = config->parity.skip,
+        .whole_windows = config->parity.whole_windows,
     };
     TRY(dataset_open(&data, dataset_out));
     status_t status = check_kinds(config, *dataset_out);

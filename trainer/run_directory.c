@@ -135,6 +135,9 @@ char *run_marks(const config_t *config, const dataset_t *dataset, split_t split,
     bool chosen = leaky && config->split.valid_fraction > 0.0;
     mark(&text, leaky, "LEAKY: TEST PEOPLE WERE TRAINED ON");
     mark(&text, chosen, "LEAKY: CHOSEN ON THE TEST");
+    mark(&text, config->parity.unlabelled_as_right, "PARITY: UNLABELLED STEPS COUNT AS RIGHT");
+    mark(&text, config->parity.skip[0] != '\0', "parity: recordings skipped");
+    mark(&text, config->parity.whole_windows, "parity: whole windows");
     mark(&text, true, splits[split]);
     mark(&text, model_is_control(config) || config->data.permute_labels, "control");
     bool own = strcmp(config->data.standardize, "person") == 0;

@@ -19,7 +19,10 @@ static const run_column_t columns[TABLE_COLUMNS] = {{"accuracy", 0},
                                                     {"ccc_per_sequence", 6},
                                                     {"rmse_post", 11},
                                                     {"ccc_post", 3},
-                                                    {"ccc_per_sequence_post", 10}};
+                                                    {"ccc_per_sequence_post", 10},
+                                                    {"rmse_frames", 14},
+                                                    {"ccc_frames", 0},
+                                                    {"ccc_per_sequence_frames", 13}};
 
 const run_column_t *run_table_column(int column) { return &columns[column]; }
 

@@ -21,7 +21,7 @@ status_t run_table_open(const char *const *runs, int run_count, run_table_t **ta
 void run_table_close(run_table_t *table); /* NULL allowed */
 
 /* What is shown of an evaluation, in this order, where it has it. */
-enum { TABLE_COLUMNS = 13 };
+enum { TABLE_COLUMNS = 16 };
 typedef struct run_column {
     const char *metric;
     int dispense; /* where there is no room the highest goes first; 0: none; 3 is marks, 5 runs */

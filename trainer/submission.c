@@ -1,5 +1,6 @@
 #include "trainer/submission.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +20,14 @@ typedef struct series {
     char *recording;
     int64_t frames, count;
     point_t *points;
+    float *labels[CONFIG_TARGETS_MAX]; /* [frames] */
 } series_t;
 
 struct submission {
     const config_t *config;
     target_fit_t fit;
     int shifts;
+    bool finished; /* nothing is added any more: points are in order, and post-processed */
     series_t *series;
     int64_t count;
 };
@@ -51,6 +54,9 @@ void submission_close(submission_t *s) {
     for (int64_t i = 0; s != NULL && i < s->count; i++) {
         free(s->series[i].recording);
         free(s->series[i].points);
+        for (int t = 0; t < s->config->target_count; t++) {
+            free(s->series[i].labels[t]);
+        }
     }
     if (s != NULL) {
         free(s->series);
@@ -59,15 +65,23 @@ void submission_close(submission_t *s) {
 }
 
 /* Evaluations list recordings in one order, so the one sought is at or behind `from`, as a rule. */
-static int64_t series_of(submission_t *s, int64_t from, const char *recording, int64_t frames) {
+static int64_t series_of(submission_t *s, int64_t from, const dataset_t *dataset, split_t split,
+                         int64_t sample) {
+    const char *recording = dataset_sample(dataset, split, sample).recording;
     for (int64_t k = 0; k < s->count; k++) {
         int64_t i = (from + k) % s->count;
         if (strcmp(s->series[i].recording, recording) == 0) {
             return i;
         }
     }
+    int64_t frames = dataset_frames(dataset, split, sample).count;
     s->series = array_grow(s->series, s->count, sizeof *s->series);
-    s->series[s->count] = (series_t){.recording = text_copy(recording), .frames = frames};
+    series_t *series = &s->series[s->count];
+    *series = (series_t){.recording = text_copy(recording), .frames = frames};
+    for (int t = 0; t < s->config->target_count; t++) {
+        series->labels[t] = alloc_zero(max_i64(frames, 1), sizeof(float));
+        dataset_frame_labels(dataset, split, sample, t, series->labels[t]);
+    }
     return s->count++;
 }
 
@@ -77,7 +91,7 @@ void submission_add(submission_t *s, const evaluation_t *e, const dataset_t *dat
     for (int64_t sample = 0; sample < e->steps / e->length; sample++) {
         sample_info_t info = dataset_sample(dataset, split, sample);
         frames_info_t frames = dataset_frames(dataset, split, sample);
-        at = series_of(s, at, info.recording, frames.count);
+        at = series_of(s, at, dataset, split, sample);
         series_t *series = &s->series[at];
         for (int64_t i = 0; i < info.steps; i++) {
             int64_t from = sample * e->length + i;
@@ -94,7 +108,7 @@ void submission_add(submission_t *s, const evaluation_t *e, const dataset_t *dat
     }
 }
 
-/* --- writing --------------------------------------------------------------------------------- */
+/* --- values of frames ------------------------------------------------------------------------ */
 
 static int compare_points(const void *left, const void *right) {
     double a = ((const point_t *)left)->frame, b = ((const point_t *)right)->frame;
@@ -122,6 +136,15 @@ static void post_process_series(const submission_t *s, series_t *series) {
     free(stretch);
 }
 
+static void finish(submission_t *s) {
+    for (int64_t i = 0; !s->finished && i < s->count; i++) {
+        series_t *series = &s->series[i];
+        qsort(series->points, (size_t)series->count, sizeof *series->points, compare_points);
+        post_process_series(s, series);
+    }
+    s->finished = true;
+}
+
 /* at: the last point that is not behind the frame, or the first one. */
 static double value_at(const series_t *series, int64_t at, int64_t frame, int target) {
     const point_t *a = &series->points[at];
@@ -133,12 +156,20 @@ static double value_at(const series_t *series, int64_t at, int64_t frame, int ta
     return (1.0 - part) * (double)a->value[target] + part * (double)b->value[target];
 }
 
+/* The last point that is not behind the frame; at: that of an earlier frame. */
+static int64_t advance(const series_t *series, int64_t at, int64_t frame) {
+    while (at + 1 < series->count && series->points[at + 1].frame <= (double)frame) {
+        at++;
+    }
+    return at;
+}
+
+/* --- writing, scoring ------------------------------------------------------------------------ */
+
 static void write_series(FILE *file, const submission_t *s, const series_t *series) {
     int64_t at = 0;
     for (int64_t frame = 0; frame < series->frames; frame++) {
-        while (at + 1 < series->count && series->points[at + 1].frame <= (double)frame) {
-            at++;
-        }
+        at = advance(series, at, frame);
         char *image = text_format("%s/%05lld.jpg", series->recording, (long long)frame + 1);
         csv_write_field(file, image);
         free(image);
@@ -154,6 +185,7 @@ status_t submission_write(submission_t *s, const char *path) {
     size_t bytes = 0;
     FILE *file = open_memstream(&text, &bytes);
     REQUIRE(file != NULL);
+    finish(s);
     fprintf(file, "image_location");
     for (int t = 0; t < s->config->target_count; t++) {
         fputc(',', file);
@@ -161,13 +193,47 @@ status_t submission_write(submission_t *s, const char *path) {
     }
     fputc('\n', file);
     for (int64_t i = 0; i < s->count; i++) {
-        series_t *series = &s->series[i];
-        qsort(series->points, (size_t)series->count, sizeof *series->points, compare_points);
-        post_process_series(s, series);
-        write_series(file, s, series);
+        write_series(file, s, &s->series[i]);
     }
     fclose(file);
     status_t status = file_write_durable(path, text, bytes);
     free(text);
     return status;
+}
+
+static int compare_series(const void *left, const void *right) {
+    const series_t *a = left, *b = right;
+    return strcmp(a->recording, b->recording);
+}
+
+void submission_score(submission_t *s, scores_t *scores) {
+    int64_t frames = 0;
+    bool unlabelled = s->config->parity.unlabelled_as_right;
+    finish(s);
+    if (s->count > 0) { /* sums in the order of names, as of steps */
+        qsort(s->series, (size_t)s->count, sizeof *s->series, compare_series);
+    }
+    for (int64_t i = 0; i < s->count; i++) {
+        frames += s->series[i].frames;
+    }
+    float *x = alloc_zero(max_i64(frames, 1), sizeof *x);
+    float *y = alloc_zero(max_i64(frames, 1), sizeof *y);
+    int64_t *sequence = alloc_zero(max_i64(frames, 1), sizeof *sequence);
+    for (int t = 0; t < s->config->target_count; t++) {
+        int64_t put = 0;
+        for (int64_t i = 0; i < s->count; i++) {
+            const series_t *series = &s->series[i];
+            for (int64_t frame = 0, at = 0; frame < series->frames; frame++, put++) {
+                at = advance(series, at, frame);
+                float label = series->labels[t][frame];
+                x[put] = (float)value_at(series, at, frame, t);
+                y[put] = unlabelled && isnan(label) ? 0.0f : label;
+                sequence[put] = i;
+            }
+        }
+        score_frames(x, y, sequence, frames, &scores[t]);
+    }
+    free(x);
+    free(y);
+    free(sequence);
 }

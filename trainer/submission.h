@@ -22,4 +22,9 @@ void submission_add(submission_t *submission, const evaluation_t *evaluation,
 /* image_location,TARGET...: RECORDING/00001.jpg,VALUE...: frames numbered from 1. */
 status_t submission_write(submission_t *submission, const char *path) MUST_CHECK;
 
+/* Sets the metrics of scores[] (by target) whose names end in _frames: the same values against the
+ * labels of all frames that have one. Recordings are then in the order of their names: to be
+ * written first. */
+void submission_score(submission_t *submission, scores_t *scores);
+
 #endif

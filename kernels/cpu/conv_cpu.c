@@ -189,7 +189,7 @@ status_t REAL(conv_plan)(const op_description_t *description, op_plan_t **plan_o
 
 static void pack_all(const conv_pass_t *pass) {
     int64_t groups = pass->plan->base.description.attributes.groups;
-    int64_t k = units_of(patch_width(&pass->patches)), panels = div_up(pass->n, TILE_COLS);
+    int64_t k = units_of(patch_width(&pass->patches)), panels = panel_count(pass->n);
     weight_panels_t weight = {.plan = pass->plan,
                               .backward = pass->backward,
                               .patches = &pass->patches,
@@ -197,9 +197,9 @@ static void pack_all(const conv_pass_t *pass) {
                               .weight = pass->weight};
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < groups * panels; i++) {
-        int64_t group = i / panels, col = i % panels * TILE_COLS;
+        int64_t group = i / panels, col = panel_begin(pass->n, i % panels);
         unit_t *panel = pass->panels + k * (group * panel_cols(pass->n) + col);
-        REAL(conv_pack)(&weight, group, col, min_i64(TILE_COLS, pass->n - col), panel);
+        REAL(conv_pack)(&weight, group, col, panel_width(pass->n, col), panel);
     }
 }
 
@@ -227,7 +227,7 @@ typedef struct chunk {
 
 static void chunk_of_panel(const conv_pass_t *pass, const block_t *block, const chunk_t *chunk,
                            int64_t col) {
-    int64_t cols = min_i64(TILE_COLS, pass->n - col), line = line_width(&pass->patches);
+    int64_t cols = panel_width(pass->n, col), line = line_width(&pass->patches);
     int64_t units = units_of(patch_width(&pass->patches)), out_bytes = sizeof(act_t);
     const unit_t *panel = pass->panels + units * (block->group * panel_cols(pass->n) + col) +
                           units_of(chunk->lines.begin * line) * panel_cols(cols);
@@ -297,7 +297,7 @@ static void run_chunk(const conv_pass_t *pass, const block_t *block, range_t lin
         (patches, block->shard, block->group * patches->cols, block->begin, block->rows, lines,
          block->patches, chunk.left_row);
     }
-    for (int64_t col = 0; col < pass->n; col += TILE_COLS) {
+    for (int64_t col = 0; col < pass->n; col += panel_width(pass->n, col)) {
         chunk_of_panel(pass, block, &chunk, col);
     }
 }

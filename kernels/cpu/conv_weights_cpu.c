@@ -15,17 +15,30 @@ enum {
     CHUNK_BYTES = 512 * 1024,      /* of some */
     STRIP_COLS = 16,               /* of patches at a time: a cache line of units */
     GATHER_ROWS = 8,
+    POINT_ROWS = 32,
+    POINT_COLS_LEAST = 32, /* below, finding a row takes longer than copying it */
     ALIGN_ELEMENTS = 16,
     PLANES_MOST = 32, /* taps of the first axis that are told apart */
 };
 _Static_assert(WAITING_MAX + 1 <= ADDENDS_MAX, "a tile adds to what is there, and ends what waits");
 _Static_assert(PART_ROWS_MOST % UNIT_K == 0 && GATHER_ROWS % UNIT_K == 0, "whole units");
+_Static_assert(POINT_ROWS % TILE_ROWS == 0, "whole tiles");
 
 static int64_t weight_count(const conv_plan_t *plan) {
     return plan->base.description.out.cols * plan->width;
 }
 
-/* The workspace: what each thread gathers, patches, dz, sums. */
+/* What a thread needs for some rows of a chunk: these, or zeros and where each tap reads. */
+static int64_t rows_count(const conv_plan_t *plan) {
+    enum { POINTER_FLOATS = sizeof(void *) / sizeof(float) };
+    int64_t taps = plan->chunk_lines * plan->base.description.attributes.axis[2].size;
+    if (plan->in < POINT_COLS_LEAST) {
+        return floats_of(GATHER_ROWS * row_apart(taps * plan->in));
+    }
+    return floats_of(plan->in) + align_up(POINT_ROWS * taps * POINTER_FLOATS, LINE_UNITS);
+}
+
+/* The workspace: what each thread has for some rows, patches, dz, sums. */
 int64_t REAL(conv_weights_plan)(conv_plan_t *plan) {
     const op_description_t *d = &plan->base.description;
     const op_axis_t *axis = d->attributes.axis;
@@ -35,7 +48,7 @@ int64_t REAL(conv_weights_plan)(conv_plan_t *plan) {
     plan->part_rows = align_up(plan->part_rows, UNIT_K);
     plan->chunk_lines = min_i64(lines, max_i64(1, some / plan->part_rows / line));
     int64_t width = plan->chunk_lines * line, units = units_of(plan->part_rows);
-    plan->left_offset = plan->threads * floats_of(GATHER_ROWS * row_apart(width));
+    plan->left_offset = plan->threads * rows_count(plan);
     plan->right_offset = plan->left_offset + align_up(width, STRIP_COLS) * units;
     plan->total_offset = plan->right_offset + panel_cols(plan->out) * units;
     plan->total_offset = align_up(plan->total_offset, ALIGN_ELEMENTS);
@@ -120,9 +133,10 @@ static void gather(const weights_job_t *job, const part_t *part, const chunk_t *
 }
 
 /* Some units of two rows (one, where a unit is one number) into a strip. */
-static inline void place_units(const act_t *from, int64_t row, int64_t cols, unit_t *strip) {
+static inline void place_units(const act_t *restrict first, const act_t *restrict second,
+                               int64_t cols, unit_t *restrict strip) {
     for (int64_t i = 0; i < cols; i++) {
-        strip[i] = unit_pair(from[i], from[(UNIT_K - 1) * row + i]);
+        strip[i] = unit_pair(first[i], second[i]);
     }
 }
 
@@ -131,23 +145,90 @@ static void place_strips(const act_t *from, int64_t row, int64_t width, int64_t 
                          int64_t part_units, unit_t *to) {
     int64_t whole = width / STRIP_COLS * STRIP_COLS;
     for (int64_t u = 0; u < units; u++, from += UNIT_K * row, to += STRIP_COLS) {
+        const act_t *second = from + (UNIT_K - 1) * row;
         unit_t *strip = to;
         for (int64_t c = 0; c < whole; c += STRIP_COLS, strip += part_units * STRIP_COLS) {
-            place_units(from + c, row, STRIP_COLS, strip);
+            place_units(from + c, second + c, STRIP_COLS, strip);
         }
-        place_units(from + whole, row, width - whole, strip);
+        place_units(from + whole, second + whole, width - whole, strip);
+    }
+}
+
+static void gather_rows(const weights_job_t *job, const part_t *part, const chunk_t *chunk,
+                        int64_t begin, int64_t rows, act_t *memory, unit_t *to) {
+    gather(job, part, chunk, begin, begin + rows, memory);
+    place_strips(memory, job->gathered_row, chunk->width, units_of(rows), units_of(part->rows), to);
+}
+
+/* Where each tap of rows [begin, end) of the leaf reads; what lacks of whole units is `nothing`. */
+static void point(const weights_job_t *job, const part_t *part, const chunk_t *chunk, int64_t begin,
+                  int64_t end, const act_t *nothing, const act_t **taps) {
+    int64_t count = (chunk->lines.end - chunk->lines.begin) * job->axis[2].size;
+    int64_t group = part->group * job->plan->in;
+    for (int64_t at = begin; at < end;) {
+        segment_t s = segment_at(job, at, end);
+        patches_t patches = patches_of(job, s.use);
+        int64_t r = at - begin, rows = r % TILE_ROWS == 0 ? s.rows : 1;
+        REAL(conv_point)
+        (&patches, part->shard, group, s.row, rows, chunk->lines, nothing,
+         taps + r / TILE_ROWS * count * TILE_ROWS + r % TILE_ROWS);
+        at += rows;
+    }
+    for (int64_t r = end - begin; r % UNIT_K != 0; r++) {
+        for (int64_t t = 0; t < count; t++) {
+            taps[(r / TILE_ROWS * count + t) * TILE_ROWS + r % TILE_ROWS] = nothing;
+        }
+    }
+}
+
+/* The units of the columns of a tap from c on, all in one strip. */
+static inline void place_run(const act_t *const *tap, int64_t tap_rows, int64_t units, int64_t c,
+                             int64_t cols, unit_t *strip) {
+    for (int64_t u = 0; u < units; u++, strip += STRIP_COLS) {
+        const act_t *const *row = tap + UNIT_K * u / TILE_ROWS * tap_rows + UNIT_K * u % TILE_ROWS;
+        place_units(row[0] + c, row[UNIT_K - 1] + c, cols, strip);
+    }
+}
+
+/* Rows that are pointed to: each is read once and goes where the product wants it. */
+static void point_rows(const weights_job_t *job, const part_t *part, const chunk_t *chunk,
+                       int64_t begin, int64_t rows, act_t *memory, unit_t *to) {
+    int64_t in = job->plan->in, strip_step = units_of(part->rows) * STRIP_COLS;
+    int64_t tap_rows = chunk->width / in * TILE_ROWS;
+    const act_t **taps = (const act_t **)((float *)memory + floats_of(in));
+    point(job, part, chunk, begin, begin + rows, memory, taps);
+    for (int64_t first = 0; first < chunk->width; first += in) {
+        const act_t *const *tap = taps + first / in * TILE_ROWS;
+        for (int64_t c = 0; c < in;) {
+            int64_t k = first + c, lane = k % STRIP_COLS;
+            int64_t cols = min_i64(STRIP_COLS - lane, in - c);
+            unit_t *strip = to + k / STRIP_COLS * strip_step + lane;
+            if (cols == STRIP_COLS) {
+                place_run(tap, tap_rows, units_of(rows), c, STRIP_COLS, strip);
+            } else {
+                place_run(tap, tap_rows, units_of(rows), c, cols, strip);
+            }
+            c += cols;
+        }
     }
 }
 
 static void gather_chunk(const weights_job_t *job, const part_t *part, const chunk_t *chunk) {
-    int64_t units = units_of(part->rows), mine = floats_of(GATHER_ROWS * job->gathered_row);
-    act_t *gathered = (act_t *)(job->gathered + omp_get_thread_num() * mine);
+    bool pointed = job->plan->in >= POINT_COLS_LEAST;
+    int64_t once = pointed ? POINT_ROWS : GATHER_ROWS, mine = rows_count(job->plan);
+    act_t *memory = (act_t *)(job->gathered + omp_get_thread_num() * mine);
+    if (pointed) {
+        memset(memory, 0, (size_t)job->plan->in * sizeof *memory);
+    }
 #pragma omp for schedule(static)
-    for (int64_t r = 0; r < part->rows; r += GATHER_ROWS) {
-        int64_t rows = min_i64(GATHER_ROWS, part->rows - r), begin = part->begin + r;
-        gather(job, part, chunk, begin, begin + rows, gathered);
-        place_strips(gathered, job->gathered_row, chunk->width, units_of(rows), units,
-                     job->left + r / UNIT_K * STRIP_COLS);
+    for (int64_t r = 0; r < part->rows; r += once) {
+        int64_t rows = min_i64(once, part->rows - r);
+        unit_t *to = job->left + r / UNIT_K * STRIP_COLS;
+        if (pointed) {
+            point_rows(job, part, chunk, part->begin + r, rows, memory, to);
+        } else {
+            gather_rows(job, part, chunk, part->begin + r, rows, memory, to);
+        }
     }
 }
 
@@ -170,7 +251,12 @@ static void pack_right(const weights_job_t *job, const part_t *part, int64_t col
     int64_t width = panel_cols(cols), end = part->begin + part->rows, waiting = 0;
     for (int64_t at = part->begin; at < end;) {
         segment_t s = segment_at(job, at, end);
-        for (int64_t r = s.row; r < s.row + s.rows; r++) {
+        int64_t whole = waiting == 0 && !conv_has_relu(s.use->plan) ? s.rows / UNIT_K * UNIT_K : 0;
+        matrix_t dy = s.use->call->d_out;
+        REAL(product_pack)
+        (whole, cols, row_of(dy, part->shard, s.row) + col, dy.row_stride, panel);
+        panel += units_of(whole) * width;
+        for (int64_t r = s.row + whole; r < s.row + s.rows; r++) {
             right_row(&s, part->shard, r, col, cols, rows[waiting]);
             if (++waiting == UNIT_K) {
                 REAL(product_pack)(UNIT_K, width, rows[0], TILE_COLS, panel);
@@ -202,7 +288,7 @@ static void sum_bias(const part_t *part, int64_t col, int64_t cols, const unit_t
 static void sum_strip(const weights_job_t *job, const part_t *part, const chunk_t *chunk,
                       int64_t strip, int64_t col) {
     const conv_plan_t *plan = job->plan;
-    int64_t cols = min_i64(TILE_COLS, plan->out - col), units = units_of(part->rows);
+    int64_t cols = panel_width(plan->out, col), units = units_of(part->rows);
     int64_t end_row = min_i64(strip + STRIP_COLS, chunk->width), line = sizeof(float) * plan->out;
     for (int64_t k = strip; k < end_row; k += TILE_ROWS) {
         int64_t place = (part->group * job->width + chunk->first + k) * plan->out + col;
@@ -225,11 +311,12 @@ static void sum_strip(const weights_job_t *job, const part_t *part, const chunk_
 }
 
 static void sum_chunk(const weights_job_t *job, const part_t *part, const chunk_t *chunk) {
-    int64_t strips = div_up(chunk->width, STRIP_COLS), panels = div_up(job->plan->out, TILE_COLS);
+    int64_t strips = div_up(chunk->width, STRIP_COLS), panels = panel_count(job->plan->out);
     gather_chunk(job, part, chunk);
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < panels * strips; i++) {
-        sum_strip(job, part, chunk, i % strips * STRIP_COLS, i / strips * TILE_COLS);
+        int64_t col = panel_begin(job->plan->out, i / strips);
+        sum_strip(job, part, chunk, i % strips * STRIP_COLS, col);
     }
 }
 
@@ -243,11 +330,11 @@ typedef struct progress {
 /* Chunks are of one tap of the first axis where parts differ by it. */
 static void sum_part(const weights_job_t *job, const part_t *part, const progress_t *done) {
     const conv_plan_t *plan = job->plan;
-    int64_t panels = div_up(plan->out, TILE_COLS), lines = job->axis[1].size;
+    int64_t panels = panel_count(plan->out), lines = job->axis[1].size;
     int64_t line = job->axis[2].size * plan->in;
 #pragma omp for schedule(static)
     for (int64_t p = 0; p < panels; p++) {
-        int64_t col = p * TILE_COLS, cols = min_i64(TILE_COLS, plan->out - col);
+        int64_t col = panel_begin(plan->out, p), cols = panel_width(plan->out, col);
         unit_t *panel = job->right + units_of(part->rows) * col;
         pack_right(job, part, part->group * plan->out + col, cols, panel);
         if (plan->base.description.attributes.bias) {

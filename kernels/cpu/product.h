@@ -125,6 +125,21 @@ static inline void prefetch_tile(const void *first, int64_t row_stride, int64_t 
 /* Whole vectors: what a panel of so many columns takes in a row. */
 static inline int64_t panel_cols(int64_t cols) { return align_up(cols, VECTOR_COLS); }
 
+/* Columns of the panel of n that begins with `col`. The last two are alike rather than a whole one
+ * and a single vector, whose tiles would load more often than they multiply. */
+static inline int64_t panel_width(int64_t n, int64_t col) {
+    int64_t left = n - col;
+    if (left > TILE_COLS && left <= TILE_COLS + VECTOR_COLS) {
+        return panel_cols(div_up(left, 2));
+    }
+    return min_i64(left, TILE_COLS);
+}
+static inline int64_t panel_count(int64_t n) { return div_up(n, TILE_COLS); }
+static inline int64_t panel_begin(int64_t n, int64_t panel) {
+    int64_t before = (panel - 1) * TILE_COLS;
+    return panel == 0 ? 0 : before + panel_width(n, before);
+}
+
 /* Rows a multiple of a page apart take each other's place in a first-level cache. */
 static inline bool rows_collide(int64_t row_stride) {
     enum { PAGE_COLS = 4096 / sizeof(act_t) };

@@ -95,6 +95,8 @@ changes hash data.clock_step_s 2 model.name=clock modalities.clock.dim=0 schedul
 changes hash data.permute_labels true
 changes hash data.permute_within person data.permute_labels=true
 changes hash data.shuffle_window 2 shuffle=block
+changes hash parity.skip '[recording-0001, recording-0002, recording-0003, recording-0004]'
+changes hash parity.whole_windows true
 changes hash split.seed 3
 changes hash split.folds 3
 changes hash split.fold 1 split.folds=3
@@ -119,6 +121,7 @@ changes hash loss.ccc_unbiased true
 changes hash targets.NAME.loss mse
 changes hash targets.NAME.weight 3
 changes hash targets.NAME.mse_weight 0.5
+changes hash targets.NAME.steps last
 named=video
 changes hash modalities.NAME.front tcn
 tcn=(modalities.video.front=tcn)
@@ -146,6 +149,7 @@ elsewhere split.test_fraction data/controls.sh
 elsewhere split.by data/controls.sh
 elsewhere split.allow_subject_overlap data/controls.sh
 elsewhere evaluation.fold_attention golden/test_prediction.py
+elsewhere parity.unlabelled_as_right mpi/submission.sh
 elsewhere comm.timeout_s faults/stop.sh
 elsewhere early_stopping.patience faults/early_stopping.sh
 elsewhere modalities.NAME.dim faults/error_lines.sh

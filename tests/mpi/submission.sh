@@ -1,7 +1,7 @@
 #!/bin/bash
 # submission.sh - a value for every frame of every recording: between steps in parts, with as many shifts as a step has
 # frames each frame predicted once, smoothed in order of time; also of recordings without a label; the same bytes on any
-# number of ranks. Plain code makes the same of the predictions of single evaluations (data.shift).
+# number of ranks. Plain code makes the same of the predictions of single evaluations (data.shift), and their scores.
 . "$(dirname "$0")/../system.sh"
 command -v python3 >/dev/null || skip "python3 is not installed"
 
@@ -95,6 +95,57 @@ a, b = (json.load(open(path)) for path in sys.argv[1:])
 assert a["metrics"] == b["metrics"] and a["n"] == b["n"] and a["n_invalid"] < b["n_invalid"]
 PY
 report $? "the same scores, and more steps without a label"
+
+# Scores of all frames that have a label, by the same values; and as published code counts those that have none.
+cat >"$work/frames.py" <<'PY'
+import csv, json, math, sys
+sys.path.insert(0, "tests/mpi")
+from scores import ccc
+work, told, data, width, parity = sys.argv[1], json.load(open(sys.argv[2])), sys.argv[3], int(sys.argv[4]), sys.argv[5:]
+x = {}
+for i in range(4):
+    for row in csv.DictReader(open(f"{work}/shift-{i / 4:g}.csv")):
+        x[row["recording"], 4 * int(row["step"]) + i] = float(row["prediction"])
+parts, unlabelled = [], 0
+for name in sorted({name for name, _ in x}):
+    labels = [float(line) for line in open(f"{work}/{data}.csv/{name}-label-level.csv")]
+    line = [x[name, f] for f in range(len(labels))]
+    unlabelled += sum(map(math.isnan, labels))
+    if parity:
+        line = [0.0 if math.isnan(y) else v for v, y in zip(line, labels)]
+        labels = [0.0 if math.isnan(y) else y for y in labels]
+    at = lambda k: line[k] if 0 <= k < len(line) else 0.0 if parity else line[min(max(k, 0), len(line) - 1)]
+    if width > 1:
+        line = [math.fsum(at(i - width // 2 + k) for k in range(width)) / width for i in range(len(line))]
+    parts.append([(v, y) for v, y in zip(line, labels) if not math.isnan(y)])
+pairs = [pair for part in parts for pair in part]
+level = told["targets"]["level"]
+each = [ccc(part)[0] for part in parts if len(part) > 1]
+want = {"ccc_frames": ccc(pairs)[0], "ccc_per_sequence_frames": sum(each) / len(each),
+        "rmse_frames": math.sqrt(math.fsum((v - y) ** 2 for v, y in pairs) / len(pairs))}
+for name, value in want.items():
+    assert abs(level[name] - value) < 1e-6, (name, level[name], value)
+assert told["metrics"]["ccc_frames"] == level["ccc_frames"] != level["ccc"]
+assert (unlabelled > 0) == (data == "none") and (level["n_invalid"] == 0) == (data == "every" or bool(parity))
+PY
+frames() { # frames TEXT DATA WIDTH parity|'' RANKS
+    local sets=()
+    [ -z "$4" ] || sets=(--set parity.unlabelled_as_right=true --set evaluation.every_window=true
+                         --set evaluation.smooth_edges=constant)
+    run "$5" evaluate "$work/run" --shifts 4 --data "$work/$2" --set targets.level.smooth=$3 --json "${sets[@]}" &&
+        cp "$work/stdout" "$work/frames.json" &&
+        python3 "$work/frames.py" "$work" "$work/frames.json" "$2" "$3" $4 2>"$work/stderr"
+    report $? "$1"
+}
+frames "all frames are scored" every 0 '' 1
+frames "frames that have a label are scored, smoothed as one" none 5 '' 1
+frames "parity.unlabelled_as_right: frames without a label are 0 against 0" none 5 parity 1
+cp "$work/frames.json" "$work/parity.json"
+frames "the same on two ranks" none 5 parity 2
+check "R=2: the bytes of R=1" cmp "$work/frames.json" "$work/parity.json"
+check "and its row says so" grep -q '"marks": ".*PARITY: UNLABELLED STEPS COUNT AS RIGHT' "$work/parity.json"
+fails "a submission of zeros" 2 "--submission: parity.unlabelled_as_right" 1 evaluate "$work/run" \
+    --submission "$work/no.txt" --set parity.unlabelled_as_right=true --set evaluation.every_window=true
 run 1 train tests/golden/labelled.yaml --set "data.path=$work/every" --run "$work/classes" --steps 1
 fails "classes" 2 "target kind has classes; use --predictions" 2 evaluate "$work/classes" --submission "$work/no.txt"
 finish

@@ -9,9 +9,16 @@
 #include "kernels/base/rng.h"
 #include "kernels/bf16.h"
 
-static bool on_gpu;
+static bool on_gpu, rows_are_aligned;
 
-enum { GUARD = 8, ROW_GAP = 3, SHARD_GAP = 5 };
+enum { GUARD = 8, ROW_GAP = 3, SHARD_GAP = 5, ALIGNED = 8 }; /* elements */
+
+void case_align_rows(bool aligned) { rows_are_aligned = aligned; }
+
+/* From row to row, or from shard to shard. */
+static int64_t stride_of(int64_t elements) {
+    return rows_are_aligned ? align_up(elements, ALIGNED) : elements;
+}
 
 void check_value(double actual, double expected, double bound) {
     if (!(fabs(actual - expected) <= bound)) {
@@ -88,7 +95,7 @@ static double value_of(const op_case_t *test, uint64_t tensor, uint64_t index) {
 
 static matrix_t matrix_open(op_case_t *test, op_shape_t shape) {
     matrix_t matrix = {.rows = shape.rows, .cols = shape.cols, .row_stride = shape.row_stride};
-    matrix.shard_stride = shape.rows * shape.row_stride + SHARD_GAP;
+    matrix.shard_stride = stride_of(shape.rows * shape.row_stride + SHARD_GAP);
     dtype_t dtype = test->kernels->dtype;
     matrix.data =
         at(own(test, test->shards * matrix.shard_stride + 2 * GUARD, dtype), GUARD, dtype);
@@ -174,16 +181,16 @@ static void open_values(op_case_t *test, const kernels_t *kernels,
     call->shard_begin = shard_begin;
     call->shard_end = shard_end;
     call->scalars = &test->scalars;
-    d->out.row_stride = d->out.cols + ROW_GAP;
+    d->out.row_stride = stride_of(d->out.cols + ROW_GAP);
     d->d_out = d->out;
-    d->d_out.row_stride++;
+    d->d_out.row_stride = stride_of(d->out.row_stride + 1);
     call->out = matrix_open(test, d->out);
     call->d_out = matrix_open(test, d->d_out);
     matrix_fill(test, call->d_out, 999);
     for (int i = 0; i < d->input_count; i++) {
-        d->in[i].row_stride = d->in[i].cols + ROW_GAP + i % 2;
+        d->in[i].row_stride = stride_of(d->in[i].cols + ROW_GAP + i % 2);
         d->d_in[i] = d->in[i];
-        d->d_in[i].row_stride += 2;
+        d->d_in[i].row_stride = stride_of(d->in[i].row_stride + 2);
         call->in[i] = matrix_open(test, d->in[i]);
         call->d_in[i] = matrix_open(test, d->d_in[i]);
         matrix_fill(test, call->in[i], (uint64_t)i);
@@ -191,7 +198,7 @@ static void open_values(op_case_t *test, const kernels_t *kernels,
     weights_open(test);
     CHECK_OK(test->row->plan(d, &test->plan, &test->needs));
     call->workspace = state_open(test, test->needs.workspace_count);
-    call->saved_shard_stride = test->needs.saved_count + SHARD_GAP;
+    call->saved_shard_stride = stride_of(test->needs.saved_count + SHARD_GAP);
     call->saved = own(test, shards * call->saved_shard_stride, state_of(test));
     test->sums = own(test, shards * test->needs.sum_count, DTYPE_F64);
 }
@@ -561,17 +568,6 @@ const kernels_t *case_table(const char *backend, dtype_t dtype) {
     bool moved = on_gpu && strcmp(backend, "cpu") == 0;
     CHECK_OK(kernels_for(moved ? "cuda" : backend, dtype, &kernels));
     return moved ? gpu_on_host(kernels) : kernels;
-}
-
-double case_product_bound(const kernels_t *kernels, op_kind_t kind, double terms) {
-    if (strcmp(kernels->device, "cpu") == 0) {
-        return 0.0;
-    }
-    bool convolves = kind == OP_conv || kind == OP_temporal_conv;
-    if (kernels->dtype == DTYPE_F32) {
-        return convolves || kind == OP_linear ? terms * 0x1p-10 : 0.0;
-    }
-    return convolves ? terms * 0x1p-8 : 0.0;
 }
 
 static const device_t *gpu;

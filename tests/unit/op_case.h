@@ -42,6 +42,9 @@ void case_open_short(op_case_t *test, const kernels_t *kernels, const op_descrip
                      int shards, int shard_begin, int shard_end);
 void case_close(op_case_t *test);
 
+/* Whether rows and shards of the cases opened from now on begin at multiples of 16 bytes (off). */
+void case_align_rows(bool aligned);
+
 /* A mask of `count` bytes per shard: about a third is invalid, and so is every index with
  * index / block == off_block (block 0: none). */
 void case_mask(op_case_t *test, int64_t count, int64_t block, int64_t off_block);

@@ -214,6 +214,7 @@ static const struct {
     {"schedule.min_learning_rate", "schedule.name=cosine"},
     {"data.stride", "data.window=2"},
     {"data.clock_step_s", "modalities.stimulus.dim=0"},
+    {"parity.unlabelled_as_right", "evaluation.every_window=true"},
     {"split.fold", "split.folds=2"},
     {"data.shuffle_window", "shuffle=block"},
     {"split.by", "split.folds=2"},

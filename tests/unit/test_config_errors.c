@@ -141,6 +141,24 @@ static void documents(void **state) {
     CHECK_ALL(cases, STATUS_INPUT);
 }
 
+static void mistakes_of_published_code(void **state) {
+    (void)state;
+    const wrong_t cases[] = {
+        {DATA "parity.unlabelled_as_right: true\n",
+         ":3:29: parity.unlabelled_as_right counts all steps, also of windows without a label; set "
+         "evaluation.every_window: true"},
+        {DATA "parity.unlabelled_as_right: true\nevaluation.every_window: true\n"
+              "targets.x.steps: last\n",
+         ":5:18: parity.unlabelled_as_right would count what targets.x.steps last leaves out; "
+         "leave one of them out"},
+        {"modalities: {a: {}, b: {}}\ntargets: {y: {loss: cross_entropy, classes: 3}}\n"
+         "parity.unlabelled_as_right: true\nevaluation.every_window: true\n",
+         ":3:29: parity.unlabelled_as_right is for targets with loss ccc or mse, and there is "
+         "none; remove it"},
+    };
+    CHECK_ALL(cases, STATUS_INPUT);
+}
+
 static void settings_of_targets(void **state) {
     (void)state;
     const wrong_t cases[] = {
@@ -453,6 +471,7 @@ int main(void) {
         cmocka_unit_test(values),
         cmocka_unit_test(documents),
         cmocka_unit_test(rules_across_keys),
+        cmocka_unit_test(mistakes_of_published_code),
         cmocka_unit_test(settings_of_targets),
         cmocka_unit_test(rules_of_data),
         cmocka_unit_test(sizes_that_nobody_reads),
