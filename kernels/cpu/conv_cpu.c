@@ -48,7 +48,8 @@ static shape_t shape_of(const conv_pass_t *pass) {
         shape.lines = lines; /* a chunk is of whole units */
     }
     int64_t rows = most / (shape.lines * line) / TILE_ROWS * TILE_ROWS;
-    shape.rows = max_i64(BLOCK_ROWS_LEAST, min_i64(rows, BLOCK_ROWS_MOST));
+    rows = max_i64(BLOCK_ROWS_LEAST, min_i64(rows, BLOCK_ROWS_MOST));
+    shape.rows = align_up(rows, TILE_ROWS); /* as blocks are cut */
     shape.row = row_apart(shape.lines * line);
     return shape;
 }

@@ -76,19 +76,23 @@ static void block_of_panel(const rows_product_t *product, const act_t *left, int
     int64_t cols = min_i64(TILE_COLS, product->n - col);
     tile_end_t end = {.bias = product->bias != NULL ? product->bias + col : NULL,
                       .relu = product->relu};
-    for (int64_t r = 0; r < rows; r += TILE_ROWS) {
-        tile_t tile = {.rows = min_i64(TILE_ROWS, rows - r),
-                       .cols = cols,
-                       .k = units,
-                       .a = left + r * left_row,
-                       .a_row = left_row,
-                       .a_col = UNIT_K,
-                       .panel = product->panels + units * col,
-                       .out = out + r * product->out.row_stride + col,
-                       .c_row = product->out.row_stride,
-                       .end = &end};
-        prefetch_tile(tile.out, tile.c_row * out_bytes, tile.rows, cols * out_bytes);
+    tile_t tile = {.cols = cols,
+                   .k = units,
+                   .a = left,
+                   .a_row = left_row,
+                   .a_col = UNIT_K,
+                   .panel = product->panels + units * col,
+                   .out = out + col,
+                   .c_row = product->out.row_stride,
+                   .end = &end};
+    for (; rows > 0; rows -= TILE_ROWS) {
+        tile.rows = min_i64(TILE_ROWS, rows);
+        if (units > FEW_UNITS) {
+            prefetch_tile(tile.out, tile.c_row * out_bytes, tile.rows, cols * out_bytes);
+        }
         REAL(product_tile)(&tile);
+        tile.a += TILE_ROWS * left_row;
+        tile.out += TILE_ROWS * tile.c_row;
     }
 }
 

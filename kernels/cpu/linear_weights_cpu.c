@@ -107,10 +107,15 @@ static void strip_row(const segment_t *s, int64_t row, int64_t col, int64_t cols
     const act_t *dy = row_of(*s->left, s->shard, row) + col;
     if (s->relu) {
         before_relu(row_of(s->call->out, s->shard, row) + col, dy, cols, to);
-    } else if (cols == STRIP_COLS) {
-        memcpy(to, dy, STRIP_COLS * sizeof *to);
-    } else {
-        memcpy(to, dy, (size_t)cols * sizeof *to);
+        return;
+    }
+    enum { COPIED = 8 }; /* at a time, without a call */
+    int64_t c = 0;
+    for (; c + COPIED <= cols; c += COPIED) {
+        memcpy(to + c, dy + c, COPIED * sizeof *to);
+    }
+    if (c < cols) {
+        memcpy(to + c, dy + c, (size_t)(cols - c) * sizeof *to);
     }
 }
 
@@ -148,17 +153,24 @@ static void sum_tile(const weights_job_t *job, const group_t *group, const unit_
     int64_t leaf_units = group_units / group->leaves, place = row * job->cols + col;
     int64_t line = job->cols * (int64_t)sizeof(float), width = cols * (int64_t)sizeof(float);
     const target_t *target = &group->target;
-    prefetch_tile(target->out.weight + place, line, rows, width);
-    for (int i = 0; i < target->waiting->count; i++) {
-        prefetch_tile(target->waiting->left[i].weight + place, line, rows, width);
+    for (int i = target->waiting->count; group_units > FEW_UNITS && i >= 0; i--) {
+        const sums_t *sums = i > 0 ? &target->waiting->left[i - 1] : &target->out;
+        prefetch_tile(sums->weight + place, line, rows, width);
     }
-    tile_t tile = {
-        .rows = rows, .cols = cols, .k = leaf_units, .a_row = UNIT_K, .a_col = UNIT_K * STRIP_COLS};
+    tile_end_t end;
+    end.bias = NULL;
+    end.relu = false;
+    tile_t tile = {.rows = rows,
+                   .cols = cols,
+                   .k = leaf_units,
+                   .a_row = UNIT_K,
+                   .a_col = UNIT_K * STRIP_COLS,
+                   .end = &end};
     int waiting = 0;
     for (int leaf = 0; leaf < group->leaves; leaf++) {
         bool last = leaf == group->leaves - 1;
         int joined = carries(leaf, group->leaves, waiting);
-        tile_end_t end = {.addend_count = joined};
+        end.addend_count = joined;
         for (int i = 0; i < joined; i++) {
             end.addends[i] = (addend_t){tiles + --waiting * TILE_ELEMENTS, TILE_COLS};
         }
@@ -169,35 +181,44 @@ static void sum_tile(const weights_job_t *job, const group_t *group, const unit_
         tile.panel = job->panels + group_units * col + leaf * leaf_units * panel_cols(cols);
         tile.c = last ? target->out.weight + place : tiles + waiting * TILE_ELEMENTS;
         tile.c_row = last ? job->cols : TILE_COLS;
-        tile.end = &end;
         REAL(product_tile)(&tile);
         waiting++;
     }
 }
 
+/* Of a vector of columns, over a leaf's rows in order. */
+static vector_t sum_rows(const unit_t *strip, int64_t units) {
+    vector_t total = {0};
+    for (int64_t u = 0; u < units; u++, strip += STRIP_COLS) {
+        bits_t pair;
+        memcpy(&pair, strip, sizeof pair);
+#ifdef ACTIVATION_BF16
+        total += (vector_t)(pair << 16);
+        total += (vector_t)(pair & ~0xFFFF);
+#else
+        total += (vector_t)pair;
+#endif
+    }
+    return total;
+}
+
 static void sum_bias(const group_t *group, const unit_t *strip, int64_t col, int64_t cols) {
     int64_t leaf_units = (group->end - group->begin) / group->leaves;
-    float left[TREE_TILES][STRIP_COLS];
-    int waiting = 0;
-    for (int leaf = 0; leaf < group->leaves; leaf++, strip += leaf_units * STRIP_COLS) {
-        float *total = left[waiting];
-        for (int64_t c = 0; c < STRIP_COLS; c++) {
-            total[c] = 0;
-        }
-        for (int64_t r = 0; r < leaf_units * UNIT_K; r++) {
-            for (int64_t c = 0; c < STRIP_COLS; c++) {
-                total[c] += unit_part(strip[r / UNIT_K * STRIP_COLS + c], (int)(r % UNIT_K));
+    float sums[STRIP_COLS];
+    for (int64_t c = 0; c < cols; c += VECTOR_COLS) {
+        const unit_t *from = strip + c;
+        vector_t left[TREE_TILES];
+        int waiting = 0;
+        for (int leaf = 0; leaf < group->leaves; leaf++, from += leaf_units * STRIP_COLS) {
+            vector_t total = sum_rows(from, leaf_units);
+            for (int i = carries(leaf, group->leaves, waiting); i > 0; i--) {
+                total = left[--waiting] + total;
             }
+            left[waiting++] = total;
         }
-        int joined = carries(leaf, group->leaves, waiting);
-        for (int i = 0; i < joined; i++, waiting--) {
-            for (int64_t c = 0; c < STRIP_COLS; c++) {
-                left[waiting - 1][c] += left[waiting][c];
-            }
-        }
-        waiting++;
+        vector_store(sums + c, left[0]);
     }
-    target_bias(&group->target, col, cols, left[0]);
+    target_bias(&group->target, col, cols, sums);
 }
 
 static void sum_group(const weights_job_t *job, const group_t *group) {

@@ -23,7 +23,7 @@ enum { TILE_ROWS = 8, TILE_VECTORS = 3 };
 #define VECTOR_BYTES        32
 #define VECTOR_FMA(a, b, c) ((vector_t)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #define VECTOR_SPREAD(x)    ((vector_t)_mm256_set1_ps(x))
-enum { TILE_ROWS = 4, TILE_VECTORS = 3 };
+enum { TILE_ROWS = 6, TILE_VECTORS = 2 };
 #else
 #define VECTOR_BYTES        16
 #define VECTOR_FMA(a, b, c) ((a) * (b) + (c))
@@ -70,6 +70,7 @@ static inline float unit_part(unit_t unit, int part) {
 
 typedef int32_t bits_t __attribute__((vector_size(VECTOR_BYTES)));
 enum { LINE_BYTES = 64, LINE_UNITS = LINE_BYTES / sizeof(unit_t) };
+enum { FEW_UNITS = 2 * LINE_UNITS }; /* of k: too few for what is fetched meanwhile to arrive */
 enum { VECTOR_COLS = VECTOR_BYTES / sizeof(float), TILE_COLS = TILE_VECTORS * VECTOR_COLS };
 
 static inline vector_t vector_load(const float *from) {

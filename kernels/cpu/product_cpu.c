@@ -48,9 +48,14 @@ static inline void store_activation(act_t *to, vector_t value, int64_t cols) {
 }
 #endif
 
-static inline __attribute__((always_inline)) void
-end_tile(const tile_t *tile, totals_t total, const int rows, const int vectors, int64_t cols) {
+#define TILE_INLINE static inline __attribute__((always_inline))
+
+TILE_INLINE void end_tile(const tile_t *tile, totals_t total, const int rows, const int vectors,
+                          int64_t cols) {
     const tile_end_t *end = tile->end;
+    act_t *out = tile->out;
+    float *c = tile->c;
+    int64_t c_row = tile->c_row;
     for (int i = 0; i < end->addend_count; i++) {
         const addend_t *addend = &end->addends[i];
         EACH_VECTOR {
@@ -64,21 +69,19 @@ end_tile(const tile_t *tile, totals_t total, const int rows, const int vectors, 
     if (end->relu) {
         EACH_VECTOR { total[r][v] = relu_of(total[r][v]); }
     }
-    if (tile->out != NULL) {
-        EACH_VECTOR {
-            store_activation(tile->out + r * tile->c_row + v * VECTOR_COLS, total[r][v], COLS_LEFT);
-        }
+    if (out != NULL) {
+        EACH_VECTOR { store_activation(out + r * c_row + v * VECTOR_COLS, total[r][v], COLS_LEFT); }
         return;
     }
-    EACH_VECTOR { store_part(tile->c + r * tile->c_row + v * VECTOR_COLS, total[r][v], COLS_LEFT); }
+    EACH_VECTOR { store_part(c + r * c_row + v * VECTOR_COLS, total[r][v], COLS_LEFT); }
 }
 
-/* One unit of each row by a panel's row. */
-#define ADD_UNIT(unit_of_row)                                                                      \
+/* A unit of each row r by a row of the panel. */
+#define ADD_UNIT(unit_of_row, panel)                                                               \
     do {                                                                                           \
         vector_t right[TILE_VECTORS];                                                              \
         _Pragma("GCC unroll 8") for (int v = 0; v < vectors; v++) {                                \
-            memcpy(&right[v], panel + v * VECTOR_COLS, sizeof right[v]);                           \
+            memcpy(&right[v], (panel) + v * VECTOR_COLS, sizeof right[v]);                         \
         }                                                                                          \
         _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++) {                                   \
             vector_t left = UNIT_SPREAD(unit_load(unit_of_row));                                   \
@@ -86,15 +89,77 @@ end_tile(const tile_t *tile, totals_t total, const int rows, const int vectors, 
                 total[r][v] = UNIT_FMA(left, right[v], total[r][v]);                               \
             }                                                                                      \
         }                                                                                          \
-        panel += vectors * VECTOR_COLS;                                                            \
     } while (0)
 
-static inline __attribute__((always_inline)) void tile_of(const tile_t *tile, const int rows,
-                                                          const int vectors) {
-    totals_t total;
+/* Four units at a time share what counts and moves pointers. Returns the panel's next row. */
+TILE_INLINE const unit_t *add_run(const act_t *const row[TILE_ROWS], int64_t units,
+                                  const unit_t *panel, totals_t total, const int rows,
+                                  const int vectors) {
+    enum { STEP = 4 };
+    int64_t p = 0, step = vectors * VECTOR_COLS;
+    for (; units >= STEP; units -= STEP, p += STEP * UNIT_K, panel += STEP * step) {
+#pragma GCC unroll 4
+        for (int u = 0; u < STEP; u++) {
+            ADD_UNIT(row[r] + p + u * UNIT_K, panel + u * step);
+        }
+    }
+    for (; units > 0; units--, p += UNIT_K, panel += step) {
+        ADD_UNIT(row[r] + p, panel);
+    }
+    return panel;
+}
+
+TILE_INLINE void add_taps(const tile_t *tile, totals_t total, const int rows, const int vectors) {
+    const act_t *const *tap = tile->taps;
+    const unit_t *panel = tile->panel;
+    for (int64_t units = tile->k; units > 0; units -= tile->tap_units, tap += TILE_ROWS) {
+        const act_t *row[TILE_ROWS];
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            row[r] = tap[r];
+        }
+        panel = add_run(row, tile->tap_units, panel, total, rows, vectors);
+    }
+}
+
+/* The rows of the next tile are fetched meanwhile, but those of few lines. */
+TILE_INLINE void add_rows(const tile_t *tile, totals_t total, const int rows, const int vectors) {
+    const act_t *row[TILE_ROWS], *next = tile->a + TILE_ROWS * tile->a_row;
+    const unit_t *panel = tile->panel;
+    int64_t a_row = tile->a_row, k = tile->k;
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+        row[r] = tile->a + r * a_row;
+    }
+    if (k <= FEW_UNITS) {
+        add_run(row, k, panel, total, rows, vectors);
+        return;
+    }
+    for (int64_t p = 0; p < k; p += LINE_UNITS, next += LINE_UNITS * UNIT_K) {
+        for (int r = 0; r < rows; r++) {
+            __builtin_prefetch(next + r * a_row, 0, 2);
+        }
+        panel = add_run(row, min_i64(LINE_UNITS, k - p), panel, total, rows, vectors);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            row[r] += LINE_UNITS * UNIT_K;
+        }
+    }
+}
+
+/* Where the left factor is transposed. */
+TILE_INLINE void add_cols(const tile_t *tile, totals_t total, const int rows, const int vectors) {
     const act_t *a = tile->a;
     const unit_t *panel = tile->panel;
-    int64_t a_row = tile->a_row, a_col = tile->a_col, k = tile->k;
+    int64_t a_col = tile->a_col;
+#pragma GCC unroll 4
+    for (int64_t p = tile->k; p > 0; p--, a += a_col, panel += vectors * VECTOR_COLS) {
+        ADD_UNIT(a + r * UNIT_K, panel);
+    }
+}
+
+TILE_INLINE void tile_of(const tile_t *tile, const int rows, const int vectors) {
+    totals_t total;
     EACH_VECTOR { total[r][v] = (vector_t){0}; }
     if (tile->start != NULL) {
         int64_t cols = tile->cols;
@@ -102,31 +167,12 @@ static inline __attribute__((always_inline)) void tile_of(const tile_t *tile, co
             total[r][v] = load_part(tile->start + r * tile->start_row + v * VECTOR_COLS, COLS_LEFT);
         }
     }
-    const act_t *const *tap = tile->taps;
-    for (int64_t left_units = k; tap != NULL && left_units > 0; left_units -= tile->tap_units) {
-        int64_t count = tile->tap_units * UNIT_K;
-        const act_t *row[TILE_ROWS];
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            row[r] = tap[r];
-        }
-#pragma GCC unroll 4
-        for (int64_t p = 0; p < count; p += UNIT_K) {
-            ADD_UNIT(row[r] + p);
-        }
-        tap += TILE_ROWS;
-    }
-    for (int64_t p0 = tap != NULL ? k : 0; p0 < k; p0 += LINE_UNITS) {
-        if (a_col == UNIT_K) { /* the rows of the next tile */
-            for (int r = 0; r < rows; r++) {
-                __builtin_prefetch(a + (TILE_ROWS + r) * a_row, 0, 2);
-            }
-        }
-#pragma GCC unroll 4
-        for (int64_t p = min_i64(LINE_UNITS, k - p0); p > 0; p--) {
-            ADD_UNIT(a + r * a_row);
-            a += a_col;
-        }
+    if (tile->taps != NULL) {
+        add_taps(tile, total, rows, vectors);
+    } else if (tile->a_col == UNIT_K) {
+        add_rows(tile, total, rows, vectors);
+    } else {
+        add_cols(tile, total, rows, vectors);
     }
     if (tile->cols == vectors * VECTOR_COLS) { /* nothing to cut */
         end_tile(tile, total, rows, vectors, vectors * VECTOR_COLS);
@@ -150,9 +196,11 @@ TILE_OF(1)
 TILE_OF(2)
 TILE_OF(3)
 TILE_OF(4)
-#if defined(__AVX512F__)
+#if defined(__FMA__)
 TILE_OF(5)
 TILE_OF(6)
+#endif
+#if defined(__AVX512F__)
 TILE_OF(7)
 TILE_OF(8)
 #endif
@@ -164,9 +212,11 @@ void REAL(product_tile)(const tile_t *tile) {
         tile_2,
         tile_3,
         tile_4,
-#if defined(__AVX512F__)
+#if defined(__FMA__)
         tile_5,
         tile_6,
+#endif
+#if defined(__AVX512F__)
         tile_7,
         tile_8,
 #endif
@@ -233,6 +283,12 @@ void REAL(product_pack)(int64_t k, int64_t cols, const act_t *from, int64_t from
                         unit_t *panel) {
     int64_t width = panel_cols(cols);
     int64_t whole = cols / VECTOR_COLS * VECTOR_COLS;
+    if (cols == TILE_COLS) {
+        for (int64_t p = 0; p < k; p++, from += from_row, panel += TILE_COLS) {
+            memcpy(panel, from, TILE_COLS * sizeof *panel);
+        }
+        return;
+    }
     for (int64_t p = 0; p < k; p++, from += from_row, panel += width) {
         for (int64_t c = 0; c < whole; c += VECTOR_COLS) {
             vector_store(panel + c, vector_load(from + c));
