@@ -15,7 +15,7 @@ enum {
     CHUNK_BYTES = 512 * 1024,      /* of some */
     STRIP_COLS = 16,               /* of patches at a time: a cache line of units */
     GATHER_ROWS = 8,
-    POINT_ROWS = 32,
+    POINT_ROWS = 32 / TILE_ROWS * TILE_ROWS,
     POINT_COLS_LEAST = 32, /* below, finding a row takes longer than copying it */
     ALIGN_ELEMENTS = 16,
     PLANES_MOST = 32, /* taps of the first axis that are told apart */

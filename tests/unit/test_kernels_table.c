@@ -3,6 +3,7 @@
 
 #include "check.h"
 #include "kernels/device.h"
+#include "kernels/cuda.h"
 #include "kernels/kernels.h"
 #include "kernels/ref/rows.h"
 #include "unit/op_case.h"
@@ -47,7 +48,7 @@ static void what_is_not_there_is_refused(void **state) {
     const kernels_t *kernels = NULL;
     CHECK_FAILS(kernels_for("cpu", DTYPE_F64, &kernels), STATUS_UNAVAILABLE, "backend ref");
     CHECK_FAILS(kernels_for("cuda", DTYPE_F64, &kernels), STATUS_UNAVAILABLE, "use backend:");
-    if (case_gpu() == NULL) {
+    if (!cuda_is_built()) {
         CHECK_FAILS(kernels_for("cuda", DTYPE_F32, &kernels), STATUS_UNAVAILABLE, "backend: cpu");
     }
     CHECK_FAILS(kernels_for("abacus", DTYPE_F32, &kernels), STATUS_INPUT, "abacus");
