@@ -42,9 +42,10 @@ typedef struct run_spread {
 } run_spread_t;
 run_spread_t run_table_spread(const run_table_t *table, int row, int column);
 
-/* Whether some row has an interval; then each row stands somewhere by that of the first metric
- * shown: "first" alone above all others, "none" if its interval and that of the row with the best
- * mean overlap, which ranks neither, "behind"; "": it has no interval. */
+/* Whether some row has an interval; then each row stands somewhere by that of the metric that
+ * checkpoints were selected on, else of the first shown: "first" alone above all others, "none" if
+ * its interval and that of the row with the best mean overlap, which ranks neither, "behind"; "":
+ * it has no interval. */
 bool run_table_has_intervals(const run_table_t *table);
 const char *run_table_rank(const run_table_t *table, int row);
 

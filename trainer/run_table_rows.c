@@ -66,11 +66,25 @@ static bool overlap(const row_t *a, const row_t *b, int column) {
     return a->low[column] <= b->high[column] && b->low[column] <= a->high[column];
 }
 
-const char *run_table_rank(const run_table_t *table, int row) {
-    int column = 0;
-    while (column < TABLE_COLUMNS && !run_table_has(table, column)) {
-        column++;
+/* Of what checkpoints were selected on, where that is shown; else the first. */
+static int ranking_column(const run_table_t *table) {
+    int first = TABLE_COLUMNS;
+    size_t length = strcspn(table->selected_on, ";");
+    for (int c = TABLE_COLUMNS - 1; c >= 0; c--) {
+        first = run_table_has(table, c) ? c : first;
     }
+    for (int c = 0; c < TABLE_COLUMNS; c++) {
+        const char *metric = run_table_column(c)->metric;
+        bool chosen = strlen(metric) == length && strncmp(metric, table->selected_on, length) == 0;
+        if (chosen && run_table_has(table, c)) {
+            return c;
+        }
+    }
+    return first;
+}
+
+const char *run_table_rank(const run_table_t *table, int row) {
+    int column = ranking_column(table);
     metric_t metric = METRIC_accuracy;
     if (column == TABLE_COLUMNS || !has_interval(table, row, column) ||
         !metric_find(run_table_column(column)->metric, &metric)) {
