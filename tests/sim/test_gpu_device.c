@@ -158,6 +158,46 @@ static void plans_without_memory(void **state) {
     assert_null(plan);
 }
 
+static void what_is_too_large_is_refused(void **state) {
+    (void)state;
+    const kernels_t *kernels = NULL;
+    op_plan_t *plan = NULL;
+    op_needs_t needs;
+    op_description_t d = {.kind = OP_attention, .device = device, .input_count = 3};
+    d.attributes.heads = d.attributes.groups = d.attributes.query_len = 1;
+    d.attributes.key_len = 10001;
+    d.out = d.in[0] = (op_shape_t){1, 8, 8};
+    d.in[1] = d.in[2] = (op_shape_t){10001, 8, 8};
+    CHECK_OK(kernels_for("cuda", DTYPE_F32, &kernels));
+    CHECK_FAILS(kernels->ops[OP_attention].plan(&d, &plan, &needs), STATUS_UNAVAILABLE,
+                "at most 10000 keys");
+    d = (op_description_t){.kind = OP_softmax_gate, .device = device, .input_count = 2};
+    d.out = d.in[0] = d.in[1] = (op_shape_t){1, 12001, 12001};
+    CHECK_FAILS(kernels->ops[OP_softmax_gate].plan(&d, &plan, &needs), STATUS_UNAVAILABLE,
+                "at most 12000 columns");
+    assert_null(plan);
+    assert_non_null(strstr(cuda_library_version(), "cuBLASLt"));
+}
+
+/* Nothing is launched for nothing: a grid of no blocks is an error. */
+static void of_nothing(void **state) {
+    (void)state;
+    const kernels_t *kernels = NULL;
+    CHECK_OK(kernels_for("cuda", DTYPE_F32, &kernels));
+    kernels->add(device, NULL, NULL, NULL, 0);
+    assert_true(kernels->all_finite(device, NULL, 0));
+    kernels->mask_any(device, (mask_t){0}, NULL, 0, 0, 1);
+    kernels->mask_seen(device, (mask_t){0}, (mask_t){0}, 1, false, 0, 1);
+    kernels->mask_tokens(device, (mask_t){0}, NULL, NULL, 0, 1, false, 0, 1);
+    kernels->sum_squares_spans(device, NULL, NULL, 0, NULL);
+    kernels->optimizer_update(&(optimizer_call_t){.device = device, .update_index = 1});
+    loss_call_t loss = {.device = device, .kind = LOSS_MSE, .x.cols = 1};
+    double total[LOSS_SUMS] = {1.0};
+    kernels->loss_sums(&loss, total);
+    kernels->loss_gradient(&loss, total);
+    CHECK_OK(device->check(device));
+}
+
 static double product(bool strict, float factor) {
     const kernels_t *kernels = NULL;
     op_plan_t *plan = NULL;
@@ -246,6 +286,8 @@ int main(void) {
         cmocka_unit_test(too_much_is_refused_and_forgotten),
         cmocka_unit_test(plans_without_memory),
         cmocka_unit_test(strict_products),
+        cmocka_unit_test(what_is_too_large_is_refused),
+        cmocka_unit_test(of_nothing),
     };
     int failures = RUN_TESTS(before);
     CHECK_OK(device_open("cuda", 0, 1, &device));

@@ -267,8 +267,9 @@ static void kept_weights(void **state) {
     for (int i = 0; i < shape_count(); i++) {
         op_description_t d = any(i, ACTIVATION_RELU, true);
         op_case_t test, kept;
-        case_open(&test, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
-        case_open(&kept, case_table("cpu", DTYPE_F32), &d, 2, 0, 2);
+        dtype_t dtype = i % 2 == 0 ? DTYPE_F32 : DTYPE_BF16;
+        case_open(&test, case_table("cpu", dtype), &d, 2, 0, 2);
+        case_open(&kept, case_table("cpu", dtype), &d, 2, 0, 2);
         case_forward(&test);
         kept.row->plan_close(kept.plan);
         kept.description.weights_stay = true;
@@ -389,7 +390,7 @@ static void the_sum_is_the_canonical_tree(void **state) {
     (void)state;
     check_trees(case_table("cpu", DTYPE_F32));
     const kernels_t *rounded = case_table("cpu", DTYPE_BF16);
-    if (rounded->pairs) {
+    if (rounded->pairs || case_on_gpu()) {
         check_trees(rounded);
     }
 }

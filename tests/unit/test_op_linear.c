@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "kernels/base/bytes.h"
 #include "kernels/kernels.h"
 #include "unit/op_case.h"
 
@@ -261,6 +262,38 @@ static void the_sum_is_the_canonical_tree(void **state) {
     }
 }
 
+/* Weights that stay are made ready once, with the same results. */
+static void kept_weights(void **state) {
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        op_description_t d = linear(5, 7, 9, i < 2 ? ACTIVATION_NONE : ACTIVATION_RELU);
+        const kernels_t *kernels = case_table("cpu", i % 2 == 0 ? DTYPE_F32 : DTYPE_BF16);
+        op_case_t test, kept;
+        case_open(&test, kernels, &d, 2, 0, 2);
+        case_open(&kept, kernels, &d, 2, 0, 2);
+        case_forward(&test);
+        kept.row->plan_close(kept.plan);
+        kept.description.weights_stay = true;
+        kept.description.d_out.rows = kept.description.d_in[0].rows = 0;
+        op_needs_t needs;
+        CHECK_OK(kept.row->plan(&kept.description, &kept.plan, &needs));
+        kept.call.kept = alloc_zero(needs.kept_count + 1, sizeof(float));
+        case_keep(&kept, kept.call.kept, (size_t)(needs.kept_count + 1) * sizeof(float));
+        kept.call.workspace = alloc_zero(needs.workspace_count + 1, sizeof(float));
+        case_keep(&kept, kept.call.workspace, (size_t)(needs.workspace_count + 1) * sizeof(float));
+        if (kept.row->prepare != NULL) {
+            case_call(&kept, kept.row->prepare, &kept.call);
+        }
+        case_forward(&kept);
+        for (int64_t j = 0; j < 2 * 5 * 9; j++) {
+            assert_true(case_get(&test, test.call.out, (int)(j / 45), j / 9 % 5, j % 9) ==
+                        case_get(&kept, kept.call.out, (int)(j / 45), j / 9 % 5, j % 9));
+        }
+        case_close(&test);
+        case_close(&kept);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients),
@@ -272,6 +305,7 @@ int main(void) {
         cmocka_unit_test(weights_are_rounded),
         cmocka_unit_test(equal_rows_have_equal_bits),
         cmocka_unit_test(plans_without_gradients),
+        cmocka_unit_test(kept_weights),
         cmocka_unit_test(the_sum_is_the_canonical_tree),
     };
     return RUN_ON_GPU_OR_HOST(tests);

@@ -263,7 +263,7 @@ static void softmax_gate(void **state) {
  * in row 1. */
 static void softmax_gate_of_parts(void **state) {
     (void)state;
-    for (int width = 2; width <= 19; width += 17) {
+    for (int width = 2; width <= 36; width += 17) {
         op_description_t d = plain(OP_softmax_gate, 5, 3 * width, 2);
         d.in[1].cols = 3;
         case_check_reference(&d, 0, 0, 0);
@@ -531,6 +531,26 @@ static void rows_of_chunks(void **state) {
     }
 }
 
+/* Scores whose exponentials are no floats, and a largest that is none. */
+static void large_scores_and_nan(void **state) {
+    (void)state;
+    op_case_t test;
+    op_description_t d = plain(OP_softmax_gate, 1, 2, 2);
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+    case_set(&test, test.call.in[1], 0, 0, 0, 200.0);
+    case_set(&test, test.call.in[1], 0, 0, 1, 200.0);
+    case_forward(&test);
+    check_value(case_get(&test, test.call.out, 0, 0, 1),
+                case_get(&test, test.call.in[0], 0, 0, 1) / 2.0, 1e-7);
+    case_close(&test);
+    d = select_of(1, 2, 1, TOKEN_MAX);
+    case_open(&test, case_table("cpu", DTYPE_F32), &d, 1, 0, 1);
+    case_set(&test, test.call.in[0], 0, 1, 0, (double)NAN);
+    case_forward(&test);
+    assert_true(isnan(case_get(&test, test.call.out, 0, 0, 0)));
+    case_close(&test);
+}
+
 /* Of several inputs one may want no gradient. */
 static void absent_gradients(void **state) {
     (void)state;
@@ -563,6 +583,7 @@ int main(void) {
         cmocka_unit_test(softmax_gate_of_parts),
         cmocka_unit_test(rows_of_chunks),
         cmocka_unit_test(absent_gradients),
+        cmocka_unit_test(large_scores_and_nan),
         cmocka_unit_test(add_rows),
         cmocka_unit_test(prelu),
         cmocka_unit_test(fill_rows),
