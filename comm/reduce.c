@@ -269,6 +269,14 @@ status_t reduce_gather(reduce_t *reduce, double *all, const int64_t *begins,
     return reduce->comm->size > 1 ? reduce->way->gather(reduce, all, begins, operation) : STATUS_OK;
 }
 
+status_t reduce_wait(reduce_t *reduce) {
+    if (reduce->comm->size == 1 || reduce->way->wait == NULL) {
+        return STATUS_OK;
+    }
+    TRY(comm_enter(reduce->comm, "reduce_wait"));
+    return comm_leave(reduce->comm, reduce->way->wait(reduce));
+}
+
 int reduce_moved(reduce_t *reduce) { return reduce->way->moved(reduce); }
 
 status_t reduce_finish(reduce_t *reduce) {

@@ -82,6 +82,9 @@ status_t reduce_finish(reduce_t *reduce) MUST_CHECK;
  * all[begins[r + 1]]; the own are there, and the others' are brought. operation: as for comm.h. */
 status_t reduce_gather(reduce_t *reduce, double *all, const int64_t *begins,
                        const char *operation) MUST_CHECK;
+/* Collective. Waits for what has been called with the device; who does not come is reported. On the
+ * host there is nothing to wait for. */
+status_t reduce_wait(reduce_t *reduce) MUST_CHECK;
 /* Finished gradient sums; valid on the own slices after reduce_finish, until the parts are
  * overwritten (they lie in part 0). Flat state order. */
 const float *reduce_gradient(const reduce_t *reduce);

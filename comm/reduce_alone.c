@@ -34,4 +34,4 @@ static int moved(reduce_t *reduce) {
     return 0;
 }
 
-const reduce_way_t reduce_alone = {open_alone, close_alone, publish, pass, pass, moved, NULL};
+const reduce_way_t reduce_alone = {open_alone, close_alone, publish, pass, pass, moved, NULL, NULL};

@@ -45,6 +45,7 @@ typedef struct reduce_way {
     int (*moved)(reduce_t *reduce);      /* reduce_moved */
     status_t (*gather)(reduce_t *reduce, double *all, const int64_t *begins,
                        const char *operation); /* size > 1 */
+    status_t (*wait)(reduce_t *reduce);        /* size > 1; NULL: nothing to wait for */
 } reduce_way_t;
 
 extern const reduce_way_t reduce_host;  /* reduce_step.c: shared memory and messages */

@@ -171,4 +171,4 @@ static void close_host(reduce_t *reduce) {
 }
 
 const reduce_way_t reduce_host = {open_host, close_host,         publish, finish,
-                                  share,     reduce_mover_moved, gather};
+                                  share,     reduce_mover_moved, gather,  NULL};

@@ -375,7 +375,7 @@ typedef struct kernels {
     /* Of all shards of the call; sums of shard s at sums + s * sums_stride, LOSS_SUMS doubles, are
      * overwritten (unused ones 0). */
     void (*loss_sums)(const loss_call_t *call, double *sums);
-    /* total: of the whole batch, host. */
+    /* total: of the whole batch. */
     void (*loss_gradient)(const loss_call_t *call, const double total[LOSS_SUMS]);
     void (*optimizer_update)(const optimizer_call_t *call);
     /* partials[i] = the sum of the squares of span i, in double in a fixed order; 0 of what is not

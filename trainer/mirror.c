@@ -42,8 +42,11 @@ void mirror_read_part(const mirror_t *mirror, size_t begin, size_t bytes) {
 
 void mirror_read(const mirror_t *mirror) { mirror_read_part(mirror, 0, mirror->bytes); }
 
-void mirror_write(const mirror_t *mirror) {
+void mirror_write_part(const mirror_t *mirror, size_t begin, size_t bytes) {
     if (mirror->host != mirror->there) {
-        mirror->device->copy_in(mirror->device, mirror->there, mirror->host, mirror->bytes);
+        mirror->device->copy_in(mirror->device, (char *)mirror->there + begin,
+                                (const char *)mirror->host + begin, bytes);
     }
 }
+
+void mirror_write(const mirror_t *mirror) { mirror_write_part(mirror, 0, mirror->bytes); }

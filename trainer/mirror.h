@@ -26,5 +26,6 @@ void mirror_close(mirror_t *mirror); /* of zeros: nothing */
 void mirror_read_part(const mirror_t *mirror, size_t begin, size_t bytes);
 void mirror_read(const mirror_t *mirror);
 void mirror_write(const mirror_t *mirror);
+void mirror_write_part(const mirror_t *mirror, size_t begin, size_t bytes);
 
 #endif

@@ -25,9 +25,9 @@ struct optimizer {
     int64_t *own_offset; /* by chunk: where its state begins in state[], -1: not ours */
     int64_t own_elements;
     int64_t updates;
-    mirror_t own_partials;      /* squares by span */
-    double *partials, *ordered; /* squares by chunk */
-    size_t *lengths, *offsets;  /* of each rank's partials */
+    mirror_t partials; /* squares by chunk: those of rank 0's spans first */
+    int64_t *begins;   /* by rank, and behind the last: in partials */
+    double *ordered;   /* squares by chunk */
 };
 
 static optimizer_kind_t kind_of(const char *name) {
@@ -46,7 +46,7 @@ static void assign_slices(optimizer_t *o) {
     for (int b = 0; b < o->flat->bucket_count; b++) {
         for (int r = 0; r < ranks; r++) {
             bucket_t slice = reduce_slice(o->reduce, b, r);
-            o->lengths[r] += (size_t)(slice.chunk_end - slice.chunk_begin) * sizeof(double);
+            o->begins[r + 1] += slice.chunk_end - slice.chunk_begin;
         }
         bucket_t own = reduce_slice(o->reduce, b, rank);
         for (int64_t c = own.chunk_begin; c < own.chunk_end; c++) {
@@ -55,8 +55,8 @@ static void assign_slices(optimizer_t *o) {
             o->span_count++;
         }
     }
-    for (int r = 1; r < ranks; r++) {
-        o->offsets[r] = o->offsets[r - 1] + o->lengths[r - 1];
+    for (int r = 0; r < ranks; r++) {
+        o->begins[r + 1] += o->begins[r];
     }
 }
 
@@ -77,14 +77,15 @@ static optimizer_span_t span_of(const optimizer_t *o, int64_t c) {
 }
 
 static status_t open_spans(optimizer_t *o) {
-    size_t count = (size_t)o->span_count, partials = count * sizeof(double);
-    TRY(mirror_open(o->device, count * sizeof(optimizer_span_t), "the optimizer", &o->spans));
-    TRY(mirror_open(o->device, partials, "the optimizer", &o->own_partials));
-    optimizer_span_t *spans = o->spans.host;
+    size_t spans = (size_t)o->span_count * sizeof(optimizer_span_t);
+    size_t partials = (size_t)o->flat->chunk_count * sizeof(double);
+    TRY(mirror_open(o->device, spans, "the optimizer", &o->spans));
+    TRY(mirror_open(o->device, partials, "the optimizer", &o->partials));
+    optimizer_span_t *own = o->spans.host;
     int64_t next = 0;
     for (int64_t c = 0; c < o->flat->chunk_count; c++) {
         if (o->own_offset[c] >= 0) {
-            spans[next++] = span_of(o, c);
+            own[next++] = span_of(o, c);
         }
     }
     mirror_write(&o->spans);
@@ -112,10 +113,8 @@ status_t optimizer_open(const config_t *config, const kernels_t *kernels, const 
     o->reduce = reduce;
     o->kind = kind_of(config->optimizer.name);
     o->own_offset = alloc_zero(flat->chunk_count, sizeof *o->own_offset);
-    o->partials = alloc_zero(flat->chunk_count, sizeof *o->partials);
     o->ordered = alloc_zero(flat->chunk_count, sizeof *o->ordered);
-    o->lengths = alloc_zero(comm_size(comm), sizeof *o->lengths);
-    o->offsets = alloc_zero(comm_size(comm), sizeof *o->offsets);
+    o->begins = alloc_zero(comm_size(comm) + 1, sizeof *o->begins);
     assign_slices(o);
     o->state_count = o->kind == OPTIMIZER_SGD ? config->optimizer.momentum > 0.0 : 2;
     status_t status = open_memory(o);
@@ -135,32 +134,33 @@ void optimizer_close(optimizer_t *o) {
         mirror_close(&o->state[s]);
     }
     mirror_close(&o->spans);
-    mirror_close(&o->own_partials);
+    mirror_close(&o->partials);
     free(o->own_offset);
-    free(o->partials);
     free(o->ordered);
-    free(o->lengths);
-    free(o->offsets);
+    free(o->begins);
     free(o);
 }
 
-status_t optimizer_norm(optimizer_t *o, double *norm_out) {
+status_t optimizer_sum_squares(optimizer_t *o) {
+    double *partials = o->partials.there;
     o->kernels->sum_squares_spans(o->device, reduce_gradient(o->reduce), o->spans.there,
-                                  o->span_count, o->own_partials.there);
-    mirror_read(&o->own_partials);
-    TRY(comm_all_gather_v(o->comm, o->own_partials.host, o->partials, o->lengths, o->offsets,
-                          "gradient norm"));
+                                  o->span_count, partials + o->begins[comm_rank(o->comm)]);
+    return reduce_gather(o->reduce, partials, o->begins, "gradient norm");
+}
+
+double optimizer_norm(optimizer_t *o) {
+    mirror_read(&o->partials);
+    const double *partials = o->partials.host;
     int64_t next = 0;
     for (int r = 0; r < comm_size(o->comm); r++) {
         for (int b = 0; b < o->flat->bucket_count; b++) {
             bucket_t slice = reduce_slice(o->reduce, b, r);
             for (int64_t c = slice.chunk_begin; c < slice.chunk_end; c++) {
-                o->ordered[c] = o->partials[next++];
+                o->ordered[c] = partials[next++];
             }
         }
     }
-    *norm_out = sqrt(tree_sum(o->ordered, o->flat->chunk_count));
-    return STATUS_OK;
+    return sqrt(tree_sum(o->ordered, o->flat->chunk_count));
 }
 
 void optimizer_update(optimizer_t *o, double learning_rate, double norm) {

@@ -13,10 +13,12 @@ status_t optimizer_open(const config_t *config, const kernels_t *kernels, const 
                         reduce_t *reduce, optimizer_t **optimizer_out) MUST_CHECK;
 void optimizer_close(optimizer_t *optimizer);
 
-/* After reduce_finish, before reduce_share. Collective: the gradient's norm over all learned
- * parameters, by the canonical tree over chunks. Does not change weights if the norm is not
- * finite. */
-status_t optimizer_norm(optimizer_t *optimizer, double *norm_out) MUST_CHECK;
+/* After reduce_finish, before reduce_share. Collective: all ranks' sums of squares, on the
+ * device. */
+status_t optimizer_sum_squares(optimizer_t *optimizer) MUST_CHECK;
+/* Of these, waited for: the gradient's norm over all learned parameters, by the canonical tree over
+ * chunks. */
+double optimizer_norm(optimizer_t *optimizer);
 void optimizer_update(optimizer_t *optimizer, double learning_rate, double norm);
 
 /* State tensors: "exp_avg", "exp_avg_sq" (adam, adamw), "momentum_buffer" (sgd with momentum). */

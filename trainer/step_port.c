@@ -177,6 +177,7 @@ static status_t check_labels(const tensor_t *tensor, const target_config_t *targ
     return STATUS_OK;
 }
 
+/* sums: of each shard, then their total. */
 static double apply_loss(port_t *port, int output, const void *target, const mirror_t *sums) {
     loss_call_t call = loss_call_of(port->config, &port->target_fit, output);
     call.device = port->device;
@@ -185,19 +186,14 @@ static double apply_loss(port_t *port, int output, const void *target, const mir
     call.target = target;
     call.shard_end = port->shards;
     call.sums_stride = LOSS_SUMS;
+    double *total = (double *)sums->there + port->shards * LOSS_SUMS;
+    size_t at = (size_t)(port->shards * LOSS_SUMS) * sizeof *total;
     port->kernels->loss_sums(&call, sums->there);
-    mirror_read(sums);
-    double total[LOSS_SUMS];
-    const double *shard_sums = sums->host;
-    for (int k = 0; k < LOSS_SUMS; k++) {
-        double column[STEP_PORT_SHARDS_MAX];
-        for (int s = 0; s < port->shards; s++) {
-            column[s] = shard_sums[s * LOSS_SUMS + k];
-        }
-        total[k] = tree_sum(column, port->shards);
-    }
+    port->kernels->sums_total(port->device, PASS_BACKWARD_DATA, LOSS_SUMS, port->shards,
+                              sums->there, total);
     port->kernels->loss_gradient(&call, total);
-    return call.weight * loss_value(&call, total);
+    mirror_read_part(sums, at, LOSS_SUMS * sizeof *total);
+    return call.weight * loss_value(&call, (double *)sums->host + port->shards * LOSS_SUMS);
 }
 
 static status_t run_output(port_t *port, const tensor_set_t *batch, int output, double *loss) {
@@ -219,7 +215,7 @@ static status_t run_output(port_t *port, const tensor_set_t *batch, int output, 
     status_t status = mirror_open(port->device, (size_t)tensor_count(tensor) * port->element_bytes,
                                   "labels", &target);
     if (status == STATUS_OK) {
-        status = mirror_open(port->device, (size_t)port->shards * LOSS_SUMS * sizeof(double),
+        status = mirror_open(port->device, (size_t)(port->shards + 1) * LOSS_SUMS * sizeof(double),
                              "loss sums", &sums);
     }
     if (status == STATUS_OK) {

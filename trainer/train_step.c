@@ -57,17 +57,20 @@ static void local_sums(trainer_t *t) {
         loss_call_t call = target_loss(t, i);
         t->kernels->loss_sums(&call, step_sums_device(t->sums, i));
     }
-    step_sums_read(t->sums);
 }
 
-static double global_loss(trainer_t *t) {
+static void loss_gradients(trainer_t *t) {
+    for (int i = 0; i < t->config->target_count; i++) {
+        loss_call_t call = target_loss(t, i);
+        t->kernels->loss_gradient(&call, step_sums_device_total(t->sums, i));
+    }
+}
+
+static double global_loss(const trainer_t *t) {
     double loss = 0.0;
     for (int i = 0; i < t->config->target_count; i++) {
-        double total[LOSS_SUMS];
-        step_sums_total(t->sums, i, total);
         loss_call_t call = target_loss(t, i);
-        loss += call.weight * loss_value(&call, total);
-        t->kernels->loss_gradient(&call, total);
+        loss += call.weight * loss_value(&call, step_sums_total(t->sums, i));
     }
     return loss;
 }
@@ -108,10 +111,22 @@ static double part_ms(double *begin_s) {
     return ms;
 }
 
-static status_t update(trainer_t *t, step_result_t *result) {
+/* The one place of a step where the host waits for the device, and before any weight has changed: a
+ * step that fails on some rank, or is not finite, has changed nothing. */
+static status_t see_sums(trainer_t *t, status_t mine, step_result_t *result) {
     TRY(reduce_finish(t->reduce));
-    TRY(optimizer_norm(t->optimizer, &result->grad_norm));
-    TRY(check_finite(t, result->grad_norm, "gradient norm"));
+    TRY(optimizer_sum_squares(t->optimizer));
+    TRY(reduce_wait(t->reduce));
+    step_sums_read(t->sums);
+    TRY(check_ranks(t, mine, &result->stop));
+    result->loss = global_loss(t);
+    TRY(check_finite(t, result->loss, "loss"));
+    result->grad_norm = optimizer_norm(t->optimizer);
+    return check_finite(t, result->grad_norm, "gradient norm");
+}
+
+static status_t update(trainer_t *t, status_t mine, step_result_t *result) {
+    TRY(see_sums(t, mine, result));
     result->learning_rate = schedule_learning_rate(t->config, t->progress.step, t->progress.epoch);
     optimizer_update(t->optimizer, result->learning_rate, result->grad_norm);
     return reduce_share(t->reduce);
@@ -134,14 +149,12 @@ status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
     words[WORD_STOP] = stop;
     words[WORD_FLOP] = (double)t->batch.slots * trainer_flop_per_sample(t);
     words[WORD_CPU_S] = clock_cpu_s() - comm_wait_cpu_s(t->comm);
-    TRY(step_sums_gather(t->sums, t->comm));
-    TRY(check_ranks(t, mine, &result.stop));
-    result.loss = global_loss(t);
-    TRY(check_finite(t, result.loss, "loss"));
+    TRY(step_sums_gather(t->sums, t->reduce));
+    loss_gradients(t);
     result.forward_ms = part_ms(&begin_s);
     TRY(executor_backward(t->executor, &scalars, unit_done, t));
     result.backward_ms = part_ms(&begin_s);
-    TRY(update(t, &result));
+    TRY(update(t, mine, &result));
     result.update_ms = part_ms(&begin_s);
     t->progress.step++;
     t->progress.batch++;

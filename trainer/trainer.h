@@ -1,8 +1,8 @@
 /* trainer.h - everything a training step needs, opened in order and closed in reverse.
  *
  * One step: fill -> forward -> loss sums (all shards, to all ranks) -> loss gradient -> backward,
- * each bucket published as it completes -> tree finished on the own slices -> norm, update of the
- * own slices
+ * each bucket published as it completes -> tree finished on the own slices -> norm -> what ranks
+ * said, loss and norm looked at, which is where a step fails -> update of the own slices
  * -> weights shared. After opening nothing allocates. All calls are collective. */
 #ifndef JMT_TRAINER_H
 #define JMT_TRAINER_H

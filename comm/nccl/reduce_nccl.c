@@ -13,8 +13,8 @@
  * So the next backward overwrites parts, and the next forward reads weights, only after all
  * messages of the step. Slices differ in length by a chunk, so weights are gathered by messages.
  *
- * All ranks publish the buckets in one order: NCCL pairs messages by it. The host waits in finish
- * and in share, where a rank that does not come is reported. */
+ * All ranks publish the buckets in one order: NCCL pairs messages by it. The host waits in share
+ * and where the caller says so (reduce_wait), where a rank that does not come is reported. */
 #include <stdlib.h>
 
 #include "comm/nccl/nccl_group.h"
@@ -25,7 +25,7 @@ typedef struct owned {
     nccl_group_t *group;
     cudaStream_t compute, messages;
     cudaEvent_t *ready, *moved; /* by bucket */
-    cudaEvent_t updated, shared, asked, answered;
+    cudaEvent_t updated, shared, asked, answered, called;
     float *received; /* by source of another rank: its part of the own slices, end to end */
     float *scratch;  /* by scratch piece of the folds: the longest own slice */
     int64_t slices_length, longest; /* elements: of all own slices, of one */
@@ -148,7 +148,6 @@ static status_t finish(reduce_t *reduce) {
     owned_t *own = reduce->own;
     for (int i = 0; i < reduce->published; i++) {
         int bucket = reduce->order[i];
-        TRY(nccl_wait(own->group, own->moved[bucket], operation));
         TRY(nccl_cuda_status(cudaStreamWaitEvent(own->compute, own->moved[bucket], 0), operation));
         if (!reduce->fast) {
             fold(reduce, bucket);
@@ -173,7 +172,6 @@ static status_t share(reduce_t *reduce) {
     return nccl_wait(own->group, own->shared, operation);
 }
 
-/* Waited for by the host, so that a rank that does not come is reported here. */
 static status_t gather(reduce_t *reduce, double *all, const int64_t *begins,
                        const char *operation) {
     owned_t *own = reduce->own;
@@ -189,8 +187,14 @@ static status_t gather(reduce_t *reduce, double *all, const int64_t *begins,
                        peer, nccl_handle(own->group), own->messages);
     }
     TRY(nccl_status(own->group, ncclGroupEnd(), operation));
-    TRY(follow(own->compute, own->answered, own->messages, operation));
-    return nccl_wait(own->group, own->answered, operation);
+    return follow(own->compute, own->answered, own->messages, operation);
+}
+
+static status_t wait_for_all(reduce_t *reduce) {
+    const char *operation = "reduce_wait";
+    owned_t *own = reduce->own;
+    TRY(nccl_cuda_status(cudaEventRecord(own->called, own->compute), operation));
+    return nccl_wait(own->group, own->called, operation);
 }
 
 static int moved(reduce_t *reduce) {
@@ -281,6 +285,7 @@ static status_t open_streams(reduce_t *reduce) {
     TRY(open_event(&own->updated));
     TRY(open_event(&own->asked));
     TRY(open_event(&own->answered));
+    TRY(open_event(&own->called));
     return open_event(&own->shared);
 }
 
@@ -317,6 +322,7 @@ static void close_nccl(reduce_t *reduce) {
     close_event(own->shared);
     close_event(own->asked);
     close_event(own->answered);
+    close_event(own->called);
     device->release(device, own->received);
     device->release(device, own->scratch);
     device->release(device, reduce->weights);
@@ -331,4 +337,5 @@ static void close_nccl(reduce_t *reduce) {
 }
 
 extern const reduce_way_t reduce_nccl; /* plugin.c */
-const reduce_way_t reduce_nccl = {open_nccl, close_nccl, publish, finish, share, moved, gather};
+const reduce_way_t reduce_nccl = {open_nccl, close_nccl, publish, finish,
+                                  share,     moved,      gather,  wait_for_all};

@@ -101,13 +101,45 @@ __global__ void __launch_bounds__(THREADS, 2)
     }
 }
 
-/* What the gradient of every row takes from the sums; of ccc (jmt.md 2.1). */
+/* What is known before the sums; what the gradient of every row takes from them; of ccc (jmt.md
+ * 2.1). */
+struct loss_rule {
+    bool unbiased;
+    double weight, mse_weight, weights; /* weights: of all classes */
+};
+
 struct loss_totals {
     bool empty;
-    double weight, n, weights; /* weights: of all classes */
-    double factor;             /* cross_entropy: weight over the sum of weights */
+    double weight, n, weights;
+    double factor; /* cross_entropy: weight over the sum of weights */
     double mse_weight, degrees, mean_x, mean_y, value, denominator;
 };
+
+/* As ccc_from_sums (kernels/ref/ccc.h). */
+__device__ loss_totals totals_of(loss_kind_t kind, const loss_rule &rule, const double *sums) {
+    loss_totals t = {};
+    t.weight = rule.weight;
+    t.weights = rule.weights;
+    t.n = sums[SUM_N];
+    t.empty = t.n < (kind == LOSS_CCC ? 2.0 : 1.0);
+    if (kind == LOSS_CROSS_ENTROPY) {
+        t.factor = t.empty ? 0.0 : rule.weight / sums[SUM_WEIGHT];
+    }
+    if (kind != LOSS_CCC || t.empty) {
+        return t;
+    }
+    t.mse_weight = rule.mse_weight;
+    t.degrees = rule.unbiased ? t.n - 1.0 : t.n;
+    t.mean_x = sums[SUM_X] / t.n;
+    t.mean_y = sums[SUM_Y] / t.n;
+    const double s_xx = (sums[SUM_XX] - t.n * t.mean_x * t.mean_x) / t.degrees;
+    const double s_yy = (sums[SUM_YY] - t.n * t.mean_y * t.mean_y) / t.degrees;
+    const double s_xy = (sums[SUM_XY] - t.n * t.mean_x * t.mean_y) / t.degrees;
+    const double apart = t.mean_x - t.mean_y;
+    t.denominator = s_xx + s_yy + apart * apart + 1e-8;
+    t.value = 2.0 * s_xy / t.denominator;
+    return t;
+}
 
 __device__ __forceinline__ double ccc_slope(const loss_totals &t, double x, double y) {
     const double numerator = 2.0 * (y - t.mean_y) / t.degrees;
@@ -136,7 +168,12 @@ __device__ void cross_entropy_row(const loss_rows &a, const loss_totals &t, cons
 
 template <class T>
 __global__ void __launch_bounds__(BLOCK_THREADS, 2)
-    loss_gradients(loss_rows a, loss_totals t, view<T> in, view<T> d_in) {
+    loss_gradients(loss_rows a, loss_rule rule, const double *total, view<T> in, view<T> d_in) {
+    __shared__ loss_totals t;
+    if (threadIdx.x == 0) {
+        t = totals_of(a.kind, rule, total);
+    }
+    __syncthreads();
     const int64_t r = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     const int shard = a.shard_begin + static_cast<int>(blockIdx.y);
     if (r >= a.rows) {
@@ -184,32 +221,15 @@ loss_rows rows_of(const loss_call_t *call) {
     return a;
 }
 
-/* As ccc_from_sums (kernels/ref/ccc.h). */
-loss_totals totals_of(const loss_call_t *call, const double *sums) {
-    loss_totals t = {};
-    t.weight = call->weight;
-    t.n = sums[SUM_N];
-    t.empty = t.n < (call->kind == LOSS_CCC ? 2.0 : 1.0);
+loss_rule rule_of(const loss_call_t *call) {
+    loss_rule rule = {};
+    rule.unbiased = call->unbiased;
+    rule.weight = call->weight;
+    rule.mse_weight = call->mse_weight;
     for (int64_t c = 0; c < call->x.cols; c++) {
-        t.weights += call->class_weights == nullptr ? 1.0 : call->class_weights[c];
+        rule.weights += call->class_weights == nullptr ? 1.0 : call->class_weights[c];
     }
-    if (call->kind == LOSS_CROSS_ENTROPY) {
-        t.factor = t.empty ? 0.0 : call->weight / sums[SUM_WEIGHT];
-    }
-    if (call->kind != LOSS_CCC || t.empty) {
-        return t;
-    }
-    t.mse_weight = call->mse_weight;
-    t.degrees = call->unbiased ? t.n - 1.0 : t.n;
-    t.mean_x = sums[SUM_X] / t.n;
-    t.mean_y = sums[SUM_Y] / t.n;
-    const double s_xx = (sums[SUM_XX] - t.n * t.mean_x * t.mean_x) / t.degrees;
-    const double s_yy = (sums[SUM_YY] - t.n * t.mean_y * t.mean_y) / t.degrees;
-    const double s_xy = (sums[SUM_XY] - t.n * t.mean_x * t.mean_y) / t.degrees;
-    const double apart = t.mean_x - t.mean_y;
-    t.denominator = s_xx + s_yy + apart * apart + 1e-8;
-    t.value = 2.0 * s_xy / t.denominator;
-    return t;
+    return rule;
 }
 
 template <class T> void loss_sums(const loss_call_t *call, double *sums) {
@@ -230,7 +250,7 @@ template <class T> void loss_gradient(const loss_call_t *call, const double *tot
     const dim3 grid(static_cast<unsigned>(div_up(call->x.rows, BLOCK_THREADS)),
                     static_cast<unsigned>(shards));
     LAUNCH((loss_gradients<T>), grid, BLOCK_THREADS, 0, cuda_context_of(call->device)->stream,
-           rows_of(call), totals_of(call, total), view_of<T>(call->x), view_of<T>(call->d_x));
+           rows_of(call), rule_of(call), total, view_of<T>(call->x), view_of<T>(call->d_x));
     CUDA_REQUIRE(cudaGetLastError());
 }
 

@@ -149,9 +149,14 @@ static status_t go_wrong(const char *how) {
     reduce_t *reduce = NULL;
     TRY(reduce_open(comm, &s.layout, false, device, kernels->add, &reduce));
     comm_set_timeout(comm, 2.0);
+    bool last = comm_rank(comm) == comm_size(comm) - 1;
+    if (last && strcmp(how, "absent") == 0) {
+        clock_sleep_us(20000000);
+    }
     backward(reduce, &s, 0);
     TRY(reduce_finish(reduce));
-    if (comm_rank(comm) == comm_size(comm) - 1) {
+    TRY(reduce_wait(reduce));
+    if (last) {
         if (strcmp(how, "killed") == 0) {
             raise(SIGKILL);
         }
@@ -179,6 +184,11 @@ static void late_rank_is_reported(void **state) {
     expect_report("late", "reduce_share: no answer from rank 2", 1);
 }
 
+static void absent_rank_is_reported(void **state) {
+    (void)state;
+    expect_report("absent", "reduce_wait: no answer from rank 2", 1);
+}
+
 static void killed_rank_ends_the_job(void **state) {
     (void)state;
     expect_report("killed", "", 0);
@@ -196,9 +206,8 @@ int main(int argc, char **argv) {
         group_die(comm, go_wrong(argv[1]));
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_bits_as_one_recursion),
-        cmocka_unit_test(fast_is_near),
-        cmocka_unit_test(late_rank_is_reported),
+        cmocka_unit_test(same_bits_as_one_recursion), cmocka_unit_test(fast_is_near),
+        cmocka_unit_test(late_rank_is_reported),      cmocka_unit_test(absent_rank_is_reported),
         cmocka_unit_test(killed_rank_ends_the_job),
     };
     int failures = RUN_GROUP_TESTS(comm, tests);

@@ -38,6 +38,14 @@ else
     skip_one "2 ranks train, 3 go on" "$gpus GPUs"
 fi
 
+# What is read of a step is read before its update.
+for ranks in 1 3; do
+    JMT_FAULT=nan:$((ranks - 1)):3 fails "a step that is not finite" 1 'the loss is not finite at step 3' $ranks train \
+        "${small[@]}" --set checkpoint.every_steps=2 --run "$work/nan-$ranks" --steps $steps
+    run $ranks train "${small[@]}" --set checkpoint.every_steps=2 --run "$work/nan-$ranks" --steps $steps --resume auto
+    check "R=$ranks: goes on to the same bits" same "$(hash_of "$work/nan-$ranks")" "$one"
+done
+
 # The same to rounding as the CPU: the factors of products are rounded to TF32's 11 bits, some ten times in a row.
 evaluate() { # evaluate BACKEND: of the same checkpoint
     run 1 evaluate "$work/one" --set backend="$1" --predictions "$work/$1.csv"

@@ -16,10 +16,13 @@ static struct {
     char *begin, *memory; /* addresses, and where what they stand for is */
     size_t used;          /* once used, never again before all is released */
     int allocations, pinned;
+    int64_t waits;
     bool strict;
 } far; /* a test has one process and one device */
 
 bool far_is_strict(void) { return far.strict; }
+
+int64_t far_waits(void) { return far.waits; }
 
 int far_allocations(void) { return far.allocations + far.pinned; }
 
@@ -77,6 +80,7 @@ static void far_copy_in(const device_t *device, void *to, const void *host, size
 
 static void far_copy_out(const device_t *device, void *host, const void *from, size_t bytes) {
     (void)device;
+    far.waits++;
     memcpy(host, near(from), bytes);
 }
 
@@ -90,7 +94,10 @@ static void far_fill_zero(const device_t *device, void *memory, size_t bytes) {
     memset(near(memory), 0, bytes);
 }
 
-static void far_synchronize(const device_t *device) { (void)device; }
+static void far_synchronize(const device_t *device) {
+    (void)device;
+    far.waits++;
+}
 
 static status_t far_check(const device_t *device) {
     (void)device;
@@ -251,7 +258,7 @@ static loss_call_t near_loss(const loss_call_t *call) {
     }                                                                                              \
     static void loss_gradient_##suffix(const loss_call_t *call, const double total[LOSS_SUMS]) {   \
         loss_call_t inner = near_loss(call);                                                       \
-        cpu_table(dtype)->loss_gradient(&inner, total);                                            \
+        cpu_table(dtype)->loss_gradient(&inner, near(total));                                      \
     }
 FAR_LOSS(f32, DTYPE_F32)
 FAR_LOSS(bf16, DTYPE_BF16)

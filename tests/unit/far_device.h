@@ -8,6 +8,9 @@
 /* Allocations that have not been released, over all open devices; pinned ones too. */
 int far_allocations(void);
 
+/* How often the host has waited for the device. */
+int64_t far_waits(void);
+
 /* What the device was told last. */
 bool far_is_strict(void);
 

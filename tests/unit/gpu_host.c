@@ -87,7 +87,8 @@ static void loss_sums(const loss_call_t *call, double *sums, dtype_t dtype) {
 static void loss_gradient(const loss_call_t *call, const double *total, dtype_t dtype) {
     copies_t c = copies_open();
     loss_call_t there = loss_in(&c, call, dtype);
-    table_of(dtype)->loss_gradient(&there, total);
+    const int64_t bytes = LOSS_SUMS * (int64_t)sizeof *total;
+    table_of(dtype)->loss_gradient(&there, copy_in_only(&c, total, bytes));
     copies_close(&c);
 }
 

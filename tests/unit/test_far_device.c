@@ -162,6 +162,27 @@ static void every_way_to_train(void **state) {
     }
 }
 
+static int64_t waits_of(fixture_t *f, int64_t steps) {
+    int64_t before = far_waits();
+    load(f, "jmt", "cuda", (const char *const[]){"batch=8", NULL});
+    train(f, "waits", NULL, steps);
+    unload(f);
+    CHECK_OK(dir_remove(f->run));
+    return far_waits() - before;
+}
+
+/* For what all ranks told, and for the sums of squares, when nothing is left to wait for. */
+static void a_step_is_read_once(void **state) {
+    (void)state;
+    fixture_t *f = fixture_open();
+    load(f, "jmt", "cpu", NULL);
+    CHECK_OK(random_data_write(f->config, TRAIN, TEST, f->data));
+    unload(f);
+    int64_t one = waits_of(f, 1);
+    assert_int_equal(waits_of(f, 2) - one, 2);
+    fixture_close(f);
+}
+
 /* --- features made once ---------------------------------------------------------------------- */
 
 static const char signals[] = "seed: 1\nbatch: 8\nvirtual_shards: 4\n"
@@ -318,6 +339,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_tiny_model),
         cmocka_unit_test(every_way_to_train),
+        cmocka_unit_test(a_step_is_read_once),
         cmocka_unit_test(features_are_the_same),
         cmocka_unit_test(step_gives_the_same_numbers),
         cmocka_unit_test(operations_are_timed_where_they_run),

@@ -62,7 +62,6 @@ static double gradient_of(int64_t update, int64_t element) {
 
 /* One update through the reduction, as training does it. Returns the norm. */
 static double update(fixture_t *f, int64_t index, double learning_rate) {
-    double norm = 0.0;
     for (int64_t c = 0; c < f->flat.chunk_count; c++) {
         const chunk_t *chunk = &f->flat.chunks[c];
         for (int64_t i = chunk->offset; i < chunk->offset + chunk->count; i++) {
@@ -73,7 +72,8 @@ static double update(fixture_t *f, int64_t index, double learning_rate) {
         CHECK_OK(reduce_publish(f->reduce, b));
     }
     CHECK_OK(reduce_finish(f->reduce));
-    CHECK_OK(optimizer_norm(f->optimizer, &norm));
+    CHECK_OK(optimizer_sum_squares(f->optimizer));
+    double norm = optimizer_norm(f->optimizer);
     optimizer_update(f->optimizer, learning_rate, norm);
     CHECK_OK(reduce_share(f->reduce));
     return norm;
@@ -199,7 +199,11 @@ static void loss_sums_add_in_the_order_of_the_tree(void **state) {
     static const double values[SHARDS] = {1e16, 1.0, -1e16, 3.0, 5.0, 1e16, 7.0};
     fixture_t f;
     open_optimizer(&f, "name: sgd");
-    trainer_t trainer = {.config = f.config, .comm = f.comm, .device = f.device, .shards = SHARDS};
+    trainer_t trainer = {.config = f.config,
+                         .comm = f.comm,
+                         .device = f.device,
+                         .kernels = f.kernels,
+                         .shards = SHARDS};
     step_sums_t *sums = NULL;
     CHECK_OK(step_sums_open(&trainer, &sums));
     for (int s = 0; s < SHARDS; s++) {
@@ -208,9 +212,9 @@ static void loss_sums_add_in_the_order_of_the_tree(void **state) {
         }
     }
     step_sums_words(sums)[WORD_SAMPLES] = 48.0;
-    CHECK_OK(step_sums_gather(sums, f.comm));
-    double total[LOSS_SUMS];
-    step_sums_total(sums, 0, total);
+    CHECK_OK(step_sums_gather(sums, f.reduce));
+    step_sums_read(sums);
+    const double *total = step_sums_total(sums, 0);
     for (int k = 0; k < LOSS_SUMS; k++) {
         const double *v = values;
 #define AT(s) v[((s) + k) % SHARDS]
