@@ -15,14 +15,13 @@ enum {
     CHUNK_BYTES = 512 * 1024,      /* of some */
     STRIP_COLS = 16,               /* of patches at a time: a cache line of units */
     GATHER_ROWS = 8,
-    POINT_ROWS = 32 / TILE_ROWS * TILE_ROWS,
+    POINT_ROWS = 4 * TILE_ROWS,
     POINT_COLS_LEAST = 32, /* below, finding a row takes longer than copying it */
     ALIGN_ELEMENTS = 16,
     PLANES_MOST = 32, /* taps of the first axis that are told apart */
 };
 _Static_assert(WAITING_MAX + 1 <= ADDENDS_MAX, "a tile adds to what is there, and ends what waits");
 _Static_assert(PART_ROWS_MOST % UNIT_K == 0 && GATHER_ROWS % UNIT_K == 0, "whole units");
-_Static_assert(POINT_ROWS % TILE_ROWS == 0, "whole tiles");
 
 static int64_t weight_count(const conv_plan_t *plan) {
     return plan->base.description.out.cols * plan->width;
