@@ -109,7 +109,7 @@ void case_check_many_rows(const op_description_t *description);
  * tree over the gradients of each. */
 void case_check_tree(const op_description_t *description);
 
-/* On a GPU, against the reference: rows at multiples of 16 bytes, but those of one matrix in turn. */
+/* On a GPU, against the reference: rows at multiples of 16 bytes, but those of one matrix. */
 void case_check_alignment(const op_description_t *description);
 
 /* On cpu/f32 and cpu/bf16: the same bits with one thread and with three. */
