@@ -26,7 +26,6 @@ typedef struct op_case {
     void *d_weight[OP_WEIGHTS_MAX][CASE_SHARDS_MAX];
     const device_t *device; /* of a table that works in memory of its own; NULL: the host's */
     double *sums;           /* [shards, sum_count]: what the operation says of each */
-    double *totals;         /* [sum_count] */
     void *owned[CASE_OWNED_MAX];
     size_t owned_bytes[CASE_OWNED_MAX];
     void *on_device[CASE_OWNED_MAX]; /* what is copied there before a call, and back after it */
@@ -110,7 +109,7 @@ void case_check_many_rows(const op_description_t *description);
  * tree over the gradients of each. */
 void case_check_tree(const op_description_t *description);
 
-/* On a GPU, against the reference: rows at multiples of 16 bytes, but one matrix's in turn. */
+/* On a GPU, against the reference: rows at multiples of 16 bytes, but those of one matrix. */
 void case_check_alignment(const op_description_t *description);
 
 /* On cpu/f32 and cpu/bf16: the same bits with one thread and with three. */
