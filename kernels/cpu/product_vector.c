@@ -17,22 +17,38 @@ typedef struct factors {
 #define EACH_ROW    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++)
 #define EACH_VECTOR _Pragma("GCC unroll 2") for (int v = 0; v < vectors; v++)
 
+/* A number of each row by a row of b. */
+#define ADD_NUMBER(number_of_row)                                                                  \
+    do {                                                                                           \
+        EACH_VECTOR { right[v] = load_lanes(b + v * WIDTH, v < vectors - 1 ? WIDTH : last); }      \
+        EACH_ROW {                                                                                 \
+            vec_t left = fill(number_of_row);                                                      \
+            EACH_VECTOR { total[r][v] = fused(left, right[v], total[r][v]); }                      \
+        }                                                                                          \
+        b += b_row;                                                                                \
+    } while (0)
+
+/* A row of a is contiguous, or a column: then all are found from one pointer. */
 INLINE void tile(const factors_t *f, const int rows, const int vectors, int64_t last) {
     vec_t total[TILE_ROWS_MAX][2], right[2];
     const float *a = f->a, *b = f->b;
     float *c = f->c;
-    int64_t a_row = f->a_row, a_col = f->a_col, b_row = f->b_row, c_row = f->c_row;
+    int64_t a_row = f->a_row, a_col = f->a_col, b_row = f->b_row, c_row = f->c_row, k = f->k;
     EACH_ROW {
         EACH_VECTOR { total[r][v] = fill(0.0F); }
     }
-    for (int64_t p = f->k; p > 0; p--) {
-        EACH_VECTOR { right[v] = load_lanes(b + v * WIDTH, v < vectors - 1 ? WIDTH : last); }
-        EACH_ROW {
-            vec_t left = fill(a[r * a_row]);
-            EACH_VECTOR { total[r][v] = fused(left, right[v], total[r][v]); }
+    if (a_col == 1) {
+        const float *row[TILE_ROWS_MAX];
+        EACH_ROW { row[r] = a + r * a_row; }
+#pragma GCC unroll 4
+        for (int64_t p = 0; p < k; p++) {
+            ADD_NUMBER(row[r][p]);
         }
-        a += a_col;
-        b += b_row;
+    } else {
+#pragma GCC unroll 4
+        for (int64_t p = k; p > 0; p--, a += a_col) {
+            ADD_NUMBER(a[r]);
+        }
     }
     EACH_ROW {
         EACH_VECTOR {
@@ -87,59 +103,23 @@ static void rows_of_tile(const factors_t *f, int64_t rows, int vectors, int64_t 
 
 void REAL(product)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_col,
                    const float *b, int64_t b_row, float *c, int64_t c_row) {
+    REQUIRE(a_row == 1 || a_col == 1);
     for (int64_t j = 0; j < n; j += 2 * WIDTH) {
         int64_t width = min_i64(2 * WIDTH, n - j);
         int vectors = width > WIDTH ? 2 : 1;
-        for (int64_t i = 0; i < m; i += TILE_ROWS_MAX) {
-            factors_t f = {k, a + i * a_row, a_row, a_col, b + j, b_row, c + i * c_row + j, c_row};
-            rows_of_tile(&f, min_i64(TILE_ROWS_MAX, m - i), vectors, width - (vectors - 1) * WIDTH);
+        factors_t f = {k, a, a_row, a_col, b + j, b_row, c + j, c_row};
+        int64_t rows = m;
+        for (; rows >= TILE_ROWS_MAX && width == 2 * WIDTH; rows -= TILE_ROWS_MAX) {
+            tile(&f, TILE_ROWS_MAX, 2, WIDTH);
+            f.a += TILE_ROWS_MAX * a_row;
+            f.c += TILE_ROWS_MAX * c_row;
+        }
+        for (; rows > 0; rows -= TILE_ROWS_MAX) {
+            rows_of_tile(&f, min_i64(TILE_ROWS_MAX, rows), vectors, width - (vectors - 1) * WIDTH);
+            f.a += TILE_ROWS_MAX * a_row;
+            f.c += TILE_ROWS_MAX * c_row;
         }
     }
-}
-
-/* Of two vectors and every other block of `size` lanes: those blocks change places. */
-#define EXCHANGE(size, x, y)                                                                       \
-    do {                                                                                           \
-        const ivec_t low_ = BLOCKS(size, 0), high_ = BLOCKS(size, size);                           \
-        vec_t x_ = (x), y_ = (y);                                                                  \
-        (x) = __builtin_shuffle(x_, y_, low_);                                                     \
-        (y) = __builtin_shuffle(x_, y_, high_);                                                    \
-    } while (0)
-
-/* Lane l takes lane l of x where l / size is even (from: l + size), else lane l - size of y. */
-#define LANE(l, size, from) ((l) & (size) ? WIDTH + (l) - (size) + (from) : (l) + (from))
-#define LANES4(l, size, from)                                                                      \
-    LANE(l, size, from), LANE((l) + 1, size, from), LANE((l) + 2, size, from),                     \
-        LANE((l) + 3, size, from)
-#define LANES8(l, size, from) LANES4(l, size, from), LANES4((l) + 4, size, from)
-#if defined(__AVX512F__)
-#define BLOCKS(size, from)                                                                         \
-    { LANES8(0, size, from), LANES8(8, size, from) }
-#else
-#define BLOCKS(size, from)                                                                         \
-    { LANES8(0, size, from) }
-#endif
-
-#define EACH_LANE _Pragma("GCC unroll 16") for (int i = 0; i < WIDTH; i++)
-
-/* Lane i becomes the sum over the lanes of x[i]: neighbours, then pairs of them, and so on,
- * wherever in x a vector stands. x is lost. */
-INLINE vec_t lanes_added_of_each(vec_t x[WIDTH]) {
-#define STAGE(size)                                                                                \
-    EACH_LANE {                                                                                    \
-        if ((i & (2 * (size)-1)) == 0) {                                                           \
-            EXCHANGE(size, x[i], x[i + (size)]);                                                   \
-            x[i] += x[i + (size)];                                                                 \
-        }                                                                                          \
-    }
-    STAGE(1)
-    STAGE(2)
-    STAGE(4)
-#if defined(__AVX512F__)
-    STAGE(8)
-#endif
-#undef STAGE
-    return x[0];
 }
 
 /* A block of dot products stays in registers while k runs: BLOCK_KEYS of each of its rows. */
@@ -250,6 +230,9 @@ void REAL(pack_transposed)(int64_t rows, int64_t cols, const float *from, int64_
     for (int64_t r = 0; r < rows; r += WIDTH) {
         const float *block = from + r * from_row;
         int64_t high = min_i64(WIDTH, rows - r), c = 0;
+        for (; high == WIDTH && c + WIDTH <= cols; c += WIDTH) {
+            transpose_block(block + c, from_row, WIDTH, WIDTH, to + c * to_row + r, to_row);
+        }
         for (; c + WIDTH <= cols; c += WIDTH) {
             transpose_block(block + c, from_row, high, WIDTH, to + c * to_row + r, to_row);
         }

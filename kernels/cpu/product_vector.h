@@ -7,8 +7,8 @@
 #include "kernels/ref/real.h"
 
 /* c[m,n] = a[m,k] b[k,n], each element summed over k in order, so that its bits depend on nothing
- * but its row of a and column of b. a has any strides; rows of b and c are contiguous; c overlaps
- * neither. */
+ * but its row of a and column of b. One of a's strides is 1; rows of b and c are contiguous; c
+ * overlaps neither. */
 void REAL(product)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_col,
                    const float *b, int64_t b_row, float *c, int64_t c_row);
 

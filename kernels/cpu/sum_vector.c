@@ -2,13 +2,36 @@
  * result may be any of the terms. The same bits as the reference. */
 #include "kernels/cpu/vector.h"
 
-static void sum_run(const float *const *term, int count, float *out, int64_t cols) {
-    for (int64_t c = 0; c < cols; c += WIDTH) {
-        vec_t total = load_lanes(term[0] + c, cols - c);
+INLINE void sum_terms(const float *const *term, const int count, float *out, int64_t cols) {
+    const float *own[OP_INPUTS_MAX];
+    for (int i = 0; i < count; i++) {
+        own[i] = term[i];
+    }
+    int64_t c = 0;
+    for (; c + WIDTH <= cols; c += WIDTH) {
+        vec_t total = load(own[0] + c);
         for (int i = 1; i < count; i++) {
-            total += load_lanes(term[i] + c, cols - c);
+            total += load(own[i] + c);
         }
-        store_lanes(out + c, total, cols - c);
+        store(out + c, total);
+    }
+    if (c < cols) {
+        vec_t total = load_part(own[0] + c, cols - c);
+        for (int i = 1; i < count; i++) {
+            total += load_part(own[i] + c, cols - c);
+        }
+        store_part(out + c, total, cols - c);
+    }
+}
+
+/* The usual counts as constants, so that the compiler unrolls. */
+static void sum_run(const float *const *term, int count, float *out, int64_t cols) {
+    if (count == 2) {
+        sum_terms(term, 2, out, cols);
+    } else if (count == 3) {
+        sum_terms(term, 3, out, cols);
+    } else {
+        sum_terms(term, count, out, cols);
     }
 }
 

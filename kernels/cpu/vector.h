@@ -91,6 +91,57 @@ INLINE float lanes_added(vec_t x) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+/* Of two vectors and every other block of `size` lanes: those blocks change places. */
+#define EXCHANGE(size, x, y)                                                                       \
+    do {                                                                                           \
+        const ivec_t low_ = BLOCKS(size, 0), high_ = BLOCKS(size, size);                           \
+        vec_t x_ = (x), y_ = (y);                                                                  \
+        (x) = __builtin_shuffle(x_, y_, low_);                                                     \
+        (y) = __builtin_shuffle(x_, y_, high_);                                                    \
+    } while (0)
+
+/* Lane l takes lane l of x where l / size is even (from: l + size), else lane l - size of y. */
+#define LANE(l, size, from) ((l) & (size) ? WIDTH + (l) - (size) + (from) : (l) + (from))
+#define LANES4(l, size, from)                                                                      \
+    LANE(l, size, from), LANE((l) + 1, size, from), LANE((l) + 2, size, from),                     \
+        LANE((l) + 3, size, from)
+#define LANES8(l, size, from) LANES4(l, size, from), LANES4((l) + 4, size, from)
+#if defined(__AVX512F__)
+#define BLOCKS(size, from)                                                                         \
+    { LANES8(0, size, from), LANES8(8, size, from) }
+#else
+#define BLOCKS(size, from)                                                                         \
+    { LANES8(0, size, from) }
+#endif
+
+#define EACH_LANE _Pragma("GCC unroll 16") for (int i = 0; i < WIDTH; i++)
+
+/* Lane i becomes the sum over the lanes of x[i]: neighbours, then pairs of them, and so on,
+ * wherever in x a vector stands. x is lost. */
+#if defined(__AVX512F__)
+INLINE vec_t lanes_added_of_each(vec_t x[WIDTH]) {
+#define STAGE(size)                                                                                \
+    EACH_LANE {                                                                                    \
+        if ((i & (2 * (size)-1)) == 0) {                                                           \
+            EXCHANGE(size, x[i], x[i + (size)]);                                                   \
+            x[i] += x[i + (size)];                                                                 \
+        }                                                                                          \
+    }
+    STAGE(1)
+    STAGE(2)
+    STAGE(4)
+    STAGE(8)
+#undef STAGE
+    return x[0];
+}
+#else
+INLINE vec_t lanes_added_of_each(vec_t x[WIDTH]) {
+    vec_t low = _mm256_hadd_ps(_mm256_hadd_ps(x[0], x[1]), _mm256_hadd_ps(x[2], x[3]));
+    vec_t high = _mm256_hadd_ps(_mm256_hadd_ps(x[4], x[5]), _mm256_hadd_ps(x[6], x[7]));
+    return _mm256_permute2f128_ps(low, high, 0x20) + _mm256_permute2f128_ps(low, high, 0x31);
+}
+#endif
+
 /* keep has all bits or none set in a lane. */
 INLINE vec_t where(ivec_t keep, vec_t x, vec_t otherwise) {
     return (vec_t)((keep & (ivec_t)x) | (~keep & (ivec_t)otherwise));
