@@ -156,7 +156,7 @@ INLINE void scale_row(const head_t *h, int64_t i, float factor) {
     }
 }
 
-/* In place: scores to probabilities. As many rows at a time as a vector has lanes: one does not wait
+/* In place: scores to probabilities. As many rows at a time as a vector has lanes: none waits
  * for the sums of another, and those are added together. */
 static void softmax_rows(const head_t *h) {
     for (int64_t first = 0; first < h->queries; first += WIDTH) {

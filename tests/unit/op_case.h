@@ -26,6 +26,7 @@ typedef struct op_case {
     void *d_weight[OP_WEIGHTS_MAX][CASE_SHARDS_MAX];
     const device_t *device; /* of a table that works in memory of its own; NULL: the host's */
     double *sums;           /* [shards, sum_count]: what the operation says of each */
+    double *totals;         /* [sum_count] */
     void *owned[CASE_OWNED_MAX];
     size_t owned_bytes[CASE_OWNED_MAX];
     void *on_device[CASE_OWNED_MAX]; /* what is copied there before a call, and back after it */
