@@ -161,7 +161,8 @@ INLINE void block_forward(const block_t *b, const bool two, const int rows, int6
 
 /* Compiled for each number of rows beside one another and of summands. */
 #define BLOCK_OF(block)                                                                            \
-    static void block##_of(const block_t *b, int64_t count) {                                      \
+    static void block##_of(const block_t *of, int64_t count) {                                     \
+        const block_t own = *of, *b = &own; /* which no vector that is stored may change */        \
         if (count == 1 && b->y == NULL) {                                                          \
             block(b, false, 1, 1);                                                                 \
         } else if (count == 1) {                                                                   \

@@ -156,9 +156,10 @@ INLINE void scale_row(const head_t *h, int64_t i, float factor) {
     }
 }
 
-/* In place: scores to probabilities. As many rows at a time as a vector has lanes: one does not wait
- * for the sums of another, and those are added together. */
-static void softmax_rows(const head_t *h) {
+/* In place: scores to probabilities. As many rows at a time as a vector has lanes: one does not
+ * wait for the sums of another, and those are added together. */
+static void softmax_rows(const head_t *of) {
+    const head_t own = *of, *h = &own; /* which no vector that is stored may change */
     for (int64_t first = 0; first < h->queries; first += WIDTH) {
         int count = (int)min_i64(WIDTH, h->queries - first);
         float number[WIDTH];
@@ -250,7 +251,8 @@ INLINE void gradient_row(const head_t *h, int64_t i, float sum) {
 }
 
 /* Of the scaled scores: P * (dP - sum(dP * P)) / sqrt(cols), dP = dO V'. */
-static void score_gradient(const head_t *h, const op_call_t *call, int shard) {
+static void score_gradient(const head_t *of, const op_call_t *call, int shard) {
+    const head_t own = *of, *h = &own; /* as above */
     matrix_t v = call->in[2], d_out = call->d_out;
     row_products(h, block(d_out, shard, h, h->queries), d_out.row_stride,
                  block(v, shard, h, h->keys), v.row_stride);
