@@ -110,73 +110,57 @@ static void set_keep(head_t *h, const op_call_t *call, int shard, int64_t group)
 static int64_t seen_by(const head_t *h, int64_t i) { return h->causal ? i + 1 : h->keys; }
 
 /* Scales the scores of row i, -inf where a key does not count; the largest, or 0 if none counts. */
-INLINE float mask_scores(const head_t *h, const bool causal, int64_t i) {
+static float mask_scores(const head_t *h, int64_t i) {
     float *x = h->score + i * h->padded;
     int64_t seen = seen_by(h, i);
-    vec_t top = fill(-INFINITY), scale = fill(h->scale);
+    vec_t top = fill(-INFINITY);
     for (int64_t j = 0; j < h->padded; j += WIDTH) {
         ivec_t keep = (ivec_t)load((const float *)(const void *)(h->keep + j));
-        if (causal) {
-            keep &= lane_numbers() < (int32_t)(seen - j);
-        }
-        vec_t score = where(keep, load(x + j) * scale, fill(-INFINITY));
+        keep &= lane_numbers() < (int32_t)(seen - j);
+        vec_t score = where(keep, load(x + j) * fill(h->scale), fill(-INFINITY));
         store(x + j, score);
         top = larger(score, top);
     }
     return seen > h->first_valid ? largest_lane(top) : 0.0F;
 }
 
-/* The sums of the lanes. */
-INLINE vec_t exp_scores(const head_t *h, int64_t i, float largest) {
+static float exp_scores(const head_t *h, int64_t i, float largest) {
     float *x = h->score + i * h->padded;
-    vec_t total = fill(0.0F), top = fill(largest);
+    vec_t total = fill(0.0F);
     for (int64_t j = 0; j < h->padded; j += WIDTH) {
-        vec_t power = vector_exp(load(x + j) - top);
+        vec_t power = vector_exp(load(x + j) - fill(largest));
         store(x + j, power);
         total += power;
     }
-    return total;
+    return seen_by(h, i) > h->first_valid ? 1.0F / lanes_added(total) : 0.0F;
 }
 
-INLINE void scale_row(const head_t *h, int64_t i, float factor) {
-    float *x = h->score + i * h->padded, *kept = h->kept + i * h->keys;
-    int64_t j = 0, whole = h->keeping ? h->keys - WIDTH : -1;
-    vec_t scale = fill(factor);
-    for (; j <= whole; j += WIDTH) {
-        vec_t probability = load(x + j) * scale;
-        store(x + j, probability);
-        store(kept + j, probability);
-    }
-    for (; j < h->padded; j += WIDTH) {
-        vec_t probability = load(x + j) * scale;
+static void scale_row(const head_t *h, int64_t i, float factor) {
+    float *x = h->score + i * h->padded;
+    for (int64_t j = 0; j < h->padded; j += WIDTH) {
+        vec_t probability = load(x + j) * fill(factor);
         store(x + j, probability);
         if (h->keeping) {
-            store_lanes(kept + j, probability, h->keys - j);
+            store_lanes(h->kept + i * h->keys + j, probability, h->keys - j);
         }
     }
 }
 
-/* In place: scores to probabilities. As many rows at a time as a vector has lanes: none waits
- * for the sums of another, and those are added together. */
+/* In place: scores to probabilities. A few rows at a time, so that one does not wait for the sums
+ * of another. */
 static void softmax_rows(const head_t *h) {
-    for (int64_t first = 0; first < h->queries; first += WIDTH) {
-        int count = (int)min_i64(WIDTH, h->queries - first);
-        float number[WIDTH];
-        vec_t total[WIDTH];
+    enum { ROWS = 4 };
+    float number[ROWS];
+    for (int64_t first = 0; first < h->queries; first += ROWS) {
+        int count = (int)min_i64(ROWS, h->queries - first);
         for (int r = 0; r < count; r++) {
-            number[r] =
-                h->causal ? mask_scores(h, true, first + r) : mask_scores(h, false, first + r);
+            number[r] = mask_scores(h, first + r);
         }
         for (int r = 0; r < count; r++) {
-            total[r] = exp_scores(h, first + r, number[r]);
+            number[r] = exp_scores(h, first + r, number[r]);
         }
-        for (int r = count; r < WIDTH; r++) {
-            total[r] = fill(1.0F);
-        }
-        store(number, fill(1.0F) / lanes_added_of_each(total));
         for (int r = 0; r < count; r++) {
-            bool any = seen_by(h, first + r) > h->first_valid;
-            scale_row(h, first + r, any ? number[r] : 0.0F);
+            scale_row(h, first + r, number[r]);
         }
     }
 }
@@ -221,49 +205,22 @@ void REAL(attention_forward)(const op_plan_t *plan, const op_call_t *call) {
 
 /* --- backward -------------------------------------------------------------------------------- */
 
-/* sum(dP * P) of row i, by lanes */
-INLINE vec_t gradient_sums(const head_t *h, int64_t i) {
-    const float *d_row = h->score + i * h->padded, *row = h->kept + i * h->keys;
-    vec_t total = fill(0.0F);
-    int64_t j = 0;
-    for (; j + WIDTH <= h->keys; j += WIDTH) {
-        total = fused(load(d_row + j), load(row + j), total);
-    }
-    if (j < h->keys) {
-        total = fused(load(d_row + j), load_part(row + j, h->keys - j), total);
-    }
-    return total;
-}
-
-INLINE void gradient_row(const head_t *h, int64_t i, float sum) {
-    float *d_row = h->score + i * h->padded;
-    const float *row = h->kept + i * h->keys;
-    vec_t mean = fill(sum), scale = fill(h->scale);
-    int64_t j = 0;
-    for (; j + WIDTH <= h->keys; j += WIDTH) {
-        store(d_row + j, load(row + j) * (load(d_row + j) - mean) * scale);
-    }
-    if (j < h->keys) {
-        vec_t p = load_part(row + j, h->keys - j);
-        store(d_row + j, p * (load(d_row + j) - mean) * scale);
-    }
-}
-
 /* Of the scaled scores: P * (dP - sum(dP * P)) / sqrt(cols), dP = dO V'. */
 static void score_gradient(const head_t *h, const op_call_t *call, int shard) {
     matrix_t v = call->in[2], d_out = call->d_out;
     row_products(h, block(d_out, shard, h, h->queries), d_out.row_stride,
                  block(v, shard, h, h->keys), v.row_stride);
-    for (int64_t first = 0; first < h->queries; first += WIDTH) {
-        int count = (int)min_i64(WIDTH, h->queries - first);
-        float mean[WIDTH];
-        vec_t total[WIDTH];
-        for (int r = 0; r < WIDTH; r++) {
-            total[r] = r < count ? gradient_sums(h, first + r) : fill(0.0F);
+    for (int64_t i = 0; i < h->queries; i++) {
+        float *d_row = h->score + i * h->padded;
+        const float *row = h->kept + i * h->keys;
+        vec_t total = fill(0.0F);
+        for (int64_t j = 0; j < h->keys; j += WIDTH) {
+            total = fused(load(d_row + j), load_lanes(row + j, h->keys - j), total);
         }
-        store(mean, lanes_added_of_each(total));
-        for (int r = 0; r < count; r++) {
-            gradient_row(h, first + r, mean[r]);
+        vec_t mean = fill(lanes_added(total)), scale = fill(h->scale);
+        for (int64_t j = 0; j < h->keys; j += WIDTH) {
+            vec_t p = load_lanes(row + j, h->keys - j);
+            store(d_row + j, p * (load(d_row + j) - mean) * scale);
         }
     }
 }
