@@ -130,7 +130,7 @@ def biovid():
             score = d[0] * (float(n["face"]) - d[0] / 2) + d[1] * (float(n["skin"]) - d[1] / 2)
             right.append(prediction == label)
             could.append((score > 0) == (label == 1))
-        samples = len(right) / 2
+        samples = len(right)
         assert samples == 400, samples
         scores[name], best[name] = mean(right), mean(could)
         spread[name] = 3 * math.sqrt(best[name] * (1 - best[name]) / samples)

@@ -29,6 +29,8 @@ static void gradients(void **state) {
             case_check_without_gradients(&d);
         }
     }
+    op_description_t many = batch_norm(1100, 3, NORM_SHARD); /* a GPU sums them up in parts */
+    case_check_alignment(&many);
 }
 
 static void run_by_hand(op_case_t *test, norm_rule_t rule, const uint8_t mask[4]) {
