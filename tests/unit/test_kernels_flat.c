@@ -234,6 +234,50 @@ static void sums_and_finiteness(void **unused) {
     }
 }
 
+/* More than a GPU's block has threads, and no multiple of what one of them takes. */
+static void many_numbers(void **unused) {
+    (void)unused;
+    enum { MANY = 1025 };
+    const char *backends[] = {"ref", "cpu"};
+    for (int b = 0; b < 2; b++) {
+        const kernels_t *kernels = case_table(backends[b], DTYPE_F32);
+        float x[MANY], y[MANY], z[MANY];
+        double squares = 0.0;
+        for (int i = 0; i < MANY; i++) {
+            x[i] = (float)noise(0, i);
+            y[i] = (float)noise(1, i);
+            squares += (double)x[i] * (double)x[i];
+        }
+        kernels->add(NULL, z, x, y, MANY);
+        for (int i = 0; i < MANY; i++) {
+            check_value((double)z[i], (double)(x[i] + y[i]), 0.0);
+        }
+        check_value(sum_squares(kernels, x, MANY), squares, MANY * squares * DBL_EPSILON);
+        for (int i = 0; i < MANY; i += 256) {
+            assert_true(kernels->all_finite(NULL, x, MANY));
+            float kept = x[i];
+            x[i] = NAN;
+            assert_false(kernels->all_finite(NULL, x, MANY));
+            x[i] = kept;
+        }
+    }
+}
+
+/* Whatever m holds before the first update. */
+static void first_momentum(void **unused) {
+    (void)unused;
+    const char *backends[] = {"ref", "cpu"};
+    for (int b = 0; b < 2; b++) {
+        float weight = 1.0F, gradient = 0.5F, m = 8.0F;
+        optimizer_call_t o = setting(2, 1);
+        optimizer_span_t one = {.count = 1};
+        o.weight = &weight, o.gradient = &gradient, o.m = &m;
+        o.spans = &one, o.span_count = 1;
+        case_table(backends[b], DTYPE_F32)->optimizer_update(&o);
+        check_value((double)m, 0.5 * o.gradient_scale, 0.0);
+    }
+}
+
 enum { MANY_ROWS = 70, MANY_COLS = 61, INNER = 33 }; /* several blocks, on two threads */
 
 static double left_at(int row, int p, bool transposed) {
@@ -297,6 +341,8 @@ int main(void) {
         cmocka_unit_test(optimizers_do_not_see_the_partition),
         cmocka_unit_test(spans_are_what_their_role_says),
         cmocka_unit_test(sums_and_finiteness),
+        cmocka_unit_test(many_numbers),
+        cmocka_unit_test(first_momentum),
         cmocka_unit_test(products_in_double_are_rounded_once),
     };
     return RUN_ON_GPU_OR_HOST(tests);
