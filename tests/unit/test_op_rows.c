@@ -522,14 +522,6 @@ static void rows_of_chunks(void **state) {
     op_description_t d = concat_of(16, 21, 8);
     case_check_reference(&d, 0, 0, 0);
     case_check_alignment(&d);
-    d = plain(OP_relu, 70, 21, 1); /* more rows than a block has, and no multiple of them */
-    case_check_alignment(&d);
-    d = plain(OP_prelu, 1100, 5, 1); /* more rows than a run of additions, in several parts */
-    case_check_alignment(&d);
-    d = plain(OP_l2_normalize, 3, 300, 1); /* more columns than a warp reads at once */
-    case_check_alignment(&d);
-    d = plain(OP_softmax_gate, 3, 260, 2); /* more scores than a warp has threads, and two */
-    case_check_alignment(&d);
     for (int rule = TOKEN_LAST; rule <= TOKEN_CONCAT; rule++) {
         for (int64_t cols = 16; cols <= 21; cols += 5) {
             d = select_of(3, 3, cols, (token_rule_t)rule);
