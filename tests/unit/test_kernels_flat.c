@@ -8,7 +8,8 @@
 #include "kernels/kernels.h"
 #include "unit/op_case.h"
 
-enum { COUNT = 37, STEPS = 3 };
+/* MANY: more than blocks of a GPU have threads, and no multiple of what one of them takes. */
+enum { COUNT = 37, STEPS = 3, BLOCK = 256, MANY = 4 * BLOCK + 1 };
 
 static double noise(int turn, int index) {
     const rng_key_t key = {17, rng_name("flat"), (uint64_t)turn};
@@ -201,65 +202,40 @@ static double sum_squares(const kernels_t *kernels, const float *x, int count) {
     return sum;
 }
 
+static void check_sums(const kernels_t *kernels, int count) {
+    float x[MANY], y[MANY], z[MANY];
+    double squares = 0.0;
+    for (int i = 0; i < count; i++) {
+        x[i] = (float)noise(0, i);
+        y[i] = (float)noise(1, i);
+        squares += (double)x[i] * (double)x[i];
+    }
+    kernels->add(NULL, z, x, y, count);
+    for (int i = 0; i < count; i++) {
+        check_value((double)z[i], (double)(x[i] + y[i]), 0.0);
+    }
+    check_value(sum_squares(kernels, x, count), squares, count * squares * DBL_EPSILON);
+    kernels->add(NULL, x, x, y, count);
+    assert_memory_equal(x, z, (size_t)count * sizeof *x);
+    check_value(sum_squares(kernels, x, 0), 0.0, 0.0);
+    for (int i = 0; i<count; i += count> COUNT ? BLOCK : 1) {
+        const float odd[] = {NAN, INFINITY, -INFINITY};
+        assert_true(kernels->all_finite(NULL, x, count));
+        float kept = x[i];
+        x[i] = odd[i % 3];
+        assert_false(kernels->all_finite(NULL, x, count));
+        x[i] = kept;
+    }
+    x[0] = FLT_MAX;
+    assert_true(kernels->all_finite(NULL, x, count) && kernels->all_finite(NULL, x, 0));
+}
+
 static void sums_and_finiteness(void **unused) {
     (void)unused;
     const char *backends[] = {"ref", "cpu"};
     for (int b = 0; b < 2; b++) {
-        const kernels_t *kernels = case_table(backends[b], DTYPE_F32);
-        float x[COUNT], y[COUNT], z[COUNT];
-        double squares = 0.0;
-        for (int i = 0; i < COUNT; i++) {
-            x[i] = (float)noise(0, i);
-            y[i] = (float)noise(1, i);
-            squares += (double)x[i] * (double)x[i];
-        }
-        kernels->add(NULL, z, x, y, COUNT);
-        for (int i = 0; i < COUNT; i++) {
-            check_value((double)z[i], (double)(x[i] + y[i]), 0.0);
-        }
-        check_value(sum_squares(kernels, x, COUNT), squares, 1e-14);
-        kernels->add(NULL, x, x, y, COUNT);
-        assert_memory_equal(x, z, sizeof x);
-        check_value(sum_squares(kernels, x, 0), 0.0, 0.0);
-        for (int i = 0; i < COUNT; i++) {
-            const float odd[] = {NAN, INFINITY, -INFINITY};
-            assert_true(kernels->all_finite(NULL, x, COUNT));
-            float kept = x[i];
-            x[i] = odd[i % 3];
-            assert_false(kernels->all_finite(NULL, x, COUNT));
-            x[i] = kept;
-        }
-        x[0] = FLT_MAX;
-        assert_true(kernels->all_finite(NULL, x, COUNT) && kernels->all_finite(NULL, x, 0));
-    }
-}
-
-/* More than a GPU's block has threads, and no multiple of what one of them takes. */
-static void many_numbers(void **unused) {
-    (void)unused;
-    enum { MANY = 1025 };
-    const char *backends[] = {"ref", "cpu"};
-    for (int b = 0; b < 2; b++) {
-        const kernels_t *kernels = case_table(backends[b], DTYPE_F32);
-        float x[MANY], y[MANY], z[MANY];
-        double squares = 0.0;
-        for (int i = 0; i < MANY; i++) {
-            x[i] = (float)noise(0, i);
-            y[i] = (float)noise(1, i);
-            squares += (double)x[i] * (double)x[i];
-        }
-        kernels->add(NULL, z, x, y, MANY);
-        for (int i = 0; i < MANY; i++) {
-            check_value((double)z[i], (double)(x[i] + y[i]), 0.0);
-        }
-        check_value(sum_squares(kernels, x, MANY), squares, MANY * squares * DBL_EPSILON);
-        for (int i = 0; i < MANY; i += 256) {
-            assert_true(kernels->all_finite(NULL, x, MANY));
-            float kept = x[i];
-            x[i] = NAN;
-            assert_false(kernels->all_finite(NULL, x, MANY));
-            x[i] = kept;
-        }
+        check_sums(case_table(backends[b], DTYPE_F32), COUNT);
+        check_sums(case_table(backends[b], DTYPE_F32), MANY);
     }
 }
 
@@ -341,7 +317,6 @@ int main(void) {
         cmocka_unit_test(optimizers_do_not_see_the_partition),
         cmocka_unit_test(spans_are_what_their_role_says),
         cmocka_unit_test(sums_and_finiteness),
-        cmocka_unit_test(many_numbers),
         cmocka_unit_test(first_momentum),
         cmocka_unit_test(products_in_double_are_rounded_once),
     };
