@@ -142,6 +142,23 @@ INLINE vec_t lanes_added_of_each(vec_t x[WIDTH]) {
 }
 #endif
 
+/* The same with the bits of lanes_added(): halves are added, then halves of these, and so on. */
+INLINE vec_t lanes_added_of_rows(vec_t x[WIDTH]) {
+#define STAGE(size)                                                                                \
+    _Pragma("GCC unroll 8") for (int i = 0; i < (size); i++) {                                     \
+        EXCHANGE(size, x[i], x[i + (size)]);                                                       \
+        x[i] += x[i + (size)];                                                                     \
+    }
+#if defined(__AVX512F__)
+    STAGE(8)
+#endif
+    STAGE(4)
+    STAGE(2)
+    STAGE(1)
+#undef STAGE
+    return x[0];
+}
+
 /* keep has all bits or none set in a lane. */
 INLINE vec_t where(ivec_t keep, vec_t x, vec_t otherwise) {
     return (vec_t)((keep & (ivec_t)x) | (~keep & (ivec_t)otherwise));

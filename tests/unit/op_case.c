@@ -16,9 +16,11 @@ enum { GUARD = 8, ROW_GAP = 3, SHARD_GAP = 5, ALIGNED = 8 }; /* elements */
 
 void case_align_rows(int but) { aligned_but = but; }
 
+static int64_t gap_of(int64_t most) { return aligned_but == CASE_WITHOUT_GAPS ? 0 : most; }
+
 /* From row to row, or from shard to shard. */
 static int64_t stride_of(int64_t elements, int matrix) {
-    int64_t stride = aligned_but == CASE_ALIGNED_NONE ? elements : align_up(elements, ALIGNED);
+    int64_t stride = aligned_but < CASE_ALIGNED_ALL ? elements : align_up(elements, ALIGNED);
     return matrix == aligned_but && matrix >= 0 ? stride + 1 : stride;
 }
 
@@ -97,7 +99,7 @@ static double value_of(const op_case_t *test, uint64_t tensor, uint64_t index) {
 
 static matrix_t matrix_open(op_case_t *test, op_shape_t shape, int number) {
     matrix_t matrix = {.rows = shape.rows, .cols = shape.cols, .row_stride = shape.row_stride};
-    matrix.shard_stride = stride_of(shape.rows * shape.row_stride + SHARD_GAP, number);
+    matrix.shard_stride = stride_of(shape.rows * shape.row_stride + gap_of(SHARD_GAP), number);
     dtype_t dtype = test->kernels->dtype;
     matrix.data =
         at(own(test, test->shards * matrix.shard_stride + 2 * GUARD, dtype), GUARD, dtype);
@@ -183,16 +185,16 @@ static void open_values(op_case_t *test, const kernels_t *kernels,
     call->shard_begin = shard_begin;
     call->shard_end = shard_end;
     call->scalars = &test->scalars;
-    d->out.row_stride = stride_of(d->out.cols + ROW_GAP, 0);
+    d->out.row_stride = stride_of(d->out.cols + gap_of(ROW_GAP), 0);
     d->d_out = d->out;
-    d->d_out.row_stride = stride_of(d->out.row_stride + 1, 1);
+    d->d_out.row_stride = stride_of(d->out.row_stride + gap_of(1), 1);
     call->out = matrix_open(test, d->out, 0);
     call->d_out = matrix_open(test, d->d_out, 1);
     matrix_fill(test, call->d_out, 999);
     for (int i = 0; i < d->input_count; i++) {
-        d->in[i].row_stride = stride_of(d->in[i].cols + ROW_GAP + i % 2, 2 + 2 * i);
+        d->in[i].row_stride = stride_of(d->in[i].cols + gap_of(ROW_GAP + i % 2), 2 + 2 * i);
         d->d_in[i] = d->in[i];
-        d->d_in[i].row_stride = stride_of(d->in[i].row_stride + 2, 3 + 2 * i);
+        d->d_in[i].row_stride = stride_of(d->in[i].row_stride + gap_of(2), 3 + 2 * i);
         call->in[i] = matrix_open(test, d->in[i], 2 + 2 * i);
         call->d_in[i] = matrix_open(test, d->d_in[i], 3 + 2 * i);
         matrix_fill(test, call->in[i], (uint64_t)i);
@@ -200,7 +202,8 @@ static void open_values(op_case_t *test, const kernels_t *kernels,
     weights_open(test);
     CHECK_OK(test->row->plan(d, &test->plan, &test->needs));
     call->workspace = state_open(test, test->needs.workspace_count);
-    call->saved_shard_stride = stride_of(test->needs.saved_count + SHARD_GAP, CASE_ALIGNED_ALL);
+    call->saved_shard_stride =
+        stride_of(test->needs.saved_count + gap_of(SHARD_GAP), CASE_ALIGNED_ALL);
     call->saved = own(test, shards * call->saved_shard_stride, state_of(test));
     test->sums = own(test, shards * test->needs.sum_count, DTYPE_F64);
     test->totals = own(test, test->needs.sum_count, DTYPE_F64);
@@ -445,10 +448,8 @@ void case_check_guards(const op_case_t *test) {
     }
     check_flat_guards(test, call->workspace, test->needs.workspace_count);
     for (int s = 0; s < test->shards; s++) {
-        for (int64_t i = 0; i < SHARD_GAP; i++) {
-            assert_true(is_guard(call->saved,
-                                 s * call->saved_shard_stride + test->needs.saved_count + i,
-                                 state_of(test)));
+        for (int64_t i = test->needs.saved_count; i < call->saved_shard_stride; i++) {
+            assert_true(is_guard(call->saved, s * call->saved_shard_stride + i, state_of(test)));
         }
         for (int w = 0; w < OP_WEIGHTS_MAX && test->weight_count[w] > 0; w++) {
             check_flat_guards(test, test->d_weight[w][s], test->weight_count[w]);

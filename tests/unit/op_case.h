@@ -44,8 +44,8 @@ void case_open_short(op_case_t *test, const kernels_t *kernels, const op_descrip
 void case_close(op_case_t *test);
 
 /* Rows and shards of the cases opened from now on begin at multiples of 16 bytes, but those of one
- * matrix: 0 out, 1 d_out, 2 + 2 i in[i], 3 + 2 i d_in[i]. */
-enum { CASE_ALIGNED_NONE = -2, CASE_ALIGNED_ALL = -1 };
+ * matrix: 0 out, 1 d_out, 2 + 2 i in[i], 3 + 2 i d_in[i]. Or there is nothing between them. */
+enum { CASE_WITHOUT_GAPS = -3, CASE_ALIGNED_NONE, CASE_ALIGNED_ALL };
 void case_align_rows(int but);
 
 /* A mask of `count` bytes per shard: about a third is invalid, and so is every index with
