@@ -266,10 +266,11 @@ typedef struct op_row {
     void (*forward)(const op_plan_t *plan, const op_call_t *call);
     void (*backward_data)(const op_plan_t *plan, const op_call_t *call);
     void (*backward_weights)(const op_plan_t *plan, const op_call_t *call); /* NULL: no weights */
-    /* The sum of the canonical tree over the shards [shard_begin, shard_end), which are all of it
-     * or one complete subtree (it splits at the largest power of two below their number); a leaf
-     * is one shard's gradient, all uses taken together. scratch: as many gradients as such a tree
-     * has levels, each of the weights' elements rounded up to 16. NULL: the caller adds. */
+    /* The sum of the canonical tree over the shards [shard_begin, shard_end), which are all of it,
+     * one complete subtree, or the first ones of such (it splits at the largest power of two below
+     * their number); a leaf is one shard's gradient, all uses taken together. scratch: as many
+     * gradients as such a tree has levels, each of the weights' elements rounded up to 16. NULL:
+     * the caller adds. */
     void (*backward_tree)(const op_use_t *uses, int use_count, int shard_begin, int shard_end,
                           void *const d_weight[OP_WEIGHTS_MAX], void *scratch);
     /* Where plan says sum_count, in training, before forward and before backward_data: that many

@@ -149,7 +149,7 @@ static status_t sweep_once(sweep_t *sweep, timing_t *timing_out) {
     batch_start(&t->batch, &stream);
     for (int64_t done = 0, samples = 0; done < sweep->samples; done += samples) {
         TRY(batch_next(&t->batch, &samples));
-        TRY(executor_forward(t->executor, &scalars));
+        TRY(executor_forward_first(t->executor, samples, &scalars));
         keep_outputs(sweep, done, samples);
     }
     *timing_out = timing_since(begin);

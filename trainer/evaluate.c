@@ -47,7 +47,7 @@ static status_t predict_range(batch_t *batch, split_t split, int64_t begin, int6
     batch_start(batch, &stream);
     for (int64_t done = 0, samples = 0; done < end - begin; done += samples) {
         TRY_GOTO(status, batch_next(batch, &samples), done);
-        TRY_GOTO(status, executor_forward(batch->executor, &scalars), done);
+        TRY_GOTO(status, executor_forward_first(batch->executor, samples, &scalars), done);
         keep_outputs(batch, done, samples, evaluation);
         work_done(&work, done + samples);
     }

@@ -14,6 +14,10 @@ static int64_t local_samples(const executor_t *executor) {
 
 int64_t executor_samples(const executor_t *executor) { return local_samples(executor); }
 
+int64_t executor_computed(const executor_t *executor) {
+    return executor->config.samples_per_shard * executor->held;
+}
+
 static op_shape_t shape_of(const executor_t *executor, view_t view) {
     if (view.buffer < 0) {
         return (op_shape_t){0, 0, 0};
@@ -233,6 +237,23 @@ static void prepare_sum(executor_t *executor, int s) {
     call->shard_end = executor->config.shard_count;
 }
 
+/* What a part of the tree holds that has no samples. */
+static status_t open_nothing(executor_t *executor) {
+    enum { COUNT = NOTHING_BYTES / sizeof(double) };
+    bool is_double = executor->config.kernels->dtype == DTYPE_F64;
+    double doubles[COUNT];
+    float floats[2 * COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        doubles[i] = -0.0;
+        floats[2 * i] = floats[2 * i + 1] = -0.0f;
+    }
+    const device_t *device = executor->config.device;
+    TRY(alloc_on_device(executor, NOTHING_BYTES, "nothing", &executor->nothing));
+    const void *pattern = is_double ? (const void *)doubles : floats;
+    device->copy_in(device, executor->nothing, pattern, NOTHING_BYTES);
+    return STATUS_OK;
+}
+
 static status_t open_memory(executor_t *executor) {
     const graph_t *graph = executor->graph;
     int *saved = alloc_zero(graph->node_count, sizeof *saved);
@@ -260,6 +281,7 @@ static status_t open_memory(executor_t *executor) {
     for (int s = 0; s < executor->plan->sum_count; s++) {
         prepare_sum(executor, s);
     }
+    TRY_GOTO(status, open_nothing(executor), done);
     status = executor_open_coupling(executor);
 done:
     free(saved);
@@ -277,6 +299,11 @@ status_t executor_open(const graph_t *graph, const executor_config_t *config,
     executor->config = *config;
     executor->plan = plan;
     plan->private_buffers = config->private_buffers;
+    executor->held = config->shard_count;
+    for (int i = 0; i < graph->node_count; i++) {
+        executor->holds_all |= graph->nodes[i].kind == OP_batch_norm &&
+                               graph->nodes[i].attributes.norm_rule != NORM_FROZEN;
+    }
     executor->ops = alloc_zero(graph->node_count, sizeof *executor->ops);
     executor->calls = alloc_zero(graph->node_count, sizeof *executor->calls);
     executor->kept_at = alloc_zero(graph->node_count, sizeof *executor->kept_at);
@@ -315,6 +342,7 @@ void executor_close(executor_t *executor) {
     device->release(device, executor->kept);
     device->release(device, executor->scratch);
     device->release(device, executor->mask_bytes);
+    device->release(device, executor->nothing);
     executor_close_host(executor);
     executor_close_coupling(executor);
     free(executor->masks);

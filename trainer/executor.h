@@ -76,6 +76,13 @@ void executor_bind(executor_t *executor, const executor_state_t *state);
 
 /* What gather returned where it failed; else STATUS_OK. */
 status_t executor_forward(executor_t *executor, const step_scalars_t *scalars) MUST_CHECK;
+/* As executor_forward, of a batch whose slots from `samples` on are empty: shards that hold none
+ * are not computed, here and in the backward that follows. Nothing is said of their predictions,
+ * their gradients add nothing. With a batch norm whose statistics run all are computed: these are
+ * means over the shards. */
+status_t executor_forward_first(executor_t *executor, int64_t samples,
+                                const step_scalars_t *scalars) MUST_CHECK;
+int64_t executor_computed(const executor_t *executor); /* samples, empty ones among them */
 
 /* unit_done (may be NULL) is told after each completed group of parameters: units 0..unit are in
  * the parts. A status that it or gather returns ends backward and is returned. */

@@ -27,6 +27,9 @@ struct executor {
     op_plan_t **sum_ops;     /* by gradient sum */
     op_call_t *sum_calls;
     executor_state_t state;
+    int held;       /* local shards that the step computes: the first ones */
+    bool holds_all; /* a batch norm's running statistics count those without samples too */
+    void *nothing;  /* on the device: -0.0, NOTHING_BYTES of it, which added changes no bit */
     char *workspace;
     char *leaf_scratch;        /* one unit: the second use of a shared weight */
     char *level_scratch;       /* one unit per level of the local tree */
@@ -35,6 +38,8 @@ struct executor {
     int64_t *sum_counts;       /* by node: doubles that it says of a shard; 0: none */
     double *all_sums, *totals; /* on the device: [shards of the batch, doubles], [doubles] */
 };
+
+enum { NOTHING_BYTES = 256 };
 
 matrix_t executor_matrix(const executor_t *executor, view_t view);
 

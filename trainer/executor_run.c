@@ -1,5 +1,6 @@
 /* executor_run.c - one step: forward, and backward with each unit of parameters folded into the
  * canonical tree as soon as it is complete. Nothing here allocates. */
+#include "kernels/base/bytes.h"
 #include "trainer/executor_internal.h"
 
 static void run_masks(executor_t *executor) {
@@ -13,7 +14,7 @@ static void run_masks(executor_t *executor) {
             a[k] = executor->masks[node->a[k]];
             b[k] = executor->masks[node->b[k]];
         }
-        int shards = executor->config.shard_count;
+        int shards = executor->held;
         if (node->kind == MASK_ANY) {
             kernels->mask_any(device, executor->masks[m], a, node->count, 0, shards);
         } else if (node->kind == MASK_ALL) {
@@ -29,10 +30,25 @@ static void run_masks(executor_t *executor) {
     }
 }
 
-status_t executor_forward(executor_t *executor, const step_scalars_t *scalars) {
+/* Calls are of the shards that hold samples. */
+static void hold(executor_t *executor, int64_t samples) {
+    int64_t shards = div_up(samples, executor->config.samples_per_shard);
+    executor->held = executor->holds_all ? executor->config.shard_count : (int)shards;
+    for (int i = 0; i < executor->graph->node_count; i++) {
+        executor->calls[i].shard_end = executor->held;
+    }
+    for (int s = 0; s < executor->plan->sum_count; s++) {
+        executor->sum_calls[s].shard_end = executor->held;
+    }
+}
+
+status_t executor_forward_first(executor_t *executor, int64_t samples,
+                                const step_scalars_t *scalars) {
+    REQUIRE(samples >= 0 && samples <= executor_samples(executor));
+    hold(executor, samples);
     executor_bring_batch(executor);
     run_masks(executor);
-    for (int i = 0; i < executor->graph->node_count; i++) {
+    for (int i = 0; i < executor->graph->node_count && executor->held > 0; i++) {
         op_call_t *call = &executor->calls[i];
         call->scalars = scalars;
         TRY(executor_couple(executor, i, PASS_FORWARD));
@@ -40,6 +56,10 @@ status_t executor_forward(executor_t *executor, const step_scalars_t *scalars) {
                                                                               call);
     }
     return STATUS_OK;
+}
+
+status_t executor_forward(executor_t *executor, const step_scalars_t *scalars) {
+    return executor_forward_first(executor, executor_samples(executor), scalars);
 }
 
 static bool read_before(const graph_t *graph, const fold_unit_t *unit, int use) {
@@ -72,7 +92,7 @@ static void make_term(executor_t *executor, const fold_unit_t *unit, int use, in
     call->shard_end = shard + 1;
     kernels->ops[node->kind].backward_weights(executor->ops[unit->nodes[use]], call);
     call->shard_begin = 0;
-    call->shard_end = executor->config.shard_count;
+    call->shard_end = executor->held;
     for (int w = 0; adds && w < node->weight_count; w++) {
         kernels->add(executor->config.device, run[w], run[w], call->d_weight[w], count[w]);
     }
@@ -138,8 +158,28 @@ static void fold_by_operation(executor_t *executor, const fold_unit_t *unit, tre
     }
 }
 
+/* What no samples have: zeros whose sign lets a sum keep its own. */
+static void fold_nothing(executor_t *executor, const fold_unit_t *unit,
+                         char *const destination[OP_WEIGHTS_MAX]) {
+    const device_t *device = executor->config.device;
+    for (int p = 0; p < unit->parameter_count; p++) {
+        int64_t count = executor->graph->parameters[unit->parameters[p]].count;
+        size_t bytes = executor_state_bytes(executor, count), done = 0;
+        while (done < bytes) { /* each time as much as there is */
+            const void *from = done == 0 ? executor->nothing : destination[p];
+            size_t most = done == 0 ? (size_t)NOTHING_BYTES : done;
+            size_t next = most < bytes - done ? most : bytes - done;
+            device->copy(device, destination[p] + done, from, next);
+            done += next;
+        }
+    }
+}
+
+/* The tree over the first leaves of a subtree is the subtree without the others, so that shards
+ * without samples are in no addition. */
 static void fold_unit(executor_t *executor, const fold_unit_t *unit) {
     bool by_operation = executor_folds_by_operation(executor, unit);
+    int held_end = executor->config.shard_first + executor->held;
     for (int i = 0; i < executor->state.part_count; i++) {
         char *destination[OP_WEIGHTS_MAX] = {NULL};
         for (int p = 0; p < unit->parameter_count; p++) {
@@ -148,7 +188,10 @@ static void fold_unit(executor_t *executor, const fold_unit_t *unit) {
                 executor_state_bytes(executor, executor->state.offsets[unit->parameters[p]]);
         }
         tree_node_t leaves = executor->state.part_leaves[i];
-        if (by_operation) {
+        leaves.end = leaves.end < held_end ? leaves.end : held_end;
+        if (leaves.end <= leaves.begin) {
+            fold_nothing(executor, unit, destination);
+        } else if (by_operation) {
             fold_by_operation(executor, unit, leaves, destination);
         } else {
             fold(executor, unit, leaves.begin, leaves.end, 0, destination);
@@ -159,8 +202,10 @@ static void fold_unit(executor_t *executor, const fold_unit_t *unit) {
 static void run_sums(executor_t *executor, int *next, int before_node) {
     const graph_plan_t *plan = executor->plan;
     while (*next < plan->sum_count && plan->sums[*next].before_node == before_node) {
-        executor->config.kernels->ops[OP_sum].forward(executor->sum_ops[*next],
-                                                      &executor->sum_calls[*next]);
+        if (executor->held > 0) {
+            executor->config.kernels->ops[OP_sum].forward(executor->sum_ops[*next],
+                                                          &executor->sum_calls[*next]);
+        }
         (*next)++;
     }
 }
@@ -174,7 +219,7 @@ status_t executor_backward(executor_t *executor, const step_scalars_t *scalars,
         op_call_t *call = &executor->calls[i];
         call->scalars = scalars;
         run_sums(executor, &next_sum, i);
-        if (executor->has_backward_data[i]) {
+        if (executor->has_backward_data[i] && executor->held > 0) {
             op_kind_t kind = executor->graph->nodes[i].kind;
             TRY(executor_couple(executor, i, PASS_BACKWARD_DATA));
             executor->config.kernels->ops[kind].backward_data(executor->ops[i], call);

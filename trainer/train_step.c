@@ -31,13 +31,10 @@ void trainer_read_ahead(trainer_t *t) {
     batch_start(&t->batch, &stream);
 }
 
-static status_t next_batch(trainer_t *t, double *samples_out) {
-    int64_t samples = 0;
-    *samples_out = 0.0;
+static status_t next_batch(trainer_t *t, int64_t *samples_out) {
+    *samples_out = 0;
     trainer_read_ahead(t);
-    TRY(batch_next(&t->batch, &samples));
-    *samples_out = (double)samples;
-    return STATUS_OK;
+    return batch_next(&t->batch, samples_out);
 }
 
 /* Loss of target i on all local shards; d_x is where its gradient goes. */
@@ -136,18 +133,20 @@ status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
     step_result_t result = {0};
     double *words = step_sums_words(t->sums);
     double begin_s = clock_s();
-    status_t mine = next_batch(t, &words[WORD_SAMPLES]);
+    int64_t samples = 0;
+    status_t mine = next_batch(t, &samples);
+    words[WORD_SAMPLES] = (double)samples;
     result.data_wait_ms = part_ms(&begin_s);
     step_scalars_t scalars = {.seed = (uint64_t)t->config->seed,
                               .step = (uint64_t)t->progress.step,
                               .shard_first = t->shard_first,
                               .training = true};
-    TRY(executor_forward(t->executor, &scalars));
+    TRY(executor_forward_first(t->executor, samples, &scalars));
     local_sums(t);
     mine = mine == STATUS_OK ? t->device->check(t->device) : mine;
     words[WORD_FAILED] = mine != STATUS_OK;
     words[WORD_STOP] = stop;
-    words[WORD_FLOP] = (double)t->batch.slots * trainer_flop_per_sample(t);
+    words[WORD_FLOP] = (double)executor_computed(t->executor) * trainer_flop_per_sample(t);
     words[WORD_CPU_S] = clock_cpu_s() - comm_wait_cpu_s(t->comm);
     TRY(step_sums_gather(t->sums, t->reduce));
     loss_gradients(t);

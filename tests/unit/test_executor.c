@@ -1,6 +1,6 @@
 /* The executor on every model. Gradients of the whole loss against finite differences in double;
- * bits in float: any division of the shards over ranks, any company, any slot, and memory used once
- * or again. */
+ * bits in float: any division of the shards over ranks, any company, any slot, shards without
+ * samples, and memory used once or again. */
 #include <math.h>
 #include <string.h>
 
@@ -228,6 +228,136 @@ static void predictions_depend_on_the_sample_alone(void **state) {
     }
 }
 
+/* --- shards without samples ------------------------------------------------------------------ */
+
+enum { SHORT_SHARDS = 7, SHORT = 5 }; /* samples: two shards and a half of seven */
+
+/* Empty slots as a batch has them; NaN where nobody may look. */
+static void empty_slot(case_run_t *run, int64_t slot, bool looked_at) {
+    const model_case_t *c = run->model;
+    for (int m = 0; m < graph_input_count(c->graph); m++) {
+        memset(executor_mask(run->executor, m) + slot * CASE_LENGTH, 0, CASE_LENGTH);
+        int64_t elements = CASE_LENGTH * c->dims[m];
+        for (int64_t i = 0; i < elements; i++) {
+            case_put(c, executor_input(run->executor, m), slot * elements + i,
+                     looked_at ? 0.0 : (double)NAN);
+        }
+    }
+}
+
+/* Gradient 0 from the global sample SHORT on. */
+static void short_gradient(case_run_t *run) {
+    int64_t first = run->shards.begin * PER_SHARD;
+    case_wave_gradient(run);
+    for (int o = 0; o < CASE_OUTPUTS_MAX; o++) {
+        matrix_t d = executor_output_gradient(run->executor, o);
+        for (int64_t row = 0; row < executor_samples(run->executor) * CASE_LENGTH; row++) {
+            int64_t at = row / d.rows * d.shard_stride + row % d.rows * d.row_stride;
+            for (int64_t k = 0; first + row / CASE_LENGTH >= SHORT && k < d.cols; k++) {
+                case_put(run->model, d.data, at + k, 0.0);
+            }
+        }
+    }
+}
+
+static int64_t held_samples(const case_run_t *run) {
+    int64_t rest = SHORT - run->shards.begin * PER_SHARD;
+    return min_i64(max_i64(rest, 0), executor_samples(run->executor));
+}
+
+/* Two batches: a whole one of other samples, which nothing may be left of, then the short one. Its
+ * gradient is appended to the parts; outputs of what it holds, if wanted, by slot. */
+static void short_step(const model_case_t *c, tree_node_t shards, bool skips, case_parts_t *parts,
+                       float (*outputs)[ROW_MAX]) {
+    case_run_t run = case_run_open(c, shards, PER_SHARD, (case_options_t){0});
+    executor_state_t state = {.offsets = c->offsets, .weights = c->weights};
+    state.part_count = tree_cover(SHORT_SHARDS, shards, state.part_leaves);
+    for (int i = 0; i < state.part_count; i++) {
+        parts->leaves[parts->count] = state.part_leaves[i];
+        parts->gradient[parts->count] = alloc_aligned((size_t)c->elements * sizeof(float));
+        state.parts[i] = parts->gradient[parts->count++];
+    }
+    executor_bind(run.executor, &state);
+    for (int64_t slot = 0; slot < executor_samples(run.executor); slot++) {
+        case_fill_slot(&run, slot, 40 + slot);
+    }
+    CHECK_OK(executor_forward(run.executor, &run.scalars));
+    case_wave_gradient(&run);
+    CHECK_OK(executor_backward(run.executor, &run.scalars, NULL, NULL));
+
+    int64_t held = held_samples(&run), computed = align_up(held, PER_SHARD);
+    case_fill(&run);
+    for (int64_t slot = held; slot < executor_samples(run.executor); slot++) {
+        empty_slot(&run, slot, !skips || slot < computed);
+    }
+    if (skips) {
+        CHECK_OK(executor_forward_first(run.executor, held, &run.scalars));
+        assert_int_equal(executor_computed(run.executor), computed);
+    } else {
+        CHECK_OK(executor_forward(run.executor, &run.scalars));
+    }
+    for (int64_t slot = 0; outputs != NULL && slot < held; slot++) {
+        copy_sample(&run, slot, outputs[slot]);
+    }
+    short_gradient(&run);
+    CHECK_OK(executor_backward(run.executor, &run.scalars, NULL, NULL));
+    for (int64_t i = 0; skips && held == 0 && i < c->elements;
+         i++) { /* + 0.0 would change a -0.0 */
+        float nothing = ((const float *)state.parts[0])[i];
+        assert_true(nothing == 0.0f && signbit(nothing));
+    }
+    case_run_close(&run);
+}
+
+/* The gradient of the short batch by so many ranks, in the order of the whole tree. */
+static void short_by_ranks(const model_case_t *c, int ranks, bool skips, float *gradient,
+                           float (*outputs)[ROW_MAX]) {
+    case_parts_t parts = {0};
+    for (int r = 0; r < ranks; r++) {
+        short_step(c, tree_run(SHORT_SHARDS, r, ranks), skips, &parts, r == 0 ? outputs : NULL);
+    }
+    adding_t adding = {c, &parts};
+    tree_finish(SHORT_SHARDS, parts.leaves, parts.count, add_parts, &adding);
+    memcpy(gradient, parts.gradient[0], (size_t)c->elements * sizeof *gradient);
+    case_parts_free(&parts);
+}
+
+static void check_short(const char *model, const char *backend, dtype_t dtype) {
+    model_case_t c = case_open(model, backend, dtype);
+    float all_outputs[SHORT][ROW_MAX] = {{0}}, outputs[SHORT][ROW_MAX] = {{0}};
+    float *all = alloc_zero(c.elements, sizeof *all), *one = alloc_zero(c.elements, sizeof *one);
+    float *other = alloc_zero(c.elements, sizeof *other);
+    short_by_ranks(&c, 1, false, all, all_outputs);
+    short_by_ranks(&c, 1, true, one, outputs);
+    if (memcmp(all_outputs, outputs, sizeof outputs) != 0) {
+        fail_msg("%s on %s: other predictions without the empty shards", c.model, backend);
+    }
+    for (int64_t i = 0; i < c.elements; i++) { /* zeros of either sign */
+        if (all[i] != one[i]) {
+            fail_msg("%s on %s: element %d is %.9g without the empty shards, %.9g with them",
+                     c.model, backend, (int)i, (double)one[i], (double)all[i]);
+        }
+    }
+    for (int ranks = 2; ranks <= SHORT_SHARDS; ranks++) {
+        short_by_ranks(&c, ranks, true, other, NULL);
+        if (memcmp(one, other, (size_t)c.elements * sizeof *one) != 0) {
+            fail_msg("%s on %s: other bits of a short batch on %d ranks", c.model, backend, ranks);
+        }
+    }
+    free(all);
+    free(one);
+    free(other);
+    case_close(&c);
+}
+
+static void shards_without_samples_add_nothing(void **state) {
+    (void)state;
+    for (int i = 0; case_models[i] != NULL; i++) {
+        check_short(case_models[i], i % 2 == 0 ? "cpu" : "ref", DTYPE_F32);
+        check_short(case_models[i], i % 4 == 3 ? "ref" : "cpu", DTYPE_BF16);
+    }
+}
+
 /* --- memory ---------------------------------------------------------------------------------- */
 
 /* What a step leaves: outputs, loss, gradients of weights and inputs. */
@@ -296,6 +426,7 @@ int main(void) {
         cmocka_unit_test(gradients_match_finite_differences),
         cmocka_unit_test(gradients_have_the_same_bits_for_any_division),
         cmocka_unit_test(predictions_depend_on_the_sample_alone),
+        cmocka_unit_test(shards_without_samples_add_nothing),
         cmocka_unit_test(arena_gives_the_bits_of_memory_used_once),
     };
     return RUN_TESTS(tests);

@@ -127,6 +127,73 @@ static void values_used_in_every_way_have_right_gradients(void **state) {
     close_graph(&f);
 }
 
+/* --- shards without samples ------------------------------------------------------------------ */
+
+static graph_t *build_norm(norm_rule_t rule) {
+    graph_t *g = graph_open(LENGTH);
+    row_mask_t mask;
+    value_t x = graph_input(g, "x", 4, &mask);
+    linear_t first = linear_make(g, "first", 4, 3);
+    batch_norm_t norm = {.rule = rule, .epsilon = 1e-5};
+    norm.gain = graph_parameter(g, "gain", 3, 0, (init_t){.constant = 1.0});
+    norm.bias = graph_parameter(g, "bias", 3, 0, (init_t){0});
+    norm.mean = graph_parameter(g, "mean", 3, 0, (init_t){0});
+    norm.variance = graph_parameter(g, "variance", 3, 0, (init_t){.constant = 1.0});
+    double momentum = rule == NORM_FROZEN ? 0.0 : 0.1;
+    graph_parameter_statistic(g, norm.mean, momentum);
+    graph_parameter_statistic(g, norm.variance, momentum);
+    value_t y = linear_apply(g, "first", first, x, ACTIVATION_NONE);
+    graph_output(g, "y", graph_batch_norm(g, "norm", y, mask, &norm));
+    return g;
+}
+
+/* One sample in the first of two shards. */
+static void step_of_one(fixture_t *f, bool first_alone) {
+    static const step_scalars_t scalars = {.training = true};
+    for (int64_t i = 0; i < ROWS * 4; i++) {
+        ((double *)executor_input(f->executor, 0))[i] = i / 4 < LENGTH ? wave(2, i) : 0.0;
+        executor_mask(f->executor, 0)[i / 4] = i / 4 < LENGTH;
+    }
+    if (first_alone) {
+        CHECK_OK(executor_forward_first(f->executor, 1, &scalars));
+    } else {
+        CHECK_OK(executor_forward(f->executor, &scalars));
+    }
+    matrix_t d = executor_output_gradient(f->executor, 0);
+    for (int64_t i = 0; i < ROWS * d.cols; i++) {
+        int64_t row = i / d.cols, s = row / d.rows, r = row % d.rows, c = i % d.cols;
+        ((double *)d.data)[s * d.shard_stride + r * d.row_stride + c] =
+            row < LENGTH ? wave(3, i) : 0.0;
+    }
+    CHECK_OK(executor_backward(f->executor, &scalars, NULL, NULL));
+}
+
+/* Running statistics are means over the shards, and one that is empty counts with what is running
+ * already. */
+static void statistics_of_empty_shards_count(void **state) {
+    (void)state;
+    for (norm_rule_t rule = NORM_FROZEN; rule <= NORM_GLOBAL; rule++) {
+        fixture_t f = open_graph(build_norm(rule));
+        for (int64_t i = 0; i < f.elements; i++) {
+            f.weights[i] = fabs(f.weights[i]) + 0.1; /* a variance is above 0 */
+        }
+        step_of_one(&f, false);
+        double *all = alloc_zero(f.elements, sizeof *all);
+        memcpy(all, f.gradient, (size_t)f.elements * sizeof *all);
+        step_of_one(&f, true);
+        assert_int_equal(executor_computed(f.executor), rule == NORM_FROZEN ? 1 : SAMPLES);
+        for (int64_t i = 0; i < f.elements; i++) { /* frozen statistics learn nothing from theirs */
+            bool frozen = rule == NORM_FROZEN && i >= f.elements - 6;
+            if (all[i] != f.gradient[i] && !frozen) {
+                fail_msg("rule %d: element %d is %.17g, with all shards %.17g", (int)rule, (int)i,
+                         f.gradient[i], all[i]);
+            }
+        }
+        free(all);
+        close_graph(&f);
+    }
+}
+
 /* --- refused --------------------------------------------------------------------------------- */
 
 static void refused(graph_t *graph, const char *text) {
@@ -180,6 +247,7 @@ static void mistakes_are_named(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_used_in_every_way_have_right_gradients),
+        cmocka_unit_test(statistics_of_empty_shards_count),
         cmocka_unit_test(mistakes_are_named),
     };
     return RUN_TESTS(tests);
