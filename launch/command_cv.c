@@ -12,7 +12,8 @@
 
 static const option_t options[] = {
     OPTION_SET,
-    {"--folds", "all|LIST", "which folds, such as 0,2,3 (default: all)"},
+    {"--folds", "all|none|LIST",
+     "which folds, such as 0,2,3 (default: all); none: the split as it stands, with each seed"},
     {"--seeds", "LIST", "each fold with each of these (default: the configuration's seed)"},
     {"--out", "DIR", "where results go, and are gone on from"},
     OPTION_JSON,
@@ -62,7 +63,8 @@ static status_t read_options(const arguments_t *arguments, const config_t *confi
     if (lists->options.out == NULL) {
         return status_fail(STATUS_INPUT, "--out is missing; name a directory for the results");
     }
-    if (folds != NULL && strcmp(folds, "all") != 0) {
+    lists->options.no_folds = folds != NULL && strcmp(folds, "none") == 0;
+    if (folds != NULL && strcmp(folds, "all") != 0 && !lists->options.no_folds) {
         TRY(list_of("--folds", folds, &lists->folds, &lists->options.fold_count));
     }
     if (seeds != NULL) {
@@ -148,13 +150,16 @@ static const example_t examples[] = {
     {"jmt cv configs/tiny/jmt.yaml --set split.folds=5 --out runs/cv", ""},
     {"jmt launch -n 4 cv configs/tiny/jmt.yaml --set split.folds=-1 --seeds 0,1,2 --out runs/loo",
      "every person left out once, three times, on four ranks"},
+    {"jmt cv configs/mosi/jmt.yaml --folds none --seeds 0,1,2 --out runs/mosi-jmt",
+     "the official test people, with intervals over them"},
     EXAMPLE_END,
 };
 
 const command_t command_cv = {
     .name = "cv",
     .group = GROUP_TRAIN,
-    .synopsis = "CONFIG --out DIR [--folds all|LIST] [--seeds LIST] [--set KEY=VALUE]... [--json]",
+    .synopsis =
+        "CONFIG --out DIR [--folds all|none|LIST] [--seeds LIST] [--set KEY=VALUE]... [--json]",
     .summary = "cross-validation: train and test every fold",
     .help = "split.folds says how many folds there are; -1 leaves one person out at a time. A "
             "fold's people are tested by the checkpoint that is best on held-out others. DIR gets "

@@ -73,10 +73,17 @@ static status_t make_synthetic(const char *path) {
 }
 
 /* Rank 0. */
-static status_t open_directory(const cv_t *cv, bool own_data) {
-    if (cv->config.split.folds == 0) {
-        return status_fail(STATUS_INPUT, "split.folds is 0, so there are no folds; set it to their "
-                                         "number, or to -1 to leave one subject out");
+static status_t open_directory(const cv_t *cv, const cv_options_t *options, bool own_data) {
+    long long folds = cv->config.split.folds;
+    if (folds == 0 && !options->no_folds) {
+        return status_fail(STATUS_INPUT,
+                           "split.folds is 0, so there are no folds; set it to their number, or to "
+                           "-1 to leave one subject out, or give --folds none for the split as it "
+                           "stands");
+    }
+    if (folds != 0 && options->no_folds) {
+        return status_fail(STATUS_INPUT,
+                           "--folds none, but split.folds is %lld; leave one of them out", folds);
     }
     TRY(run_directory_check(cv->plan.out, NULL));
     TRY(dir_make(cv->plan.out));
@@ -169,6 +176,7 @@ static status_t describe_data(cv_t *cv) {
 static status_t choose_folds(cv_t *cv, const cv_options_t *options) {
     cv_plan_t *plan = &cv->plan;
     TRY(describe_data(cv));
+    plan->fold_total = options->no_folds ? 1 : plan->fold_total;
     plan->fold_count = options->fold_count > 0 ? options->fold_count : (int)plan->fold_total;
     plan->folds = alloc_zero(plan->fold_count, sizeof *plan->folds);
     for (int i = 0; i < plan->fold_count; i++) {
@@ -369,7 +377,7 @@ static bool folds_move(void *context) {
 
 static status_t run_all(cv_t *cv, const cv_options_t *options, bool own_data) {
     bool first = comm_rank(cv->whole) == 0;
-    status_t status = first ? open_directory(cv, own_data) : STATUS_OK;
+    status_t status = first ? open_directory(cv, options, own_data) : STATUS_OK;
     TRY(comm_agree(cv->whole, status, NULL));
     TRY(trainer_check_devices(&cv->config, cv->whole));
     TRY(comm_agree(cv->whole, choose_folds(cv, options), "open data"));

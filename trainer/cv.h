@@ -17,6 +17,7 @@ typedef struct cv_options {
     const char *out;
     const int64_t *folds; /* fold_count 0: all */
     int fold_count;
+    bool no_folds;        /* the split as it stands, as if it were the only fold */
     const int64_t *seeds; /* at least one */
     int seed_count;
 } cv_options_t;

@@ -290,9 +290,10 @@ static status_t write_summary(const summary_t *s) {
                      : strcmp(config->split.by, "both") == 0            ? " by person and group"
                      : strcmp(config->split.by, "leaky_published") == 0 ? ", LEAKY"
                                                                         : "";
-    char *split =
-        all ? text_format("test of %d folds%s", plan->fold_count, by)
-            : text_format("test of %d of %d folds%s", plan->fold_count, (int)plan->fold_total, by);
+    char *split = config->split.folds == 0 ? text_copy(split_name(SPLIT_TEST))
+                  : all                    ? text_format("test of %d folds%s", plan->fold_count, by)
+                        : text_format("test of %d of %d folds%s", plan->fold_count,
+                                      (int)plan->fold_total, by);
     json_t *root = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:O, s:o, s:O}", "program", "jmt",
         "model", config->model.name, "row", row, "selected_on", selected_on, "marks", marks,

@@ -69,13 +69,17 @@ static bool overlap(const row_t *a, const row_t *b, int column) {
 /* Of what checkpoints were selected on, where that is shown; else the first. */
 static int ranking_column(const run_table_t *table) {
     int first = TABLE_COLUMNS;
-    size_t length = strcspn(table->selected_on, ";");
+    const char *chosen_by = table->selected_on, *end = chosen_by + strcspn(chosen_by, ";");
+    for (const char *c = chosen_by; c < end; c++) { /* of one target: its metric */
+        chosen_by = *c == '.' ? c + 1 : chosen_by;
+    }
+    size_t length = (size_t)(end - chosen_by);
     for (int c = TABLE_COLUMNS - 1; c >= 0; c--) {
         first = run_table_has(table, c) ? c : first;
     }
     for (int c = 0; c < TABLE_COLUMNS; c++) {
         const char *metric = run_table_column(c)->metric;
-        bool chosen = strlen(metric) == length && strncmp(metric, table->selected_on, length) == 0;
+        bool chosen = strlen(metric) == length && strncmp(metric, chosen_by, length) == 0;
         if (chosen && run_table_has(table, c)) {
             return c;
         }

@@ -143,6 +143,13 @@ check "a file that is cut off is counted" says 'S02/EDA.csv: its 98 samples cove
 refuses "cross-validated with another --set" "stress-predict-majority/.*: epochs was 1 and is 2; give another --out" \
     --data "$work/stress" --out "$work/stress-out" --set epochs=2
 holds "ten models and the control row" "$work/stress-out/summary.json" 'len(m) == 11 and "clock" in m'
+check "--all: the fusions of others, too" quickstart --data "$work/stress" --all --seeds 0,1 \
+    --out "$work/stress-out" --set epochs=1
+holds "fourteen models and the control row, two seeds" "$work/stress-out/summary.json" \
+    'len(m) == 15 and {"lfan", "can", "jca", "rjcma"} < set(m) and s["seeds"] == [0, 1]'
+check "intervals over people stand in the table" grep -q '| jca .* \[0\.[0-9]*, [01]\.[0-9]*\]' "$work/stdout"
+refuses "--all of one's own data" "--all is for the data sets that configs/ has models for" --all \
+    --data "$work/own" --out "$work/own-out"
 
 raw=$root/build/tests/tools/raw_make # quickstart uses build/, too
 if [ -x "$raw" ]; then

@@ -175,12 +175,31 @@ sed -i 's/^epochs: 2$/epochs: 3/' "$work/killed/config.yaml"
 fails "a config.yaml that was edited" 2 \
     'fold-0-seed-1/evaluation.json: the configuration differs.*: epochs was 2 and is 3' 1 \
     cv "${settings[@]}" --set epochs=3 --seeds 1,2 --out "$work/killed"
-fails "no folds" 2 "split.folds is 0" 2 cv "${tiny[@]}" --out "$work/none"
+fails "no folds" 2 "split.folds is 0.*--folds none" 2 cv "${tiny[@]}" --out "$work/none"
+fails "folds, and none" 2 "--folds none, but split.folds is 4" 2 cv "${settings[@]}" --folds none --out "$work/none"
 fails "a fold that is not there" 2 "there is no fold 4; there are 0 to 3" 3 \
     cv "${settings[@]}" --folds 0,4 --out "$work/none"
 fails "a fold twice" 2 "--folds 1,1: .* none twice" 1 cv "${settings[@]}" --folds 1,1 --out "$work/none"
 fails "no --out" 2 "--out is missing" 2 cv "${settings[@]}"
 fails "a run directory" 2 "already holds a run" 2 cv "${settings[@]}" --out "$work/alone"
+
+# The split as it stands, with each seed: what training and evaluating by hand makes of it, and intervals.
+plain=("${tiny[@]}" --set epochs=2)
+run 2 cv "${plain[@]}" --folds none --seeds 1,2 --out "$work/plain"
+report $? "the split as it stands, with 2 seeds"
+run 1 train "${plain[@]}" --set seed=2 --run "$work/plain-2"
+run 1 evaluate "$work/plain-2/checkpoints/best-ccc" --predictions "$work/plain-2.csv" --out "$work/plain-2.json"
+check "its predictions are those of jmt train and jmt evaluate" \
+    cmp "$work/plain-2.csv" "$work/plain/fold-0-seed-2/predictions.csv"
+check "summary.json says test, and within what people would move each score" python3 - "$work" <<'PY'
+import json, sys
+told = json.load(open(sys.argv[1] + "/plain/summary.json"))
+alone = json.load(open(sys.argv[1] + "/plain-2.json"))
+low, high = told["pooled"]["interval"]["ccc"]
+assert told["split"] == alone["split"] == "test" and told["fold_total"] == 1 and told["seeds"] == [1, 2]
+assert low < told["pooled"]["metrics"]["ccc"] < high and told["by_seed"][1]["n"] == alone["n"]
+assert abs(told["by_seed"][1]["metrics"]["ccc"] - alone["metrics"]["ccc"]) < 1e-6
+PY
 
 # Fold 0 is done, so rank 0 waits for rank 1: for as long as fold 1 moves, but not for one that hangs.
 waits=("${settings[@]}" --set epochs=150)
