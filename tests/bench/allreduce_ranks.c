@@ -52,7 +52,10 @@ static reduce_t *open_reduce(bench_t *b, int shards) {
     reduce_layout_t layout = {ELEMENTS, b->chunks, CHUNKS, b->bucket_list, BUCKETS, shards};
     reduce_t *reduce = NULL;
     require(reduce_open(b->comm, &layout, false, b->device, b->kernels->add, &reduce));
-    memset(reduce_weights(reduce), 0, BYTES);
+    if (reduce_writes_weights(reduce)) {
+        memset(reduce_weights(reduce), 0, BYTES);
+    }
+    require(comm_barrier(b->comm, "open"));
     return reduce;
 }
 
