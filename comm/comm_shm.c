@@ -26,16 +26,22 @@ typedef struct segment {
     uint64_t bytes;
 } segment_t;
 
-static status_t too_small(const comm_t *comm, size_t bytes, const char *purpose) {
+typedef struct need { /* of this rank, and of all of this host */
+    size_t mine, host;
+    const char *purpose;
+} need_t;
+
+static status_t too_small(const comm_t *comm, const need_t *need) {
     struct statvfs shm = {0};
     statvfs("/dev/shm", &shm);
-    double mb = 1e-6, need = mb * (double)bytes;
-    double left = mb * (double)shm.f_bavail * (double)shm.f_frsize;
+    double mb = 1e-6, left = mb * (double)shm.f_bavail * (double)shm.f_frsize;
     return status_fail(STATUS_UNAVAILABLE,
                        "/dev/shm is too small: %s needs %zu bytes (%.0f MB) of shared memory for "
-                       "each of the %d ranks on this host and only %.0f MB are free there; enlarge "
-                       "/dev/shm (docker: --shm-size) or start fewer ranks on this host",
-                       purpose, bytes, need, comm->local_count, left);
+                       "the %d ranks on this host, %.0f MB of them for this rank, for which only "
+                       "%.0f MB are free there; enlarge /dev/shm (docker: --shm-size) or start "
+                       "fewer ranks on this host",
+                       need->purpose, need->host, mb * (double)need->host, comm->local_count,
+                       mb * (double)need->mine, left);
 }
 
 /* At an address where huge pages can lie. */
@@ -84,10 +90,10 @@ static void take_huge(int file, void *memory, size_t bytes) {
 }
 
 /* posix_fallocate takes the memory now: with ftruncate alone a full /dev/shm is a SIGBUS later. */
-static status_t segment_make(comm_t *comm, const char *purpose, segment_t *segment, void **base) {
+static status_t segment_make(comm_t *comm, const need_t *need, segment_t *segment, void **base) {
     struct statvfs shm; /* asked first: filling what there is takes a minute on a big machine */
     if (statvfs("/dev/shm", &shm) == 0 && segment->bytes > shm.f_bavail * shm.f_frsize) {
-        return too_small(comm, segment->bytes, purpose);
+        return too_small(comm, need);
     }
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -111,7 +117,7 @@ static status_t segment_make(comm_t *comm, const char *purpose, segment_t *segme
         }
         shm_unlink(segment->name);
         segment->name[0] = '\0';
-        return too_small(comm, segment->bytes, purpose);
+        return too_small(comm, need);
     }
     *base = memory;
     return STATUS_OK;
@@ -146,13 +152,27 @@ static status_t attach_all(const comm_t *comm, const segment_t *all, shared_t *s
     return STATUS_OK;
 }
 
+static status_t need_of(comm_t *comm, size_t bytes, const char *purpose, need_t *need_out) {
+    need_t need = {.mine = bytes, .purpose = purpose};
+    size_t *all = alloc_zero(comm->size, sizeof *all);
+    status_t status = comm_all_gather(comm, &bytes, sizeof bytes, all, "add up shared memory");
+    for (int i = 0; i < comm->local_count; i++) {
+        need.host += all[comm->local_ranks[i]];
+    }
+    free(all);
+    *need_out = need;
+    return status;
+}
+
 status_t comm_shared_open(comm_t *comm, size_t bytes, const char *purpose, shared_t *shared_out) {
+    need_t need;
+    TRY(need_of(comm, bytes, purpose, &need));
     shared_t shared = {comm->local_count, alloc_zero(comm->local_count, sizeof *shared.base),
                        alloc_zero(comm->local_count, sizeof *shared.bytes)};
     segment_t *all = alloc_zero(comm->size, sizeof *all);
     segment_t mine = {.bytes = bytes};
     void **mine_base = &shared.base[comm->local_index];
-    status_t made = segment_make(comm, purpose, &mine, mine_base);
+    status_t made = segment_make(comm, &need, &mine, mine_base);
     shared.bytes[comm->local_index] = bytes;
     status_t status = comm_all_gather(comm, &mine, sizeof mine, all, "exchange shared memory");
     if (status == STATUS_OK) {

@@ -9,7 +9,8 @@
 #include "kernels/base/file.h"
 #include "kernels/cuda.h"
 
-/* A window of the host: flags, weights, parts; each array on a page of its own. */
+/* A window of the host: flags, weights (the first rank's alone), parts; each array on a page of its
+ * own. */
 enum { WINDOW_ALIGN = 4096 };
 
 static size_t flag_bytes(const reduce_layout_t *layout) {
@@ -36,10 +37,14 @@ static bucket_t slice_of(bucket_t bucket, int rank, int ranks) {
                       bucket.chunk_begin + share_begin(chunks, ranks, rank + 1)};
 }
 
-size_t reduce_bytes(const reduce_layout_t *layout, int rank, int ranks) {
+static size_t parts_at(const reduce_layout_t *layout, bool with_weights) {
+    return flag_bytes(layout) + (with_weights ? weights_bytes(layout) : 0);
+}
+
+size_t reduce_bytes(const reduce_layout_t *layout, int rank, int ranks, bool with_weights) {
     tree_node_t leaves[TREE_NODES_MAX];
     size_t parts = (size_t)reduce_cover(layout, rank, ranks, leaves);
-    return flag_bytes(layout) + weights_bytes(layout) + parts * array_bytes(layout->elements);
+    return parts_at(layout, with_weights) + parts * array_bytes(layout->elements);
 }
 
 size_t reduce_message_bytes(const reduce_layout_t *layout, int rank, int ranks) {
@@ -79,14 +84,18 @@ tree_node_t reduce_part_leaves(const reduce_t *reduce, int part) {
     return reduce->leaves[part];
 }
 
-static float *window_weights(const reduce_t *reduce, char *window) {
-    return (float *)(void *)(window + flag_bytes(&reduce->layout));
+static char *window_of(const reduce_t *reduce, int local) {
+    return reduce->windows.count > 0 ? reduce->windows.base[local] : reduce->memory;
 }
 
-static float *window_part(const reduce_t *reduce, char *window, int part) {
+static float *window_weights(const reduce_t *reduce) {
+    return (float *)(void *)(window_of(reduce, 0) + flag_bytes(&reduce->layout));
+}
+
+static float *window_part(const reduce_t *reduce, int local, int part) {
     const reduce_layout_t *layout = &reduce->layout;
     size_t parts = (size_t)part * array_bytes(layout->elements);
-    return (float *)(void *)(window + flag_bytes(layout) + weights_bytes(layout) + parts);
+    return (float *)(void *)(window_of(reduce, local) + parts_at(layout, local == 0) + parts);
 }
 
 float *reduce_part(reduce_t *reduce, int part) {
@@ -95,6 +104,10 @@ float *reduce_part(reduce_t *reduce, int part) {
 }
 
 float *reduce_weights(reduce_t *reduce) { return reduce->weights; }
+
+bool reduce_writes_weights(const reduce_t *reduce) {
+    return reduce->way != &reduce_host || reduce->comm->local_index == 0;
+}
 
 const float *reduce_gradient(const reduce_t *reduce) { return reduce->parts[0]; }
 
@@ -152,7 +165,7 @@ static status_t agree_layout(comm_t *comm, const reduce_layout_t *layout, bool f
 
 static status_t open_memory(reduce_t *reduce) {
     comm_t *comm = reduce->comm;
-    size_t bytes = reduce_bytes(&reduce->layout, comm->rank, comm->size);
+    size_t bytes = reduce_bytes(&reduce->layout, comm->rank, comm->size, comm->local_index == 0);
     if (comm->host_count == comm->size) { /* nobody to share with, anywhere */
         reduce->memory = alloc_aligned(bytes);
         return STATUS_OK;
@@ -171,13 +184,10 @@ static void plan_sources(reduce_t *reduce) {
     reduce->sources = alloc_zero(reduce->source_count, sizeof *reduce->sources);
     for (int r = 0, local = 0, i = 0; r < comm->size; r++) {
         bool here = comm->host_of[r] == comm->host;
-        char *window = !here             ? NULL
-                       : r == comm->rank ? reduce->memory
-                                         : reduce->windows.base[local];
         int parts = reduce_cover(&reduce->layout, r, comm->size, leaves);
         for (int part = 0; part < parts; part++) {
             reduce->sources[i++] =
-                (source_t){r, part, !here, here ? window_part(reduce, window, part) : NULL};
+                (source_t){r, part, !here, here ? window_part(reduce, local, part) : NULL};
         }
         local += here;
     }
@@ -185,9 +195,9 @@ static void plan_sources(reduce_t *reduce) {
 
 status_t reduce_open_windows(reduce_t *reduce) {
     TRY(open_memory(reduce));
-    reduce->weights = window_weights(reduce, reduce->memory);
+    reduce->weights = window_weights(reduce);
     for (int part = 0; part < reduce->part_count; part++) {
-        reduce->parts[part] = window_part(reduce, reduce->memory, part);
+        reduce->parts[part] = window_part(reduce, reduce->comm->local_index, part);
     }
     plan_sources(reduce);
     return STATUS_OK;

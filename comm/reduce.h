@@ -8,9 +8,10 @@
  *   2. reduce_finish           waits for all, finishes the tree on the own slices: sums are left in
  *                              the own gradient slice (reduce_gradient)
  *   3. the caller updates the weights of its own slices, in place
- *   4. reduce_share            every rank gets every slice's weights
- * Ranks of one host read each other's memory; ranks of other hosts get messages. Same bits either
- * way. This is ZeRO-1: optimiser state exists once, with the owner of the slice.
+ *   4. reduce_share            every rank sees every slice's weights
+ * Ranks of one host read each other's parts and share one copy of the weights; ranks of other hosts
+ * get messages. Same bits either way. This is ZeRO-1: optimiser state exists once, with the owner
+ * of the slice.
  *
  * Weights, parts and sums lie in the memory of the device. Where that is not the host's, all but
  * publish's and finish's own bookkeeping is ordered with what else is called with the device
@@ -63,8 +64,12 @@ int reduce_part_count(const reduce_t *reduce);
 tree_node_t reduce_part_leaves(const reduce_t *reduce, int part);
 float *reduce_part(reduce_t *reduce, int part);
 
-/* The weights, flat, float; on the host readable by its other ranks. */
+/* The weights, flat, float. Ranks that compute on one host have them in common: from reduce_finish
+ * to reduce_share each writes its own slices, and outside of steps one rank of them writes
+ * (reduce_writes_weights), between two agreements before and after which the others read. A rank
+ * reads them from reduce_share until its last bucket is published. On devices each has a copy. */
 float *reduce_weights(reduce_t *reduce);
+bool reduce_writes_weights(const reduce_t *reduce);
 
 /* Chunks of bucket b that rank owns: [begin, end). */
 bucket_t reduce_slice(const reduce_t *reduce, int bucket, int rank);
@@ -88,7 +93,8 @@ status_t reduce_wait(reduce_t *reduce) MUST_CHECK;
 /* Finished gradient sums; valid on the own slices after reduce_finish, until the parts are
  * overwritten (they lie in part 0). Flat state order. */
 const float *reduce_gradient(const reduce_t *reduce);
-/* Collective. After it weights and parts are the caller's again: nobody still reads them. */
+/* Collective. After it all weights are up to date, and parts are the caller's again: nobody still
+ * reads them. */
 status_t reduce_share(reduce_t *reduce) MUST_CHECK;
 
 typedef struct reduce_times {
@@ -97,9 +103,10 @@ typedef struct reduce_times {
 } reduce_times_t;
 reduce_times_t reduce_last_times(const reduce_t *reduce);
 
-/* For `plan`: bytes of shared or private memory that reduce_open takes for this layout, and what
- * the messages of other hosts take on top, were all other ranks there. */
-size_t reduce_bytes(const reduce_layout_t *layout, int rank, int ranks);
+/* For `plan`: bytes of shared or private memory that reduce_open takes for this layout, with the
+ * weights (the host's first rank) or without, and what the messages of other hosts take on top,
+ * were all other ranks there. */
+size_t reduce_bytes(const reduce_layout_t *layout, int rank, int ranks, bool with_weights);
 size_t reduce_message_bytes(const reduce_layout_t *layout, int rank, int ranks);
 
 #endif

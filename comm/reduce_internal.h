@@ -27,7 +27,7 @@ enum { FOLD_RESULT = INT32_MAX };
 typedef struct flag {
     _Alignas(64) _Atomic uint64_t step;
 } flag_t;
-enum { FLAG_UPDATED, FLAG_READ, FLAG_PUBLISHED }; /* the last + bucket */
+enum { FLAG_UPDATED, FLAG_PUBLISHED }; /* the last + bucket */
 
 typedef struct messages reduce_messages_t;
 typedef struct mover reduce_mover_t;
@@ -61,7 +61,8 @@ struct reduce {
     const reduce_way_t *way;
     void *own; /* the way's */
 
-    float *weights;               /* flat, with the constants; on the device */
+    float
+        *weights; /* flat, with the constants; on the device; on hosts in the first rank's window */
     float *parts[TREE_NODES_MAX]; /* flat; on the device */
     int part_count;
     tree_node_t leaves[TREE_NODES_MAX];

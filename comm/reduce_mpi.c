@@ -63,6 +63,20 @@ static status_t plan_parts(reduce_t *reduce, int bucket) {
     return STATUS_OK;
 }
 
+/* The rank of another host that gets `sender`'s weights, for all of its host: each host's ranks
+ * share the work by turns. */
+static int receiver_of(const comm_t *comm, int sender, int host) {
+    int turn = 0, count = 0, found = 0;
+    for (int r = 0; r < comm->size; r++) {
+        turn += r < sender && comm->host_of[r] == comm->host_of[sender];
+        count += comm->host_of[r] == host;
+    }
+    for (int left = turn % count; comm->host_of[found] != host || left > 0; found++) {
+        left -= comm->host_of[found] == host;
+    }
+    return found;
+}
+
 static status_t plan_weights(reduce_t *reduce, int bucket) {
     comm_t *comm = reduce->comm;
     MPI_Request request;
@@ -70,14 +84,17 @@ static status_t plan_weights(reduce_t *reduce, int bucket) {
     for (int step = 1; step < comm->size; step++) {
         int rank = (comm->rank + step) % comm->size;
         range_t theirs = reduce_slice_range(reduce, bucket, rank);
-        if (is_remote(reduce, rank) && count_between(theirs) > 0) {
+        bool from = is_remote(reduce, rank) && receiver_of(comm, rank, comm->host) == comm->rank;
+        bool to =
+            is_remote(reduce, rank) && receiver_of(comm, comm->rank, comm->host_of[rank]) == rank;
+        if (from && count_between(theirs) > 0) {
             int code =
                 MPI_Recv_init(reduce_weights(reduce) + theirs.begin, count_between(theirs),
                               MPI_FLOAT, rank, weights_tag(reduce, bucket), comm->mpi, &request);
             TRY(comm_mpi_check(comm, code, "prepare messages"));
             keep_request(reduce->messages, rank, request);
         }
-        if (is_remote(reduce, rank) && count_between(mine) > 0) {
+        if (to && count_between(mine) > 0) {
             int code =
                 MPI_Send_init(reduce_weights(reduce) + mine.begin, count_between(mine), MPI_FLOAT,
                               rank, weights_tag(reduce, bucket), comm->mpi, &request);

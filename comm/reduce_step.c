@@ -1,36 +1,36 @@
 /* One step of the reduction on hosts. Who may touch what, and why it is safe; ranks P and Q of one
- * host, step t:
+ * host, step t; the weights are the same memory for both:
  *
  *   P                                        Q
- *   writes its parts (backward)
- *   publish b: flag P.published[b] = t  -->  finish: sees it, reads its own slice of P's parts
- *                                            writes the sums to its own slice of its own part 0
+ *   reads the weights, writes its parts
+ *   (forward, backward)
+ *   publish b: flag P.published[b] = t  -->  finish: waits for all buckets of all ranks, reads its
+ *                                            own slice of P's parts, writes the sums to its own
+ *                                            slice of its own part 0
  *                                              (no other rank reads that slice of it)
- *                                            the caller updates Q's slices of Q's weights
- *   share: waits, copies Q's slices     <--  share: flag Q.updated = t
- *   flag P.read = t                     -->  share returns when all have read
+ *                                            the caller updates Q's slices of the weights
+ *   share: waits for all ranks          <--  share: flag Q.updated = t
  *
  * - P may overwrite its parts after share(t): it saw updated = t of all, so all have finished
- * reading.
- * - Q may overwrite its weights after share(t), all of them (a checkpoint is loaded, averages are
- * put in their place): it saw read = t of all. Q's update of t itself needs no flag: every rank
- * published all buckets of t, hence came out of share(t-1), and backward(t) has read the weights
- * for the last time.
+ *   reading.
+ * - Q may update its slices after finish(t): it saw every rank of the host publish all buckets of
+ *   t, and a rank reads weights no more once it has published its last.
+ * - P may read the weights after share(t): it saw updated = t of all, and who raises that has
+ *   updated its slices and received what comes from other hosts through it.
+ * - What is written outside of steps (initial weights, a checkpoint) one rank writes, between two
+ *   agreements of the callers (reduce.h).
  * - Flags only grow and have one writer; store-release after the data, load-acquire before.
  *
- * Between hosts a message stands for flag and copy. Parts: receive buffers of bucket b are posted
+ * Between hosts a message stands for flag and memory. Parts: receive buffers of bucket b are posted
  * in publish(b, t), after finish(t-1) read them; sends are complete before finish returns, and
  * touch only other ranks' slices. Until finish the communication thread moves them
- * (reduce_thread.c). Weights: received into the slices of their owner, which no rank
- * of this host reads here; sends are complete before share returns. */
+ * (reduce_thread.c). Weights: a slice goes to one rank of each other host, which receives it where
+ * all of its host read it; it is posted in share(t), hence after finish(t), like an update of the
+ * own. Receives and sends are complete before the flag `updated`. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "comm/reduce_internal.h"
 #include "kernels/base/bytes.h"
-#include "kernels/base/stream.h"
-
-enum { CACHED_BYTES = 8 << 20 }; /* about a core's part of the last cache */
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "flags are shared between processes");
 
@@ -97,8 +97,8 @@ static status_t finish(reduce_t *reduce) {
     TRY(reduce_mover_stop(reduce));
     for (int i = 0; i < reduce->published; i++) {
         int bucket = reduce->order[i];
-        int flag = reduce->fast ? -1 : FLAG_PUBLISHED + bucket;
-        TRY(wait_for((awaited_t){reduce, flag, 0, reduce->windows.count, bucket}, "reduce_finish"));
+        awaited_t all = {reduce, FLAG_PUBLISHED + bucket, 0, reduce->windows.count, bucket};
+        TRY(wait_for(all, "reduce_finish"));
         if (!reduce->fast) {
             reduce_fold(reduce, bucket);
         }
@@ -106,34 +106,18 @@ static status_t finish(reduce_t *reduce) {
     return STATUS_OK;
 }
 
-/* Weights that the next forward pass would find in a cache stay there. */
-static void copy_near(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
-
-static void copy_slices(reduce_t *reduce, int local) {
-    float *mine = reduce_weights(reduce);
-    size_t weights = (size_t)((char *)mine - reduce->memory);
-    const float *theirs = (const float *)(void *)((char *)reduce->windows.base[local] + weights);
-    bool fits = reduce->layout.elements * (int64_t)sizeof *mine <= CACHED_BYTES;
-    void (*copy)(void *, const void *, size_t) = fits ? copy_near : stream_copy;
-    for (int b = 0; b < reduce->layout.bucket_count; b++) {
-        range_t slice = reduce_slice_range(reduce, b, reduce->comm->local_ranks[local]);
-        copy(mine + slice.begin, theirs + slice.begin,
-             (size_t)(slice.end - slice.begin) * sizeof *mine);
-    }
-}
+/* Whoever waits for messages knows which rank is late, and speaks before those of its host that
+ * wait for it. */
+static const double AFTER_MESSAGES_S = 1.0;
 
 static status_t share(reduce_t *reduce) {
     const char *operation = "reduce_share";
-    int weights = reduce->layout.bucket_count, count = reduce->windows.count;
-    raise_flag(reduce, FLAG_UPDATED);
+    int weights = reduce->layout.bucket_count;
     TRY(reduce_messages_start(reduce, weights));
-    for (int i = 1; i < count; i++) {
-        int local = (reduce->comm->local_index + i) % count;
-        TRY(wait_for((awaited_t){reduce, FLAG_UPDATED, local, local + 1, -1}, operation));
-        copy_slices(reduce, local);
-    }
-    raise_flag(reduce, FLAG_READ);
-    return wait_for((awaited_t){reduce, FLAG_READ, 0, count, weights}, operation);
+    TRY(wait_for((awaited_t){reduce, -1, 0, 0, weights}, operation));
+    raise_flag(reduce, FLAG_UPDATED);
+    reduce->comm->deadline_s += reduce->comm->host_count > 1 ? AFTER_MESSAGES_S : 0.0;
+    return wait_for((awaited_t){reduce, FLAG_UPDATED, 0, reduce->windows.count, -1}, operation);
 }
 
 static status_t gather(reduce_t *reduce, double *all, const int64_t *begins,

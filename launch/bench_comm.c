@@ -82,16 +82,16 @@ static void add_result(bench_t *bench, const double *ms, const char *name, doubl
     memcpy(bench->ms, ms, (size_t)bench->rounds * sizeof *ms);
     char *shape = text_format("%.1f MB, ranks %d, hosts %d", 1e-6 * bytes, comm_size(bench->comm),
                               comm_host_count(bench->comm));
-    if (comm_size(bench->comm) > 1) {
+    if (read_bytes > 0.0) {
         bench_add_work(bench, name, shape, 0.0, read_bytes, written_bytes);
-    } else { /* nothing to move */
+    } else { /* nothing that this rank moves */
         bench_add(bench, name, shape, 0.0);
     }
     free(shape);
 }
 
-/* A rank reads its slice of everybody's subtrees and writes the sum; then it reads what it does not
- * own of the weights, and keeps it. */
+/* A rank reads its slice of everybody's subtrees and writes the sum; then, where each has a copy of
+ * the weights, it reads what it does not own, and keeps it. */
 static status_t time_reduction(bench_t *bench, const model_state_t *state, bool fast) {
     enum { WARM = 2 };
     reduce_t *reduce = NULL;
@@ -111,10 +111,11 @@ static status_t time_reduction(bench_t *bench, const model_state_t *state, bool 
         double ranks = comm_size(bench->comm);
         double bytes = (double)state->layout.elements * (double)sizeof(float);
         double parts = reduce_part_count(reduce) * ranks;
+        bool alone = comm_size(bench->comm) == 1;
         add_result(bench, ms, fast ? "reduce.fast" : "reduce.canonical", bytes,
-                   parts * bytes / ranks, bytes / ranks);
+                   alone ? 0.0 : parts * bytes / ranks, alone ? 0.0 : bytes / ranks);
         if (!fast) {
-            double foreign = bytes * (ranks - 1.0) / ranks;
+            double foreign = state->device->host ? 0.0 : bytes * (ranks - 1.0) / ranks;
             add_result(bench, share_ms, "share", bytes, foreign, foreign);
         }
     }

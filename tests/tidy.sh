@@ -103,7 +103,7 @@ outside_header_offenders() {
     home 'nccl\.h' '^comm/nccl/|^tests/sim(gpu)?/'
     home 'hdf5.*\.h|H5.*\.h' '^data-sharding/h5_file\.c'
     home 'dnnl.*\.h|cblas\.h' '^kernels/cpu/'
-    home '[a-z]*intrin\.h' '^kernels/cpu/|^kernels/base/stream\.c'
+    home '[a-z]*intrin\.h' '^kernels/cpu/'
     home '(cuda|cublas|cudnn).*\.h' '^kernels/cuda/|^comm/nccl/|^tests/sim(gpu)?/'
     home 'yaml\.h' '^configs/config_yaml\.c'
     home 'jansson\.h' "$jansson_users"

@@ -388,16 +388,24 @@ static status_t restore_state(const checkpoint_t *c, trainer_t *t, int state) {
     return STATUS_OK;
 }
 
-status_t checkpoint_restore(const checkpoint_t *c, trainer_t *t) {
+static status_t restore_weights(const checkpoint_t *c, trainer_t *t, float *weights) {
     for (int p = 0; p < graph_parameter_count(t->graph); p++) {
         parameter_info_t info = graph_parameter_info(t->graph, p);
         const float *data = NULL;
         if (info.fold == NULL) {
             TRY(find_tensor(c, t, "weights", p, &data));
-            memcpy(t->weights + t->flat.offsets[p], data, (size_t)info.count * sizeof *data);
+            memcpy(weights + t->flat.offsets[p], data, (size_t)info.count * sizeof *data);
         }
     }
-    fold_constants(t->host_kernels, t->graph, t->flat.offsets, t->weights);
+    fold_constants(t->host_kernels, t->graph, t->flat.offsets, weights);
+    return STATUS_OK;
+}
+
+status_t checkpoint_restore(const checkpoint_t *c, trainer_t *t) {
+    float *weights = trainer_begin_weights(t);
+    status_t status = restore_weights(c, t, weights);
+    trainer_end_weights(t, weights);
+    TRY(status);
     if (t->optimizer != NULL) {
         for (int s = 0; s < optimizer_state_count(t->optimizer); s++) {
             TRY(restore_state(c, t, s));

@@ -74,7 +74,7 @@ static void set_weights(const entries_t *e, const float *bias, float *weight) {
     }
 }
 
-static status_t fit_entries(trainer_t *t, entries_t *entries) {
+static status_t fit_entries(trainer_t *t, entries_t *entries, float *weights) {
     const float *features = t->batch.direct.features[0];
     const uint8_t *mask = t->batch.direct.masks[0];
     for (int64_t s = 0; s < dataset_sample_count(t->dataset, SPLIT_TRAIN); s++) {
@@ -84,16 +84,16 @@ static status_t fit_entries(trainer_t *t, entries_t *entries) {
         }
     }
     for (int i = 0; i < t->config->target_count; i++) {
-        set_weights(&entries[i], t->weights + t->flat.offsets[2 * i + 1],
-                    t->weights + t->flat.offsets[2 * i]);
+        set_weights(&entries[i], weights + t->flat.offsets[2 * i + 1],
+                    weights + t->flat.offsets[2 * i]);
     }
     return STATUS_OK;
 }
 
-status_t control_fit(trainer_t *t) {
+status_t control_fit(trainer_t *t, float *weights) {
     const config_t *config = t->config;
     for (int i = 0; i < config->target_count; i++) {
-        TRY(fit_constant(t, i, t->weights + t->flat.offsets[2 * i + 1],
+        TRY(fit_constant(t, i, weights + t->flat.offsets[2 * i + 1],
                          target_columns(&config->targets[i])));
     }
     if (strcmp(config->model.name, "majority") == 0) {
@@ -108,7 +108,7 @@ status_t control_fit(trainer_t *t) {
         e->count = alloc_zero(e->features, sizeof *e->count);
         e->sums = alloc_zero(e->features * e->columns, sizeof *e->sums);
     }
-    status_t status = fit_entries(t, entries);
+    status_t status = fit_entries(t, entries, weights);
     for (int i = 0; i < config->target_count; i++) {
         free(entries[i].count);
         free(entries[i].sums);

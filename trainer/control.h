@@ -6,8 +6,8 @@
 
 #include "trainer/trainer.h"
 
-/* Sets the weights: bias = the constant that all training labels suggest, weight = what an entry
- * adds to it. Reads every training label on every rank, in sample order. */
-status_t control_fit(trainer_t *trainer) MUST_CHECK;
+/* Sets `weights`, which lie as the trainer's: bias = the constant that all training labels suggest,
+ * weight = what an entry adds to it. Reads every training label on every rank, in sample order. */
+status_t control_fit(trainer_t *trainer, float *weights) MUST_CHECK;
 
 #endif

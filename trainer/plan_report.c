@@ -141,7 +141,7 @@ static json_t *describe(const planned_t *plan) {
     int64_t staged = executor_dtype(plan->executor) == DTYPE_F32 && host ? 0 : 1; /* as float */
     int64_t mirrors = host ? 0 : state + plan->flat.elements * (int64_t)sizeof(float);
     int64_t on_device =
-        (int64_t)bytes_of(plan->executor) + state + (int64_t)reduce_bytes(&layout, 0, 1);
+        (int64_t)bytes_of(plan->executor) + state + (int64_t)reduce_bytes(&layout, 0, 1, true);
     int64_t resident =
         (host ? on_device : mirrors) + process +
         (int64_t)batch_ahead_bytes(plan->graph, config->batch, config->data.prefetch + staged);

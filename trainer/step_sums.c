@@ -1,5 +1,6 @@
 #include "trainer/step_sums.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "kernels/base/bytes.h"
@@ -66,10 +67,22 @@ static int64_t words_at(const step_sums_t *s, int rank) { return s->begins[rank 
 
 double *step_sums_words(step_sums_t *s) { return (double *)s->told.host + words_at(s, s->rank); }
 
+static void poison(step_sums_t *s) {
+    int64_t at = s->begins[s->rank];
+    for (int i = 0; i < LOSS_SUMS; i++) {
+        ((double *)s->told.host)[at + i] = NAN;
+    }
+    mirror_write_part(&s->told, (size_t)at * sizeof(double), LOSS_SUMS * sizeof(double));
+    s->poisoned = false;
+}
+
 status_t step_sums_gather(step_sums_t *s, reduce_t *reduce) {
     double *told = s->told.there, *to = s->sums;
     mirror_write_part(&s->told, (size_t)words_at(s, s->rank) * sizeof *told,
                       WORD_COUNT * sizeof *told);
+    if (s->poisoned) {
+        poison(s);
+    }
     TRY(reduce_gather(reduce, told, s->begins, "loss sums"));
     for (int r = 0; r < s->ranks; r++) {
         int64_t count = shards_of(s, r) * step_sums_stride(s);

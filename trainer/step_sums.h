@@ -16,6 +16,7 @@ typedef struct step_sums {
     int64_t *begins;                               /* by rank, and of the totals: in told */
     double *sums;                                  /* on the device: as told, without words */
     double *rank_samples, *rank_flop, *rank_cpu_s; /* [ranks] */
+    bool poisoned; /* the next to be told are not numbers (trainer_poison) */
 } step_sums_t;
 
 enum { WORD_FAILED, WORD_STOP, WORD_SAMPLES, WORD_FLOP, WORD_CPU_S, WORD_COUNT };

@@ -214,9 +214,7 @@ static status_t train_batches(run_t *run) {
         step_result_t result;
         fault_strike(&run->fault, t->progress.step + 1);
         if (run->fault.kind == FAULT_NAN && run->fault.step == t->progress.step + 1) {
-            trainer_read_state(t);
-            t->weights[0] = NAN;
-            trainer_write_state(t);
+            trainer_poison(t);
         }
         TRY(trainer_step(t, stop_requested_ != 0, &result));
         run_log_step(run->log, &t->progress, &result);

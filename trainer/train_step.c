@@ -129,6 +129,8 @@ static status_t update(trainer_t *t, status_t mine, step_result_t *result) {
     return reduce_share(t->reduce);
 }
 
+void trainer_poison(trainer_t *t) { t->sums->poisoned = true; }
+
 status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
     step_result_t result = {0};
     double *words = step_sums_words(t->sums);

@@ -150,9 +150,11 @@ static void bind(trainer_t *t) {
     executor_bind(t->executor, &state);
 }
 
+static int64_t weights_elements(const trainer_t *t) { return t->flat.elements + t->flat.constants; }
+
 /* What no other rank takes part in. */
 static status_t open_own_state(trainer_t *t) {
-    size_t bytes = (size_t)(t->flat.elements + t->flat.constants) * sizeof(float);
+    size_t bytes = (size_t)weights_elements(t) * sizeof(float);
     TRY(mirror_open_of(t->device, reduce_weights(t->reduce), bytes, "weights", &t->mirror));
     t->weights = t->mirror.host;
     return optimizer_open(t->config, t->kernels, t->device, t->graph, &t->flat, t->comm, t->reduce,
@@ -161,8 +163,7 @@ static status_t open_own_state(trainer_t *t) {
 
 static status_t open_state(trainer_t *t, bool for_training) {
     if (!for_training) {
-        int64_t elements = t->flat.elements + t->flat.constants;
-        t->own_weights = alloc_aligned((size_t)elements * sizeof(float));
+        t->own_weights = alloc_aligned((size_t)weights_elements(t) * sizeof(float));
         t->weights = t->own_weights;
         return STATUS_OK;
     }
@@ -368,9 +369,20 @@ void trainer_write_state(trainer_t *t) {
     }
 }
 
-static status_t begin_with_files(trainer_t *t) {
+float *trainer_begin_weights(trainer_t *t) {
+    bool ours = t->reduce == NULL || reduce_writes_weights(t->reduce);
+    return ours ? t->weights : alloc_aligned((size_t)weights_elements(t) * sizeof(float));
+}
+
+void trainer_end_weights(trainer_t *t, float *weights) {
+    if (weights != t->weights) {
+        free(weights);
+    }
+}
+
+static status_t begin_with_files(trainer_t *t, float *weights) {
     weights_origin_free(&t->origin);
-    status_t status = weights_init(t->config, t->graph, t->flat.offsets, t->weights, &t->origin);
+    status_t status = weights_init(t->config, t->graph, t->flat.offsets, weights, &t->origin);
     TRY(comm_agree(t->comm, status, NULL));
     TRY(same_on_ranks(t->comm, t->origin.files));
     char *people = trained_on_join(t->origin.trained_on, dataset_trained_on(t->dataset));
@@ -386,18 +398,24 @@ char *trainer_trained_on(const trainer_t *t) {
     return joined;
 }
 
-status_t trainer_init_weights(trainer_t *t, bool files) {
-    float *weights = t->weights;
+static status_t fill_weights(trainer_t *t, bool files, float *weights) {
     flat_state_init(&t->flat, t->graph, (uint64_t)t->config->seed, weights);
     if (files) {
-        TRY(begin_with_files(t));
+        TRY(begin_with_files(t, weights));
     }
     fold_constants(t->host_kernels, t->graph, t->flat.offsets, weights);
     tensor_set_t initial = {0};
     export_parameters(t->graph, t->flat.offsets, weights, &initial);
     tensor_set_hash(&initial, t->initial_hash);
     tensor_set_free(&initial);
-    status_t status = model_is_control(t->config) ? control_fit(t) : STATUS_OK;
+    status_t status = model_is_control(t->config) ? control_fit(t, weights) : STATUS_OK;
     trainer_write_state(t);
     return comm_agree(t->comm, status, "initialise weights");
+}
+
+status_t trainer_init_weights(trainer_t *t, bool files) {
+    float *weights = trainer_begin_weights(t);
+    status_t status = fill_weights(t, files, weights);
+    trainer_end_weights(t, weights);
+    return status;
 }

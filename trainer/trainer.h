@@ -67,6 +67,13 @@ typedef struct trainer {
 void trainer_read_state(trainer_t *trainer);
 void trainer_write_state(trainer_t *trainer);
 
+/* Whoever writes all weights outside of a step writes them here, between two agreements, and then
+ * ends it: trainer->weights; where ranks of a host have them in common and another one writes them
+ * (reduce_writes_weights), memory of this rank's own that comes to nothing: so that all ranks go
+ * one way, find the same errors and know the same of what they wrote. */
+float *trainer_begin_weights(trainer_t *trainer);
+void trainer_end_weights(trainer_t *trainer, float *weights);
+
 /* for_training false: forward only, no optimiser, no reduction; the
  * caller fills trainer->weights. standardize and target_fit NULL: fitted here; else taken over (and
  * freed). */
@@ -90,6 +97,9 @@ typedef struct step_result {
     bool stop;                                           /* some rank was asked to stop */
     const double *rank_samples, *rank_flop, *rank_cpu_s; /* [size] */
 } step_result_t;
+
+/* For tests of what is not finite: this rank's loss sums of the next step are not numbers. */
+void trainer_poison(trainer_t *trainer);
 
 /* One optimiser step on batch progress.batch of epoch progress.epoch; advances step and batch.
  * stop: this rank was signalled. */

@@ -10,7 +10,6 @@
 
 #include "comm/reduce.h"
 #include "kernels/base/bytes.h"
-#include "kernels/base/stream.h"
 #include "kernels/kernels.h"
 
 enum {
@@ -34,7 +33,7 @@ typedef struct bench {
     int rank, ranks, buffers;
     chunk_t chunks[CHUNKS];
     bucket_t bucket_list[BUCKETS];
-    float *mpi[BUFFERS_MAX];
+    float *mpi[BUFFERS_MAX], *small_pages[BUFFERS_MAX];
     MPI_Win windows[BUFFERS_MAX];
     float *shared[BUFFERS_MAX][RANKS_MAX];
     reduce_t *one_part[BUFFERS_MAX], *two_parts[BUFFERS_MAX], *window[BUFFERS_MAX];
@@ -52,7 +51,10 @@ static reduce_t *open_reduce(bench_t *b, int shards) {
     reduce_layout_t layout = {ELEMENTS, b->chunks, CHUNKS, b->bucket_list, BUCKETS, shards};
     reduce_t *reduce = NULL;
     require(reduce_open(b->comm, &layout, false, b->device, b->kernels->add, &reduce));
-    memset(reduce_weights(reduce), 0, BYTES);
+    if (reduce_writes_weights(reduce)) {
+        memset(reduce_weights(reduce), 0, BYTES);
+    }
+    require(comm_barrier(b->comm, "open"));
     return reduce;
 }
 
@@ -71,11 +73,11 @@ static void open_shared(bench_t *b, int buffer) {
     }
 }
 
-/* In huge pages where the system has them, as the reduction's windows are. */
-static float *open_private(void) {
+/* In huge pages where the system has them, as the reduction's windows are, or not. */
+static float *open_private(int pages) {
     size_t huge = 2 << 20;
     float *memory = aligned_alloc(huge, BYTES);
-    madvise(memory, BYTES, MADV_HUGEPAGE);
+    madvise(memory, BYTES, pages);
     memset(memory, 0, BYTES);
     return memory;
 }
@@ -96,7 +98,8 @@ static void open_bench(bench_t *b, int buffers) {
         b->bucket_list[k] = (bucket_t){k * CHUNKS / BUCKETS, (k + 1) * CHUNKS / BUCKETS};
     }
     for (int i = 0; i < buffers; i++) {
-        b->mpi[i] = open_private();
+        b->mpi[i] = open_private(MADV_HUGEPAGE);
+        b->small_pages[i] = open_private(MADV_NOHUGEPAGE);
         b->window[i] = open_reduce(b, SHARDS_PLAIN);
         open_shared(b, i);
         b->one_part[i] = open_reduce(b, SHARDS_PLAIN);
@@ -113,6 +116,10 @@ static void open_bench(bench_t *b, int buffers) {
 
 static void by_mpi(bench_t *b, int i) {
     MPI_Allreduce(MPI_IN_PLACE, b->mpi[i], ELEMENTS, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
+}
+
+static void by_mpi_in_small_pages(bench_t *b, int i) {
+    MPI_Allreduce(MPI_IN_PLACE, b->small_pages[i], ELEMENTS, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
 }
 
 static void by_mpi_in_window(bench_t *b, int i) {
@@ -149,8 +156,8 @@ static void update_by_copy(bench_t *b, reduce_t *reduce) {
     for (int k = 0; k < BUCKETS; k++) {
         bucket_t own = reduce_slice(reduce, k, b->rank);
         int64_t at = b->chunks[own.chunk_begin].offset;
-        stream_copy(reduce_weights(reduce) + at, reduce_gradient(reduce) + at,
-                    (size_t)(own.chunk_end - own.chunk_begin) * CHUNK_ELEMENTS * sizeof(float));
+        memcpy(reduce_weights(reduce) + at, reduce_gradient(reduce) + at,
+               (size_t)(own.chunk_end - own.chunk_begin) * CHUNK_ELEMENTS * sizeof(float));
     }
 }
 
@@ -217,6 +224,7 @@ typedef struct variant {
 static const variant_t variants[] = {
     {"memcpy", by_memcpy},
     {"mpi", by_mpi},
+    {"mpi_in_small_pages", by_mpi_in_small_pages},
     {"mpi_in_window", by_mpi_in_window},
     {"mpi_in_our_window", by_mpi_in_our_window},
     {"by_hand", by_hand},
@@ -318,6 +326,7 @@ int main(int argc, char **argv) {
         reduce_close(b.window[i]);
         MPI_Win_free(&b.windows[i]);
         free(b.mpi[i]);
+        free(b.small_pages[i]);
     }
     free(b.leaf);
     free(b.momentum);

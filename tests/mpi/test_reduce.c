@@ -193,9 +193,6 @@ static void steps_spread(int shards, bool fast, int64_t gap) {
             expect_update(&s, step, weights);
             check_weights(reduce, &s, weights);
         }
-        /* after share the weights are the caller's: spoiling them must hurt nobody */
-        memset(reduce_weights(reduce), 0xff, (size_t)s.layout.elements * sizeof *weights);
-        memcpy(reduce_weights(reduce), weights, (size_t)s.layout.elements * sizeof *weights);
         reduce_times_t times = reduce_last_times(reduce);
         assert_true(times.total_ms >= times.exposed_ms && times.exposed_ms >= 0.0);
     }
@@ -243,8 +240,93 @@ static void slices_partition_every_bucket(void **state) {
         }
         assert_int_equal(next, s.buckets[b].chunk_end);
     }
-    assert_true(reduce_bytes(&s.layout, comm_rank(comm), comm_size(comm)) >
-                2 * sizeof(float) * (size_t)s.layout.elements);
+    reduce_close(reduce);
+}
+
+/* The flat state, then the constants, as often as there are hosts: whoever writes them, all ranks
+ * of its host read them. */
+static void weights_exist_once_a_host(void **state) {
+    (void)state;
+    enum { CONSTANTS = 100 };
+    state_t s;
+    make_layout(&s, 8);
+    s.layout.constants = CONSTANTS;
+    reduce_t *reduce = NULL;
+    CHECK_OK(reduce_open(comm, &s.layout, false, &host, add, &reduce));
+    int64_t elements = s.layout.elements + CONSTANTS;
+    int writes = reduce_writes_weights(reduce), *all = alloc_zero(comm_size(comm), sizeof *all);
+    CHECK_OK(comm_all_gather(comm, &writes, sizeof writes, all, "gather"));
+    int writers = 0, mine = 0;
+    for (int r = 0; r < comm_size(comm); r++) {
+        writers += all[r];
+        mine = r <= comm_rank(comm) && all[r] != 0 ? r : mine; /* hosts are runs of ranks here */
+    }
+    free(all);
+    assert_int_equal(writers, comm_host_count(comm));
+    for (int64_t i = 0; i < elements && writes; i++) {
+        reduce_weights(reduce)[i] = (float)(i + mine);
+    }
+    CHECK_OK(comm_barrier(comm, "write"));
+    for (int64_t i = 0; i < elements; i++) {
+        assert_true(reduce_weights(reduce)[i] == (float)(i + mine));
+    }
+    size_t with = reduce_bytes(&s.layout, comm_rank(comm), comm_size(comm), true);
+    size_t without = reduce_bytes(&s.layout, comm_rank(comm), comm_size(comm), false);
+    assert_true(without > sizeof(float) * (size_t)s.layout.elements);
+    assert_true(with - without >= sizeof(float) * (size_t)elements);
+    reduce_close(reduce);
+}
+
+static void check_all_read(reduce_t *reduce, const state_t *s, int step, int moment) {
+    for (int64_t c = 0; c < s->layout.chunk_count; c++) {
+        for (int64_t i = 0; i < s->chunks[c].count; i++) {
+            int64_t element = s->chunks[c].offset + i;
+            float seen = reduce_weights(reduce)[element], want = (float)step + (float)(element % 9);
+            if (seen != want) {
+                fail_msg("step %d, moment %d, element %lld: %g instead of %g", step, moment,
+                         (long long)element, (double)seen, (double)want);
+            }
+        }
+    }
+}
+
+static void set_own(float *to, const reduce_t *reduce, const state_t *s, int bucket, int step) {
+    bucket_t slice = reduce_slice(reduce, bucket, comm_rank(comm));
+    for (int64_t c = slice.chunk_begin; c < slice.chunk_end; c++) {
+        for (int64_t i = 0; i < s->chunks[c].count; i++) {
+            int64_t element = s->chunks[c].offset + i;
+            to[element] = (float)step + (float)(element % 9);
+        }
+    }
+}
+
+/* Nothing but the reduction keeps ranks together here, each rests at moments of its own, and all
+ * weights are read from share until the last bucket is published: none may be of another step. */
+static void weights_are_of_one_step(void **state) {
+    (void)state;
+    enum { HURRIED_STEPS = 30 };
+    state_t s;
+    make_layout(&s, 8);
+    reduce_t *reduce = NULL;
+    CHECK_OK(reduce_open(comm, &s.layout, false, &host, add, &reduce));
+    for (int step = 1; step <= HURRIED_STEPS; step++) {
+        for (int b = 0; b < BUCKETS; b++) {
+            nap(step, 100 + b);
+            if (step > 1) {
+                check_all_read(reduce, &s, step - 1, b);
+            }
+            CHECK_OK(reduce_publish(reduce, b));
+        }
+        nap(step, 110);
+        CHECK_OK(reduce_finish(reduce));
+        for (int b = 0; b < BUCKETS; b++) {
+            nap(step, 120 + b);
+            set_own(reduce_weights(reduce), reduce, &s, b, step);
+        }
+        CHECK_OK(reduce_share(reduce));
+        check_all_read(reduce, &s, step, BUCKETS);
+    }
+    CHECK_OK(comm_barrier(comm, "close"));
     reduce_close(reduce);
 }
 
@@ -314,7 +396,13 @@ static void small_shm_is_refused_with_the_remedy(void **state) {
     int code =
         group_job(2, "", "big", "mount -t tmpfs -o size=40m tmpfs /dev/shm", output, sizeof output);
     if (code != 3 || group_occurrences(output, "/dev/shm is too small") != 1 ||
+        group_occurrences(output, "needs 147") != 1 || /* one array of weights, two of parts */
         group_occurrences(output, "--shm-size") != 1) {
+        fail_msg("exit %d: %s", code, output);
+    }
+    const char *enough = "mount -t tmpfs -o size=180m tmpfs /dev/shm";
+    code = group_job(2, "", "big", enough, output, sizeof output);
+    if (code != 0) {
         fail_msg("exit %d: %s", code, output);
     }
 }
@@ -337,6 +425,25 @@ static status_t publish_late(void) {
     return status;
 }
 
+/* The last rank does not share its weights. */
+static status_t share_late(void) {
+    state_t s;
+    make_layout(&s, 8);
+    reduce_t *reduce = NULL;
+    TRY(reduce_open(comm, &s.layout, false, &host, add, &reduce));
+    comm_set_timeout(comm, 1.0);
+    for (int b = 0; b < BUCKETS; b++) {
+        TRY(reduce_publish(reduce, b));
+    }
+    TRY(reduce_finish(reduce));
+    if (comm_rank(comm) == comm_size(comm) - 1) {
+        clock_sleep_us(20000000);
+    }
+    status_t status = reduce_share(reduce);
+    reduce_close(reduce);
+    return status;
+}
+
 static void time_out_names_the_late_rank(void **state) {
     (void)state;
     if (comm_size(comm) > 1) {
@@ -344,19 +451,23 @@ static void time_out_names_the_late_rank(void **state) {
         return;
     }
     const char *variables[] = {"", "JMT_COMM_HOSTS=2", "JMT_COMM_HOSTS=3"};
-    for (int i = 0; i < ARRAY_LEN(variables); i++) {
+    const char *modes[] = {"late", "unshared"};
+    const char *said[] = {"reduce_finish: no answer from rank 2",
+                          "reduce_share: no answer from rank 2"};
+    for (int i = 0; i < ARRAY_LEN(variables) * ARRAY_LEN(modes); i++) {
         char output[4096];
+        int mode = i % ARRAY_LEN(modes);
+        const char *variable = variables[i / ARRAY_LEN(modes)];
         double start_s = clock_s();
-        int code = group_job(3, variables[i], "late", NULL, output, sizeof output);
+        int code = group_job(3, variable, modes[mode], NULL, output, sizeof output);
         if (code != 1 || group_occurrences(output, "jmt: error") != 1 ||
-            strstr(output, "reduce_finish: no answer from rank 2") == NULL ||
-            clock_s() - start_s > 12.0) {
-            fail_msg("%s: exit %d: %s", variables[i], code, output);
+            strstr(output, said[mode]) == NULL || clock_s() - start_s > 12.0) {
+            fail_msg("%s, %s: exit %d: %s", variable, modes[mode], code, output);
         }
     }
 }
 
-/* A reduction of 12 M elements: 96 MB per rank. */
+/* A reduction of 12 M elements: 49 MB of weights, as much of parts for each rank. */
 static status_t open_big(void) {
     enum { COUNT = 3000 };
     chunk_t *chunks = alloc_zero(COUNT, sizeof *chunks);
@@ -380,11 +491,16 @@ int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "late") == 0) {
         group_die(comm, publish_late());
     }
+    if (argc > 1 && strcmp(argv[1], "unshared") == 0) {
+        group_die(comm, share_late());
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bits_as_one_recursion),
         cmocka_unit_test(same_bits_in_large_windows),
         cmocka_unit_test(fast_is_near),
         cmocka_unit_test(slices_partition_every_bucket),
+        cmocka_unit_test(weights_exist_once_a_host),
+        cmocka_unit_test(weights_are_of_one_step),
         cmocka_unit_test(more_ranks_than_shards_is_refused),
         cmocka_unit_test(different_layouts_are_refused),
         cmocka_unit_test(pretended_hosts),
