@@ -142,18 +142,12 @@ static void fast_is_near(void **state) {
     steps_with(8, true);
 }
 
-/* Run as a job: what a rank does wrong in the second step. */
-static status_t go_wrong(const char *how) {
-    state_t s;
-    make_layout(&s, 8);
-    reduce_t *reduce = NULL;
-    TRY(reduce_open(comm, &s.layout, false, device, kernels->add, &reduce));
-    comm_set_timeout(comm, 2.0);
+static status_t wrong_step(reduce_t *reduce, state_t *s, const char *how) {
     bool last = comm_rank(comm) == comm_size(comm) - 1;
     if (last && strcmp(how, "absent") == 0) {
         clock_sleep_us(20000000);
     }
-    backward(reduce, &s, 0);
+    backward(reduce, s, 0);
     TRY(reduce_finish(reduce));
     TRY(reduce_wait(reduce));
     if (last) {
@@ -163,6 +157,19 @@ static status_t go_wrong(const char *how) {
         clock_sleep_us(20000000);
     }
     return reduce_share(reduce);
+}
+
+/* Run as a job: what a rank does wrong. The others give up what is under way, and end. */
+static status_t go_wrong(const char *how) {
+    state_t s;
+    make_layout(&s, 8);
+    reduce_t *reduce = NULL;
+    TRY(reduce_open(comm, &s.layout, false, device, kernels->add, &reduce));
+    comm_set_timeout(comm, 2.0);
+    status_t status = wrong_step(reduce, &s, how);
+    reduce_close(reduce);
+    free(s.host);
+    return status;
 }
 
 static void expect_report(const char *mode, const char *part, int code_wanted) {
