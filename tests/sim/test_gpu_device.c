@@ -2,6 +2,8 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cuda_runtime_api.h>
 
@@ -101,6 +103,21 @@ static void pinned_memory_is_released_after_its_copies(void **state) {
     free(host);
 }
 
+/* A copy to pinned memory is there when the call returns. */
+static void pinned_memory_is_written_before_it_is_read(void **state) {
+    (void)state;
+    void *pinned = NULL;
+    float *there = alloc_floats(MANY);
+    CHECK_OK(device->alloc_pinned(device, MANY * sizeof *there, "a result", &pinned));
+    memset(pinned, 1, MANY * sizeof *there);
+    device->copy_out(device, pinned, there, MANY * sizeof *there);
+    for (int i = 0; i < MANY; i++) {
+        assert_true(((float *)pinned)[i] == 0.0F);
+    }
+    device->release_pinned(device, pinned);
+    device->release(device, there);
+}
+
 /* With another order than the first, work goes on in any call. */
 static bool simulator_waits(void) {
     const char *seed = getenv("SIMGPU_SEED");
@@ -110,11 +127,16 @@ static bool simulator_waits(void) {
 static void a_check_does_not_wait(void **state) {
     (void)state;
     float *there = alloc_floats(MANY);
-    device->fill_zero(device, there, MANY * sizeof *there);
+    for (int i = 0; i < 4; i++) { /* a query of seed 0 runs one of them */
+        device->fill_zero(device, there, MANY * sizeof *there);
+    }
     if (simulator_waits()) {
         assert_int_equal(simulator.stream_query(device->stream(device)), cudaErrorNotReady);
     }
     CHECK_OK(device->check(device));
+    if (simulator_waits()) {
+        assert_int_equal(simulator.stream_query(device->stream(device)), cudaErrorNotReady);
+    }
     device->synchronize(device);
     assert_int_equal(simulator.stream_query(device->stream(device)), cudaSuccess);
     CHECK_OK(device->check(device));
@@ -262,6 +284,21 @@ static void open_the_only_one(void **state) {
     device = NULL;
 }
 
+/* Of two, the second process takes the second; in a child, as a process has one device, and first. */
+static void open_the_second(void **state) {
+    (void)state;
+    (void)fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        setenv("SIMGPU_DEVICES", "2", 1);
+        bool opened = device_open("cuda", 1, 2, &device) == STATUS_OK;
+        _exit(opened && strcmp(device->id + strlen(device->id) - 2, "01") == 0 ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static void too_little_for_a_device(void **state) {
     (void)state;
     const device_t *none = NULL;
@@ -273,6 +310,7 @@ static void too_little_for_a_device(void **state) {
 
 int main(void) {
     const struct CMUnitTest before[] = {
+        cmocka_unit_test(open_the_second),
         cmocka_unit_test(without_a_gpu),
         cmocka_unit_test(too_little_for_a_device),
         cmocka_unit_test(open_the_only_one),
@@ -281,6 +319,7 @@ int main(void) {
         cmocka_unit_test(memory_begins_with_zeros),
         cmocka_unit_test(no_bytes_are_memory_too),
         cmocka_unit_test(pinned_memory_is_released_after_its_copies),
+        cmocka_unit_test(pinned_memory_is_written_before_it_is_read),
         cmocka_unit_test(a_check_does_not_wait),
         cmocka_unit_test(the_stream_is_of_its_own),
         cmocka_unit_test(too_much_is_refused_and_forgotten),

@@ -69,6 +69,7 @@ static bool is_in_a_chunk(const state_t *s, int64_t element, bucket_t chunks) {
     return false;
 }
 
+/* In one step the buckets come in their order, in the next from the last on. */
 static void backward(reduce_t *reduce, state_t *s, int step) {
     size_t bytes = (size_t)s->layout.elements * sizeof(float);
     for (int part = 0; part < reduce_part_count(reduce); part++) {
@@ -78,8 +79,8 @@ static void backward(reduce_t *reduce, state_t *s, int step) {
         }
         device->copy_in(device, reduce_part(reduce, part), s->host, bytes);
     }
-    for (int b = BUCKETS - 1; b >= 0; b--) {
-        CHECK_OK(reduce_publish(reduce, b));
+    for (int b = 0; b < BUCKETS; b++) {
+        CHECK_OK(reduce_publish(reduce, step % 2 == 0 ? BUCKETS - 1 - b : b));
     }
 }
 
@@ -142,20 +143,19 @@ static void fast_is_near(void **state) {
     steps_with(8, true);
 }
 
-/* Run as a job: what a rank does wrong in the second step. */
-static status_t go_wrong(const char *how) {
-    state_t s;
-    make_layout(&s, 8);
-    reduce_t *reduce = NULL;
-    TRY(reduce_open(comm, &s.layout, false, device, kernels->add, &reduce));
-    comm_set_timeout(comm, 2.0);
+static status_t wrong_step(reduce_t *reduce, state_t *s, const char *how) {
     bool last = comm_rank(comm) == comm_size(comm) - 1;
     if (last && strcmp(how, "absent") == 0) {
         clock_sleep_us(20000000);
     }
-    backward(reduce, &s, 0);
+    backward(reduce, s, 0);
     TRY(reduce_finish(reduce));
     TRY(reduce_wait(reduce));
+    if (strcmp(how, "gives_up") == 0) {
+        comm_set_timeout(comm, last ? 0.2 : 30.0);
+        clock_sleep_us(last ? 0 : 4000000);
+        return reduce_share(reduce);
+    }
     if (last) {
         if (strcmp(how, "killed") == 0) {
             raise(SIGKILL);
@@ -163,6 +163,22 @@ static status_t go_wrong(const char *how) {
         clock_sleep_us(20000000);
     }
     return reduce_share(reduce);
+}
+
+/* Run as a job: what a rank does wrong. The others give up what is under way, and end. */
+static status_t go_wrong(const char *how) {
+    state_t s;
+    make_layout(&s, 8);
+    reduce_t *reduce = NULL;
+    TRY(reduce_open(comm, &s.layout, false, device, kernels->add, &reduce));
+    comm_set_timeout(comm, 2.0);
+    status_t status = wrong_step(reduce, &s, how);
+    reduce_close(reduce);
+    free(s.host);
+    if (comm_rank(comm) == comm_size(comm) - 1 && strcmp(how, "gives_up") == 0) {
+        clock_sleep_us(20000000);
+    }
+    return status;
 }
 
 static void expect_report(const char *mode, const char *part, int code_wanted) {
@@ -189,6 +205,12 @@ static void absent_rank_is_reported(void **state) {
     expect_report("absent", "reduce_wait: no answer from rank 2", 1);
 }
 
+/* The others learn it of NCCL long before their time is over, and before that rank's end. */
+static void rank_that_gives_up_ends_the_job(void **state) {
+    (void)state;
+    expect_report("gives_up", "", 0);
+}
+
 static void killed_rank_ends_the_job(void **state) {
     (void)state;
     expect_report("killed", "", 0);
@@ -206,9 +228,12 @@ int main(int argc, char **argv) {
         group_die(comm, go_wrong(argv[1]));
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_bits_as_one_recursion), cmocka_unit_test(fast_is_near),
-        cmocka_unit_test(late_rank_is_reported),      cmocka_unit_test(absent_rank_is_reported),
+        cmocka_unit_test(same_bits_as_one_recursion),
+        cmocka_unit_test(fast_is_near),
+        cmocka_unit_test(late_rank_is_reported),
+        cmocka_unit_test(absent_rank_is_reported),
         cmocka_unit_test(killed_rank_ends_the_job),
+        cmocka_unit_test(rank_that_gives_up_ends_the_job),
     };
     int failures = RUN_GROUP_TESTS(comm, tests);
     device_close(device);

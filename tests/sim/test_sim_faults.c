@@ -210,6 +210,21 @@ static int reused_staging(void) { /* the host refills a pinned buffer whose copy
     return check(1);
 }
 
+static int pinned_freed_too_early(void) {
+    open_all();
+    memset(pinned, 0, BYTES);
+    cudaMemcpyAsync(b, pinned, BYTES, cudaMemcpyHostToDevice, s);
+    cudaFreeHost(pinned);
+    cudaMallocHost((void **)&pinned, BYTES);
+    return check(0);
+}
+
+static int no_bytes_right(void) {
+    void *nothing = pinned;
+    open_all();
+    return cudaMalloc(&nothing, 0) == cudaSuccess && nothing == NULL ? synchronized() : 1;
+}
+
 static int default_stream(void) { /* it orders nothing with a stream that does not block */
     cudaStream_t free_stream;
     open_all();
@@ -433,6 +448,8 @@ static const fault_t faults[] = {
     FAULT(never_recorded, "the event was never recorded"),
     FAULT_SOMETIMES(missing_sync, ""),
     FAULT_SOMETIMES(reused_staging, "while a copy from it was pending"),
+    FAULT_SOMETIMES(pinned_freed_too_early, "was freed while a copy"),
+    RIGHT(no_bytes_right),
     FAULT(default_stream, "which no event or sync orders"),
     RIGHT(default_stream_right),
     FAULT(destroyed_stream, "use of a destroyed stream"),

@@ -10,7 +10,8 @@ typedef struct copy { /* of `rows` rows; of a fill, value and no source */
     const void *from;
     size_t width, rows, to_pitch, from_pitch; /* bytes */
     int value;
-    bool pinned;  /* the source: read when the copy runs, so it must be as it was */
+    bool pinned; /* the source: read when the copy runs, so it must be as it was */
+    bool to_pinned;
     uint64_t sum; /* of it */
     struct copy *next_pending;
     void *staged; /* what a pageable source held at the call */
@@ -39,6 +40,17 @@ static void check_pinned(const copy_t *copy) {
     if (checksum(copy) != copy->sum) {
         sim_report(NULL, "the host changed %p (%zu bytes, pinned) while a copy from it was pending",
                    copy->from, copy->width * copy->rows);
+    }
+}
+
+/* NVIDIA does not promise that cudaFreeHost waits. */
+static void check_owned(const copy_t *copy) {
+    const void *freed = copy->pinned && !sim_is_pinned(copy->from)    ? copy->from
+                        : copy->to_pinned && !sim_is_pinned(copy->to) ? copy->to
+                                                                      : NULL;
+    if (freed != NULL) {
+        sim_report(NULL, "%p (%zu bytes, pinned) was freed while a copy from or to it was pending",
+                   freed, copy->width * copy->rows);
     }
 }
 
@@ -76,6 +88,7 @@ static void remove_pending(const copy_t *copy) {
 static bool run_copy(sim_op_t *op) {
     copy_t *copy = (copy_t *)op;
     bool to_host = !sim_is_device(copy->to);
+    check_owned(copy);
     if (copy->pinned) {
         check_pinned(copy);
         remove_pending(copy);
@@ -170,6 +183,7 @@ static cudaError_t put_copy(copy_t *copy, enum cudaMemcpyKind kind, cudaStream_t
         sim_report(pc, "%s: a captured copy needs pinned host memory", copy->op.name);
     }
     copy->op.again = launch_again;
+    copy->to_pinned = !to_device && !pageable;
     if (!from_device) {
         stage(copy);
     }

@@ -245,6 +245,10 @@ cudaError_t cudaMalloc(void **p_out, size_t size) {
     if (is_too_much(size)) {
         return sim_error_stays(cudaErrorMemoryAllocation);
     }
+    if (size == 0) {
+        *p_out = NULL;
+        return cudaSuccess;
+    }
     *p_out = take_device(size, SIM_PC);
     sim_shadow_fresh(*p_out, size);
     return cudaSuccess;
@@ -344,11 +348,10 @@ static cudaError_t give_pinned(void *p, bool owned, const char *call, const void
 
 cudaError_t cudaFreeHost(void *p) {
     sim_host_waits("cudaFreeHost", SIM_PC);
-    cudaError_t error = sim_drain();
-    if (error != cudaSuccess || p == NULL) {
-        return error;
+    if (p != NULL) { /* before what is under way, which may no longer use it */
+        (void)give_pinned(p, true, "cudaFreeHost", SIM_PC);
     }
-    error = give_pinned(p, true, "cudaFreeHost", SIM_PC);
+    cudaError_t error = sim_drain();
     free(p);
     return error;
 }

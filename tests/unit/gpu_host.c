@@ -12,13 +12,13 @@ enum { COPIES_MAX = 2 * OP_INPUTS_MAX + 8 };
 /* What lies on the GPU for one call. */
 typedef struct copies {
     const device_t *device;
-    void *host[COPIES_MAX], *there[COPIES_MAX];
+    void *host[COPIES_MAX], *there[COPIES_MAX], *memory[COPIES_MAX];
     size_t bytes[COPIES_MAX];
     bool is_read[COPIES_MAX]; /* alone: not copied back */
     int count;
 } copies_t;
 
-/* NULL stays NULL. */
+/* NULL stays NULL; what is at no multiple of 16 bytes here is at none there. */
 static void *copy_in(copies_t *c, const void *host, int64_t bytes) {
     if (host == NULL) {
         return NULL;
@@ -27,7 +27,9 @@ static void *copy_in(copies_t *c, const void *host, int64_t bytes) {
     int i = c->count++;
     c->host[i] = (void *)(uintptr_t)host;
     c->bytes[i] = (size_t)bytes;
-    CHECK_OK(c->device->alloc(c->device, c->bytes[i], "a test", &c->there[i]));
+    size_t beyond = (uintptr_t)host % 16;
+    CHECK_OK(c->device->alloc(c->device, beyond + c->bytes[i], "a test", &c->memory[i]));
+    c->there[i] = (char *)c->memory[i] + beyond;
     c->device->copy_in(c->device, c->there[i], host, c->bytes[i]);
     return c->there[i];
 }
@@ -45,7 +47,7 @@ static void copies_close(copies_t *c) {
         if (!c->is_read[i]) {
             c->device->copy_out(c->device, c->host[i], c->there[i], c->bytes[i]);
         }
-        c->device->release(c->device, c->there[i]);
+        c->device->release(c->device, c->memory[i]);
     }
     CHECK_OK(c->device->check(c->device));
 }

@@ -44,8 +44,14 @@ void case_open_short(op_case_t *test, const kernels_t *kernels, const op_descrip
 void case_close(op_case_t *test);
 
 /* Rows and shards of the cases opened from now on begin at multiples of 16 bytes, but those of one
- * matrix: 0 out, 1 d_out, 2 + 2 i in[i], 3 + 2 i d_in[i]. Or there is nothing between them. */
-enum { CASE_WITHOUT_GAPS = -3, CASE_ALIGNED_NONE, CASE_ALIGNED_ALL };
+ * matrix: 0 out, 1 d_out, 2 + 2 i in[i], 3 + 2 i d_in[i]; or but the weights. Or there is nothing
+ * between them. */
+enum {
+    CASE_WITHOUT_GAPS = -3,
+    CASE_ALIGNED_NONE,
+    CASE_ALIGNED_ALL,
+    CASE_BUT_WEIGHTS = 2 + 2 * OP_INPUTS_MAX,
+};
 void case_align_rows(int but);
 
 /* A mask of `count` bytes per shard: about a third is invalid, and so is every index with
@@ -107,10 +113,11 @@ void case_check_alone(const op_description_t *description);
 void case_check_many_rows(const op_description_t *description);
 
 /* On cpu/f32 and cpu/bf16: what the operation makes of a run of shards is bit for bit the canonical
- * tree over the gradients of each. */
+ * tree over the gradients of each; and on a GPU, of two equal uses, twice that. */
 void case_check_tree(const op_description_t *description);
 
-/* On a GPU, against the reference: rows at multiples of 16 bytes, but those of one matrix. */
+/* On a GPU, against the reference: rows at multiples of 16 bytes, but those of one matrix, or all
+ * of them and the weights not. */
 void case_check_alignment(const op_description_t *description);
 
 /* On cpu/f32 and cpu/bf16: the same bits with one thread and with three. */

@@ -1,6 +1,7 @@
 /* Optimisers and the sums over flat state. */
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
@@ -8,8 +9,9 @@
 #include "kernels/kernels.h"
 #include "unit/op_case.h"
 
-/* MANY: more than blocks of a GPU have threads, and no multiple of what one of them takes. */
-enum { COUNT = 37, STEPS = 3, BLOCK = 256, MANY = 4 * BLOCK + 1 };
+/* MANY: more than blocks of a GPU have threads, and no multiple of what one of them takes; MOST:
+ * more than all threads of a grid see at once. */
+enum { COUNT = 37, STEPS = 3, BLOCK = 256, MANY = 4 * BLOCK + 1, MOST = (2048 + 1) * BLOCK };
 
 static double noise(int turn, int index) {
     const rng_key_t key = {17, rng_name("flat"), (uint64_t)turn};
@@ -239,6 +241,43 @@ static void sums_and_finiteness(void **unused) {
     }
 }
 
+/* Arrays that begin at multiples of 16 bytes, but one of the three, or none. */
+static void sums_wherever_they_lie(void **unused) {
+    (void)unused;
+    const char *backends[] = {"ref", "cpu"};
+    _Alignas(16) float x[MANY + 1], y[MANY + 1], z[MANY + 1];
+    for (int i = 0; i <= MANY; i++) {
+        x[i] = (float)noise(0, i);
+        y[i] = (float)noise(1, i);
+    }
+    for (int k = 0; k < 10; k++) {
+        int apart = k / 2;
+        const float *a = x + (apart == 1 || apart == 4), *b = y + (apart == 2 || apart == 4);
+        float *out = z + (apart == 3 || apart == 4);
+        z[MANY] = 5.0F;
+        case_table(backends[k % 2], DTYPE_F32)->add(NULL, out, a, b, MANY - 1);
+        for (int i = 0; i < MANY - 1; i++) {
+            check_value((double)out[i], (double)(a[i] + b[i]), 0.0);
+        }
+        assert_true(z[MANY] == 5.0F);
+    }
+}
+
+static void the_last_of_most_numbers(void **unused) {
+    (void)unused;
+    const char *backends[] = {"ref", "cpu"};
+    float *x = calloc(MOST, sizeof *x);
+    assert_non_null(x);
+    for (int k = 0; k < 2; k++) {
+        const kernels_t *kernels = case_table(backends[k], DTYPE_F32);
+        assert_true(kernels->all_finite(NULL, x, MOST));
+        x[MOST - 1] = NAN;
+        assert_false(kernels->all_finite(NULL, x, MOST));
+        x[MOST - 1] = 0.0F;
+    }
+    free(x);
+}
+
 /* Whatever m holds before the first update. */
 static void first_momentum(void **unused) {
     (void)unused;
@@ -317,6 +356,8 @@ int main(void) {
         cmocka_unit_test(optimizers_do_not_see_the_partition),
         cmocka_unit_test(spans_are_what_their_role_says),
         cmocka_unit_test(sums_and_finiteness),
+        cmocka_unit_test(sums_wherever_they_lie),
+        cmocka_unit_test(the_last_of_most_numbers),
         cmocka_unit_test(first_momentum),
         cmocka_unit_test(products_in_double_are_rounded_once),
     };

@@ -193,20 +193,29 @@ static void weights_by_hand(void **state) {
 /* Far logits: as long as the loss is, and no infinity on the way. */
 static void far_logits(void **state) {
     (void)state;
-    const kernels_t *kernels = case_table("ref", DTYPE_F64);
-    double x[4] = {-1000, 1000, 1000, -1000}, y[4] = {0, 1, 0, 1}, d_x[4], sums[LOSS_SUMS];
-    loss_call_t call = {.kind = LOSS_BINARY,
-                        .weight = 1.0,
-                        .x = {x, 4, 1, 1, 0},
-                        .target = y,
-                        .d_x = {d_x, 4, 1, 1, 0},
-                        .shard_end = 1};
-    kernels->loss_sums(&call, sums);
-    check_value(loss_value(&call, sums), 500.0, 0.0);
-    kernels->loss_gradient(&call, sums);
+    const double logit[4] = {-1000, 1000, 1000, -1000}, target[4] = {0, 1, 0, 1};
     const double slope[4] = {0.0, 0.0, 0.25, -0.25};
-    for (int i = 0; i < 4; i++) {
-        check_value(d_x[i], slope[i], 0.0);
+    const kernels_t *tables[] = {case_table("ref", DTYPE_F64), case_table("ref", DTYPE_F32),
+                                 case_table("cpu", DTYPE_F32)};
+    for (int t = 0; t < 3; t++) {
+        const dtype_t dtype = tables[t]->dtype;
+        double x[4] = {0}, y[4] = {0}, d_x[4] = {0}, sums[LOSS_SUMS]; /* or as many floats */
+        for (int i = 0; i < 4; i++) {
+            dtype_set(dtype, x, i, logit[i]);
+            dtype_set(dtype, y, i, target[i]);
+        }
+        loss_call_t call = {.kind = LOSS_BINARY,
+                            .weight = 1.0,
+                            .x = {x, 4, 1, 1, 0},
+                            .target = y,
+                            .d_x = {d_x, 4, 1, 1, 0},
+                            .shard_end = 1};
+        tables[t]->loss_sums(&call, sums);
+        check_value(loss_value(&call, sums), 500.0, 0.0);
+        tables[t]->loss_gradient(&call, sums);
+        for (int i = 0; i < 4; i++) {
+            check_value(dtype_get(dtype, d_x, i), slope[i], 0.0);
+        }
     }
 }
 
@@ -322,19 +331,22 @@ static void shards_in_one_call_are_each_by_itself(void **state) {
     }
 }
 
-/* Sums are double, so a float gradient errs by the roundings of its inputs and of itself. */
+/* Sums of floats are double, and so is a gradient until it is rounded. */
 static void float_is_accurate(void **state) {
     (void)state;
     const kernels_t *exact = case_table("ref", DTYPE_F64), *kernels = case_table("cpu", DTYPE_F32);
-    for (int kind = LOSS_CCC; kind <= LOSS_BINARY; kind++) {
+    for (int k = 2 * LOSS_CCC; k < 2 * LOSS_BINARY + 2; k++) {
         batch_t batch;
-        batch_make_full(&batch, (loss_kind_t)kind);
+        batch_make_full(&batch, (loss_kind_t)(k / 2));
+        batch.call.unbiased = k % 2 == 1;
         float x[ROWS * STRIDE], d_x[ROWS * STRIDE], target[ROWS];
         for (int i = 0; i < ROWS * STRIDE; i++) {
             x[i] = (float)batch.x[i];
+            batch.x[i] = (double)x[i];
         }
         for (int r = 0; r < ROWS; r++) {
             target[r] = (float)batch.target[r];
+            batch.target[r] = (double)target[r];
         }
         loss_call_t call = batch.call;
         call.x.data = x;
@@ -346,11 +358,11 @@ static void float_is_accurate(void **state) {
         exact->loss_sums(&batch.call, exact_sums);
         exact->loss_gradient(&batch.call, exact_sums);
         for (int i = 0; i < LOSS_SUMS; i++) {
-            check_value(sums[i], exact_sums[i], 4.0 * ROWS * (double)FLT_EPSILON);
+            check_value(sums[i], exact_sums[i], 16.0 * ROWS * DBL_EPSILON);
         }
         for (int i = 0; i < ROWS * STRIDE; i++) {
             if (i % STRIDE < call.x.cols) {
-                check_value((double)d_x[i], batch.d_x[i], 4.0 * (double)FLT_EPSILON);
+                check_value((double)d_x[i], batch.d_x[i], (double)FLT_EPSILON);
             }
         }
     }

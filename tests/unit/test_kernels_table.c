@@ -185,6 +185,10 @@ static void token_mask(void **state) {
     mask_t asked = mask_of(late, 4), asking = mask_of(all, 4);
     masks()->mask_tokens(NULL, mask_of(out, 4), &asking, &asked, 1, 2, true, 0, 1);
     assert_memory_equal(out, ((uint8_t[]){0, 1, 1, 1}), 4);
+    memset(out, 9, sizeof out); /* the second shard alone, of two rows in one group */
+    asked.count = asked.shard_stride = asking.count = asking.shard_stride = 2;
+    masks()->mask_tokens(NULL, mask_of(out, 2), &asking, &asked, 1, 1, true, 1, 2);
+    assert_memory_equal(out, ((uint8_t[]){9, 9, 1, 1, 9}), 5);
 }
 
 /* Two groups of two keys; as many rows, one row each, and three. */
@@ -202,6 +206,10 @@ static void seen_mask(void **state) {
     assert_memory_equal(out, ((uint8_t[]){1, 1, 1, 0, 0, 0}), 6);
     masks()->mask_seen(NULL, mask_of(out, 4), (mask_t){0}, 2, true, 0, 1);
     assert_memory_equal(out, ((uint8_t[]){1, 1, 1, 1}), 4);
+    memset(out, 9, sizeof out); /* the second shard alone, of two keys in one group */
+    uint8_t shards[4] = {1, 1, 0, 1};
+    masks()->mask_seen(NULL, mask_of(out, 2), mask_of(shards, 2), 1, true, 1, 2);
+    assert_memory_equal(out, ((uint8_t[]){9, 9, 0, 1, 9, 9}), 6);
 }
 
 int main(void) {

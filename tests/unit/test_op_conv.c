@@ -388,6 +388,10 @@ static void check_trees(const kernels_t *kernels) {
 
 static void the_sum_is_the_canonical_tree(void **state) {
     (void)state;
+    for (int i = 2; i < 4; i++) {
+        op_description_t d = any(i, ACTIVATION_RELU, i % 2 == 0);
+        case_check_tree(&d);
+    }
     check_trees(case_table("cpu", DTYPE_F32));
     const kernels_t *rounded = case_table("cpu", DTYPE_BF16);
     if (rounded->pairs || case_on_gpu()) {

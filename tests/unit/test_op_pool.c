@@ -38,6 +38,9 @@ static const shape_t windows[] = {
     {3, 7, {NO_AXIS, NO_AXIS, {9, 2, 3, 3, 0, 2}}},
     {1, 2, {NO_AXIS, NO_AXIS, {2, 2, 2, 1, 2, 2}}}, /* the first and the last see nothing */
     {2, 3, {NO_AXIS, {5, 3, 2, 1, 1, 1}, {4, 2, 1, 1, 0, 1}}},
+    {2,
+     3,
+     {NO_AXIS, {4, 3, 1, 1, 0, 0}, {5, 3, 1, 1, 0, 0}}}, /* the last places: no window's first */
     {1, 17, {{3, 2, 1, 1, 0, 1}, {4, 3, 2, 1, 0, 1}, {3, 3, 2, 1, 1, 1}}},
 };
 static const shape_t adaptive[] = {
