@@ -27,6 +27,7 @@ struct executor {
     op_plan_t **sum_ops;     /* by gradient sum */
     op_call_t *sum_calls;
     executor_state_t state;
+    trace_t *trace; /* NULL: none */
     char *workspace;
     char *leaf_scratch;        /* one unit: the second use of a shared weight */
     char *level_scratch;       /* one unit per level of the local tree */
