@@ -228,6 +228,7 @@ status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast, con
     reduce->part_count = reduce_cover(layout, comm->rank, comm->size, reduce->leaves);
     reduce->order = alloc_zero(layout->bucket_count, sizeof *reduce->order);
     reduce->slice_at = alloc_zero(layout->bucket_count + 1, sizeof *reduce->slice_at);
+    reduce->published_ns = alloc_zero(layout->bucket_count, sizeof *reduce->published_ns);
     for (int b = 0; b < layout->bucket_count; b++) {
         range_t slice = reduce_slice_range(reduce, b, comm->rank);
         reduce->slice_at[b + 1] = reduce->slice_at[b] + slice.end - slice.begin;
@@ -251,6 +252,7 @@ void reduce_close(reduce_t *reduce) {
     free(reduce->scratch);
     free(reduce->slice_at);
     free(reduce->order);
+    free(reduce->published_ns);
     free(reduce);
 }
 
@@ -271,12 +273,19 @@ status_t reduce_publish(reduce_t *reduce, int bucket) {
         REQUIRE(reduce->order[i] != bucket && "published twice");
     }
     reduce->order[reduce->published++] = bucket;
+    reduce->published_ns[bucket] = trace_now(reduce->trace);
     return reduce->way->publish(reduce, bucket);
 }
 
 status_t reduce_gather(reduce_t *reduce, double *all, const int64_t *begins,
                        const char *operation) {
-    return reduce->comm->size > 1 ? reduce->way->gather(reduce, all, begins, operation) : STATUS_OK;
+    if (reduce->comm->size == 1) {
+        return STATUS_OK;
+    }
+    trace_begin_operation(reduce->trace, TRACK_MAIN, operation, "reduce.gather");
+    status_t status = reduce->way->gather(reduce, all, begins, operation);
+    trace_end(reduce->trace, TRACK_MAIN);
+    return status;
 }
 
 status_t reduce_wait(reduce_t *reduce) {
@@ -286,6 +295,8 @@ status_t reduce_wait(reduce_t *reduce) {
     TRY(comm_enter(reduce->comm, "reduce_wait"));
     return comm_leave(reduce->comm, reduce->way->wait(reduce));
 }
+
+void reduce_set_trace(reduce_t *reduce, trace_t *trace) { reduce->trace = trace; }
 
 int reduce_moved(reduce_t *reduce) { return reduce->way->moved(reduce); }
 

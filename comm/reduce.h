@@ -21,7 +21,7 @@
 
 #include "comm/comm.h"
 #include "comm/tree.h"
-#include "kernels/device.h"
+#include "kernels/trace.h"
 
 enum { CHUNK_ELEMENTS = 4096 };
 
@@ -73,6 +73,10 @@ bool reduce_writes_weights(const reduce_t *reduce);
 
 /* Chunks of bucket b that rank owns: [begin, end). */
 bucket_t reduce_slice(const reduce_t *reduce, int bucket, int rank);
+
+/* Whom to tell of buckets on their way and of waiting for others; between two steps. NULL, as it
+ * begins: nobody. */
+void reduce_set_trace(reduce_t *reduce, trace_t *trace);
 
 /* Once per bucket and step, in any order (with fast, and between GPUs, in one order on all ranks).
  * The parts of that bucket are not the caller's from here

@@ -85,6 +85,8 @@ struct reduce {
     int *order;    /* these, as they were published */
     double begun_s, exposed_s;
     reduce_times_t times;
+    trace_t *trace;        /* NULL: none */
+    int64_t *published_ns; /* by bucket, for it; -1: not kept */
 };
 
 range_t reduce_range(const reduce_layout_t *layout, bucket_t slice);
@@ -115,8 +117,8 @@ status_t reduce_mover_open(reduce_t *reduce) MUST_CHECK;
 void reduce_mover_close(reduce_t *reduce);
 /* Starts the messages of a bucket, the last in reduce->order. */
 status_t reduce_mover_start(reduce_t *reduce) MUST_CHECK;
-/* From here on MPI is the caller's alone. */
-status_t reduce_mover_stop(reduce_t *reduce) MUST_CHECK;
+/* From here on MPI is the caller's alone. moved_out: as many buckets were seen to have moved. */
+status_t reduce_mover_stop(reduce_t *reduce, int *moved_out) MUST_CHECK;
 int reduce_mover_moved(reduce_t *reduce);
 
 #endif

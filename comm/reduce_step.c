@@ -85,7 +85,17 @@ static bool awaited_missing(void *context, int rank) {
 
 static status_t wait_for(awaited_t awaited, const char *operation) {
     waiting_t waiting = {operation, awaited_poll, awaited_missing, &awaited};
-    return comm_wait(awaited.reduce->comm, &waiting);
+    trace_begin(awaited.reduce->trace, TRACK_MAIN, "wait for ranks");
+    status_t status = comm_wait(awaited.reduce->comm, &waiting);
+    trace_end(awaited.reduce->trace, TRACK_MAIN);
+    return status;
+}
+
+/* Bucket i of order has come from all: its messages, and the parts of this host's ranks. */
+static void trace_bucket(const reduce_t *reduce, int i) {
+    int bucket = reduce->order[i];
+    trace_since(reduce->trace, TRACK_MAIN, "reduce", "bucket", bucket, reduce->published_ns[bucket],
+                true);
 }
 
 static status_t publish(reduce_t *reduce, int bucket) {
@@ -94,13 +104,20 @@ static status_t publish(reduce_t *reduce, int bucket) {
 }
 
 static status_t finish(reduce_t *reduce) {
-    TRY(reduce_mover_stop(reduce));
+    trace_t *trace = reduce->trace;
+    int moved = 0; /* which the thread has told of */
+    TRY(reduce_mover_stop(reduce, &moved));
     for (int i = 0; i < reduce->published; i++) {
         int bucket = reduce->order[i];
         awaited_t all = {reduce, FLAG_PUBLISHED + bucket, 0, reduce->windows.count, bucket};
         TRY(wait_for(all, "reduce_finish"));
+        if (i >= moved) {
+            trace_bucket(reduce, i);
+        }
         if (!reduce->fast) {
+            trace_begin_number(trace, TRACK_MAIN, "add parts", "bucket", bucket);
             reduce_fold(reduce, bucket);
+            trace_end(trace, TRACK_MAIN);
         }
     }
     return STATUS_OK;

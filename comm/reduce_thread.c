@@ -20,6 +20,7 @@ struct mover {
     pthread_cond_t changed;
     int started, moved; /* of the buckets in order of publication: sent off; seen complete */
     int code;           /* MPI's, of the poll that failed */
+    int64_t told_ns;    /* when a slice of the trace ended last */
     bool quit;
 };
 
@@ -35,6 +36,21 @@ void comm_release_mpi(const comm_t *comm) {
     }
 }
 
+/* The bucket that has just moved: from its first message to the last byte, and the part of that in
+ * which this thread saw to it alone. */
+static void tell(reduce_t *reduce) {
+    reduce_mover_t *mover = reduce->mover;
+    int bucket = reduce->order[mover->moved];
+    int64_t begin_ns = reduce->published_ns[bucket];
+    trace_since(reduce->trace, TRACK_MESSAGES, "reduce", "bucket", bucket, begin_ns, true);
+    if (begin_ns >= 0) {
+        begin_ns = max_i64(begin_ns, mover->told_ns);
+        trace_since(reduce->trace, TRACK_MESSAGES, "move messages", "bucket", bucket, begin_ns,
+                    false);
+        mover->told_ns = clock_ns();
+    }
+}
+
 static void *mover_main(void *argument) {
     reduce_t *reduce = argument;
     reduce_mover_t *mover = reduce->mover;
@@ -46,6 +62,9 @@ static void *mover_main(void *argument) {
             continue;
         }
         mover->code = reduce_messages_test(reduce, reduce->order[mover->moved], &done);
+        if (done) {
+            tell(reduce);
+        }
         mover->moved += done;
         if (!done) {
             pthread_mutex_unlock(&mover->lock);
@@ -124,12 +143,14 @@ status_t reduce_mover_start(reduce_t *reduce) {
     return status;
 }
 
-status_t reduce_mover_stop(reduce_t *reduce) {
+status_t reduce_mover_stop(reduce_t *reduce, int *moved_out) {
     reduce_mover_t *mover = reduce->mover;
+    *moved_out = 0;
     if (mover == NULL) {
         return STATUS_OK;
     }
     pthread_mutex_lock(&mover->lock);
+    *moved_out = mover->moved;
     mover->started = mover->moved = 0;
     int code = mover->code;
     mover->code = MPI_SUCCESS;

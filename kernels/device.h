@@ -48,6 +48,17 @@ struct device {
     /* The backend's own handle of the stream of work, for who puts messages beside it (comm/nccl).
      * NULL: the host's. */
     void *(*stream)(const device_t *device);
+
+    /* For who watches (trace.h); all NULL: the host's.
+     * Ranges of this thread, one in another, as a profiler outside shows them; false: none is
+     * attached. */
+    bool (*range_begin)(const device_t *device, const char *name);
+    void (*range_end)(const device_t *device);
+    /* Points in the stream of work, numbered: taken, passed again and again, and, once waited for,
+     * the milliseconds from one to another; false: one of them was not passed. */
+    status_t (*marks_open)(const device_t *device, int count);
+    void (*mark)(const device_t *device, int mark);
+    bool (*marks_ms)(const device_t *device, int from, int to, double *ms_out);
 };
 
 /* name: "auto" and "cpu" are the host; "cuda": of the GPUs that this process sees the one for

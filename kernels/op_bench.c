@@ -34,6 +34,12 @@ const char *pass_name(pass_t pass) {
     return names[pass];
 }
 
+const char *op_pass_name(op_kind_t kind, pass_t pass) {
+#define OP_PASSES_(name) {#name ".forward", #name ".backward_data", #name ".backward_weights"},
+    static const char *const names[][PASS_COUNT] = {OP_LIST(OP_PASSES_)};
+    return names[kind][pass];
+}
+
 /* --- memory ---------------------------------------------------------------------------------- */
 
 /* On the device, as it is on the host, which is freed. */

@@ -7,6 +7,9 @@
 
 const char *pass_name(pass_t pass); /* "forward" | "backward_data" | "backward_weights" */
 
+/* "linear.forward" */
+const char *op_pass_name(op_kind_t kind, pass_t pass);
+
 typedef struct op_bench op_bench_t;
 
 /* description: as for plan(); its strides may be 0 (the columns). shards: of that shape, all in

@@ -286,11 +286,8 @@ static void drop_modalities(const batch_t *batch, const batch_place_t *place, in
 
 /* --- a stream of batches --------------------------------------------------------------------- */
 
-/* On the reader's thread: reads what batch_start left, and writes the place. */
-static status_t make(void *context, int place_index, int64_t item) {
-    const batch_t *batch = context;
+static status_t fill_place(const batch_t *batch, const batch_place_t *place, int64_t item) {
     const batch_stream_t *stream = &batch->stream;
-    const batch_place_t *place = batch->ahead > 0 ? &batch->places[place_index] : &batch->direct;
     int64_t first = stream->begin + item * stream->stride;
     for (int64_t slot = 0; slot < batch->slots; slot++) {
         int64_t at = first + slot, sample = -1;
@@ -304,6 +301,19 @@ static status_t make(void *context, int place_index, int64_t item) {
         }
     }
     return STATUS_OK;
+}
+
+/* On the reader's thread: reads what batch_start left, and writes the place. */
+static status_t make(void *context, int place_index, int64_t item) {
+    const batch_t *batch = context;
+    const batch_place_t *place = batch->ahead > 0 ? &batch->places[place_index] : &batch->direct;
+    track_t track = batch->ahead > 0 ? TRACK_READER : TRACK_MAIN;
+    bool trains = batch->stream.split == SPLIT_TRAIN;
+    int64_t number = trains ? (int64_t)batch->stream.step + item + 1 : item;
+    trace_begin_number(batch->trace, track, "read batch", trains ? "step" : "batch", number);
+    status_t status = fill_place(batch, place, item);
+    trace_end(batch->trace, track);
+    return status;
 }
 
 void batch_start(batch_t *batch, const batch_stream_t *stream) {

@@ -6,6 +6,7 @@
 #include "configs/config.h"
 #include "data-sharding/dataset.h"
 #include "data-sharding/prefetch.h"
+#include "kernels/trace.h"
 #include "trainer/backbone.h"
 #include "trainer/corruption.h"
 #include "trainer/executor.h"
@@ -57,7 +58,8 @@ typedef struct batch {
     corruption_t corrupts[CONFIG_MODALITIES_MAX][CORRUPTION_COUNT];
     prefetch_t *prefetch;
     batch_stream_t stream;
-    int64_t next; /* position of the next batch */
+    int64_t next;   /* position of the next batch */
+    trace_t *trace; /* who is told of reading; set before the first stream; NULL: nobody */
 } batch_t;
 
 /* config->data.prefetch batches are made before they are needed; 0: none, and no thread. *batch_out

@@ -8,7 +8,7 @@
 #define JMT_EXECUTOR_H
 
 #include "comm/tree.h"
-#include "kernels/device.h"
+#include "kernels/trace.h"
 #include "trainer/graph.h"
 
 typedef struct executor executor_t;
@@ -73,6 +73,9 @@ typedef struct executor_state {
 } executor_state_t;
 /* weights_stay: what the operations keep of the weights is made here. */
 void executor_bind(executor_t *executor, const executor_state_t *state);
+
+/* Whom to tell of each operation of a training step; NULL, as it begins: nobody. */
+void executor_set_trace(executor_t *executor, trace_t *trace);
 
 /* What gather returned where it failed; else STATUS_OK. */
 status_t executor_forward(executor_t *executor, const step_scalars_t *scalars) MUST_CHECK;

@@ -30,6 +30,7 @@ struct executor {
     int held;       /* local shards that the step computes: the first ones */
     bool holds_all; /* a batch norm's running statistics count those without samples too */
     void *nothing;  /* on the device: -0.0, NOTHING_BYTES of it, which added changes no bit */
+    trace_t *trace; /* NULL: none */
     char *workspace;
     char *leaf_scratch;        /* one unit: the second use of a shared weight */
     char *level_scratch;       /* one unit per level of the local tree */

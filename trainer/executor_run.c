@@ -1,7 +1,24 @@
 /* executor_run.c - one step: forward, and backward with each unit of parameters folded into the
  * canonical tree as soon as it is complete. Nothing here allocates. */
 #include "kernels/base/bytes.h"
+#include "kernels/op_bench.h"
 #include "trainer/executor_internal.h"
+
+void executor_set_trace(executor_t *executor, trace_t *trace) { executor->trace = trace; }
+
+/* Prediction has too many batches to be told operation by operation. */
+static void begin(const executor_t *executor, int node, pass_t pass) {
+    const node_t *at = &executor->graph->nodes[node];
+    if (executor->trace != NULL && executor->calls[node].scalars->training) {
+        trace_begin_operation(executor->trace, TRACK_MAIN, at->name, op_pass_name(at->kind, pass));
+    }
+}
+
+static void end(const executor_t *executor, int node) {
+    if (executor->trace != NULL && executor->calls[node].scalars->training) {
+        trace_end(executor->trace, TRACK_MAIN);
+    }
+}
 
 static void run_masks(executor_t *executor) {
     const graph_t *graph = executor->graph;
@@ -51,9 +68,11 @@ status_t executor_forward_first(executor_t *executor, int64_t samples,
     for (int i = 0; i < executor->graph->node_count && executor->held > 0; i++) {
         op_call_t *call = &executor->calls[i];
         call->scalars = scalars;
+        begin(executor, i, PASS_FORWARD);
         TRY(executor_couple(executor, i, PASS_FORWARD));
         executor->config.kernels->ops[executor->graph->nodes[i].kind].forward(executor->ops[i],
                                                                               call);
+        end(executor, i);
     }
     return STATUS_OK;
 }
@@ -203,8 +222,11 @@ static void run_sums(executor_t *executor, int *next, int before_node) {
     const graph_plan_t *plan = executor->plan;
     while (*next < plan->sum_count && plan->sums[*next].before_node == before_node) {
         if (executor->held > 0) {
+            trace_begin_operation(executor->trace, TRACK_MAIN, "gradients of all uses",
+                                  op_pass_name(OP_sum, PASS_FORWARD));
             executor->config.kernels->ops[OP_sum].forward(executor->sum_ops[*next],
                                                           &executor->sum_calls[*next]);
+            trace_end(executor->trace, TRACK_MAIN);
         }
         (*next)++;
     }
@@ -221,11 +243,15 @@ status_t executor_backward(executor_t *executor, const step_scalars_t *scalars,
         run_sums(executor, &next_sum, i);
         if (executor->has_backward_data[i] && executor->held > 0) {
             op_kind_t kind = executor->graph->nodes[i].kind;
+            begin(executor, i, PASS_BACKWARD_DATA);
             TRY(executor_couple(executor, i, PASS_BACKWARD_DATA));
             executor->config.kernels->ops[kind].backward_data(executor->ops[i], call);
+            end(executor, i);
         }
         if (next_unit < plan->unit_count && plan->units[next_unit].nodes[0] == i) {
+            begin(executor, i, PASS_BACKWARD_WEIGHTS);
             fold_unit(executor, &plan->units[next_unit]);
+            end(executor, i);
             if (unit_done != NULL) {
                 TRY(unit_done(context, next_unit));
             }

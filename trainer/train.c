@@ -20,6 +20,7 @@
 #include "trainer/run_directory.h"
 #include "trainer/run_log.h"
 #include "trainer/same_on_ranks.h"
+#include "trainer/timeline.h"
 
 typedef struct run {
     const config_t *config;
@@ -37,6 +38,7 @@ typedef struct run {
     int best_count;
     trainer_t *trainer;
     run_log_t *log;
+    timeline_t *timeline; /* NULL: none is asked for */
     fault_t fault;
     bool stopped;
 } run_t;
@@ -107,10 +109,12 @@ static status_t save(run_t *run) {
         .keep = run->config->checkpoint.keep,
         .enospc = run->fault.kind == FAULT_ENOSPC && run->fault.step <= t->progress.step,
     };
+    trace_begin_number(t->trace, TRACK_MAIN, "checkpoint", "step", t->progress.step);
     status_t status = comm_agree(run->comm, run_log_sync(run->log), "write metrics");
     if (status == STATUS_OK) {
         status = checkpoint_write(t, &order);
     }
+    trace_end(t->trace, TRACK_MAIN);
     while (run->best_count > 0) {
         free(run->best[--run->best_count]);
     }
@@ -177,7 +181,9 @@ static status_t end_epoch(run_t *run, bool *finished_out) {
         evaluation_t *evaluation = NULL;
         bool higher = true;
         run_log_doing(run->log, "validating");
+        trace_begin_number(t->trace, TRACK_MAIN, "validation", "step", t->progress.step);
         TRY(trainer_evaluate(t, SPLIT_VALID, NULL, &evaluation));
+        trace_end(t->trace, TRACK_MAIN);
         evaluation_fit(evaluation, run->config, &t->target_fit);
         double value = evaluation_selected(evaluation, run->config, &higher);
         best = improves(t->progress.best_step < 0 ? (double)NAN : t->progress.best_value, value,
@@ -216,6 +222,7 @@ static status_t train_batches(run_t *run) {
         if (run->fault.kind == FAULT_NAN && run->fault.step == t->progress.step + 1) {
             trainer_poison(t);
         }
+        TRY(timeline_step(run->timeline));
         TRY(trainer_step(t, stop_requested_ != 0, &result));
         run_log_step(run->log, &t->progress, &result);
         if (result.stop) {
@@ -266,9 +273,12 @@ static status_t loop(run_t *run) {
 
 static status_t same_options(const run_t *run) {
     const train_options_t *o = run->options;
-    char *text = text_format("--run %s\n--steps %lld\n--overfit %lld\n--resume %s\n--dry-run %d",
+    char *text = text_format("--run %s\n--steps %lld\n--overfit %lld\n--resume %s\n--dry-run %d\n"
+                             "--profile %s\n--profile-steps %lld:%lld",
                              o->run_directory, (long long)o->steps, (long long)o->overfit,
-                             o->resume != NULL ? o->resume : "", o->dry_run);
+                             o->resume != NULL ? o->resume : "", o->dry_run,
+                             o->profile != NULL ? o->profile : "", (long long)o->profile_first,
+                             (long long)o->profile_last);
     status_t status = same_on_ranks(run->comm, text);
     free(text);
     return status;
@@ -369,6 +379,30 @@ static status_t open_directory(run_t *run) {
                           "open run directory");
 }
 
+static status_t open_timeline(run_t *run) {
+    const train_options_t *o = run->options;
+    return o->profile != NULL ? timeline_open(run->trainer, o->profile, o->profile_first,
+                                              o->profile_last, &run->timeline)
+                              : STATUS_OK;
+}
+
+/* Also of a run that was stopped, whose own line stays. */
+static status_t end_timeline(run_t *run, status_t status) {
+    if (status != STATUS_OK && status != STATUS_STOPPED) {
+        return status;
+    }
+    char *text = text_copy(status_text());
+    status_t timeline = comm_agree(run->comm, timeline_end(run->timeline), "write profile");
+    if (status == STATUS_STOPPED) {
+        if (timeline != STATUS_OK && timeline != STATUS_PEER) {
+            log_warning("%s", status_text());
+        }
+        timeline = status_fail(status, "%s", text);
+    }
+    free(text);
+    return timeline;
+}
+
 status_t train_run(const config_t *config, comm_t *comm, const train_options_t *options) {
     run_t run = {.config = config, .comm = comm, .options = options, .first = comm_rank(comm) == 0};
     run.checkpoints = text_format("%s/checkpoints", options->run_directory);
@@ -382,7 +416,9 @@ status_t train_run(const config_t *config, comm_t *comm, const train_options_t *
     }
     if (status == STATUS_OK && !options->dry_run) {
         status = open_directory(&run);
+        status = status == STATUS_OK ? open_timeline(&run) : status;
         status = status == STATUS_OK ? loop(&run) : status;
+        status = end_timeline(&run, status);
     } else if (status == STATUS_OK) {
         log_info(
             "dry run: %lld parameters, %lld training samples, %lld batches an epoch: all is well",
@@ -393,6 +429,7 @@ status_t train_run(const config_t *config, comm_t *comm, const train_options_t *
         status = comm_agree(comm, status, "training");
     }
     run_log_close(run.log);
+    timeline_close(run.timeline);
     trainer_close(run.trainer);
     checkpoint_free(&run.resumed);
     free(run.checkpoints);

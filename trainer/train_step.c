@@ -72,6 +72,20 @@ static double global_loss(const trainer_t *t) {
     return loss;
 }
 
+/* mine: how this rank fares; with what else it says of itself it goes to all. */
+static status_t losses(trainer_t *t, status_t *mine, bool stop) {
+    double *words = step_sums_words(t->sums);
+    local_sums(t);
+    *mine = *mine == STATUS_OK ? t->device->check(t->device) : *mine;
+    words[WORD_FAILED] = *mine != STATUS_OK;
+    words[WORD_STOP] = stop;
+    words[WORD_FLOP] = (double)executor_computed(t->executor) * trainer_flop_per_sample(t);
+    words[WORD_CPU_S] = clock_cpu_s() - comm_wait_cpu_s(t->comm);
+    TRY(step_sums_gather(t->sums, t->reduce));
+    loss_gradients(t);
+    return STATUS_OK;
+}
+
 static status_t unit_done(void *context, int unit) {
     trainer_t *t = context;
     int bucket = t->flat.bucket_after_unit[unit];
@@ -111,7 +125,6 @@ static double part_ms(double *begin_s) {
 /* The one place of a step where the host waits for the device, and before any weight has changed: a
  * step that fails on some rank, or is not finite, has changed nothing. */
 static status_t see_sums(trainer_t *t, status_t mine, step_result_t *result) {
-    TRY(reduce_finish(t->reduce));
     TRY(optimizer_sum_squares(t->optimizer));
     TRY(reduce_wait(t->reduce));
     step_sums_read(t->sums);
@@ -122,41 +135,57 @@ static status_t see_sums(trainer_t *t, status_t mine, step_result_t *result) {
     return check_finite(t, result->grad_norm, "gradient norm");
 }
 
-static status_t update(trainer_t *t, status_t mine, step_result_t *result) {
-    TRY(see_sums(t, mine, result));
-    result->learning_rate = schedule_learning_rate(t->config, t->progress.step, t->progress.epoch);
-    optimizer_update(t->optimizer, result->learning_rate, result->grad_norm);
-    return reduce_share(t->reduce);
+/* A part of the step as a slice of the trace; a step that fails has no timeline. */
+static void part_begins(trainer_t *t, const char *name) { trace_begin(t->trace, TRACK_MAIN, name); }
+
+static status_t part_ends(trainer_t *t, status_t status) {
+    trace_end(t->trace, TRACK_MAIN);
+    return status;
 }
 
 void trainer_poison(trainer_t *t) { t->sums->poisoned = true; }
 
-status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
-    step_result_t result = {0};
-    double *words = step_sums_words(t->sums);
+static status_t update(trainer_t *t, status_t mine, step_result_t *result) {
+    part_begins(t, "finish reduction");
+    TRY(part_ends(t, reduce_finish(t->reduce)));
+    part_begins(t, "loss and norm");
+    TRY(part_ends(t, see_sums(t, mine, result)));
+    part_begins(t, "update");
+    result->learning_rate = schedule_learning_rate(t->config, t->progress.step, t->progress.epoch);
+    optimizer_update(t->optimizer, result->learning_rate, result->grad_norm);
+    TRY(part_ends(t, STATUS_OK));
+    part_begins(t, "share weights");
+    return part_ends(t, reduce_share(t->reduce));
+}
+
+static status_t step(trainer_t *t, bool stop, step_result_t *result) {
     double begin_s = clock_s();
+    part_begins(t, "wait for data");
     int64_t samples = 0;
-    status_t mine = next_batch(t, &samples);
-    words[WORD_SAMPLES] = (double)samples;
-    result.data_wait_ms = part_ms(&begin_s);
+    status_t mine = part_ends(t, next_batch(t, &samples));
+    step_sums_words(t->sums)[WORD_SAMPLES] = (double)samples;
+    result->data_wait_ms = part_ms(&begin_s);
     step_scalars_t scalars = {.seed = (uint64_t)t->config->seed,
                               .step = (uint64_t)t->progress.step,
                               .shard_first = t->shard_first,
                               .training = true};
-    TRY(executor_forward_first(t->executor, samples, &scalars));
-    local_sums(t);
-    mine = mine == STATUS_OK ? t->device->check(t->device) : mine;
-    words[WORD_FAILED] = mine != STATUS_OK;
-    words[WORD_STOP] = stop;
-    words[WORD_FLOP] = (double)executor_computed(t->executor) * trainer_flop_per_sample(t);
-    words[WORD_CPU_S] = clock_cpu_s() - comm_wait_cpu_s(t->comm);
-    TRY(step_sums_gather(t->sums, t->reduce));
-    loss_gradients(t);
-    result.forward_ms = part_ms(&begin_s);
-    TRY(executor_backward(t->executor, &scalars, unit_done, t));
-    result.backward_ms = part_ms(&begin_s);
-    TRY(update(t, mine, &result));
-    result.update_ms = part_ms(&begin_s);
+    part_begins(t, "forward");
+    TRY(part_ends(t, executor_forward_first(t->executor, samples, &scalars)));
+    part_begins(t, "loss");
+    TRY(part_ends(t, losses(t, &mine, stop)));
+    result->forward_ms = part_ms(&begin_s);
+    part_begins(t, "backward");
+    TRY(part_ends(t, executor_backward(t->executor, &scalars, unit_done, t)));
+    result->backward_ms = part_ms(&begin_s);
+    TRY(update(t, mine, result));
+    result->update_ms = part_ms(&begin_s);
+    return STATUS_OK;
+}
+
+status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
+    step_result_t result = {0};
+    trace_begin_number(t->trace, TRACK_MAIN, "step", "step", t->progress.step + 1);
+    TRY(part_ends(t, step(t, stop, &result)));
     t->progress.step++;
     t->progress.batch++;
     for (int r = 0; r < comm_size(t->comm); r++) {

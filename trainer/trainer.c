@@ -269,6 +269,9 @@ static status_t open_all(trainer_t *t, const char *data_path, const standardize_
     TRY(open_state(t, for_training));
     status = batch_open(t->executor, t->graph, t->dataset, &t->standardize, t->dims, t->config,
                         &t->batch);
+    if (status == STATUS_OK && t->device->range_begin != NULL) {
+        status = trainer_trace(t, 0);
+    }
     TRY(comm_agree(t->comm, status, "open data"));
     return open_orders(t);
 }
@@ -306,6 +309,18 @@ status_t trainer_open(const config_t *config, comm_t *comm, const char *data_pat
     return STATUS_OK;
 }
 
+status_t trainer_trace(trainer_t *t, int64_t slices) {
+    trace_close(t->trace);
+    t->trace = NULL;
+    status_t status = trace_open(t->device, slices, &t->trace);
+    if (t->reduce != NULL) {
+        reduce_set_trace(t->reduce, t->trace);
+    }
+    executor_set_trace(t->executor, t->trace);
+    t->batch.trace = t->trace;
+    return status;
+}
+
 void trainer_close(trainer_t *t) {
     if (t == NULL) {
         return;
@@ -314,6 +329,7 @@ void trainer_close(trainer_t *t) {
     if (t->executor != NULL && t->batch.executor != NULL) {
         batch_close(&t->batch);
     }
+    trace_close(t->trace); /* the reader has ended */
     optimizer_close(t->optimizer);
     if (t->predictor == NULL) {
         executor_close(t->executor);

@@ -49,6 +49,7 @@ typedef struct trainer {
     executor_t *executor;   /* its, or the one that trains */
     optimizer_t *optimizer;
     batch_t batch;
+    trace_t *trace;                       /* NULL: nobody watches */
     int shards, shard_first, shard_count; /* V; local run */
     int64_t samples_per_shard;
     int64_t *shard_begins; /* by rank, and V: of what ranks say of their shards */
@@ -73,6 +74,9 @@ void trainer_write_state(trainer_t *trainer);
  * one way, find the same errors and know the same of what they wrote. */
 float *trainer_begin_weights(trainer_t *trainer);
 void trainer_end_weights(trainer_t *trainer, float *weights);
+/* From here on what the trainer does is told: at most `slices` of each track are kept, and ranges
+ * are shown to a profiler that is attached. Between two steps, before the first batch is read. */
+status_t trainer_trace(trainer_t *trainer, int64_t slices) MUST_CHECK;
 
 /* for_training false: forward only, no optimiser, no reduction; the
  * caller fills trainer->weights. standardize and target_fit NULL: fitted here; else taken over (and

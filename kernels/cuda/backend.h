@@ -33,6 +33,8 @@ typedef struct cuda_context {
     void *product_workspace;
     size_t product_workspace_bytes; /* what the plans so far need at most */
     int *flag, *flag_host;          /* an answer that the host waits for; pinned */
+    cudaEvent_t *marks;             /* [mark_count], with times; NULL: nobody asked for them */
+    int mark_count;
 } cuda_context_t;
 
 static inline cuda_context_t *cuda_context_of(const device_t *device) {

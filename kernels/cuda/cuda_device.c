@@ -139,9 +139,48 @@ static status_t gpu_check(const device_t *device) {
     return cuda_status(error == cudaErrorNotReady ? cudaSuccess : error, "the GPU has failed");
 }
 
+/* --- times ----------------------------------------------------------------------------------- */
+
+static void marks_close(cuda_context_t *context) {
+    for (int i = 0; i < context->mark_count; i++) {
+        (void)cudaEventDestroy(context->marks[i]);
+    }
+    free(context->marks);
+    context->marks = NULL;
+    context->mark_count = 0;
+}
+
+static status_t gpu_marks_open(const device_t *device, int count) {
+    cuda_context_t *context = cuda_context_of(device);
+    marks_close(context);
+    context->marks = alloc_zero(count, sizeof(cudaEvent_t));
+    while (context->mark_count < count) {
+        TRY(cuda_status(cudaEventCreate(&context->marks[context->mark_count]), "open marks"));
+        context->mark_count++;
+    }
+    return STATUS_OK;
+}
+
+static void gpu_mark(const device_t *device, int mark) {
+    const cuda_context_t *context = cuda_context_of(device);
+    CUDA_REQUIRE(cudaEventRecord(context->marks[mark], context->stream));
+}
+
+static bool gpu_marks_ms(const device_t *device, int from, int to, double *ms_out) {
+    const cuda_context_t *context = cuda_context_of(device);
+    float ms = 0.0f;
+    cudaError_t error = cudaEventElapsedTime(&ms, context->marks[from], context->marks[to]);
+    *ms_out = (double)ms;
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError(); /* an answer, and no state */
+    }
+    return error == cudaSuccess;
+}
+
 /* --- opening --------------------------------------------------------------------------------- */
 
 static void context_close(cuda_context_t *context) {
+    marks_close(context);
     (void)cudaFree(context->product_workspace);
     (void)cudaFree(context->flag);
     if (context->flag_host != NULL) {
@@ -232,6 +271,9 @@ status_t cuda_device_open(int local_index, int local_count, const device_t **dev
         .check = gpu_check,
         .close = gpu_close,
         .stream = gpu_stream,
+        .marks_open = gpu_marks_open,
+        .mark = gpu_mark,
+        .marks_ms = gpu_marks_ms,
     };
     context->index = index;
     context->tf32 = true;

@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 export OMPI_MCA_mpi_yield_when_idle=1
-echo "1..5"
+echo "1..6"
 failed=0
 
 sets=(--set batch=8 --set modalities.video.front=tcn)
@@ -33,6 +33,9 @@ check() {
 
 check 1 "nothing on one rank" 1 0 "$program"
 check 2 "nothing on two ranks" 2 0 mpirun -q -n 2 "$program"
+sets+=(--profile --profile-steps 2:12)
+check 6 "nothing while a timeline is recorded, on two ranks" 2 0 mpirun -q -n 2 "$program"
+sets=(--set batch=8 --set modalities.video.front=tcn)
 check 3 "a malloc and a free on purpose are counted" 1 2 env COUNT_ONE_TOO_MANY=1 "$program"
 sets+=(--set precision=bf16)
 check 4 "nothing in bf16" 1 0 "$program"

@@ -38,6 +38,13 @@ else
     skip_one "2 ranks train, 3 go on" "$gpus GPUs"
 fi
 
+# A slice of device time for each of main's, and no bit of the model.
+ranks=$((gpus > 1 ? 2 : 1))
+run $ranks train "${small[@]}" --run "$work/profile" --steps $steps --profile --profile-steps 2:3
+check "a run with a timeline: the bits of one" same "$(hash_of "$work/profile")" "$one"
+python3 tests/mpi/timeline.py "$work/profile/timeline.json" $ranks step=4 forward=4 video.front=8 device=1
+report $? "which has the device's time"
+
 # What is read of a step is read before its update.
 for ranks in 1 3; do
     JMT_FAULT=nan:$((ranks - 1)):3 fails "a step that is not finite" 1 'the loss is not finite at step 3' $ranks train \
