@@ -114,8 +114,6 @@ static double part_ms(double *begin_s) {
 /* The one place of a step where the host waits for the device, and before any weight has changed: a
  * step that fails on some rank, or is not finite, has changed nothing. */
 static status_t see_sums(trainer_t *t, status_t mine, step_result_t *result) {
-    TRY(reduce_finish(t->reduce));
-    TRY(optimizer_sum_squares(t->optimizer));
     TRY(reduce_wait(t->reduce));
     step_sums_read(t->sums);
     TRY(check_ranks(t, mine, &result->stop));
@@ -132,28 +130,69 @@ static status_t update(trainer_t *t, status_t mine, step_result_t *result) {
     return reduce_share(t->reduce);
 }
 
+/* --- what every step calls alike, on what lies on the device ---------------------------------- */
+
+static status_t forward(trainer_t *t, const step_scalars_t *scalars) {
+    TRY(executor_forward(t->executor, scalars));
+    local_sums(t);
+    TRY(step_sums_gather(t->sums, t->reduce));
+    loss_gradients(t);
+    return STATUS_OK;
+}
+
+static status_t backward(trainer_t *t, const step_scalars_t *scalars) {
+    TRY(executor_backward(t->executor, scalars, unit_done, t));
+    TRY(reduce_finish(t->reduce));
+    return optimizer_sum_squares(t->optimizer);
+}
+
+/* Collective, as all ranks then replay. */
+static status_t record(trainer_t *t, const step_scalars_t *scalars) {
+    const device_recorder_t *recorder = t->device->recorder;
+    recorder->begin(t->device);
+    status_t status = forward(t, scalars);
+    status = status == STATUS_OK ? backward(t, scalars) : status;
+    status_t ended = recorder->end(t->device, status == STATUS_OK ? &t->recording : NULL);
+    return comm_agree(t->comm, status == STATUS_OK ? ended : status, "keep a step");
+}
+
+/* Where the device records, the first step is called, the second recorded, and replayed from then
+ * on. */
+static status_t compute(trainer_t *t, step_result_t *result, double *begin_s) {
+    step_scalars_t scalars = {.seed = (uint64_t)t->config->seed,
+                              .step = (uint64_t)t->progress.step,
+                              .step_there = t->step_now.there,
+                              .shard_first = t->shard_first,
+                              .training = true};
+    *(uint64_t *)t->step_now.host = scalars.step;
+    mirror_write(&t->step_now);
+    if (t->device->recorder == NULL || !t->has_stepped) {
+        TRY(forward(t, &scalars));
+        result->forward_ms = part_ms(begin_s);
+        TRY(backward(t, &scalars));
+    } else {
+        if (t->recording == NULL) {
+            TRY(record(t, &scalars));
+        }
+        t->device->recorder->replay(t->device, t->recording);
+    }
+    result->backward_ms = part_ms(begin_s);
+    t->has_stepped = true;
+    return STATUS_OK;
+}
+
 status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
     step_result_t result = {0};
     double *words = step_sums_words(t->sums);
     double begin_s = clock_s();
     status_t mine = next_batch(t, &words[WORD_SAMPLES]);
     result.data_wait_ms = part_ms(&begin_s);
-    step_scalars_t scalars = {.seed = (uint64_t)t->config->seed,
-                              .step = (uint64_t)t->progress.step,
-                              .shard_first = t->shard_first,
-                              .training = true};
-    TRY(executor_forward(t->executor, &scalars));
-    local_sums(t);
     mine = mine == STATUS_OK ? t->device->check(t->device) : mine;
     words[WORD_FAILED] = mine != STATUS_OK;
     words[WORD_STOP] = stop;
     words[WORD_FLOP] = (double)t->batch.slots * trainer_flop_per_sample(t);
     words[WORD_CPU_S] = clock_cpu_s() - comm_wait_cpu_s(t->comm);
-    TRY(step_sums_gather(t->sums, t->reduce));
-    loss_gradients(t);
-    result.forward_ms = part_ms(&begin_s);
-    TRY(executor_backward(t->executor, &scalars, unit_done, t));
-    result.backward_ms = part_ms(&begin_s);
+    TRY(compute(t, &result, &begin_s));
     TRY(update(t, mine, &result));
     result.update_ms = part_ms(&begin_s);
     t->progress.step++;
