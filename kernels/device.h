@@ -15,6 +15,20 @@ enum { DEVICE_TEXT_BYTES = 64 };
  * that is not the host's is not to be touched by the host. What goes wrong on the device is found
  * by check. */
 typedef struct device device_t;
+
+/* What is called between begin and end is kept and not done; replay does all of it as one. Numbers
+ * and addresses are those of the calls, what lies at the addresses is read when it is replayed. In
+ * between nothing waits, allocates or releases, and everything kept has been called before, as
+ * libraries take memory when they first see a call. What was begun is ended, by NULL if a call has
+ * failed: then nothing is kept, and end does not fail. */
+typedef struct device_recording device_recording_t;
+typedef struct device_recorder {
+    void (*begin)(const device_t *device);
+    status_t (*end)(const device_t *device, device_recording_t **recording_out);
+    void (*replay)(const device_t *device, const device_recording_t *recording);
+    void (*close)(const device_t *device, device_recording_t *recording); /* waits; NULL allowed */
+} device_recorder_t;
+
 struct device {
     const char *name;             /* "cpu" | "cuda" */
     char kind[DEVICE_TEXT_BYTES]; /* what it is: of equal kinds equal bits are expected */
@@ -48,7 +62,7 @@ struct device {
     /* The backend's own handle of the stream of work, for who puts messages beside it (comm/nccl).
      * NULL: the host's. */
     void *(*stream)(const device_t *device);
-
+    const device_recorder_t *recorder; /* NULL: what is called is done, each time */
     /* For who watches (trace.h); all NULL: the host's.
      * Ranges of this thread, one in another, as a profiler outside shows them; false: none is
      * attached. */

@@ -229,9 +229,11 @@ typedef struct op_needs {
 typedef struct step_scalars {
     uint64_t seed;
     uint64_t step;
-    int64_t shard_first; /* global index of local shard 0 */
-    bool training;       /* false: dropout is the identity, batch norm goes by what is running */
-    bool drops_nothing;  /* training without dropout: to compare a step with another program's */
+    const uint64_t *step_there; /* the same on the device, where calls may be replayed with another
+                                 * step; NULL: `step` */
+    int64_t shard_first;        /* global index of local shard 0 */
+    bool training;      /* false: dropout is the identity, batch norm goes by what is running */
+    bool drops_nothing; /* training without dropout: to compare a step with another program's */
 } step_scalars_t;
 
 typedef struct op_call {

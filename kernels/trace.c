@@ -77,6 +77,8 @@ static bool keeps(const trace_t *trace) {
     return atomic_load_explicit(&trace->keeps, memory_order_relaxed);
 }
 
+bool trace_keeps(const trace_t *trace) { return trace != NULL && keeps(trace); }
+
 static void keep(trace_t *trace, lane_t *lane, const trace_slice_t *slice) {
     int64_t count = atomic_load_explicit(&lane->count, memory_order_relaxed);
     if (count == trace->room) {

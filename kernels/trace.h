@@ -41,6 +41,7 @@ void trace_close(trace_t *trace); /* NULL allowed; no thread writes any more */
 void trace_start(trace_t *trace);
 /* None from here on. Waits for the device. A slice that another thread has open is left out. */
 void trace_stop(trace_t *trace);
+bool trace_keeps(const trace_t *trace); /* started and not stopped; NULL: false */
 int64_t trace_count(const trace_t *trace, track_t track);
 const trace_slice_t *trace_slices(const trace_t *trace, track_t track); /* by their ends */
 int64_t trace_dropped(const trace_t *trace); /* slices for which there was no room */

@@ -14,8 +14,9 @@ static int64_t local_samples(const executor_t *executor) {
 
 int64_t executor_samples(const executor_t *executor) { return local_samples(executor); }
 
-int64_t executor_computed(const executor_t *executor) {
-    return executor->config.samples_per_shard * executor->held;
+int64_t executor_computes(const executor_t *executor, int64_t samples) {
+    int64_t each = executor->config.samples_per_shard;
+    return each * (executor->holds_all ? executor->config.shard_count : div_up(samples, each));
 }
 
 static op_shape_t shape_of(const executor_t *executor, view_t view) {

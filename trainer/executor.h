@@ -85,7 +85,8 @@ status_t executor_forward(executor_t *executor, const step_scalars_t *scalars) M
  * means over the shards. */
 status_t executor_forward_first(executor_t *executor, int64_t samples,
                                 const step_scalars_t *scalars) MUST_CHECK;
-int64_t executor_computed(const executor_t *executor); /* samples, empty ones among them */
+/* Samples that a step of the first `samples` computes, empty ones among them. */
+int64_t executor_computes(const executor_t *executor, int64_t samples);
 
 /* unit_done (may be NULL) is told after each completed group of parameters: units 0..unit are in
  * the parts. A status that it or gather returns ends backward and is returned. */

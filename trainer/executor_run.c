@@ -49,8 +49,8 @@ static void run_masks(executor_t *executor) {
 
 /* Calls are of the shards that hold samples. */
 static void hold(executor_t *executor, int64_t samples) {
-    int64_t shards = div_up(samples, executor->config.samples_per_shard);
-    executor->held = executor->holds_all ? executor->config.shard_count : (int)shards;
+    executor->held =
+        (int)(executor_computes(executor, samples) / executor->config.samples_per_shard);
     for (int i = 0; i < executor->graph->node_count; i++) {
         executor->calls[i].shard_end = executor->held;
     }

@@ -72,20 +72,6 @@ static double global_loss(const trainer_t *t) {
     return loss;
 }
 
-/* mine: how this rank fares; with what else it says of itself it goes to all. */
-static status_t losses(trainer_t *t, status_t *mine, bool stop) {
-    double *words = step_sums_words(t->sums);
-    local_sums(t);
-    *mine = *mine == STATUS_OK ? t->device->check(t->device) : *mine;
-    words[WORD_FAILED] = *mine != STATUS_OK;
-    words[WORD_STOP] = stop;
-    words[WORD_FLOP] = (double)executor_computed(t->executor) * trainer_flop_per_sample(t);
-    words[WORD_CPU_S] = clock_cpu_s() - comm_wait_cpu_s(t->comm);
-    TRY(step_sums_gather(t->sums, t->reduce));
-    loss_gradients(t);
-    return STATUS_OK;
-}
-
 static status_t unit_done(void *context, int unit) {
     trainer_t *t = context;
     int bucket = t->flat.bucket_after_unit[unit];
@@ -125,7 +111,6 @@ static double part_ms(double *begin_s) {
 /* The one place of a step where the host waits for the device, and before any weight has changed: a
  * step that fails on some rank, or is not finite, has changed nothing. */
 static status_t see_sums(trainer_t *t, status_t mine, step_result_t *result) {
-    TRY(optimizer_sum_squares(t->optimizer));
     TRY(reduce_wait(t->reduce));
     step_sums_read(t->sums);
     TRY(check_ranks(t, mine, &result->stop));
@@ -143,11 +128,18 @@ static status_t part_ends(trainer_t *t, status_t status) {
     return status;
 }
 
-void trainer_poison(trainer_t *t) { t->sums->poisoned = true; }
+/* On the host, whose ranks share the weights, the own sums of the loss; on devices a weight. */
+void trainer_poison(trainer_t *t) {
+    if (t->device->host) {
+        t->sums->poisoned = true;
+        return;
+    }
+    trainer_read_state(t);
+    t->weights[0] = NAN;
+    trainer_write_state(t);
+}
 
 static status_t update(trainer_t *t, status_t mine, step_result_t *result) {
-    part_begins(t, "finish reduction");
-    TRY(part_ends(t, reduce_finish(t->reduce)));
     part_begins(t, "loss and norm");
     TRY(part_ends(t, see_sums(t, mine, result)));
     part_begins(t, "update");
@@ -158,25 +150,91 @@ static status_t update(trainer_t *t, status_t mine, step_result_t *result) {
     return part_ends(t, reduce_share(t->reduce));
 }
 
-static status_t step(trainer_t *t, bool stop, step_result_t *result) {
-    double begin_s = clock_s();
-    part_begins(t, "wait for data");
-    int64_t samples = 0;
-    status_t mine = part_ends(t, next_batch(t, &samples));
-    step_sums_words(t->sums)[WORD_SAMPLES] = (double)samples;
-    result->data_wait_ms = part_ms(&begin_s);
+/* --- what every step calls alike, on what lies on the device ---------------------------------- */
+
+static status_t losses(trainer_t *t) {
+    local_sums(t);
+    TRY(step_sums_gather(t->sums, t->reduce));
+    loss_gradients(t);
+    return STATUS_OK;
+}
+
+static status_t forward(trainer_t *t, int64_t samples, const step_scalars_t *scalars) {
+    part_begins(t, "forward");
+    TRY(part_ends(t, executor_forward_first(t->executor, samples, scalars)));
+    part_begins(t, "loss");
+    return part_ends(t, losses(t));
+}
+
+static status_t backward(trainer_t *t, const step_scalars_t *scalars) {
+    part_begins(t, "backward");
+    TRY(part_ends(t, executor_backward(t->executor, scalars, unit_done, t)));
+    part_begins(t, "finish reduction");
+    TRY(part_ends(t, reduce_finish(t->reduce)));
+    return optimizer_sum_squares(t->optimizer);
+}
+
+/* Collective, as all ranks then replay. */
+static status_t record(trainer_t *t, int64_t samples, const step_scalars_t *scalars) {
+    const device_recorder_t *recorder = t->device->recorder;
+    recorder->begin(t->device);
+    status_t status = forward(t, samples, scalars);
+    status = status == STATUS_OK ? backward(t, scalars) : status;
+    status_t ended = recorder->end(t->device, status == STATUS_OK ? &t->recording : NULL);
+    return comm_agree(t->comm, status == STATUS_OK ? ended : status, "keep a step");
+}
+
+/* The last batch of an epoch has fewer samples, and who watches sees each call. All ranks answer
+ * the same. */
+static bool replays(const trainer_t *t) {
+    bool whole = (t->progress.batch + 1) * t->config->batch <= t->train_count;
+    return t->device->recorder != NULL && t->has_stepped && whole && !trace_keeps(t->trace);
+}
+
+/* Where the device records, a step is called, the next whole one recorded, and that replayed from
+ * then on. */
+static status_t compute(trainer_t *t, int64_t samples, step_result_t *result, double *begin_s) {
     step_scalars_t scalars = {.seed = (uint64_t)t->config->seed,
                               .step = (uint64_t)t->progress.step,
+                              .step_there = t->step_now.there,
                               .shard_first = t->shard_first,
                               .training = true};
-    part_begins(t, "forward");
-    TRY(part_ends(t, executor_forward_first(t->executor, samples, &scalars)));
-    part_begins(t, "loss");
-    TRY(part_ends(t, losses(t, &mine, stop)));
-    result->forward_ms = part_ms(&begin_s);
-    part_begins(t, "backward");
-    TRY(part_ends(t, executor_backward(t->executor, &scalars, unit_done, t)));
-    result->backward_ms = part_ms(&begin_s);
+    *(uint64_t *)t->step_now.host = scalars.step;
+    mirror_write(&t->step_now);
+    if (replays(t)) {
+        if (t->recording == NULL) {
+            TRY(record(t, t->batch.slots, &scalars));
+        }
+        t->device->recorder->replay(t->device, t->recording);
+    } else {
+        TRY(forward(t, samples, &scalars));
+        result->forward_ms = part_ms(begin_s);
+        TRY(backward(t, &scalars));
+    }
+    result->backward_ms = part_ms(begin_s);
+    t->has_stepped = true;
+    return STATUS_OK;
+}
+
+/* What this rank says of itself to all. */
+static void tell(trainer_t *t, status_t mine, bool stop, int64_t samples) {
+    double *words = step_sums_words(t->sums);
+    words[WORD_FAILED] = mine != STATUS_OK;
+    words[WORD_STOP] = stop;
+    words[WORD_SAMPLES] = (double)samples;
+    words[WORD_FLOP] = (double)executor_computes(t->executor, samples) * trainer_flop_per_sample(t);
+    words[WORD_CPU_S] = clock_cpu_s() - comm_wait_cpu_s(t->comm);
+}
+
+static status_t step(trainer_t *t, bool stop, step_result_t *result) {
+    double begin_s = clock_s();
+    int64_t samples = 0;
+    part_begins(t, "wait for data");
+    status_t mine = part_ends(t, next_batch(t, &samples));
+    result->data_wait_ms = part_ms(&begin_s);
+    mine = mine == STATUS_OK ? t->device->check(t->device) : mine;
+    tell(t, mine, stop, samples);
+    TRY(compute(t, samples, result, &begin_s));
     TRY(update(t, mine, result));
     result->update_ms = part_ms(&begin_s);
     return STATUS_OK;

@@ -58,6 +58,9 @@ typedef struct trainer {
     int64_t *order;      /* of the current epoch */
     int64_t order_epoch; /* whose stream runs; -1: none */
     struct step_sums *sums;
+    mirror_t step_now; /* the number of the step, for what is drawn by it on the device */
+    bool has_stepped;
+    device_recording_t *recording; /* of what every step calls; NULL: not yet, or no recorder */
     progress_t progress;
     char initial_hash[65]; /* of the weights that it began with, as `jmt export CONFIG` has them */
     weights_origin_t origin; /* of those that the seed did not make */

@@ -92,6 +92,8 @@ static inline void *region_at(const op_call_t *call, int64_t at) {
 
 static inline int64_t floats_of(int64_t bytes) { return (bytes + 3) / 4; }
 
+extern const device_recorder_t cuda_recorder; /* recording.c */
+
 /* --- products (product.c) -------------------------------------------------------------------- */
 
 /* C[m,n] = A[m,k] B[k,n] (+ what was in C), by row; a_transposed: A is stored as [k,m]. */

@@ -1,5 +1,6 @@
 /* The GPU as a device_t, and its tables. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/tables.h"
@@ -251,8 +252,21 @@ static status_t choose(int local_index, int local_count, int *index_out) {
     return STATUS_OK;
 }
 
+/* JMT_CUDA_GRAPH=0: every call by itself, to look for a fault. */
+static status_t choose_recorder(const device_recorder_t **recorder_out) {
+    const char *text = getenv("JMT_CUDA_GRAPH");
+    bool off = text != NULL && strcmp(text, "0") == 0;
+    if (text != NULL && !off && strcmp(text, "1") != 0) {
+        return status_fail(STATUS_INPUT, "JMT_CUDA_GRAPH=%s: 0 or 1 is expected", text);
+    }
+    *recorder_out = off ? NULL : &cuda_recorder;
+    return STATUS_OK;
+}
+
 status_t cuda_device_open(int local_index, int local_count, const device_t **device_out) {
+    const device_recorder_t *recorder = NULL;
     int index = 0;
+    TRY(choose_recorder(&recorder));
     TRY(choose(local_index, local_count, &index));
     cuda_context_t *context = alloc_zero(1, sizeof *context);
     context->device = (device_t){
@@ -274,6 +288,7 @@ status_t cuda_device_open(int local_index, int local_count, const device_t **dev
         .marks_open = gpu_marks_open,
         .mark = gpu_mark,
         .marks_ms = gpu_marks_ms,
+        .recorder = recorder,
     };
     context->index = index;
     context->tf32 = true;
