@@ -4,12 +4,15 @@
 #include "sim_matmul.h"
 
 enum { RELU_BITS = 128, WORK_BYTES = 1024, ALIGNMENT = 256 };
+enum { ANY_SCHEME = CUBLASLT_REDUCTION_SCHEME_MASK };
 static const int64_t AUX_BITS = 128; /* leading dimension of the bits of RELU_AUX */
 
-/* What an algorithm was chosen for. */
+/* What an algorithm was chosen for; alignments in bytes, `next`: from matrix to matrix of a batch. */
 typedef struct choice {
-    uint32_t a_alignment, b_alignment, c_alignment, d_alignment; /* bytes */
+    uint32_t a_alignment, b_alignment, c_alignment, d_alignment;
+    uint32_t a_next, b_next, c_next, d_next;
     uint64_t work_bytes;
+    uint32_t schemes; /* by which parts of a sum may be added */
 } choice_t;
 
 _Static_assert(sizeof(sim_layout_t) <= sizeof(cublasLtMatrixLayoutOpaque_t), "a layout must fit");
@@ -218,11 +221,28 @@ static const char *wrong_epilogue(const sim_matmul_t *m) {
 /* Pinned memory would do, too, at the speed of the bus. */
 static bool is_elsewhere(const void *p) { return !sim_is_device(p) && !sim_is_pinned(p); }
 
+static size_t step_of(const sim_layout_t *layout) {
+    return layout->batch > 1 ? (size_t)layout->stride * sim_number_size(layout->type) : 0;
+}
+
+/* As the layout says, where it has a batch; else as the first matrix. */
+static uint32_t next_alignment(const sim_layout_t *layout, uint32_t bytes) {
+    while (bytes > 1 && step_of(layout) % bytes != 0) {
+        bytes /= 2;
+    }
+    return bytes;
+}
+
+static bool is_less_aligned(const void *data, const sim_layout_t *layout, uint32_t bytes,
+                            uint32_t next) {
+    return (uintptr_t)data % bytes != 0 || step_of(layout) % next != 0;
+}
+
 static const char *wrong_choice(const sim_matmul_t *m, const choice_t *choice) {
-    if ((uintptr_t)m->a_data % choice->a_alignment != 0 ||
-        (uintptr_t)m->b_data % choice->b_alignment != 0 ||
-        (m->beta != 0 && (uintptr_t)m->c_data % choice->c_alignment != 0) ||
-        (uintptr_t)m->d_data % choice->d_alignment != 0) {
+    if (is_less_aligned(m->a_data, &m->a, choice->a_alignment, choice->a_next) ||
+        is_less_aligned(m->b_data, &m->b, choice->b_alignment, choice->b_next) ||
+        (m->beta != 0 && is_less_aligned(m->c_data, &m->c, choice->c_alignment, choice->c_next)) ||
+        is_less_aligned(m->d_data, &m->d, choice->d_alignment, choice->d_next)) {
         return "a pointer is less aligned than the algorithm was chosen for";
     }
     return m->work_bytes < choice->work_bytes ? "the workspace is less than the algorithm asked for"
@@ -262,6 +282,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t form
         choice_t choice;
         memcpy(&choice, algorithm, sizeof choice);
         wrong = wrong_choice(m, &choice);
+        m->any_order = (choice.schemes & CUBLASLT_REDUCTION_SCHEME_INPLACE) != 0;
     }
     if (wrong != NULL) {
         sim_report(SIM_PC, "cublasLtMatmul: %s", wrong);
@@ -303,7 +324,11 @@ cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *out) {
     if (*out == NULL) {
         return CUBLAS_STATUS_ALLOC_FAILED;
     }
-    *(choice_t *)*out = (choice_t){ALIGNMENT, ALIGNMENT, ALIGNMENT, ALIGNMENT, 0};
+    *(choice_t *)*out = (choice_t){.a_alignment = ALIGNMENT,
+                                   .b_alignment = ALIGNMENT,
+                                   .c_alignment = ALIGNMENT,
+                                   .d_alignment = ALIGNMENT,
+                                   .schemes = ANY_SCHEME};
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -317,7 +342,6 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
                                                     const void *value, size_t n) {
     choice_t *choice = (choice_t *)preference;
     const char *what = "preference";
-    uint32_t schemes;
     switch (name) {
     case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES:
         SET(choice->work_bytes);
@@ -335,8 +359,8 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
         SET(choice->d_alignment);
         break;
     case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK:
-        SET(schemes);
-        break; /* sums are whole here */
+        SET(choice->schemes);
+        break;
     default:
         sim_report(SIM_PC, "cublasLt: preference %d is not simulated", (int)name);
     }
@@ -360,6 +384,10 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     if (wanted < 1 || wrong_shape(&m) != NULL) {
         return wanted < 1 ? CUBLAS_STATUS_INVALID_VALUE : CUBLAS_STATUS_NOT_SUPPORTED;
     }
+    choice.a_next = next_alignment(&m.a, choice.a_alignment);
+    choice.b_next = next_alignment(&m.b, choice.b_alignment);
+    choice.c_next = next_alignment(&m.c, choice.c_alignment);
+    choice.d_next = next_alignment(&m.d, choice.d_alignment);
     choice.work_bytes = choice.work_bytes < WORK_BYTES ? 0 : WORK_BYTES;
     memset(results, 0, sizeof *results);
     memcpy(&results->algo, &choice, sizeof choice);

@@ -46,12 +46,13 @@ static float *packed(const sim_layout_t *layout, const void *data, int index, bo
     return out;
 }
 
-/* d[column][row], of a[k][row] and b[column][k]. */
+/* d[column][row], of a[k][row] and b[column][k]; sums begin with number `first`. */
 static void multiply(float *restrict d, const float *restrict a, const float *restrict b,
-                     size_t rows, size_t columns, size_t inner) {
+                     size_t rows, size_t columns, size_t inner, size_t first) {
     memset(d, 0, rows * columns * sizeof *d);
     for (size_t j = 0; j < columns; j++) {
-        for (size_t k = 0; k < inner; k++) {
+        for (size_t n = 0; n < inner; n++) {
+            size_t k = first + n < inner ? first + n : first + n - inner;
             float factor = b[j * inner + k];
             for (size_t i = 0; i < rows; i++) {
                 d[j * rows + i] += a[k * rows + i] * factor;
@@ -128,7 +129,7 @@ static void run_one(const sim_matmul_t *m, int index) {
     if (d == NULL) {
         sim_report(NULL, "no memory for a product");
     }
-    multiply(d, a, b, rows, columns, inner);
+    multiply(d, a, b, rows, columns, inner, m->any_order ? sim_random((uint32_t)inner) : 0);
     for (size_t j = 0; j < columns; j++) {
         for (size_t i = 0; i < rows; i++) {
             d[j * rows + i] = finished(m, index, i, j, d[j * rows + i]);

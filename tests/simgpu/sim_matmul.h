@@ -33,6 +33,7 @@ typedef struct sim_matmul {
     void *d_data, *work;
     size_t work_bytes;
     float alpha, beta;
+    bool any_order; /* parts of a sum are added as they come */
 } sim_matmul_t;
 
 bool sim_matmul_run(sim_op_t *op);

@@ -100,6 +100,7 @@ static double value_of(const op_case_t *test, uint64_t tensor, uint64_t index) {
 static matrix_t matrix_open(op_case_t *test, op_shape_t shape, int number) {
     matrix_t matrix = {.rows = shape.rows, .cols = shape.cols, .row_stride = shape.row_stride};
     matrix.shard_stride = stride_of(shape.rows * shape.row_stride + gap_of(SHARD_GAP), number);
+    matrix.shard_stride += aligned_but == CASE_BUT_SHARDS + number;
     dtype_t dtype = test->kernels->dtype;
     matrix.data =
         at(own(test, test->shards * matrix.shard_stride + 2 * GUARD, dtype), GUARD, dtype);

@@ -44,13 +44,14 @@ void case_open_short(op_case_t *test, const kernels_t *kernels, const op_descrip
 void case_close(op_case_t *test);
 
 /* Rows and shards of the cases opened from now on begin at multiples of 16 bytes, but those of one
- * matrix: 0 out, 1 d_out, 2 + 2 i in[i], 3 + 2 i d_in[i]; or but the weights. Or there is nothing
- * between them. */
+ * matrix: 0 out, 1 d_out, 2 + 2 i in[i], 3 + 2 i d_in[i]; or but the weights; CASE_BUT_SHARDS + a
+ * matrix: its rows do, and its shards do not. Or there is nothing between them. */
 enum {
     CASE_WITHOUT_GAPS = -3,
     CASE_ALIGNED_NONE,
     CASE_ALIGNED_ALL,
     CASE_BUT_WEIGHTS = 2 + 2 * OP_INPUTS_MAX,
+    CASE_BUT_SHARDS,
 };
 void case_align_rows(int but);
 
@@ -117,8 +118,9 @@ void case_check_many_rows(const op_description_t *description);
 void case_check_tree(const op_description_t *description);
 
 /* On a GPU, against the reference: rows at multiples of 16 bytes, but those of one matrix, or all
- * of them and the weights not. */
+ * of them and the weights not; or shards but those of one. */
 void case_check_alignment(const op_description_t *description);
+void case_check_alignment_of_shards(const op_description_t *description);
 
 /* On cpu/f32 and cpu/bf16: the same bits with one thread and with three. */
 void case_check_threads(const op_description_t *description);

@@ -158,25 +158,36 @@ void case_check_reference(const op_description_t *description, int64_t mask_coun
     case_close(&exact);
 }
 
-void case_check_alignment(const op_description_t *description) {
+static void check_aligned_but(const op_description_t *description, int but) {
     const int64_t mask[3] = {0, 0, 0};
     const double terms = (double)terms_most(description), bound = bound_of(description);
-    const int matrices = 2 + 2 * description->input_count;
-    for (int but = 0; but <= matrices && case_on_gpu(); but++) {
-        case_align_rows(but < matrices ? but : CASE_BUT_WEIGHTS);
-        for (int short_values = 0; short_values < 2; short_values++) {
-            const kernels_t *table = case_table("cpu", short_values ? DTYPE_BF16 : DTYPE_F32);
-            double wide = bound + case_product_bound(table, description->kind, terms);
-            op_case_t exact, test;
-            run_masked(&exact, &kernels_ref_f64, description, 1, 3, mask, true);
-            run_masked(&test, table, description, 1, 3, mask, true);
-            case_check_near(&test, &exact, wide, description->kind == OP_tanh ? 0x1p-7 : wide,
-                            wide);
-            case_close(&test);
-            case_close(&exact);
-        }
+    case_align_rows(but);
+    for (int short_values = 0; short_values < 2; short_values++) {
+        const kernels_t *table = case_table("cpu", short_values ? DTYPE_BF16 : DTYPE_F32);
+        double wide = bound + case_product_bound(table, description->kind, terms);
+        op_case_t exact, test;
+        run_masked(&exact, &kernels_ref_f64, description, 1, 3, mask, true);
+        run_masked(&test, table, description, 1, 3, mask, true);
+        case_check_near(&test, &exact, wide, description->kind == OP_tanh ? 0x1p-7 : wide, wide);
+        case_close(&test);
+        case_close(&exact);
     }
     case_align_rows(CASE_ALIGNED_NONE);
+}
+
+void case_check_alignment(const op_description_t *description) {
+    for (int m = 0; m < 2 + 2 * description->input_count && case_on_gpu(); m++) {
+        check_aligned_but(description, m);
+    }
+    if (case_on_gpu()) {
+        check_aligned_but(description, CASE_BUT_WEIGHTS);
+    }
+}
+
+void case_check_alignment_of_shards(const op_description_t *description) {
+    for (int m = 0; m < 2 + 2 * description->input_count && case_on_gpu(); m++) {
+        check_aligned_but(description, CASE_BUT_SHARDS + m);
+    }
 }
 
 static void check_alone_on(const kernels_t *kernels, const op_description_t *description) {

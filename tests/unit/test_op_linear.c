@@ -37,6 +37,7 @@ static void gradients(void **state) {
         d = linear(3, 16, 8, relu ? ACTIVATION_RELU : ACTIVATION_NONE);
         case_check_reference(&d, 0, 0, 0);
         case_check_alignment(&d);
+        case_check_alignment_of_shards(&d);
     }
 }
 
