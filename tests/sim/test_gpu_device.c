@@ -1,5 +1,6 @@
 /* The GPU as a device_t: what it answers, and what it says where there is none or too little. */
 #include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -284,7 +285,7 @@ static void open_the_only_one(void **state) {
     device = NULL;
 }
 
-/* Of two, the second process takes the second; in a child, as a process has one device, and first. */
+/* Of two, the second process takes the second; in a child and first, as a process has one. */
 static void open_the_second(void **state) {
     (void)state;
     (void)fflush(NULL);
