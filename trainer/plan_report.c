@@ -80,12 +80,18 @@ static void planning_release(const device_t *device, void *memory) {
     }
 }
 
+static void planning_copy_in(const device_t *device, void *to, const void *host, size_t bytes) {
+    (void)device;
+    memcpy(to, host, bytes);
+}
+
 /* The host that an executor is planned for is told from the device by its memory alone. */
 static device_t planning_on(const device_t *device) {
     device_t planning = *device;
     planning.host = true;
     planning.alloc = planning_alloc;
     planning.release = planning_release;
+    planning.copy_in = planning_copy_in;
     return planning;
 }
 
