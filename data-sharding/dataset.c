@@ -198,7 +198,7 @@ static status_t describe_modalities(const dataset_config_t *config, dataset_t *d
             info->kind = track->kind;
             memcpy(info->shape, track->shape, sizeof info->shape);
             info->scaled = info->kind != TRACK_PIXELS && info->kind != TRACK_EMBEDDING &&
-                           !(info->kind == TRACK_LOG_MEL && info->clip > 1);
+                           !(track_is_sound(info->kind) && info->clip > 1);
         }
     }
     return STATUS_OK;

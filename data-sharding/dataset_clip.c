@@ -6,6 +6,7 @@
 
 #include "data-sharding/dataset_internal.h"
 #include "data-sharding/log_mel.h"
+#include "data-sharding/vggish_mel.h"
 #include "kernels/base/bytes.h"
 
 /* Steps that lie so close are read together with what is between them: a block of checksums. */
@@ -143,7 +144,7 @@ static bool choose(const clips_t *clips, int64_t step, int64_t *samples) {
     track_kind_t kind = clips->info->kind;
     if (kind == TRACK_SIGNAL) {
         hold(clip, samples);
-    } else if (kind != TRACK_LOG_MEL && count < clip) {
+    } else if (!track_is_sound(kind) && count < clip) {
         choose_among(clips, last, samples);
         count = samples[0] != none;
     }
@@ -220,15 +221,17 @@ static status_t read_runs(const clips_t *clips) {
     return STATUS_OK;
 }
 
-/* Silence, which log_mel_normalise lifts to the lowest that it lets stand. */
+/* Silence; among decibels log_mel_normalise lifts it to the lowest that it lets stand. */
 static void add_silence(const clips_t *clips, const uint8_t *mask) {
     int64_t clip = clips->info->clip, dim = clips->info->dim;
+    bool decibels = clips->info->kind == TRACK_LOG_MEL;
+    float silence = decibels ? -INFINITY : VGGISH_MEL_SILENCE;
     for (int64_t t = 0; t < clips->reader->steps; t++) {
         float *frames = (float *)(void *)clips->tokens + t * clip * dim;
         for (int64_t i = 0; i < clip * dim && mask[t] != 0; i++) {
-            frames[i] = clips->samples[t * clip + i / dim] == none ? -INFINITY : frames[i];
+            frames[i] = clips->samples[t * clip + i / dim] == none ? silence : frames[i];
         }
-        if (mask[t] != 0) {
+        if (mask[t] != 0 && decibels) {
             log_mel_normalise(frames, clip);
         }
     }
@@ -247,7 +250,7 @@ status_t dataset_read_clips(const signal_reader_t *reader, const modality_info_t
     memset(tokens, 0, (size_t)places * clips.step_bytes);
     choose_all(&clips, mask);
     TRY(clips.highest >= 0 ? read_runs(&clips) : STATUS_OK);
-    if (info->kind == TRACK_LOG_MEL) {
+    if (track_is_sound(info->kind)) {
         add_silence(&clips, mask);
     }
     return STATUS_OK;

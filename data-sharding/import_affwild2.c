@@ -11,13 +11,15 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
-enum { OPTION_FPS = MEDIA_OPTIONS, OPTION_TASK, OPTIONS };
+enum { OPTION_FPS = MEDIA_OPTIONS, OPTION_TASK, OPTION_VGGISH, OPTIONS };
 static const import_option_t options[OPTIONS] = {
     MEDIA_OPTION_ROWS,
     [OPTION_FPS] = {"fps", 0, 0, 1000, false,
                     "of videos that are not there and that fps.csv does not name; 0: refused"},
     [OPTION_TASK] = {"task", 0, 0, 2, true,
                      "0: valence and arousal; 1: eight expressions; 2: twelve action units"},
+    [OPTION_VGGISH] = {"vggish", 0, 0, 1, true,
+                       "1: sound as VGGish takes it; 0: as the published ResNet-18 does"},
 };
 
 enum { VIDEO, AUDIO, LABELS, LABELS_MAX = 12 };
@@ -309,7 +311,8 @@ static status_t read_sound(const media_import_t *import, const face_video_t *v,
     archive_member_t *member = NULL;
     media_sound_t sound = {0};
     TRY(archive_member_of_file(v->video->path, &member));
-    status_t status = media_sound(import->mel, v->video->path, member, &sound);
+    track_kind_t kind = import->config.tracks[AUDIO].kind;
+    status_t status = media_sound(&import->ears, kind, v->video->path, member, &sound);
     archive_member_close(member);
     TRY(status);
     media_set_sound(made, AUDIO, &sound, 0.0);
@@ -369,7 +372,11 @@ static status_t import_all(const import_job_t *job, affwild2_t *a) {
                    side * side * MEDIA_COLOURS,
                    TRACK_PIXELS,
                    {side, side, MEDIA_COLOURS}},
-        [AUDIO] = {"audio", false, LOG_MEL_BANDS, TRACK_LOG_MEL, {0}},
+        [AUDIO] = {"audio",
+                   false,
+                   LOG_MEL_BANDS,
+                   job->values[OPTION_VGGISH] > 0.0 ? TRACK_VGGISH_MEL : TRACK_LOG_MEL,
+                   {0}},
     };
     for (int i = 0; i < a->task->target_count; i++) {
         tracks[LABELS + i] = (writer_track_t){a->task->targets[i], true, 1, TRACK_FEATURES, {0}};

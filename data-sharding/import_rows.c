@@ -106,7 +106,8 @@ static status_t read_sound(const media_import_t *import, int64_t row, media_reco
     media_sound_t sound = {0};
     status_t status = open_member(rows, row, &label, &member);
     if (status == STATUS_OK) {
-        status = media_sound(import->mel, label, member, &sound);
+        track_kind_t kind = rows->tracks[row_track(rows, row)].kind;
+        status = media_sound(&import->ears, kind, label, member, &sound);
     }
     archive_member_close(member);
     free(label);
@@ -140,6 +141,7 @@ static status_t read_row(const media_import_t *import, int64_t row, media_record
     case ROW_VIDEO:
         return media_missing(import, row_status(read_pictures(import, row, made), rows, row), made);
     case ROW_AUDIO:
+    case ROW_VGGISH:
         return media_missing(import, row_status(read_sound(import, row, made), rows, row), made);
     default:
         return read_table(import, row, made);

@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data-sharding/real_fft.h"
 #include "kernels/base/bytes.h"
 
-enum { SIZE = 1024, HALF = SIZE / 2, BITS = 9, WINDOW = 882, BINS = HALF + 1 };
+enum { SIZE = 1024, WINDOW = 882, BINS = SIZE / 2 + 1 };
 
 typedef struct band {
     int first, count; /* bins whose weight is not zero */
@@ -15,8 +16,7 @@ typedef struct band {
 
 struct log_mel {
     double window[WINDOW];
-    double turn[HALF][2]; /* exp(-2 pi i k / SIZE): real and imaginary part */
-    int reversed[HALF];   /* the bits of the index from behind */
+    real_fft_t *fft;
     band_t bands[LOG_MEL_BANDS];
 };
 
@@ -47,13 +47,7 @@ log_mel_t *log_mel_open(void) {
     for (int i = 0; i < WINDOW; i++) {
         mel->window[i] = 0.5 - 0.5 * cos(2.0 * M_PI * i / WINDOW);
     }
-    for (int i = 0; i < HALF; i++) {
-        mel->turn[i][0] = cos(2.0 * M_PI * i / SIZE);
-        mel->turn[i][1] = -sin(2.0 * M_PI * i / SIZE);
-        for (int b = 0; b < BITS; b++) {
-            mel->reversed[i] |= (i >> b & 1) << (BITS - 1 - b);
-        }
-    }
+    mel->fft = real_fft_open(SIZE);
     for (int i = 0; i < LOG_MEL_BANDS; i++) {
         make_band(&mel->bands[i], i);
     }
@@ -64,47 +58,13 @@ void log_mel_close(log_mel_t *mel) {
     for (int i = 0; mel != NULL && i < LOG_MEL_BANDS; i++) {
         free(mel->bands[i].weight);
     }
+    if (mel != NULL) {
+        real_fft_close(mel->fft);
+    }
     free(mel);
 }
 
 /* --- one frame ------------------------------------------------------------------------------ */
-
-/* x: [HALF] complex numbers, already in the order of reversed bits. */
-static void transform(const log_mel_t *mel, double x[HALF][2]) {
-    for (int length = 2; length <= HALF; length *= 2) {
-        int step = SIZE / length;
-        for (int begin = 0; begin < HALF; begin += length) {
-            for (int k = 0; k < length / 2; k++) {
-                double *a = x[begin + k], *b = x[begin + k + length / 2];
-                const double *t = mel->turn[k * step];
-                double re = b[0] * t[0] - b[1] * t[1], im = b[0] * t[1] + b[1] * t[0];
-                b[0] = a[0] - re;
-                b[1] = a[1] - im;
-                a[0] += re;
-                a[1] += im;
-            }
-        }
-    }
-}
-
-/* Of SIZE real numbers, taken as HALF complex ones: even in the real part, odd in the other. */
-static void power_of(const log_mel_t *mel, const double frame[SIZE], double power[BINS]) {
-    double x[HALF][2];
-    for (int i = 0; i < HALF; i++) {
-        memcpy(x[mel->reversed[i]], frame + 2 * i, sizeof x[0]);
-    }
-    transform(mel, x);
-    for (int k = 0; k < BINS; k++) {
-        const double *a = x[k % HALF], *b = x[(HALF - k) % HALF];
-        double even_re = 0.5 * (a[0] + b[0]), even_im = 0.5 * (a[1] - b[1]);
-        double odd_re = 0.5 * (a[1] + b[1]), odd_im = 0.5 * (b[0] - a[0]);
-        double turn_re = k < HALF ? mel->turn[k][0] : -1.0;
-        double turn_im = k < HALF ? mel->turn[k][1] : 0.0;
-        double re = even_re + odd_re * turn_re - odd_im * turn_im;
-        double im = even_im + odd_re * turn_im + odd_im * turn_re;
-        power[k] = re * re + im * im;
-    }
-}
 
 /* The sample at a place that may lie outside: mirrored, without the end itself once more. */
 static double sample_at(const float *samples, int64_t count, int64_t at) {
@@ -120,7 +80,7 @@ void log_mel_decibels(const log_mel_t *mel, const float *samples, int64_t count,
         for (int i = 0; i < WINDOW; i++) {
             frame[(SIZE - WINDOW) / 2 + i] = mel->window[i] * sample_at(samples, count, begin + i);
         }
-        power_of(mel, frame, power);
+        real_fft_power(mel->fft, frame, power);
         for (int m = 0; m < LOG_MEL_BANDS; m++) {
             const band_t *band = &mel->bands[m];
             double sum = 0.0;

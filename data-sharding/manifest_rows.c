@@ -14,7 +14,7 @@
 static const char *const headers[COLUMN_COUNT] = {
     "recording", "subject", "group", "modality", "rate_hz", "path", "dataset", "start_s", "boxes"};
 /* By row_kind_t. */
-static const char *const prefixes[] = {"", "label:", "signal:", "video:", "audio:"};
+static const char *const prefixes[] = {"", "label:", "signal:", "video:", "audio:", "vggish:"};
 
 const char *row_cell(const manifest_rows_t *f, int64_t row, manifest_column_t column) {
     const csv_row_t *r = &f->manifest.rows[row];
@@ -43,11 +43,14 @@ static status_t refuse(const manifest_rows_t *f, int64_t row, const char *why) {
                        (long long)f->manifest.rows[row].line, why);
 }
 
+static bool is_sound(row_kind_t kind) { return kind == ROW_AUDIO || kind == ROW_VGGISH; }
+static bool is_media(row_kind_t kind) { return kind == ROW_VIDEO || is_sound(kind); }
+
 static status_t check_numbers(const manifest_rows_t *f, int64_t row, row_kind_t kind) {
     double rate = 0.0, start = 0.0;
     bool none = row_cell(f, row, COLUMN_RATE)[0] == '\0';
-    bool own = kind == ROW_VIDEO || kind == ROW_AUDIO;
-    if (kind == ROW_AUDIO && !none) {
+    bool own = is_media(kind);
+    if (is_sound(kind) && !none) {
         return refuse(f, row, "sound has its own rate; leave rate_hz empty");
     }
     if (!none || !f->media) {
@@ -227,8 +230,10 @@ static status_t new_track(manifest_rows_t *f, int64_t row) {
     const char *modality = row_cell(f, row, COLUMN_MODALITY);
     row_kind_t kind = kind_of(modality);
     const char *name = modality + strlen(prefixes[kind]);
-    static const track_kind_t kinds[] = {
-        [ROW_SIGNAL] = TRACK_SIGNAL, [ROW_VIDEO] = TRACK_PIXELS, [ROW_AUDIO] = TRACK_LOG_MEL};
+    static const track_kind_t kinds[] = {[ROW_SIGNAL] = TRACK_SIGNAL,
+                                         [ROW_VIDEO] = TRACK_PIXELS,
+                                         [ROW_AUDIO] = TRACK_LOG_MEL,
+                                         [ROW_VGGISH] = TRACK_VGGISH_MEL};
     if (f->modalities.count == TRACKS_MAX) {
         return refuse(f, row, "more than 64 modalities and labels; join or drop some");
     }
@@ -243,7 +248,7 @@ static status_t new_track(manifest_rows_t *f, int64_t row) {
         track.dim = f->side * f->side * MEDIA_COLOURS;
         track.shape[0] = track.shape[1] = f->side;
         track.shape[2] = MEDIA_COLOURS;
-    } else if (kind == ROW_AUDIO) {
+    } else if (is_sound(kind)) {
         track.dim = LOG_MEL_BANDS;
     }
     f->tracks[f->modalities.count] = track;
@@ -290,7 +295,7 @@ static status_t find_track(manifest_rows_t *f, int64_t row) {
     }
     int64_t track = row_track(f, row), columns = 0;
     row_track_t *kind = &f->kinds[track];
-    if (kind->kind == ROW_VIDEO || kind->kind == ROW_AUDIO) {
+    if (is_media(kind->kind)) {
         return check_media(f, row);
     }
     const char *dot = strrchr(row_cell(f, row, COLUMN_PATH), '.');

@@ -28,7 +28,7 @@ typedef enum {
 } manifest_column_t;
 
 /* By what stands before the name of a modality. */
-typedef enum { ROW_FEATURES, ROW_LABEL, ROW_SIGNAL, ROW_VIDEO, ROW_AUDIO } row_kind_t;
+typedef enum { ROW_FEATURES, ROW_LABEL, ROW_SIGNAL, ROW_VIDEO, ROW_AUDIO, ROW_VGGISH } row_kind_t;
 
 typedef struct row_names {
     const char **items;

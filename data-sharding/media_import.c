@@ -38,8 +38,8 @@ void media_set(media_recording_t *made, int track, float *values, uint8_t *valid
 
 void media_set_sound(media_recording_t *made, int track, const media_sound_t *sound,
                      double start_s) {
-    media_set(made, track, sound->decibels, NULL, sound->frames,
-              (double)LOG_MEL_RATE_HZ / LOG_MEL_HOP, sound->start_s + start_s);
+    media_set(made, track, sound->bands, NULL, sound->frames, MEDIA_SOUND_HZ,
+              sound->start_s + start_s);
 }
 
 void media_set_pictures(media_recording_t *made, int track, const media_pictures_t *pictures,
@@ -131,14 +131,14 @@ static status_t write_all(run_t *run) {
 status_t media_import_run(media_import_t *import) {
     run_t run = {.import = import};
     TRY(dataset_writer_open(&import->config, &run.writer));
-    log_mel_t *mel = log_mel_open();
-    import->mel = mel;
+    import->ears = (media_ears_t){log_mel_open(), vggish_mel_open()};
     status_t status = write_all(&run);
     dataset_writer_close(run.writer);
     if (status == STATUS_OK) {
         notes_tell(&run.notes);
     }
     notes_free(&run.notes);
-    log_mel_close(mel);
+    log_mel_close(import->ears.log_mel);
+    vggish_mel_close(import->ears.vggish_mel);
     return status;
 }

@@ -38,7 +38,7 @@ typedef struct media_import {
     media_rules_t rules; /* dir is found here */
     char key[SHA256_TEXT_BYTES];
     void *context;
-    const log_mel_t *mel; /* made here */
+    media_ears_t ears; /* made here */
     /* On any thread; what it leaves in made is freed also where it fails. */
     status_t (*make)(const struct media_import *import, int64_t item, media_recording_t *made);
     /* In order, on one thread: who it is, and anything that has to be counted. */

@@ -26,9 +26,9 @@ status_t media_images(const media_rules_t *rules, const archive_t *archive, cons
     return media_available();
 }
 
-status_t media_sound(const log_mel_t *mel, const char *label, const archive_member_t *member,
-                     media_sound_t *sound_out) {
-    (void)mel, (void)label, (void)member, (void)sound_out;
+status_t media_sound(const media_ears_t *ears, track_kind_t kind, const char *label,
+                     const archive_member_t *member, media_sound_t *sound_out) {
+    (void)ears, (void)kind, (void)label, (void)member, (void)sound_out;
     return media_available();
 }
 

@@ -34,23 +34,34 @@ static status_t first_picture_s(const char *label, const archive_member_t *membe
     return status;
 }
 
-static status_t to_decibels(const log_mel_t *mel, const char *label, audio_t *audio,
-                            media_sound_t *sound) {
-    TRY(audio_resample(label, audio, LOG_MEL_RATE_HZ));
-    if (audio->count < LOG_MEL_SAMPLES_MIN) { /* silence follows */
-        float *longer = alloc_zero(LOG_MEL_SAMPLES_MIN, sizeof *longer);
+/* Silence follows what is shorter. */
+static void lengthen(audio_t *audio, int64_t least) {
+    if (audio->count < least) {
+        float *longer = alloc_zero(least, sizeof *longer);
         memcpy(longer, audio->samples, (size_t)audio->count * sizeof *longer);
         free(audio->samples);
-        *audio = (audio_t){audio->rate_hz, LOG_MEL_SAMPLES_MIN, longer};
+        *audio = (audio_t){audio->rate_hz, least, longer};
     }
-    sound->frames = log_mel_frames(audio->count);
-    sound->decibels = alloc_zero(sound->frames * LOG_MEL_BANDS, sizeof *sound->decibels);
-    log_mel_decibels(mel, audio->samples, audio->count, sound->decibels);
+}
+
+static status_t to_bands(const media_ears_t *ears, track_kind_t kind, const char *label,
+                         audio_t *audio, media_sound_t *sound) {
+    bool vggish = kind == TRACK_VGGISH_MEL;
+    TRY(audio_resample(label, audio, vggish ? VGGISH_MEL_RATE_HZ : LOG_MEL_RATE_HZ));
+    lengthen(audio, vggish ? VGGISH_MEL_WINDOW : LOG_MEL_SAMPLES_MIN);
+    sound->frames = vggish ? vggish_mel_frames(audio->count) : log_mel_frames(audio->count);
+    sound->bands = alloc_zero(sound->frames * LOG_MEL_BANDS, sizeof *sound->bands);
+    if (vggish) {
+        sound->start_s += VGGISH_MEL_CENTRE_S;
+        vggish_mel_log(ears->vggish_mel, audio->samples, audio->count, sound->bands);
+    } else {
+        log_mel_decibels(ears->log_mel, audio->samples, audio->count, sound->bands);
+    }
     return STATUS_OK;
 }
 
-status_t media_sound(const log_mel_t *mel, const char *label, const archive_member_t *member,
-                     media_sound_t *sound_out) {
+status_t media_sound(const media_ears_t *ears, track_kind_t kind, const char *label,
+                     const archive_member_t *member, media_sound_t *sound_out) {
     audio_t audio = {0};
     media_sound_t sound = {0};
     double start_s = 0.0, picture_s = 0.0;
@@ -62,7 +73,7 @@ status_t media_sound(const log_mel_t *mel, const char *label, const archive_memb
         start_s -= media_is_video(label) ? picture_s : start_s;
     }
     sound.start_s = start_s;
-    status_t status = to_decibels(mel, label, &audio, &sound);
+    status_t status = to_bands(ears, kind, label, &audio, &sound);
     audio_free(&audio);
     if (status == STATUS_OK) {
         *sound_out = sound;

@@ -1,5 +1,5 @@
 /* media_tracks.h - tracks out of raw media: pictures of one size from a video or from files of
- * pictures, decibels from sound. What is left out or mended is noted; see notes.h. */
+ * pictures, mel bands from sound. What is left out or mended is noted; see notes.h. */
 #ifndef JMT_MEDIA_TRACKS_H
 #define JMT_MEDIA_TRACKS_H
 
@@ -11,6 +11,8 @@
 #include "data-sharding/log_mel.h"
 #include "data-sharding/notes.h"
 #include "data-sharding/steps_file.h"
+#include "data-sharding/track_kind.h"
+#include "data-sharding/vggish_mel.h"
 #include "kernels/base/status.h"
 
 enum { MEDIA_SIDE_MIN = 8, MEDIA_SIDE_MAX = 1024, MEDIA_COLOURS = 3 };
@@ -44,14 +46,22 @@ status_t media_images(const media_rules_t *rules, const archive_t *archive, cons
                       const face_boxes_t *boxes, int64_t least, notes_t *notes,
                       media_pictures_t *pictures_out) MUST_CHECK;
 
+/* What makes frames of sound: TRACK_LOG_MEL, TRACK_VGGISH_MEL. */
+typedef struct media_ears {
+    log_mel_t *log_mel;
+    vggish_mel_t *vggish_mel;
+} media_ears_t;
+
+enum { MEDIA_SOUND_HZ = LOG_MEL_RATE_HZ / LOG_MEL_HOP }; /* frames of either */
+
 typedef struct media_sound {
-    float *decibels; /* [frames, LOG_MEL_BANDS], LOG_MEL_RATE_HZ / LOG_MEL_HOP a second */
+    float *bands; /* [frames, LOG_MEL_BANDS] */
     int64_t frames;
-    double start_s; /* of frame 0, after the file's first picture if it has any */
+    double start_s; /* of frame 0's middle, after the file's first picture if it has any */
 } media_sound_t;
 
-status_t media_sound(const log_mel_t *mel, const char *label, const archive_member_t *member,
-                     media_sound_t *sound_out) MUST_CHECK;
+status_t media_sound(const media_ears_t *ears, track_kind_t kind, const char *label,
+                     const archive_member_t *member, media_sound_t *sound_out) MUST_CHECK;
 
 /* The pictures a second that a video states. */
 status_t media_video_rate(const char *label, const archive_member_t *member,

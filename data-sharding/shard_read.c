@@ -103,9 +103,9 @@ static bool fits(const shard_track_t *track, const h5_extent_t *values, const h5
                  (shape[0] > 0 && shape[1] > 0 && shape[2] > 0 && shape[0] <= dim &&
                   shape[1] <= dim / shape[0] && shape[2] == dim / shape[0] / shape[1] &&
                   dim % (shape[0] * shape[1]) == 0);
-    bool plain = track->is_target               ? dim == 1 && track->kind == TRACK_FEATURES
-                 : track->kind == TRACK_LOG_MEL ? dim == LOG_MEL_BANDS
-                                                : true;
+    bool plain = track->is_target              ? dim == 1 && track->kind == TRACK_FEATURES
+                 : track_is_sound(track->kind) ? dim == LOG_MEL_BANDS
+                                               : true;
     return dim > 0 && values->rows == valid->rows && whole && plain;
 }
 

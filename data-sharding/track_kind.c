@@ -4,7 +4,8 @@
 
 #include "kernels/base/bytes.h"
 
-static const char *const names[] = {"features", "pixels", "log_mel", "signal", "embedding"};
+static const char *const names[] = {"features", "pixels",    "log_mel",
+                                    "signal",   "embedding", "vggish_mel"};
 
 const char *track_kind_name(track_kind_t kind) {
     REQUIRE((int)kind >= 0 && (int)kind < ARRAY_LEN(names));

@@ -95,6 +95,8 @@ static void write_modality(FILE *file, const char *name, const json_t *value) {
     } else if (strcmp(kind, "log_mel") == 0) {
         fprintf(file, "  %s: {backbone: %s, clip: 107, reduce: average}\n", name,
                 backbone_first(backbone_hears)->name);
+    } else if (strcmp(kind, "vggish_mel") == 0) {
+        fprintf(file, "  %s: {backbone: vggish, clip: 96}\n", name);
     } else if (strcmp(kind, "signal") == 0) {
         json_t *rate = json_object_get(value, "rate_hz");
         rate = json_is_array(rate) ? json_array_get(rate, 0) : rate;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "configs/backbone_info.h"
 #include "kernels/base/bytes.h"
 #include "trainer/backbone.h"
 #include "trainer/models.h"
@@ -24,6 +25,30 @@ status_t model_data_check(const config_t *config, const dataset_t *dataset) {
     return STATUS_OK;
 }
 
+/* Each front end of sound is for the weights that learnt by it. */
+static status_t check_sound(const modality_config_t *modality, track_kind_t kind) {
+    const backbone_info_t *info = backbone_info(modality->backbone);
+    if (info == NULL || !backbone_hears(info)) {
+        return STATUS_OK;
+    }
+    if (kind == TRACK_VGGISH_MEL && strcmp(modality->augment, "spectrum") == 0) {
+        return status_fail(
+            STATUS_INPUT,
+            "modality %s holds vggish_mel, and modalities.%s.augment spectrum is for "
+            "normalised decibels; remove it",
+            modality->name, modality->name);
+    }
+    bool vggish = info->id == BACKBONE_vggish;
+    if (vggish ? kind != TRACK_LOG_MEL : kind != TRACK_VGGISH_MEL) {
+        return STATUS_OK;
+    }
+    return status_fail(
+        STATUS_INPUT, "modality %s holds %s, and backbone %s takes another sound; %s",
+        modality->name, track_kind_name(kind), info->name,
+        vggish ? "import it as vggish:NAME (affwild2: --set vggish=1), or set backbone: resnet_18"
+               : "set backbone: vggish");
+}
+
 /* Pictures are for backbones; what a backbone made is not. */
 static status_t check_kinds(const config_t *config, const dataset_t *dataset) {
     int indices[CONFIG_MODALITIES_MAX];
@@ -43,6 +68,7 @@ static status_t check_kinds(const config_t *config, const dataset_t *dataset) {
                                "clips, or name others in model.modalities",
                                modality->name, modality->name);
         }
+        TRY(check_sound(modality, kind));
     }
     return STATUS_OK;
 }

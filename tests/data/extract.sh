@@ -143,7 +143,7 @@ check "bf16: the same bits" same "$(trained through-bf16)" "$(trained cached-bf1
 make=${JMT_BUILD:-$root/build}/tests/tools/raw_make
 if [ -x "$make" ]; then
     "$make" affwild2 "$work/faces.raw" &&
-        run 1 shard affwild2 --source "$work/faces.raw" --out "$work/faces" --set size=32
+        run 1 shard affwild2 --source "$work/faces.raw" --out "$work/faces" --set size=32 --set vggish=1
     report $? "data of faces and sound"
     sed -e "s#$work/steps, window: 2#$work/faces, window: 4, rate_hz: 5#" -e 's/test_fraction: 0.25/test_fraction: 0/' \
         -e '/signal:/d' -e '/heart:/d' -e 's/batch: 8/batch: 4/' -e 's/virtual_shards: 4/virtual_shards: 2/' \

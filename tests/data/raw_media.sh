@@ -139,6 +139,21 @@ report $? "configs/affwild2/jmt_i3d.yaml: a step on pictures that are enlarged"
 fails "which are not enlarged unless it is said" 2 'has 3072 numbers a step.*takes 12288; set backbone and size' 1 \
     train configs/affwild2/jmt_i3d.yaml --set data.path="$work/affwild2" --set modalities.video.size=64 \
     --set modalities.video.upsample=1 --run "$work/video"
+# Sound as VGGish takes it is another kind, and each backbone of sound takes its own.
+run 1 shard affwild2 --source "$work/affwild2.raw" --out "$work/heard" --set size=32 --set vggish=1 &&
+    run 1 config --for "$work/heard" --out "$work/configs-heard"
+report $? "affwild2: with sound for VGGish"
+heard=$work/configs-heard/audio.yaml common=$work/configs-heard/_common.yaml
+check "its configuration" grep -qF '  audio: {backbone: vggish, clip: 96}' "$common"
+run 1 train "$heard" "${tiny_model[@]}" --set modalities.audio.frozen=true --set data.window=2 --run "$work/heard-run" \
+    --steps 1
+report $? "a step through VGGish"
+fails "VGGish on other sound" 2 'audio holds log_mel, and backbone vggish takes another sound.*--set vggish=1' 1 \
+    train "$heard" --set data.path="$work/affwild2" --run "$work/none"
+fails "its sound changed by chance" 2 'spectrum is for normalised decibels' 1 \
+    train "$heard" --set modalities.audio.augment=spectrum --run "$work/none"
+sed -i 's/backbone: vggish, clip: 96/backbone: resnet_18, clip: 107/' "$common"
+fails "another backbone on its sound" 2 'audio holds vggish_mel.*set backbone: vggish' 1 train "$heard" --run "$work/none"
 fails "pictures without a backbone" 2 'video holds pictures; set modalities.video.backbone' 1 \
     train "$work/configs-biovid/gsr.yaml" --set modalities.video.backbone=none --set modalities.video.clip=1 \
     --set modalities.video.dilation=1 --set modalities.video.size=112 --set 'model.modalities=[video]' \

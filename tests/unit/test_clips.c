@@ -12,13 +12,14 @@
 #include "kernels/base/bytes.h"
 #include "unit/data_case.h"
 
-enum { STEPS = 9, PATTERNS = 1 << STEPS, TRACKS = 5, BANDS = 64, DIM_MAX = 64 };
-enum { PIXELS, SIGNAL, SOUND, FEATURES, LABEL };
+enum { STEPS = 9, PATTERNS = 1 << STEPS, TRACKS = 6, BANDS = 64, DIM_MAX = 64 };
+enum { PIXELS, SIGNAL, SOUND, FEATURES, VGGISH, LABEL };
 static const writer_track_t tracks[TRACKS] = {
     [PIXELS] = {"pixels", false, 6, TRACK_PIXELS, {2, 1, 3}},
     [SIGNAL] = {"signal", false, 2, TRACK_SIGNAL},
     [SOUND] = {"sound", false, BANDS, TRACK_LOG_MEL},
     [FEATURES] = {"features", false, 3},
+    [VGGISH] = {"vggish", false, BANDS, TRACK_VGGISH_MEL},
     [LABEL] = {"y", true, 1},
 };
 
@@ -88,9 +89,9 @@ static char *make_data(const char *place, int64_t first, int64_t count, const ti
 
 static status_t open_clips(const char *path, int64_t window, int64_t clip, int64_t dilation,
                            bool person, dataset_t **dataset_out) {
-    static const char *const names[] = {"pixels", "signal", "sound", "features"};
+    static const char *const names[] = {"pixels", "signal", "sound", "features", "vggish"};
     static const char *const targets[] = {"y"};
-    const clip_config_t one = {clip, dilation}, clips[LABEL] = {one, one, one, one};
+    const clip_config_t one = {clip, dilation}, clips[LABEL] = {one, one, one, one, one};
     dataset_config_t config = {.path = path,
                                .window = window,
                                .split_seed = 1,
@@ -123,7 +124,7 @@ static bool by_the_rules(int track, int64_t pattern, int64_t last, int64_t clip,
             all[found++] = step;
         }
     }
-    if (on_grid == clip || track == SOUND) {
+    if (on_grid == clip || track == SOUND || track == VGGISH) {
         return on_grid > 0;
     }
     if (track == SIGNAL) {
@@ -152,10 +153,10 @@ static double expected(int track, int64_t pattern, int64_t step, int64_t d, doub
         double value = step < 0 ? -INFINITY : (double)(float)value_at(track, pattern, step, d);
         return (fmax(value, top - 80.0) + 14.8) / 19.895;
     }
-    return value_at(track, pattern, step, d);
+    return step < 0 ? (double)(float)log(0.01) : value_at(track, pattern, step, d);
 }
 
-/* --- one sample of all four modalities ------------------------------------------------------- */
+/* --- one sample of all five modalities ------------------------------------------------------- */
 
 typedef struct sample {
     void *tokens[LABEL];
@@ -322,6 +323,7 @@ static void people_scale_their_own_steps(void **state) {
     dataset_t *dataset = NULL;
     CHECK_OK(open_clips(path, STEPS, 2, 3, true, &dataset));
     assert_false(dataset_modality(dataset, SOUND).scaled);
+    assert_false(dataset_modality(dataset, VGGISH).scaled);
     sample_t s = sample_make(dataset, 2);
     read_sample(dataset, 0, &s);
     /* Of 0..8 the mean is 4 and the deviation sqrt(60 / 9). */

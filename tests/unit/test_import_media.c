@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "check.h"
+#include "data-sharding/audio.h"
 #include "data-sharding/import.h"
+#include "data-sharding/vggish_mel.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 #include "unit/data_case.h"
@@ -92,6 +94,7 @@ static void manifests_that_do_not_fit_are_refused(void **state) {
         {"a,A,,video:face,,none.mp4,,\n", NULL, "manifest.csv:2: "},
         {"a,A,,video:face,,two,none.csv,\n", NULL, "none.csv: no such file"},
         {"a,A,,audio:v,44100,two.wav,,\n", NULL, ":2: sound has its own rate"},
+        {"a,A,,vggish:v,16000,two.wav,,\n", NULL, ":2: sound has its own rate"},
         {"a,A,,audio:v,,two.wav,faces.csv,\n", NULL, ":2: boxes frame pictures"},
         {"a,A,,video:x,25,two,,\na,A,,audio:x,,two.wav,,\n", NULL,
          ":3: another kind of modality has this name"},
@@ -171,11 +174,57 @@ static void damaged_media_is_left_out(void **state) {
     place_remove(place);
 }
 
+/* Both front ends of one file: VGGish's frames are those of its samples at 16 kHz, each at the time of
+ * its middle, and sound too short for one is followed by silence. */
+static void sound_as_vggish_takes_it(void **state) {
+    (void)state;
+    char *place = place_make(), *source = place_path(place, "source"), *wav = NULL;
+    audio_t audio;
+    size_t bytes = 0;
+    raw_media(source);
+    char *brief_path = place_path(source, "short.wav");
+    raw_write_wav(brief_path, 6, 0.01);
+    free(brief_path);
+    write_manifest(source, "a,A,,vggish:ear,,two.wav,,0.5\n"
+                           "a,A,,audio:voice,,two.wav,,\n"
+                           "b,B,,vggish:ear,,short.wav,,\n");
+    CHECK_OK(run_import("media", place, NULL, 0));
+    dataset_t *dataset = open_data(place);
+    taken_t ear = take(dataset, 0, "ear", false), voice = take(dataset, 0, "voice", false);
+    taken_t brief = take(dataset, 1, "ear", false);
+    check_voice(&voice, 6, 0.15);
+    assert_int_equal(ear.track->kind, TRACK_VGGISH_MEL);
+    assert_true(ear.span.rate_hz == 100.0 && ear.span.start_s == 0.5125);
+    char *path = place_path(source, "two.wav");
+    CHECK_OK(file_read(path, &wav, &bytes));
+    CHECK_OK(wav_decode(path, wav, bytes, &audio));
+    CHECK_OK(audio_resample(path, &audio, VGGISH_MEL_RATE_HZ));
+    vggish_mel_t *mel = vggish_mel_open();
+    int64_t frames = vggish_mel_frames(audio.count);
+    float *want = alloc_zero(frames * VGGISH_MEL_BANDS, sizeof *want);
+    vggish_mel_log(mel, audio.samples, audio.count, want);
+    assert_int_equal(ear.span.length, frames);
+    assert_memory_equal(ear.values, want, (size_t)(frames * VGGISH_MEL_BANDS) * sizeof *want);
+    assert_int_equal(brief.span.length, 1);
+    vggish_mel_close(mel);
+    audio_free(&audio);
+    taken_free(&brief);
+    taken_free(&voice);
+    taken_free(&ear);
+    dataset_close(dataset);
+    free(want);
+    free(path);
+    free(wav);
+    free(source);
+    place_remove(place);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(own_files_are_read),
         cmocka_unit_test(manifests_that_do_not_fit_are_refused),
         cmocka_unit_test(damaged_media_is_left_out),
+        cmocka_unit_test(sound_as_vggish_takes_it),
     };
     return RUN_TESTS(tests);
 }

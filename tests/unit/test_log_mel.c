@@ -1,11 +1,12 @@
 /* Log-mel against torch.stft in float64 (tests/reference/write_log_mel.py), and cut out of a longer
- * recording. */
+ * recording; that of VGGish against numpy (write_vggish_mel.py). */
 #include <math.h>
 #include <string.h>
 
 #include "check.h"
 #include "data-sharding/log_mel.h"
 #include "data-sharding/matrix_file.h"
+#include "data-sharding/vggish_mel.h"
 #include "kernels/base/bytes.h"
 
 /* The formula of write_log_mel.py. */
@@ -81,11 +82,53 @@ static void ends_and_silence(void **state) {
     log_mel_close(mel);
 }
 
+static void vggish_is_that_of_numpy(void **state) {
+    (void)state;
+    enum { COUNT = 16000, FRAMES = 98 };
+    vggish_mel_t *mel = vggish_mel_open();
+    float *samples = make_samples(COUNT), out[FRAMES * VGGISH_MEL_BANDS];
+    memset(samples + 8000, 0, 1000 * sizeof *samples);
+    matrix_t wanted;
+    CHECK_OK(matrix_read(SOURCE_DIR "/tests/golden/vectors/vggish_mel.npy", "", NULL, &wanted));
+    assert_int_equal(wanted.rows, FRAMES);
+    assert_int_equal(wanted.columns, VGGISH_MEL_BANDS);
+    assert_int_equal(vggish_mel_frames(COUNT), FRAMES);
+    vggish_mel_log(mel, samples, COUNT, out);
+    int silent = 0;
+    for (int i = 0; i < FRAMES * VGGISH_MEL_BANDS; i++) {
+        assert_true(fabsf(out[i] - wanted.values[i]) <= 1e-6f); /* both rounded to float, up to 5 */
+        silent += out[i] == VGGISH_MEL_SILENCE;
+    }
+    assert_int_equal(silent, 4 * VGGISH_MEL_BANDS); /* 160 f to 160 f + 399 within 8000 to 8999 */
+    matrix_free(&wanted);
+    free(samples);
+    vggish_mel_close(mel);
+}
+
+/* A frame hangs on its own samples alone, the last one too: nothing is mirrored or padded. */
+static void vggish_frames_stand_alone(void **state) {
+    (void)state;
+    enum { COUNT = VGGISH_MEL_WINDOW + 7 * VGGISH_MEL_HOP + 159, FRAMES = 8 };
+    vggish_mel_t *mel = vggish_mel_open();
+    float *samples = make_samples(COUNT), all[FRAMES * VGGISH_MEL_BANDS], one[VGGISH_MEL_BANDS];
+    assert_int_equal(vggish_mel_frames(COUNT), FRAMES);
+    assert_int_equal(vggish_mel_frames(VGGISH_MEL_WINDOW), 1);
+    vggish_mel_log(mel, samples, COUNT, all);
+    for (int f = 0; f < FRAMES; f++) {
+        vggish_mel_log(mel, samples + (int64_t)f * VGGISH_MEL_HOP, VGGISH_MEL_WINDOW, one);
+        assert_memory_equal(one, all + (int64_t)f * VGGISH_MEL_BANDS, sizeof one);
+    }
+    free(samples);
+    vggish_mel_close(mel);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_those_of_torch),
         cmocka_unit_test(a_recording_is_transformed_once),
         cmocka_unit_test(ends_and_silence),
+        cmocka_unit_test(vggish_is_that_of_numpy),
+        cmocka_unit_test(vggish_frames_stand_alone),
     };
     return RUN_TESTS(tests);
 }
