@@ -255,6 +255,37 @@ static void strict_products(void **state) {
     assert_true(product(false, factor) == 1.0);
 }
 
+static void a_failure_is_told(void **state) {
+    (void)state;
+    setenv("SIMGPU_FAILS", "cudaStreamQuery", 1);
+    CHECK_FAILS(device->check(device), STATUS_FAILED, "the GPU has failed");
+    unsetenv("SIMGPU_FAILS");
+    CHECK_OK(device->check(device));
+}
+
+static void what_a_library_cannot_do_is_refused(void **state) {
+    (void)state;
+    const kernels_t *kernels = NULL;
+    op_plan_t *plan = NULL;
+    op_needs_t needs;
+    op_description_t d = {.kind = OP_linear, .device = device, .input_count = 1, .shard_count = 1};
+    d.out = d.in[0] = d.d_out = d.d_in[0] = (op_shape_t){4, 3, 3};
+    CHECK_OK(kernels_for("cuda", DTYPE_F32, &kernels));
+    setenv("SIMGPU_FAILS", "cublasLtMatmulAlgoGetHeuristic", 1);
+    CHECK_FAILS(kernels->ops[OP_linear].plan(&d, &plan, &needs), STATUS_UNAVAILABLE,
+                "cuBLASLt has no algorithm for a product of 4 x 3 by 3 x 3");
+    d.kind = OP_conv;
+    d.attributes.groups = 1;
+    for (int a = 0; a < OP_AXES; a++) {
+        d.attributes.axis[a] = (op_axis_t){1, 1, 1, 1, 1, 0};
+    }
+    setenv("SIMGPU_FAILS", "cudnnBackendFinalize of a plan", 1);
+    CHECK_FAILS(kernels->ops[OP_conv].plan(&d, &plan, &needs), STATUS_UNAVAILABLE,
+                "cuDNN has no plan for a convolution of 3 to 3 columns");
+    unsetenv("SIMGPU_FAILS");
+    assert_null(plan);
+}
+
 /* --- which GPU, before one is open ----------------------------------------------------------- */
 
 static void without_a_gpu(void **state) {
@@ -300,6 +331,17 @@ static void open_the_second(void **state) {
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static void libraries_that_do_not_open(void **state) {
+    (void)state;
+    const device_t *none = NULL;
+    setenv("SIMGPU_FAILS", "cublasLtCreate", 1);
+    CHECK_FAILS(device_open("cuda", 0, 1, &none), STATUS_FAILED, "cannot open cuBLASLt");
+    setenv("SIMGPU_FAILS", "cudnnCreate", 1);
+    CHECK_FAILS(device_open("cuda", 0, 1, &none), STATUS_FAILED, "cannot open cuDNN");
+    unsetenv("SIMGPU_FAILS");
+    assert_null(none);
+}
+
 static void too_little_for_a_device(void **state) {
     (void)state;
     const device_t *none = NULL;
@@ -311,9 +353,8 @@ static void too_little_for_a_device(void **state) {
 
 int main(void) {
     const struct CMUnitTest before[] = {
-        cmocka_unit_test(open_the_second),
-        cmocka_unit_test(without_a_gpu),
-        cmocka_unit_test(too_little_for_a_device),
+        cmocka_unit_test(open_the_second),         cmocka_unit_test(without_a_gpu),
+        cmocka_unit_test(too_little_for_a_device), cmocka_unit_test(libraries_that_do_not_open),
         cmocka_unit_test(open_the_only_one),
     };
     const struct CMUnitTest tests[] = {
@@ -326,6 +367,8 @@ int main(void) {
         cmocka_unit_test(too_much_is_refused_and_forgotten),
         cmocka_unit_test(plans_without_memory),
         cmocka_unit_test(strict_products),
+        cmocka_unit_test(a_failure_is_told),
+        cmocka_unit_test(what_a_library_cannot_do_is_refused),
         cmocka_unit_test(what_is_too_large_is_refused),
         cmocka_unit_test(of_nothing),
     };

@@ -2,6 +2,7 @@
  * of ranks; and what it says when a rank does not come, or goes. */
 #include <math.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include "comm/reduce.h"
 #include "kernels/base/bytes.h"
@@ -165,6 +166,31 @@ static status_t wrong_step(reduce_t *reduce, state_t *s, const char *how) {
     return reduce_share(reduce);
 }
 
+/* Rank 0 says why; no rank goes on. */
+static void fails_to_open(const char *call, const char *text) {
+    state_t s;
+    reduce_t *reduce = NULL;
+    make_layout(&s, 8);
+    setenv("SIMGPU_FAILS", call, 1);
+    status_t status = reduce_open(comm, &s.layout, false, device, kernels->add, &reduce);
+    unsetenv("SIMGPU_FAILS");
+    assert_true(status != STATUS_OK && reduce == NULL);
+    if (comm_rank(comm) == 0 && strstr(status_text(), text) == NULL) {
+        fail_msg("%s: %s", call, status_text());
+    }
+    free(s.host);
+}
+
+static void nccl_that_does_not_start(void **state) {
+    (void)state;
+    if (comm_size(comm) == 1) {
+        print_message("# skipped: a rank that is alone needs no NCCL\n");
+        return;
+    }
+    fails_to_open("ncclGetUniqueId", "NCCL does not start: unhandled system error");
+    fails_to_open("ncclCommInitRankConfig", "open NCCL: NCCL: unhandled system error");
+}
+
 /* Run as a job: what a rank does wrong. The others give up what is under way, and end. */
 static status_t go_wrong(const char *how) {
     state_t s;
@@ -230,6 +256,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bits_as_one_recursion),
         cmocka_unit_test(fast_is_near),
+        cmocka_unit_test(nccl_that_does_not_start),
         cmocka_unit_test(late_rank_is_reported),
         cmocka_unit_test(absent_rank_is_reported),
         cmocka_unit_test(killed_rank_ends_the_job),

@@ -3,7 +3,7 @@
 
 #include "sim_matmul.h"
 
-enum { RELU_BITS = 128, WORK_BYTES = 1024, ALIGNMENT = 256 };
+enum { RELU_BITS = 128, WORK_BYTES = 256, ALIGNMENT = 256 };
 enum { ANY_SCHEME = CUBLASLT_REDUCTION_SCHEME_MASK };
 static const int64_t AUX_BITS = 128; /* leading dimension of the bits of RELU_AUX */
 
@@ -295,7 +295,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t form
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *out) {
     int device;
-    if (cudaGetDevice(&device) != cudaSuccess) {
+    if (cudaGetDevice(&device) != cudaSuccess || sim_fails(__func__)) {
         return CUBLAS_STATUS_NOT_INITIALIZED;
     }
     *out = malloc(1);
@@ -367,6 +367,15 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     return CUBLAS_STATUS_SUCCESS;
 }
 
+/* Larger products ask for more. */
+static uint64_t work_of(const sim_matmul_t *m) {
+    uint64_t bytes = 4 * WORK_BYTES;
+    for (uint64_t left = m->d.rows * m->d.columns; left > 1; left /= 2) {
+        bytes += WORK_BYTES;
+    }
+    return bytes;
+}
+
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t form,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -381,14 +390,14 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
                       .d = *(const sim_layout_t *)d};
     choice_t choice = *(const choice_t *)preference;
     *count_out = 0;
-    if (wanted < 1 || wrong_shape(&m) != NULL) {
+    if (wanted < 1 || wrong_shape(&m) != NULL || sim_fails(__func__)) {
         return wanted < 1 ? CUBLAS_STATUS_INVALID_VALUE : CUBLAS_STATUS_NOT_SUPPORTED;
     }
     choice.a_next = next_alignment(&m.a, choice.a_alignment);
     choice.b_next = next_alignment(&m.b, choice.b_alignment);
     choice.c_next = next_alignment(&m.c, choice.c_alignment);
     choice.d_next = next_alignment(&m.d, choice.d_alignment);
-    choice.work_bytes = choice.work_bytes < WORK_BYTES ? 0 : WORK_BYTES;
+    choice.work_bytes = choice.work_bytes < work_of(&m) ? 0 : work_of(&m);
     memset(results, 0, sizeof *results);
     memcpy(&results->algo, &choice, sizeof choice);
     results->workspaceSize = choice.work_bytes;

@@ -325,6 +325,9 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
         return refuse(CUDNN_STATUS_BAD_PARAM, "the operations of the graph do not fit together");
     }
     if (bag->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
+        if (sim_fails("cudnnBackendFinalize of a plan")) {
+            return refuse(CUDNN_STATUS_NOT_SUPPORTED, "SIMGPU_FAILS");
+        }
         bag->graph = calloc(1, sizeof *bag->graph);
         if (bag->graph == NULL || !read_graph(bag->graph, graph_of_plan(bag))) {
             return refuse(CUDNN_STATUS_BAD_PARAM, "no plan");
@@ -386,7 +389,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t *out) {
     int device;
-    if (cudaGetDevice(&device) != cudaSuccess) {
+    if (cudaGetDevice(&device) != cudaSuccess || sim_fails(__func__)) {
         return CUDNN_STATUS_NOT_INITIALIZED;
     }
     *out = calloc(1, sizeof **out);

@@ -220,21 +220,14 @@ static sim_block_t *device_block(void *p, const char *call, const void *pc) {
     return block;
 }
 
-/* With checks nobody reads a freed block, so its pages can go: opening and closing the memory takes
- * time by the page. */
+/* The pages of a freed block go: opening and closing the memory takes time by the page. With checks
+ * nobody reads them unseen. */
 static void give_device(sim_block_t *block) {
-    bool was_open = is_open;
     sim_memory_guards();
     block->freed = true;
-    if (sim_checking()) {
-        char *begin = arena + (size_t)(block->base - arena) / PAGE * PAGE;
-        size_t bytes = (size_t)(block->base - begin) + block->size + GUARD;
-        madvise(begin, (bytes + PAGE - 1) / PAGE * PAGE, MADV_DONTNEED);
-    } else {
-        sim_memory_open(true);
-        sim_poison(block->base, block->size);
-        sim_memory_open(was_open);
-    }
+    char *begin = arena + (size_t)(block->base - arena) / PAGE * PAGE;
+    size_t bytes = (size_t)(block->base - begin) + block->size + GUARD;
+    madvise(begin, (bytes + PAGE - 1) / PAGE * PAGE, MADV_DONTNEED);
     sim_shadow_forbid(block->base, block->size);
     sim_count_live(-1, "device memory", NULL);
     live_bytes -= block->size;

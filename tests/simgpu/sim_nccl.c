@@ -245,6 +245,9 @@ ncclResult_t ncclRecv(void *data, size_t count, ncclDataType_t type, int peer, n
 /* --- communicators -------------------------------------------------------------------------- */
 
 ncclResult_t ncclGetUniqueId(ncclUniqueId *out) {
+    if (sim_fails(__func__)) {
+        return ncclSystemError;
+    }
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     memset(out, 0, sizeof *out);
@@ -333,6 +336,10 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *out, int ranks, ncclUniqueId id,
                                     ncclConfig_t *config) {
     if (ranks < 1 || ranks > SIM_RANKS || rank < 0 || rank >= ranks) {
         return ncclInvalidArgument;
+    }
+    if (sim_fails(__func__)) {
+        shm_unlink(id.internal);
+        return ncclSystemError;
     }
     sim_main_thread();
     struct ncclComm *comm = calloc(1, sizeof *comm);

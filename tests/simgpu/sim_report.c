@@ -19,6 +19,11 @@ long sim_setting(const char *variable, long otherwise) {
     return text == NULL || *text == '\0' ? otherwise : strtol(text, NULL, 0);
 }
 
+bool sim_fails(const char *call) {
+    const char *name = getenv("SIMGPU_FAILS");
+    return name != NULL && strcmp(name, call) == 0;
+}
+
 __attribute__((constructor)) static void seed_init(void) {
     seed = (unsigned)sim_setting("SIMGPU_SEED", 0);
     state = seed * 0x9E3779B97F4A7C15u + 1;

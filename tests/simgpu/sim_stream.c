@@ -325,6 +325,9 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
     sim_host_waits("cudaStreamQuery", SIM_PC);
+    if (sim_fails(__func__)) {
+        return cudaErrorIllegalAddress;
+    }
     sim_step();
     sim_memory_open(false);
     return sim_stream_of(stream)->head != NULL ? cudaErrorNotReady : cudaStreamSynchronize(stream);

@@ -16,6 +16,7 @@ _Noreturn void sim_report(const void *pc, const char *format, ...)
 unsigned sim_seed(void);
 uint32_t sim_random(uint32_t n);                        /* 0 .. n-1, from the seed */
 long sim_setting(const char *variable, long otherwise); /* of the environment */
+bool sim_fails(const char *call);                       /* SIMGPU_FAILS: this call gives an error */
 cudaError_t sim_error_stays(cudaError_t error);         /* until cudaGetLastError; returns it */
 double sim_now_s(void);
 #define SIM_PC __builtin_return_address(0)

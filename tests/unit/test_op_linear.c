@@ -176,6 +176,46 @@ static void a_shard_has_the_same_bits_alone(void **state) {
     }
 }
 
+/* The same numbers with no gap between shards. */
+static matrix_t closed_up(op_case_t *test, matrix_t from) {
+    matrix_t to = from;
+    to.shard_stride = from.rows * from.row_stride;
+    size_t bytes = (size_t)(test->shards * to.shard_stride) * sizeof(float);
+    to.data = alloc_zero(test->shards * to.shard_stride, sizeof(float));
+    case_keep(test, to.data, bytes);
+    for (int s = 0; s < test->shards; s++) {
+        for (int64_t j = 0; j < from.rows * from.cols; j++) {
+            int64_t r = j / from.cols, c = j % from.cols;
+            case_set(test, to, s, r, c, case_get(test, from, s, r, c));
+        }
+    }
+    return to;
+}
+
+/* A GPU takes shards that follow one another for one matrix: those of all sides, of some, of none.
+ * The sums may be in another order. */
+static void shards_that_follow_one_another(void **state) {
+    (void)state;
+    const double bound = 64.0 * FLT_EPSILON;
+    for (int which = 0; which < 16; which++) {
+        op_case_t test, apart;
+        op_description_t d = linear(5, 7, 9, ACTIVATION_NONE);
+        case_open(&test, case_table("cpu", DTYPE_F32), &d, 3, 0, 3);
+        case_open(&apart, case_table("cpu", DTYPE_F32), &d, 3, 0, 3);
+        op_call_t *call = &test.call;
+        matrix_t *matrices[] = {&call->in[0], &call->out, &call->d_in[0], &call->d_out};
+        for (int m = 0; m < 4; m++) {
+            *matrices[m] = which >> m & 1 ? closed_up(&test, *matrices[m]) : *matrices[m];
+        }
+        case_forward(&test);
+        case_backward(&test);
+        case_run(&apart);
+        case_check_near(&test, &apart, bound, bound, bound);
+        case_close(&test);
+        case_close(&apart);
+    }
+}
+
 static void gradients_of_many_rows(void **state) {
     (void)state;
     op_description_t d = linear(65536, 2, 3, ACTIVATION_NONE);
@@ -302,6 +342,7 @@ int main(void) {
         cmocka_unit_test(transposed_by_hand),
         cmocka_unit_test(tables_are_accurate),
         cmocka_unit_test(a_shard_has_the_same_bits_alone),
+        cmocka_unit_test(shards_that_follow_one_another),
         cmocka_unit_test(gradients_of_many_rows),
         cmocka_unit_test(weights_are_rounded),
         cmocka_unit_test(equal_rows_have_equal_bits),
