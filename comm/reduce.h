@@ -88,7 +88,8 @@ status_t reduce_wait(reduce_t *reduce) MUST_CHECK;
 /* Finished gradient sums; valid on the own slices after reduce_finish, until the parts are
  * overwritten (they lie in part 0). Flat state order. */
 const float *reduce_gradient(const reduce_t *reduce);
-/* Collective. After it weights and parts are the caller's again: nobody still reads them. */
+/* Collective. After it weights and parts are the caller's again: nobody still reads them. On a
+ * device that is not the host's: in the order of what is called with it. */
 status_t reduce_share(reduce_t *reduce) MUST_CHECK;
 
 typedef struct reduce_times {

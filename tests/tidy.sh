@@ -10,7 +10,7 @@ file_lines_max=600
 function_lines_max=70
 columns_max=100 # scripts: 120
 jansson_users='^(data-sharding|trainer|launch|tests)/'
-getenv_users='^(launch/|comm/comm(_mpi)?\.c|kernels/kernels\.c|trainer/fault\.c|tests/)'
+getenv_users='^(launch/|comm/comm(_mpi)?\.c|kernels/(kernels|cuda/cuda_device)\.c|trainer/fault\.c|tests/)'
 
 mapfile -t files < <(git ls-files -co --exclude-standard | sort -u |
     while read -r file; do [ -f "$file" ] && echo "$file"; done)

@@ -8,6 +8,8 @@
 #include "trainer/schedule.h"
 #include "trainer/step_sums.h"
 
+_Static_assert((int)CONFIG_TARGETS_MAX <= (int)LOSSES_MAX, "a step is judged by all its losses");
+
 /* What falls on this rank. */
 void trainer_read_ahead(trainer_t *t) {
     const config_t *config = t->config;
@@ -66,15 +68,6 @@ static void loss_gradients(trainer_t *t) {
     }
 }
 
-static double global_loss(const trainer_t *t) {
-    double loss = 0.0;
-    for (int i = 0; i < t->config->target_count; i++) {
-        loss_call_t call = target_loss(t, i);
-        loss += call.weight * loss_value(&call, step_sums_total(t->sums, i));
-    }
-    return loss;
-}
-
 static status_t unit_done(void *context, int unit) {
     trainer_t *t = context;
     int bucket = t->flat.bucket_after_unit[unit];
@@ -111,28 +104,10 @@ static double part_ms(double *begin_s) {
     return ms;
 }
 
-/* The one place of a step where the host waits for the device, and before any weight has changed: a
- * step that fails on some rank, or is not finite, has changed nothing. */
-static status_t see_sums(trainer_t *t, status_t mine, step_result_t *result) {
-    TRY(reduce_wait(t->reduce));
-    step_sums_read(t->sums);
-    TRY(check_ranks(t, mine, &result->stop));
-    result->loss = global_loss(t);
-    TRY(check_finite(t, result->loss, "loss"));
-    result->grad_norm = optimizer_norm(t->optimizer);
-    return check_finite(t, result->grad_norm, "gradient norm");
-}
-
-static status_t update(trainer_t *t, status_t mine, step_result_t *result) {
-    TRY(see_sums(t, mine, result));
-    result->learning_rate = schedule_learning_rate(t->config, t->progress.step, t->progress.epoch);
-    optimizer_update(t->optimizer, result->learning_rate, result->grad_norm);
-    return reduce_share(t->reduce);
-}
-
 /* --- what every step calls alike, on what lies on the device ---------------------------------- */
 
 static status_t forward(trainer_t *t, const step_scalars_t *scalars) {
+    step_sums_write_now(t->sums);
     TRY(executor_forward(t->executor, scalars));
     local_sums(t);
     TRY(step_sums_gather(t->sums, t->reduce));
@@ -141,9 +116,23 @@ static status_t forward(trainer_t *t, const step_scalars_t *scalars) {
 }
 
 static status_t backward(trainer_t *t, const step_scalars_t *scalars) {
-    TRY(executor_backward(t->executor, scalars, unit_done, t));
+    return executor_backward(t->executor, scalars, unit_done, t);
+}
+
+/* A step that has failed on some rank, or is not finite, is judged so and changes nothing, which
+ * nobody has to wait for. */
+static status_t apply(trainer_t *t) {
+    loss_call_t losses[CONFIG_TARGETS_MAX];
+    judge_call_t judge = {.losses = losses, .loss_count = t->config->target_count};
+    for (int i = 0; i < judge.loss_count; i++) {
+        losses[i] = target_loss(t, i);
+    }
+    step_sums_judge(t->sums, &judge);
     TRY(reduce_finish(t->reduce));
-    return optimizer_sum_squares(t->optimizer);
+    TRY(optimizer_sum_squares(t->optimizer));
+    optimizer_judge(t->optimizer, &judge);
+    optimizer_update(t->optimizer, judge.now);
+    return reduce_share(t->reduce);
 }
 
 /* Collective, as all ranks then replay. */
@@ -152,6 +141,7 @@ static status_t record(trainer_t *t, const step_scalars_t *scalars) {
     recorder->begin(t->device);
     status_t status = forward(t, scalars);
     status = status == STATUS_OK ? backward(t, scalars) : status;
+    status = status == STATUS_OK ? apply(t) : status;
     status_t ended = recorder->end(t->device, status == STATUS_OK ? &t->recording : NULL);
     return comm_agree(t->comm, status == STATUS_OK ? ended : status, "keep a step");
 }
@@ -161,23 +151,39 @@ static status_t record(trainer_t *t, const step_scalars_t *scalars) {
 static status_t compute(trainer_t *t, step_result_t *result, double *begin_s) {
     step_scalars_t scalars = {.seed = (uint64_t)t->config->seed,
                               .step = (uint64_t)t->progress.step,
-                              .step_there = t->step_now.there,
+                              .now = step_sums_device_now(t->sums),
                               .shard_first = t->shard_first,
                               .training = true};
-    *(uint64_t *)t->step_now.host = scalars.step;
-    mirror_write(&t->step_now);
     if (t->device->recorder == NULL || !t->has_stepped) {
         TRY(forward(t, &scalars));
         result->forward_ms = part_ms(begin_s);
         TRY(backward(t, &scalars));
+        result->backward_ms = part_ms(begin_s);
+        TRY(apply(t));
     } else {
         if (t->recording == NULL) {
             TRY(record(t, &scalars));
         }
         t->device->recorder->replay(t->device, t->recording);
+        result->forward_ms = part_ms(begin_s);
     }
-    result->backward_ms = part_ms(begin_s);
     t->has_stepped = true;
+    return STATUS_OK;
+}
+
+/* The one place of a step where the host waits for the device. */
+static status_t see(trainer_t *t, status_t mine, step_result_t *result) {
+    const step_now_t *now = step_sums_now(t->sums);
+    TRY(reduce_wait(t->reduce));
+    step_sums_read(t->sums);
+    TRY(check_ranks(t, mine, &result->stop));
+    result->loss = now->loss;
+    result->grad_norm = now->norm;
+    result->learning_rate = now->learning_rate;
+    TRY(check_finite(t, now->loss, "loss"));
+    TRY(check_finite(t, now->norm, "gradient norm"));
+    REQUIRE(now->applies != 0);
+    optimizer_applied(t->optimizer);
     return STATUS_OK;
 }
 
@@ -192,15 +198,21 @@ status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
     words[WORD_STOP] = stop;
     words[WORD_FLOP] = (double)t->batch.slots * trainer_flop_per_sample(t);
     words[WORD_CPU_S] = clock_cpu_s() - comm_wait_cpu_s(t->comm);
+    step_now_t *now = step_sums_now(t->sums);
+    now->step = (uint64_t)t->progress.step;
+    double rate = schedule_learning_rate(t->config, t->progress.step, t->progress.epoch);
+    optimizer_begin(t->optimizer, rate, now);
     TRY(compute(t, &result, &begin_s));
-    TRY(update(t, mine, &result));
+    TRY(see(t, mine, &result));
     result.update_ms = part_ms(&begin_s);
     t->progress.step++;
     t->progress.batch++;
     for (int r = 0; r < comm_size(t->comm); r++) {
         result.samples += (int64_t)t->sums->rank_samples[r];
     }
-    result.reduce = reduce_last_times(t->reduce);
+    if (t->recording == NULL) { /* what is replayed does not say when */
+        result.reduce = reduce_last_times(t->reduce);
+    }
     result.rank_samples = t->sums->rank_samples;
     result.rank_flop = t->sums->rank_flop;
     result.rank_cpu_s = t->sums->rank_cpu_s;

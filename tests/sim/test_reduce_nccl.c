@@ -162,7 +162,8 @@ static status_t go_wrong(const char *how) {
         }
         clock_sleep_us(20000000);
     }
-    return reduce_share(reduce);
+    TRY(reduce_share(reduce));
+    return reduce_wait(reduce);
 }
 
 static void expect_report(const char *mode, const char *part, int code_wanted) {
@@ -181,7 +182,7 @@ static void expect_report(const char *mode, const char *part, int code_wanted) {
 
 static void late_rank_is_reported(void **state) {
     (void)state;
-    expect_report("late", "reduce_share: no answer from rank 2", 1);
+    expect_report("late", "no answer from rank 2", 1);
 }
 
 static void absent_rank_is_reported(void **state) {
