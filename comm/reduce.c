@@ -311,10 +311,6 @@ status_t reduce_finish(reduce_t *reduce) {
 
 status_t reduce_share(reduce_t *reduce) {
     double start_s = clock_s();
-    if (reduce->published == 0) { /* the device replays what was called up to here */
-        reduce->begun_s = start_s;
-        reduce->exposed_s = 0.0;
-    }
     TRY(comm_enter(reduce->comm, "reduce_share"));
     status_t status = reduce->comm->size > 1 ? reduce->way->share(reduce) : STATUS_OK;
     reduce->published = 0;

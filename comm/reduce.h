@@ -98,7 +98,7 @@ status_t reduce_wait(reduce_t *reduce) MUST_CHECK;
  * overwritten (they lie in part 0). Flat state order. */
 const float *reduce_gradient(const reduce_t *reduce);
 /* Collective. After it all weights are up to date, and parts are the caller's again: nobody still
- * reads them. */
+ * reads them. On a device that is not the host's: in the order of what is called with it. */
 status_t reduce_share(reduce_t *reduce) MUST_CHECK;
 
 typedef struct reduce_times {

@@ -54,6 +54,12 @@ struct device {
     void (*copy_out)(const device_t *device, void *host, const void *from,
                      size_t bytes);                                                 /* waits */
     void (*copy)(const device_t *device, void *to, const void *from, size_t bytes); /* within it */
+    /* What is brought while the device is at work: copies from pinned memory beside all else. Those
+     * behind ahead_begin come after what was called before it, and before what is called behind
+     * ahead_end, but for that they are in nobody's order. NULL: the host's. */
+    void (*ahead_begin)(const device_t *device);
+    void (*copy_ahead)(const device_t *device, void *to, const void *pinned, size_t bytes);
+    void (*ahead_end)(const device_t *device);
     void (*fill_zero)(const device_t *device, void *memory, size_t bytes);
     void (*synchronize)(const device_t *device); /* waits for all that was called */
     /* The first thing that went wrong so far, as far as is known without waiting. */

@@ -226,14 +226,25 @@ typedef struct op_needs {
     int64_t sum_count;       /* doubles that `sums` makes of a shard; 0: shards are on their own */
 } op_needs_t;
 
+/* What differs from step to step, on the device, for calls that are replayed (device.h). */
+typedef struct step_now {
+    uint64_t step;
+    double learning_rate;
+    double keep;                     /* adamw: what weight decay leaves of a weight */
+    double correction1, correction2; /* c1 and c2 of adam */
+    int64_t update_index;
+    /* What judge says of the step. */
+    double loss, norm, gradient_scale;
+    int64_t applies; /* 0: it changes nothing */
+} step_now_t;
+
 typedef struct step_scalars {
     uint64_t seed;
     uint64_t step;
-    const uint64_t *step_there; /* the same on the device, where calls may be replayed with another
-                                 * step; NULL: `step` */
-    int64_t shard_first;        /* global index of local shard 0 */
-    bool training;      /* false: dropout is the identity, batch norm goes by what is running */
-    bool drops_nothing; /* training without dropout: to compare a step with another program's */
+    const step_now_t *now; /* NULL: `step`; else a device that is not the host reads its `step` */
+    int64_t shard_first;   /* global index of local shard 0 */
+    bool training;         /* false: dropout is the identity, batch norm goes by what is running */
+    bool drops_nothing;    /* training without dropout: to compare a step with another program's */
 } step_scalars_t;
 
 typedef struct op_call {
@@ -353,7 +364,30 @@ typedef struct optimizer_call {
     void *m, *v; /* v: adam only */
     const optimizer_span_t *spans;
     int64_t span_count;
+    const step_now_t *now; /* on the device; NULL: learning_rate, update_index and gradient_scale
+                            * above; else its own, and whether anything is changed at all */
 } optimizer_call_t;
+
+/* What becomes of a step: its loss, the norm of its gradient, how it is clipped, and whether it
+ * changes anything, which it does not where loss or norm is not finite or a rank has failed. All
+ * but losses on the device. */
+enum { LOSSES_MAX = 16 };
+typedef struct judge_call {
+    const device_t *device;
+    const loss_call_t *losses; /* host; rows and gradients are not read */
+    int loss_count;
+    const double *totals; /* [loss_count][LOSS_SUMS] of the batch */
+    const double
+        *partials; /* [partial_count] squares of spans, and where those of flat order are */
+    const int64_t *order;
+    double *ordered; /* [partial_count], overwritten */
+    int64_t partial_count;
+    const double *words; /* rank r has failed if words[failed_at[r]] is not 0 */
+    const int64_t *failed_at;
+    int rank_count;
+    double clip_norm; /* 0: none */
+    step_now_t *now;
+} judge_call_t;
 
 /* c[m,n] = a[m,k] b[k,n] (+ plus[m,n]), each element summed in double over k in order and rounded
  * once: the same bits from every table of a type. a has any strides; rows of b, and c and plus as a
@@ -381,6 +415,7 @@ typedef struct kernels {
     /* total: of the whole batch. */
     void (*loss_gradient)(const loss_call_t *call, const double total[LOSS_SUMS]);
     void (*optimizer_update)(const optimizer_call_t *call);
+    void (*judge)(const judge_call_t *call);
     /* partials[i] = the sum of the squares of span i, in double in a fixed order; 0 of what is not
      * learned. */
     void (*sum_squares_spans)(const device_t *device, const void *gradient,

@@ -25,9 +25,10 @@ struct optimizer {
     int64_t *own_offset; /* by chunk: where its state begins in state[], -1: not ours */
     int64_t own_elements;
     int64_t updates;
-    mirror_t partials; /* squares by chunk: those of rank 0's spans first */
-    int64_t *begins;   /* by rank, and behind the last: in partials */
-    double *ordered;   /* squares by chunk */
+    double *partials; /* on the device: squares by chunk, those of rank 0's spans first */
+    int64_t *begins;  /* by rank, and behind the last: in partials */
+    mirror_t order;   /* by chunk: where in partials */
+    double *ordered;  /* on the device: squares by chunk */
 };
 
 static optimizer_kind_t kind_of(const char *name) {
@@ -76,11 +77,35 @@ static optimizer_span_t span_of(const optimizer_t *o, int64_t c) {
     return span;
 }
 
+static void order_chunks(const optimizer_t *o, int64_t *order) {
+    int64_t next = 0;
+    for (int r = 0; r < comm_size(o->comm); r++) {
+        for (int b = 0; b < o->flat->bucket_count; b++) {
+            bucket_t slice = reduce_slice(o->reduce, b, r);
+            for (int64_t c = slice.chunk_begin; c < slice.chunk_end; c++) {
+                order[c] = next++;
+            }
+        }
+    }
+}
+
+static status_t open_squares(optimizer_t *o) {
+    size_t bytes = (size_t)o->flat->chunk_count * sizeof(double);
+    void *memory = NULL;
+    TRY(o->device->alloc(o->device, bytes, "the optimizer", &memory));
+    o->partials = memory;
+    TRY(o->device->alloc(o->device, bytes, "the optimizer", &memory));
+    o->ordered = memory;
+    TRY(mirror_open(o->device, (size_t)o->flat->chunk_count * sizeof(int64_t), "the optimizer",
+                    &o->order));
+    order_chunks(o, o->order.host);
+    mirror_write(&o->order);
+    return STATUS_OK;
+}
+
 static status_t open_spans(optimizer_t *o) {
     size_t spans = (size_t)o->span_count * sizeof(optimizer_span_t);
-    size_t partials = (size_t)o->flat->chunk_count * sizeof(double);
     TRY(mirror_open(o->device, spans, "the optimizer", &o->spans));
-    TRY(mirror_open(o->device, partials, "the optimizer", &o->partials));
     optimizer_span_t *own = o->spans.host;
     int64_t next = 0;
     for (int64_t c = 0; c < o->flat->chunk_count; c++) {
@@ -97,6 +122,7 @@ static status_t open_memory(optimizer_t *o) {
     for (int s = 0; s < o->state_count; s++) {
         TRY(mirror_open(o->device, bytes, "the optimizer", &o->state[s]));
     }
+    TRY(open_squares(o));
     return open_spans(o);
 }
 
@@ -113,7 +139,6 @@ status_t optimizer_open(const config_t *config, const kernels_t *kernels, const 
     o->reduce = reduce;
     o->kind = kind_of(config->optimizer.name);
     o->own_offset = alloc_zero(flat->chunk_count, sizeof *o->own_offset);
-    o->ordered = alloc_zero(flat->chunk_count, sizeof *o->ordered);
     o->begins = alloc_zero(comm_size(comm) + 1, sizeof *o->begins);
     assign_slices(o);
     o->state_count = o->kind == OPTIMIZER_SGD ? config->optimizer.momentum > 0.0 : 2;
@@ -130,55 +155,56 @@ void optimizer_close(optimizer_t *o) {
     if (o == NULL) {
         return;
     }
+    const device_t *device = o->device;
     for (int s = 0; s < o->state_count; s++) {
         mirror_close(&o->state[s]);
     }
     mirror_close(&o->spans);
-    mirror_close(&o->partials);
+    mirror_close(&o->order);
+    device->release(device, o->partials);
+    device->release(device, o->ordered);
     free(o->own_offset);
-    free(o->ordered);
     free(o->begins);
     free(o);
 }
 
-status_t optimizer_sum_squares(optimizer_t *o) {
-    double *partials = o->partials.there;
-    o->kernels->sum_squares_spans(o->device, reduce_gradient(o->reduce), o->spans.there,
-                                  o->span_count, partials + o->begins[comm_rank(o->comm)]);
-    return reduce_gather(o->reduce, partials, o->begins, "gradient norm");
-}
-
-double optimizer_norm(optimizer_t *o) {
-    mirror_read(&o->partials);
-    const double *partials = o->partials.host;
-    int64_t next = 0;
-    for (int r = 0; r < comm_size(o->comm); r++) {
-        for (int b = 0; b < o->flat->bucket_count; b++) {
-            bucket_t slice = reduce_slice(o->reduce, b, r);
-            for (int64_t c = slice.chunk_begin; c < slice.chunk_end; c++) {
-                o->ordered[c] = partials[next++];
-            }
-        }
-    }
-    return sqrt(tree_sum(o->ordered, o->flat->chunk_count));
-}
-
-void optimizer_update(optimizer_t *o, double learning_rate, double norm) {
+void optimizer_begin(const optimizer_t *o, double learning_rate, step_now_t *now) {
     const config_t *config = o->config;
-    double clip = config->optimizer.clip_norm;
-    o->updates++;
+    now->learning_rate = learning_rate;
+    now->keep = 1.0 - learning_rate * config->optimizer.weight_decay;
+    now->update_index = o->updates + 1;
+    now->correction1 = 1.0 - pow(config->optimizer.beta1, (double)now->update_index);
+    now->correction2 = 1.0 - pow(config->optimizer.beta2, (double)now->update_index);
+}
+
+status_t optimizer_sum_squares(optimizer_t *o) {
+    o->kernels->sum_squares_spans(o->device, reduce_gradient(o->reduce), o->spans.there,
+                                  o->span_count, o->partials + o->begins[comm_rank(o->comm)]);
+    return reduce_gather(o->reduce, o->partials, o->begins, "gradient norm");
+}
+
+void optimizer_judge(optimizer_t *o, const judge_call_t *step) {
+    judge_call_t call = *step;
+    call.device = o->device;
+    call.partials = o->partials;
+    call.order = o->order.there;
+    call.ordered = o->ordered;
+    call.partial_count = o->flat->chunk_count;
+    call.clip_norm = o->config->optimizer.clip_norm;
+    o->kernels->judge(&call);
+}
+
+void optimizer_update(optimizer_t *o, const step_now_t *now) {
+    const config_t *config = o->config;
     optimizer_call_t call = {
         .device = o->device,
         .kind = o->kind,
-        .learning_rate = learning_rate,
         .weight_decay = config->optimizer.weight_decay,
         .momentum = config->optimizer.momentum,
         .nesterov = config->optimizer.nesterov,
         .beta1 = config->optimizer.beta1,
         .beta2 = config->optimizer.beta2,
         .epsilon = config->optimizer.epsilon,
-        .update_index = o->updates,
-        .gradient_scale = clip > 0.0 && norm > clip ? clip / norm : 1.0,
         .shards = config->virtual_shards,
         .weight = reduce_weights(o->reduce),
         .gradient = reduce_gradient(o->reduce),
@@ -186,9 +212,12 @@ void optimizer_update(optimizer_t *o, double learning_rate, double norm) {
         .v = o->state[1].there,
         .spans = o->spans.there,
         .span_count = o->span_count,
+        .now = now,
     };
     o->kernels->optimizer_update(&call);
 }
+
+void optimizer_applied(optimizer_t *o) { o->updates++; }
 
 int optimizer_state_count(const optimizer_t *o) { return o->state_count; }
 

@@ -13,13 +13,17 @@ status_t optimizer_open(const config_t *config, const kernels_t *kernels, const 
                         reduce_t *reduce, optimizer_t **optimizer_out) MUST_CHECK;
 void optimizer_close(optimizer_t *optimizer);
 
+/* The numbers of the next update, of which judge and optimizer_update read a copy on the device. */
+void optimizer_begin(const optimizer_t *optimizer, double learning_rate, step_now_t *now);
 /* After reduce_finish, before reduce_share. Collective: all ranks' sums of squares, on the
  * device. */
 status_t optimizer_sum_squares(optimizer_t *optimizer) MUST_CHECK;
-/* Of these, waited for: the gradient's norm over all learned parameters, by the canonical tree over
+/* step: losses, words and now; the norm is of all learned parameters, by the canonical tree over
  * chunks. */
-double optimizer_norm(optimizer_t *optimizer);
-void optimizer_update(optimizer_t *optimizer, double learning_rate, double norm);
+void optimizer_judge(optimizer_t *optimizer, const judge_call_t *step);
+/* now: on the device. */
+void optimizer_update(optimizer_t *optimizer, const step_now_t *now);
+void optimizer_applied(optimizer_t *optimizer); /* that update has changed something */
 
 /* State tensors: "exp_avg", "exp_avg_sq" (adam, adamw), "momentum_buffer" (sgd with momentum). */
 int optimizer_state_count(const optimizer_t *optimizer);

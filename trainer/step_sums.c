@@ -10,10 +10,19 @@ static int shards_of(const step_sums_t *s, int rank) {
     return run.end - run.begin;
 }
 
+/* Where a rank's words are. */
+static int64_t words_at(const step_sums_t *s, int rank) { return s->begins[rank + 1] - WORD_COUNT; }
+
 static status_t open_memory(step_sums_t *s) {
     int64_t stride = step_sums_stride(s), count = s->begins[s->ranks] + stride;
+    size_t told = (size_t)count * sizeof(double) + sizeof(step_now_t);
     void *memory = NULL;
-    TRY(mirror_open(s->device, (size_t)count * sizeof(double), "loss sums", &s->told));
+    TRY(mirror_open(s->device, told, "loss sums", &s->told));
+    TRY(mirror_open(s->device, (size_t)s->ranks * sizeof(int64_t), "loss sums", &s->failed_at));
+    for (int r = 0; r < s->ranks; r++) {
+        ((int64_t *)s->failed_at.host)[r] = words_at(s, r) + WORD_FAILED;
+    }
+    mirror_write(&s->failed_at);
     TRY(s->device->alloc(s->device, (size_t)(s->shards * stride) * sizeof(double), "loss sums",
                          &memory));
     s->sums = memory;
@@ -44,6 +53,7 @@ void step_sums_close(step_sums_t *s) {
         return;
     }
     mirror_close(&s->told);
+    mirror_close(&s->failed_at);
     s->device->release(s->device, s->sums);
     free(s->begins);
     free(s->rank_samples);
@@ -62,8 +72,19 @@ double *step_sums_device_total(step_sums_t *s, int target) {
     return (double *)s->told.there + s->begins[s->ranks] + (int64_t)target * LOSS_SUMS;
 }
 
-/* Where a rank's words are. */
-static int64_t words_at(const step_sums_t *s, int rank) { return s->begins[rank + 1] - WORD_COUNT; }
+static size_t now_at(const step_sums_t *s) {
+    return (size_t)(s->begins[s->ranks] + step_sums_stride(s)) * sizeof(double);
+}
+
+step_now_t *step_sums_now(step_sums_t *s) { return (void *)((char *)s->told.host + now_at(s)); }
+
+step_now_t *step_sums_device_now(step_sums_t *s) {
+    return (void *)((char *)s->told.there + now_at(s));
+}
+
+void step_sums_write_now(step_sums_t *s) {
+    mirror_write_part(&s->told, now_at(s), sizeof(step_now_t));
+}
 
 double *step_sums_words(step_sums_t *s) { return (double *)s->told.host + words_at(s, s->rank); }
 
@@ -94,6 +115,14 @@ status_t step_sums_gather(step_sums_t *s, reduce_t *reduce) {
     return STATUS_OK;
 }
 
+void step_sums_judge(step_sums_t *s, judge_call_t *call_out) {
+    call_out->totals = step_sums_device_total(s, 0);
+    call_out->words = s->told.there;
+    call_out->failed_at = s->failed_at.there;
+    call_out->rank_count = s->ranks;
+    call_out->now = step_sums_device_now(s);
+}
+
 void step_sums_read(step_sums_t *s) {
     mirror_read(&s->told);
     for (int r = 0; r < s->ranks; r++) {
@@ -101,10 +130,6 @@ void step_sums_read(step_sums_t *s) {
         s->rank_flop[r] = step_sums_word(s, r, WORD_FLOP);
         s->rank_cpu_s[r] = step_sums_word(s, r, WORD_CPU_S);
     }
-}
-
-const double *step_sums_total(const step_sums_t *s, int target) {
-    return (const double *)s->told.host + s->begins[s->ranks] + (int64_t)target * LOSS_SUMS;
 }
 
 double step_sums_word(const step_sums_t *s, int rank, int word) {

@@ -8,6 +8,8 @@
 #include "trainer/schedule.h"
 #include "trainer/step_sums.h"
 
+_Static_assert((int)CONFIG_TARGETS_MAX <= (int)LOSSES_MAX, "a step is judged by all its losses");
+
 /* What falls on this rank. */
 void trainer_read_ahead(trainer_t *t) {
     const config_t *config = t->config;
@@ -63,15 +65,6 @@ static void loss_gradients(trainer_t *t) {
     }
 }
 
-static double global_loss(const trainer_t *t) {
-    double loss = 0.0;
-    for (int i = 0; i < t->config->target_count; i++) {
-        loss_call_t call = target_loss(t, i);
-        loss += call.weight * loss_value(&call, step_sums_total(t->sums, i));
-    }
-    return loss;
-}
-
 static status_t unit_done(void *context, int unit) {
     trainer_t *t = context;
     int bucket = t->flat.bucket_after_unit[unit];
@@ -108,18 +101,6 @@ static double part_ms(double *begin_s) {
     return ms;
 }
 
-/* The one place of a step where the host waits for the device, and before any weight has changed: a
- * step that fails on some rank, or is not finite, has changed nothing. */
-static status_t see_sums(trainer_t *t, status_t mine, step_result_t *result) {
-    TRY(reduce_wait(t->reduce));
-    step_sums_read(t->sums);
-    TRY(check_ranks(t, mine, &result->stop));
-    result->loss = global_loss(t);
-    TRY(check_finite(t, result->loss, "loss"));
-    result->grad_norm = optimizer_norm(t->optimizer);
-    return check_finite(t, result->grad_norm, "gradient norm");
-}
-
 /* A part of the step as a slice of the trace; a step that fails has no timeline. */
 static void part_begins(trainer_t *t, const char *name) { trace_begin(t->trace, TRACK_MAIN, name); }
 
@@ -139,17 +120,6 @@ void trainer_poison(trainer_t *t) {
     trainer_write_state(t);
 }
 
-static status_t update(trainer_t *t, status_t mine, step_result_t *result) {
-    part_begins(t, "loss and norm");
-    TRY(part_ends(t, see_sums(t, mine, result)));
-    part_begins(t, "update");
-    result->learning_rate = schedule_learning_rate(t->config, t->progress.step, t->progress.epoch);
-    optimizer_update(t->optimizer, result->learning_rate, result->grad_norm);
-    TRY(part_ends(t, STATUS_OK));
-    part_begins(t, "share weights");
-    return part_ends(t, reduce_share(t->reduce));
-}
-
 /* --- what every step calls alike, on what lies on the device ---------------------------------- */
 
 static status_t losses(trainer_t *t) {
@@ -161,6 +131,7 @@ static status_t losses(trainer_t *t) {
 
 static status_t forward(trainer_t *t, int64_t samples, const step_scalars_t *scalars) {
     part_begins(t, "forward");
+    step_sums_write_now(t->sums);
     TRY(part_ends(t, executor_forward_first(t->executor, samples, scalars)));
     part_begins(t, "loss");
     return part_ends(t, losses(t));
@@ -168,18 +139,42 @@ static status_t forward(trainer_t *t, int64_t samples, const step_scalars_t *sca
 
 static status_t backward(trainer_t *t, const step_scalars_t *scalars) {
     part_begins(t, "backward");
-    TRY(part_ends(t, executor_backward(t->executor, scalars, unit_done, t)));
+    return part_ends(t, executor_backward(t->executor, scalars, unit_done, t));
+}
+
+static status_t judge(trainer_t *t, judge_call_t *call) {
+    TRY(optimizer_sum_squares(t->optimizer));
+    optimizer_judge(t->optimizer, call);
+    return STATUS_OK;
+}
+
+/* A step that has failed on some rank, or is not finite, is judged so and changes nothing, which
+ * nobody has to wait for. */
+static status_t apply(trainer_t *t) {
+    loss_call_t calls[CONFIG_TARGETS_MAX];
+    judge_call_t call = {.losses = calls, .loss_count = t->config->target_count};
+    for (int i = 0; i < call.loss_count; i++) {
+        calls[i] = target_loss(t, i);
+    }
+    step_sums_judge(t->sums, &call);
     part_begins(t, "finish reduction");
     TRY(part_ends(t, reduce_finish(t->reduce)));
-    return optimizer_sum_squares(t->optimizer);
+    part_begins(t, "loss and norm");
+    TRY(part_ends(t, judge(t, &call)));
+    part_begins(t, "update");
+    optimizer_update(t->optimizer, call.now);
+    TRY(part_ends(t, STATUS_OK));
+    part_begins(t, "share weights");
+    return part_ends(t, reduce_share(t->reduce));
 }
 
 /* Collective, as all ranks then replay. */
-static status_t record(trainer_t *t, int64_t samples, const step_scalars_t *scalars) {
+static status_t record(trainer_t *t, const step_scalars_t *scalars) {
     const device_recorder_t *recorder = t->device->recorder;
     recorder->begin(t->device);
-    status_t status = forward(t, samples, scalars);
+    status_t status = forward(t, t->batch.slots, scalars);
     status = status == STATUS_OK ? backward(t, scalars) : status;
+    status = status == STATUS_OK ? apply(t) : status;
     status_t ended = recorder->end(t->device, status == STATUS_OK ? &t->recording : NULL);
     return comm_agree(t->comm, status == STATUS_OK ? ended : status, "keep a step");
 }
@@ -196,27 +191,44 @@ static bool replays(const trainer_t *t) {
 static status_t compute(trainer_t *t, int64_t samples, step_result_t *result, double *begin_s) {
     step_scalars_t scalars = {.seed = (uint64_t)t->config->seed,
                               .step = (uint64_t)t->progress.step,
-                              .step_there = t->step_now.there,
+                              .now = step_sums_device_now(t->sums),
                               .shard_first = t->shard_first,
                               .training = true};
-    *(uint64_t *)t->step_now.host = scalars.step;
-    mirror_write(&t->step_now);
     if (replays(t)) {
         if (t->recording == NULL) {
-            TRY(record(t, t->batch.slots, &scalars));
+            TRY(record(t, &scalars));
         }
         t->device->recorder->replay(t->device, t->recording);
+        result->forward_ms = part_ms(begin_s);
     } else {
         TRY(forward(t, samples, &scalars));
         result->forward_ms = part_ms(begin_s);
         TRY(backward(t, &scalars));
+        result->backward_ms = part_ms(begin_s);
+        TRY(apply(t));
+        result->reduce = reduce_last_times(t->reduce); /* a replay does not say when */
     }
-    result->backward_ms = part_ms(begin_s);
     t->has_stepped = true;
     return STATUS_OK;
 }
 
-/* What this rank says of itself to all. */
+/* The one place of a step where the host waits for the device. */
+static status_t see(trainer_t *t, status_t mine, step_result_t *result) {
+    const step_now_t *now = step_sums_now(t->sums);
+    TRY(reduce_wait(t->reduce));
+    step_sums_read(t->sums);
+    TRY(check_ranks(t, mine, &result->stop));
+    result->loss = now->loss;
+    result->grad_norm = now->norm;
+    result->learning_rate = now->learning_rate;
+    TRY(check_finite(t, now->loss, "loss"));
+    TRY(check_finite(t, now->norm, "gradient norm"));
+    REQUIRE(now->applies != 0);
+    optimizer_applied(t->optimizer);
+    return STATUS_OK;
+}
+
+/* What this rank says of itself to all, and what all know of the step. */
 static void tell(trainer_t *t, status_t mine, bool stop, int64_t samples) {
     double *words = step_sums_words(t->sums);
     words[WORD_FAILED] = mine != STATUS_OK;
@@ -224,6 +236,10 @@ static void tell(trainer_t *t, status_t mine, bool stop, int64_t samples) {
     words[WORD_SAMPLES] = (double)samples;
     words[WORD_FLOP] = (double)executor_computes(t->executor, samples) * trainer_flop_per_sample(t);
     words[WORD_CPU_S] = clock_cpu_s() - comm_wait_cpu_s(t->comm);
+    step_now_t *now = step_sums_now(t->sums);
+    now->step = (uint64_t)t->progress.step;
+    double rate = schedule_learning_rate(t->config, t->progress.step, t->progress.epoch);
+    optimizer_begin(t->optimizer, rate, now);
 }
 
 static status_t step(trainer_t *t, bool stop, step_result_t *result) {
@@ -235,7 +251,8 @@ static status_t step(trainer_t *t, bool stop, step_result_t *result) {
     mine = mine == STATUS_OK ? t->device->check(t->device) : mine;
     tell(t, mine, stop, samples);
     TRY(compute(t, samples, result, &begin_s));
-    TRY(update(t, mine, result));
+    part_begins(t, "check");
+    TRY(part_ends(t, see(t, mine, result)));
     result->update_ms = part_ms(&begin_s);
     return STATUS_OK;
 }
@@ -249,7 +266,6 @@ status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
     for (int r = 0; r < comm_size(t->comm); r++) {
         result.samples += (int64_t)t->sums->rank_samples[r];
     }
-    result.reduce = reduce_last_times(t->reduce);
     result.rank_samples = t->sums->rank_samples;
     result.rank_flop = t->sums->rank_flop;
     result.rank_cpu_s = t->sums->rank_cpu_s;

@@ -128,7 +128,6 @@ static status_t open_model(trainer_t *t, bool for_training) {
         return STATUS_OK;
     }
     TRY(step_sums_open(t, &t->sums));
-    TRY(mirror_open(t->device, sizeof(uint64_t), "the step", &t->step_now));
     executor_config_t executor = {.kernels = t->kernels,
                                   .device = t->device,
                                   .samples_per_shard = t->samples_per_shard,
@@ -334,7 +333,6 @@ void trainer_close(trainer_t *t) {
     if (t->recording != NULL) {
         t->device->recorder->close(t->device, t->recording);
     }
-    mirror_close(&t->step_now);
     optimizer_close(t->optimizer);
     if (t->predictor == NULL) {
         executor_close(t->executor);

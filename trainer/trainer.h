@@ -1,9 +1,10 @@
 /* trainer.h - everything a training step needs, opened in order and closed in reverse.
  *
  * One step: fill -> forward -> loss sums (all shards, to all ranks) -> loss gradient -> backward,
- * each bucket published as it completes -> tree finished on the own slices -> norm -> what ranks
- * said, loss and norm looked at, which is where a step fails -> update of the own slices
- * -> weights shared. After opening nothing allocates. All calls are collective. */
+ * each bucket published as it completes -> tree finished on the own slices -> norm -> judged by
+ * loss, norm and what ranks said -> update of the own slices, if it is to be -> weights shared ->
+ * looked at, which is where a step fails. After opening nothing allocates, but for a device that
+ * records its second step. All calls are collective. */
 #ifndef JMT_TRAINER_H
 #define JMT_TRAINER_H
 
@@ -58,7 +59,6 @@ typedef struct trainer {
     int64_t *order;      /* of the current epoch */
     int64_t order_epoch; /* whose stream runs; -1: none */
     struct step_sums *sums;
-    mirror_t step_now; /* the number of the step, for what is drawn by it on the device */
     bool has_stepped;
     device_recording_t *recording; /* of what every step calls; NULL: not yet, or no recorder */
     progress_t progress;

@@ -68,6 +68,11 @@ status_t nccl_wait(nccl_group_t *group, cudaEvent_t event, const char *operation
     return status;
 }
 
+status_t nccl_end_group(nccl_group_t *group, const char *operation) {
+    TRY(nccl_status(group, ncclGroupEnd(), operation));
+    return nccl_wait(group, NULL, operation);
+}
+
 /* --- opening --------------------------------------------------------------------------------- */
 
 static status_t share_id(comm_t *comm, ncclUniqueId *id_out) {

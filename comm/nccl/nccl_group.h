@@ -23,6 +23,10 @@ ncclComm_t nccl_handle(const nccl_group_t *group);
 status_t nccl_status(nccl_group_t *group, ncclResult_t result, const char *operation) MUST_CHECK;
 status_t nccl_cuda_status(cudaError_t error, const char *operation) MUST_CHECK;
 
+/* ncclGroupEnd, and until what was called is in its streams: an event that is recorded before that
+ * would not be behind it. As for nccl_wait. */
+status_t nccl_end_group(nccl_group_t *group, const char *operation) MUST_CHECK;
+
 /* Until NCCL takes further calls and, if it is not NULL, until the event has happened. A rank that
  * does not come, or an error of NCCL's: one rank reports it. Within comm_enter, or for calls that
  * other ranks make about now. */

@@ -13,8 +13,10 @@
  * So the next backward overwrites parts, and the next forward reads weights, only after all
  * messages of the step. Slices differ in length by a chunk, so weights are gathered by messages.
  *
- * All ranks publish the buckets in one order: NCCL pairs messages by it. The host waits in share
- * and where the caller says so (reduce_wait), where a rank that does not come is reported. */
+ * All ranks publish the buckets in one order: NCCL pairs messages by it. The host waits where the
+ * caller says so (reduce_wait), where a rank that does not come is reported. All of a step can be
+ * recorded (device.h): nothing in it waits for the device, and messages begin and end on the
+ * compute stream. */
 #include <stdlib.h>
 
 #include "comm/nccl/nccl_group.h"
@@ -99,7 +101,6 @@ static void fold_local(const reduce_t *reduce, int bucket) {
 static status_t publish(reduce_t *reduce, int bucket) {
     const char *operation = "reduce_publish";
     owned_t *own = reduce->own;
-    TRY(nccl_wait(own->group, NULL, operation));
     if (reduce->fast) {
         fold_local(reduce, bucket);
     }
@@ -117,7 +118,7 @@ static status_t publish(reduce_t *reduce, int bucket) {
     if (!reduce->fast) {
         receive_parts(reduce, bucket);
     }
-    TRY(nccl_status(own->group, ncclGroupEnd(), operation));
+    TRY(nccl_end_group(own->group, operation));
     return nccl_cuda_status(cudaEventRecord(own->moved[bucket], own->messages), operation);
 }
 
@@ -161,22 +162,19 @@ static status_t share(reduce_t *reduce) {
     owned_t *own = reduce->own;
     TRY(follow(own->messages, own->updated, own->compute, operation));
     for (int b = 0; b < reduce->layout.bucket_count; b++) {
-        TRY(nccl_wait(own->group, NULL, operation));
         (void)ncclGroupStart();
         for (int i = 1; i < reduce->comm->size; i++) {
             exchange_weights(reduce, b, (reduce->comm->rank + i) % reduce->comm->size);
         }
-        TRY(nccl_status(own->group, ncclGroupEnd(), operation));
+        TRY(nccl_end_group(own->group, operation));
     }
-    TRY(follow(own->compute, own->shared, own->messages, operation));
-    return nccl_wait(own->group, own->shared, operation);
+    return follow(own->compute, own->shared, own->messages, operation);
 }
 
 static status_t gather(reduce_t *reduce, double *all, const int64_t *begins,
                        const char *operation) {
     owned_t *own = reduce->own;
     int rank = reduce->comm->rank, size = reduce->comm->size;
-    TRY(nccl_wait(own->group, NULL, operation));
     TRY(follow(own->messages, own->asked, own->compute, operation));
     (void)ncclGroupStart();
     for (int i = 1; i < size; i++) {
@@ -186,7 +184,7 @@ static status_t gather(reduce_t *reduce, double *all, const int64_t *begins,
         (void)ncclRecv(all + begins[peer], (size_t)(begins[peer + 1] - begins[peer]), ncclFloat64,
                        peer, nccl_handle(own->group), own->messages);
     }
-    TRY(nccl_status(own->group, ncclGroupEnd(), operation));
+    TRY(nccl_end_group(own->group, operation));
     return follow(own->compute, own->answered, own->messages, operation);
 }
 

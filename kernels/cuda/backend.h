@@ -26,6 +26,8 @@ typedef struct cuda_context {
     device_t device;
     int index; /* as CUDA counts the devices that this process sees */
     cudaStream_t stream;
+    cudaStream_t ahead; /* of copies ahead */
+    cudaEvent_t begun, brought;
     cublasLtHandle_t products;
     cudnnHandle_t convolutions;
     cudnnBackendDescriptor_t described; /* not NULL: no GPU; plan convolutions for this one */

@@ -129,6 +129,28 @@ static void gpu_copy(const device_t *device, void *to, const void *from, size_t 
     copy(device, to, from, bytes, cudaMemcpyDeviceToDevice);
 }
 
+static void follow(cudaStream_t stream, cudaEvent_t event, cudaStream_t recorded_on) {
+    CUDA_REQUIRE(cudaEventRecord(event, recorded_on));
+    CUDA_REQUIRE(cudaStreamWaitEvent(stream, event, 0));
+}
+
+static void gpu_ahead_begin(const device_t *device) {
+    cuda_context_t *context = cuda_context_of(device);
+    follow(context->ahead, context->begun, context->stream);
+}
+
+static void gpu_copy_ahead(const device_t *device, void *to, const void *pinned, size_t bytes) {
+    if (bytes > 0) {
+        CUDA_REQUIRE(cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice,
+                                     cuda_context_of(device)->ahead));
+    }
+}
+
+static void gpu_ahead_end(const device_t *device) {
+    cuda_context_t *context = cuda_context_of(device);
+    follow(context->stream, context->brought, context->ahead);
+}
+
 static void gpu_fill_zero(const device_t *device, void *memory, size_t bytes) {
     if (bytes > 0) {
         CUDA_REQUIRE(cudaMemsetAsync(memory, 0, bytes, cuda_context_of(device)->stream));
@@ -193,6 +215,15 @@ static void context_close(cuda_context_t *context) {
     if (context->products != NULL) {
         (void)cublasLtDestroy(context->products);
     }
+    if (context->begun != NULL) {
+        (void)cudaEventDestroy(context->begun);
+    }
+    if (context->brought != NULL) {
+        (void)cudaEventDestroy(context->brought);
+    }
+    if (context->ahead != NULL) {
+        (void)cudaStreamDestroy(context->ahead);
+    }
     if (context->stream != NULL) {
         (void)cudaStreamDestroy(context->stream);
     }
@@ -222,6 +253,12 @@ static status_t context_open(cuda_context_t *context) {
     TRY(cuda_status(cudaGetDeviceProperties(&properties, context->index), "cannot use the GPU"));
     describe(context, &properties);
     TRY(cuda_status(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking),
+                    "cannot use the GPU"));
+    TRY(cuda_status(cudaStreamCreateWithFlags(&context->ahead, cudaStreamNonBlocking),
+                    "cannot use the GPU"));
+    TRY(cuda_status(cudaEventCreateWithFlags(&context->begun, cudaEventDisableTiming),
+                    "cannot use the GPU"));
+    TRY(cuda_status(cudaEventCreateWithFlags(&context->brought, cudaEventDisableTiming),
                     "cannot use the GPU"));
     TRY(cuda_product_status(cublasLtCreate(&context->products), "cannot open cuBLASLt"));
     TRY(cuda_convolution_status(cudnnCreate(&context->convolutions), "cannot open cuDNN"));
@@ -280,6 +317,9 @@ status_t cuda_device_open(int local_index, int local_count, const device_t **dev
         .copy_in = gpu_copy_in,
         .copy_out = gpu_copy_out,
         .copy = gpu_copy,
+        .ahead_begin = gpu_ahead_begin,
+        .copy_ahead = gpu_copy_ahead,
+        .ahead_end = gpu_ahead_end,
         .fill_zero = gpu_fill_zero,
         .synchronize = gpu_synchronize,
         .check = gpu_check,

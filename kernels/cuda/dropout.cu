@@ -29,8 +29,8 @@ __device__ __forceinline__ words_t draw(uint64_t seed, uint64_t upper, uint64_t 
 template <class T> struct dropout_op {
     view<T> from, to;
     uint64_t seed, node_hash, step;
-    const uint64_t *step_there; /* NULL: step */
-    int64_t first_row;          /* of shard 0, in the global batch */
+    const step_now_t *there; /* NULL: step */
+    int64_t first_row;       /* of shard 0, in the global batch */
     int64_t rows, cols, period;
     uint32_t least; /* of the 24 bits of an element that stays */
     float scale;
@@ -39,7 +39,7 @@ template <class T> struct dropout_op {
     __device__ void run(int shard, int64_t row, int64_t col, int64_t left) const {
         const int64_t global_row = first_row + shard * rows + row;
         const uint64_t first = static_cast<uint64_t>(global_row / period * cols + col);
-        const uint64_t now = step_there != nullptr ? *step_there : step;
+        const uint64_t now = there != nullptr ? there->step : step;
         const uint64_t upper = node_hash + now * 0x9E3779B97F4A7C15u; /* half of the counter */
         float x[CHUNK<T>];
         load<T, WIDE>(from.at(shard, row) + col, left, x);
@@ -92,7 +92,7 @@ void drop(const op_plan_t *plan, const op_call_t *call, const matrix_t &from, co
     op.seed = now->seed;
     op.node_hash = d->attributes.node_hash;
     op.step = now->step;
-    op.step_there = now->step_there;
+    op.there = now->now;
     op.first_row = now->shard_first * d->out.rows;
     op.rows = d->out.rows;
     op.cols = d->out.cols;

@@ -11,7 +11,24 @@ struct update {
     float *weight, *m, *v;
     const float *gradient;
     const optimizer_span_t *spans;
+    bool first, decoupled;
+    const step_now_t *now;
 };
+
+/* The step's own numbers; false: it changes nothing. */
+__device__ __forceinline__ bool begin(update *u) {
+    const step_now_t *now = u->now;
+    if (now == nullptr) {
+        return true;
+    }
+    u->rate = static_cast<float>(now->learning_rate);
+    u->keep = u->decoupled ? static_cast<float>(now->keep) : 1.0f;
+    u->scale = static_cast<float>(now->gradient_scale);
+    u->c1 = static_cast<float>(now->correction1);
+    u->c2 = static_cast<float>(now->correction2);
+    u->first = now->update_index == 1;
+    return now->applies != 0;
+}
 
 typedef enum { RULE_SGD, RULE_MOMENTUM, RULE_NESTEROV, RULE_ADAM } rule_t;
 
@@ -37,9 +54,12 @@ __device__ __forceinline__ void update_one(const update &u, bool first, int64_t 
     u.weight[at] = w - u.rate * (RULE == RULE_NESTEROV ? g + u.momentum * m : m);
 }
 
-template <rule_t RULE>
-__global__ void __launch_bounds__(BLOCK_THREADS) update_spans(update u, bool first) {
+template <rule_t RULE> __global__ void __launch_bounds__(BLOCK_THREADS) update_spans(update u) {
     const optimizer_span_t span = u.spans[blockIdx.x];
+    if (!begin(&u)) {
+        return;
+    }
+    const bool first = u.first;
     for (int64_t i = threadIdx.x; i < span.count; i += BLOCK_THREADS) {
         const int64_t at = span.offset + i;
         if (span.role == SPAN_LEARNED) {
@@ -98,28 +118,30 @@ update update_of(const optimizer_call_t *call) {
     u.m = static_cast<float *>(call->m);
     u.v = static_cast<float *>(call->v);
     u.spans = call->spans;
+    u.first = call->update_index == 1;
+    u.decoupled = decoupled;
+    u.now = call->now;
     return u;
 }
 
 } // namespace
 
 extern "C" void optimizer_update_cuda(const optimizer_call_t *call) {
-    REQUIRE(call->update_index >= 1);
+    REQUIRE(call->now != nullptr || call->update_index >= 1);
     const unsigned blocks = static_cast<unsigned>(call->span_count);
-    const bool first = call->update_index == 1;
     const update u = update_of(call);
     cudaStream_t stream = cuda_context_of(call->device)->stream;
     if (blocks == 0) {
         return;
     }
     if (call->kind != OPTIMIZER_SGD) {
-        LAUNCH((update_spans<RULE_ADAM>), blocks, BLOCK_THREADS, 0, stream, u, first);
+        LAUNCH((update_spans<RULE_ADAM>), blocks, BLOCK_THREADS, 0, stream, u);
     } else if (call->momentum == 0.0) {
-        LAUNCH((update_spans<RULE_SGD>), blocks, BLOCK_THREADS, 0, stream, u, first);
+        LAUNCH((update_spans<RULE_SGD>), blocks, BLOCK_THREADS, 0, stream, u);
     } else if (call->nesterov) {
-        LAUNCH((update_spans<RULE_NESTEROV>), blocks, BLOCK_THREADS, 0, stream, u, first);
+        LAUNCH((update_spans<RULE_NESTEROV>), blocks, BLOCK_THREADS, 0, stream, u);
     } else {
-        LAUNCH((update_spans<RULE_MOMENTUM>), blocks, BLOCK_THREADS, 0, stream, u, first);
+        LAUNCH((update_spans<RULE_MOMENTUM>), blocks, BLOCK_THREADS, 0, stream, u);
     }
     CUDA_REQUIRE(cudaGetLastError());
 }

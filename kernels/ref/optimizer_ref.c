@@ -51,7 +51,20 @@ static void average(const optimizer_call_t *call, const optimizer_span_t *span) 
     }
 }
 
-void REAL(optimizer_update)(const optimizer_call_t *call) {
+/* The step's own numbers. */
+static optimizer_call_t at_this_step(const optimizer_call_t *call) {
+    optimizer_call_t now = *call;
+    if (call->now != NULL) {
+        now.learning_rate = call->now->learning_rate;
+        now.update_index = call->now->update_index;
+        now.gradient_scale = call->now->gradient_scale;
+        now.span_count = call->now->applies != 0 ? call->span_count : 0;
+    }
+    return now;
+}
+
+void REAL(optimizer_update)(const optimizer_call_t *given) {
+    const optimizer_call_t now = at_this_step(given), *call = &now;
     REQUIRE(call->update_index >= 1);
     for (int64_t i = 0; i < call->span_count; i++) {
         const optimizer_span_t *span = &call->spans[i];

@@ -4,7 +4,8 @@ lie in one another, and has each rank the slices NAME so often (0: at least once
 import json
 import sys
 
-PARTS = ["wait for data", "forward", "loss", "backward", "finish reduction", "loss and norm", "update", "share weights"]
+PARTS = ["wait for data", "forward", "loss", "backward", "finish reduction", "loss and norm", "update", "share weights",
+         "check"]
 wrong = []
 
 

@@ -221,6 +221,70 @@ static void of_nothing(void **state) {
     CHECK_OK(device->check(device));
 }
 
+/* Addresses are those of the calls; what lies there is read when it is replayed. */
+static void calls_are_kept(void **state) {
+    (void)state;
+    const device_recorder_t *recorder = device->recorder;
+    const kernels_t *kernels = NULL;
+    device_recording_t *recording = NULL;
+    void *pinned = NULL;
+    float *x = alloc_floats(2), *y = alloc_floats(2), back[2] = {0};
+    CHECK_OK(kernels_for("cuda", DTYPE_F32, &kernels));
+    CHECK_OK(device->alloc_pinned(device, sizeof back, "a test", &pinned));
+    float *from = pinned;
+    recorder->begin(device);
+    device->copy_in(device, x, from, sizeof back);
+    kernels->add(device, y, y, x, 2);
+    CHECK_OK(recorder->end(device, &recording));
+    for (int i = 1; i <= 3; i++) {
+        from[0] = (float)i, from[1] = (float)(10 * i);
+        recorder->replay(device, recording);
+        device->copy_out(device, back, y, sizeof back);
+        assert_true(back[0] == (float)(i * (i + 1) / 2) && back[1] == 10.0F * back[0]);
+    }
+    recorder->begin(device);
+    kernels->add(device, y, y, x, 2);
+    CHECK_OK(recorder->end(device, NULL)); /* given up */
+    device->copy_out(device, back, y, sizeof back);
+    assert_true(back[0] == 6.0F);
+    recorder->close(device, recording);
+    recorder->close(device, NULL);
+    device->release_pinned(device, pinned);
+    device->release(device, x);
+    device->release(device, y);
+}
+
+/* Beside the stream of work, and yet behind what was called before ahead_begin and before what is
+ * called behind ahead_end; the simulator reports any access that is in no order. */
+static void copies_ahead_are_in_order(void **state) {
+    (void)state;
+    const kernels_t *kernels = NULL;
+    void *pinned = NULL;
+    float *arriving = alloc_floats(MANY), *now = alloc_floats(MANY), *sum = alloc_floats(MANY);
+    float last = 0.0F;
+    CHECK_OK(kernels_for("cuda", DTYPE_F32, &kernels));
+    CHECK_OK(device->alloc_pinned(device, 3 * MANY * sizeof(float), "a test", &pinned));
+    float *batches = pinned;
+    for (int i = 0; i < 3 * MANY; i++) {
+        batches[i] = (float)(1 << i / MANY);
+    }
+    device->ahead_begin(device);
+    for (int step = 0; step < 3; step++) {
+        device->copy_ahead(device, arriving, batches + step * MANY, MANY * sizeof(float));
+        device->ahead_end(device);
+        device->copy(device, now, arriving, MANY * sizeof(float));
+        device->ahead_begin(device);
+        kernels->add(device, sum, sum, now, MANY);
+    }
+    device->copy_ahead(device, arriving, batches, 0);
+    device->copy_out(device, &last, sum + MANY - 1, sizeof last);
+    assert_true(last == 7.0F);
+    device->release_pinned(device, pinned);
+    device->release(device, arriving);
+    device->release(device, now);
+    device->release(device, sum);
+}
+
 static double product(bool strict, float factor) {
     const kernels_t *kernels = NULL;
     op_plan_t *plan = NULL;
@@ -370,6 +434,8 @@ int main(void) {
         cmocka_unit_test(a_failure_is_told),
         cmocka_unit_test(what_a_library_cannot_do_is_refused),
         cmocka_unit_test(what_is_too_large_is_refused),
+        cmocka_unit_test(calls_are_kept),
+        cmocka_unit_test(copies_ahead_are_in_order),
         cmocka_unit_test(of_nothing),
     };
     int failures = RUN_TESTS(before);

@@ -163,7 +163,8 @@ static status_t wrong_step(reduce_t *reduce, state_t *s, const char *how) {
         }
         clock_sleep_us(20000000);
     }
-    return reduce_share(reduce);
+    TRY(reduce_share(reduce));
+    return reduce_wait(reduce);
 }
 
 /* Rank 0 says why; no rank goes on. */
@@ -223,7 +224,7 @@ static void expect_report(const char *mode, const char *part, int code_wanted) {
 
 static void late_rank_is_reported(void **state) {
     (void)state;
-    expect_report("late", "reduce_share: no answer from rank 2", 1);
+    expect_report("late", "no answer from rank 2", 1);
 }
 
 static void absent_rank_is_reported(void **state) {

@@ -10,7 +10,7 @@ export SIMGPU_SEED=${SIMGPU_SEED:-0} SIMGPU_TIMEOUT=100 ASAN_OPTIONS=detect_leak
 gpus=$(sed -n 's/.*"gpus": \([0-9]*\).*/\1/p' "$work/doctor")
 simulated=$(grep -c '"cuda": "[0-9]* x simulated GPU' "$work/doctor")
 [ "${gpus:-0}" -gt 0 ] || skip "no GPU: $(grep '"cuda":' "$work/doctor")"
-steps=3
+steps=5
 small=("${tiny[@]}" --set backend=cuda --set batch=8 --set virtual_shards=8 --set data.window=4 --set model.dim=8
     --set model.ff=8 --set model.head_dropout=0.2 --set schedule_known=true)
 
@@ -22,6 +22,33 @@ run 1 train "${small[@]}" --run "$work/again" --steps 2 &&
     run 1 train "${small[@]}" --run "$work/again" --steps $steps --resume auto
 report $? "a run goes on"
 check "and ends with the same bits" same "$(hash_of "$work/again")" "$one"
+
+# A step is a CUDA graph from the third on; called one by one it has the same bits.
+for ranks in 1 3; do
+    [ "$ranks" -le "$gpus" ] || { skip_one "$ranks ranks train without a graph" "$gpus GPUs"; continue; }
+    JMT_CUDA_GRAPH=0 run $ranks train "${small[@]}" --run "$work/called-$ranks" --steps 2 &&
+        run $ranks train "${small[@]}" --run "$work/called-$ranks" --steps $steps --resume auto
+    report $? "R=$ranks: two steps called, the others replayed"
+    check "R=$ranks: with the same bits" same "$(hash_of "$work/called-$ranks")" "$one"
+done
+JMT_CUDA_GRAPH=no fails "a graph or none" 2 'JMT_CUDA_GRAPH=no: 0 or 1 is expected' 1 train "${small[@]}" \
+    --run "$work/unknown"
+
+asked() { # asked SETTING...: what the host calls in two more steps of a run
+    local steps
+    for steps in 4 6; do
+        rm -rf "$work/asked" "$work/calls"
+        SIMGPU_CALLS="$work/calls" run 1 train "${small[@]}" "$@" --run "$work/asked" --steps $steps || return
+        cat "$work/calls"
+    done | awk '{ o = $2 - o; g = $4 - g; w = $6 - w } END { print o / 2, g / 2, w / 2 }'
+}
+if [ "$simulated" -gt 0 ]; then
+    read -r operations graphs waits < <(asked)
+    echo "# a step puts $operations operations into streams, $graphs of them a graph, and waits $waits times"
+    [ "$graphs" = 1 ] && [ "${operations:-99}" -le 4 ] && [ "$waits" = 1 ]
+    report $? "a step is one graph, and one wait"
+    check "also of a deeper model" same "$(asked --set model.layers=3)" "$operations $graphs $waits"
+fi
 
 for ranks in 2 3 4; do
     [ "$ranks" -le "$gpus" ] || { skip_one "$ranks ranks train" "$gpus GPUs"; continue; }
@@ -45,12 +72,15 @@ check "a run with a timeline: the bits of one" same "$(hash_of "$work/profile")"
 python3 tests/mpi/timeline.py "$work/profile/timeline.json" $ranks step=4 forward=4 video.front=8 device=1
 report $? "which has the device's time"
 
-# What is read of a step is read before its update.
+# A step that is not finite changes nothing, be it called or replayed.
 for ranks in 1 3; do
-    JMT_FAULT=nan:$((ranks - 1)):3 fails "a step that is not finite" 1 'the loss is not finite at step 3' $ranks train \
-        "${small[@]}" --set checkpoint.every_steps=2 --run "$work/nan-$ranks" --steps $steps
-    run $ranks train "${small[@]}" --set checkpoint.every_steps=2 --run "$work/nan-$ranks" --steps $steps --resume auto
-    check "R=$ranks: goes on to the same bits" same "$(hash_of "$work/nan-$ranks")" "$one"
+    for at in 1 5; do
+        run_at="$work/nan-$ranks-$at"
+        JMT_FAULT=nan:$((ranks - 1)):$at fails "a step that is not finite" 1 "the loss is not finite at step $at" $ranks \
+            train "${small[@]}" --set checkpoint.every_steps=2 --run "$run_at" --steps $steps
+    done
+    run $ranks train "${small[@]}" --set checkpoint.every_steps=2 --run "$run_at" --steps $steps --resume auto
+    check "R=$ranks: goes on to the same bits" same "$(hash_of "$run_at")" "$one"
 done
 
 # The same to rounding as the CPU: the factors of products are rounded to TF32's 11 bits, some ten times in a row.

@@ -95,6 +95,11 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     struct CUstream_st *on = sim_stream_of(stream);
+    if (sim_nccl_adds(stream)) {
+        sim_report(SIM_PC,
+                   "cudaEventRecord: NCCL has yet to put into this stream what it was asked "
+                   "for: ask ncclCommGetAsyncError first");
+    }
     sim_record_drop(event->last);
     event->last = NULL;
     event->capture = sim_capture_of(on);

@@ -38,8 +38,11 @@ struct sim_capture {
 };
 
 static struct sim_capture *active;
+static bool launching;
 
 bool sim_capturing(void) { return active != NULL; }
+
+bool sim_graph_launching(void) { return launching; }
 
 void sim_host_waits(const char *call, const void *pc) {
     if (active != NULL) {
@@ -226,6 +229,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
     sim_host_waits("cudaGraphLaunch", SIM_PC); /* a graph within a graph */
     struct CUstream_st *on = sim_stream_of(stream);
     exec->streams[0] = on;
+    sim_asked(SIM_ASKED_OPERATION);
+    sim_asked(SIM_ASKED_GRAPH);
+    launching = true;
     if (exec->previous != NULL) {
         sim_enqueue(on, sim_wait_op(exec->previous));
         sim_record_drop(exec->previous);
@@ -238,7 +244,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
     sim_record_drop(begin);
     launch_nodes(exec);
     exec->previous = sim_record_new();
-    return sim_enqueue(on, sim_record_op(exec->previous));
+    cudaError_t error = sim_enqueue(on, sim_record_op(exec->previous));
+    launching = false;
+    return error;
 }
 
 cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream) {

@@ -111,6 +111,15 @@ static ncclResult_t under_way(struct ncclComm *comm) {
     return comm->polls > 0 ? ncclInProgress : ncclSuccess;
 }
 
+static struct { /* the last that a group was for */
+    const struct ncclComm *comm;
+    cudaStream_t stream;
+} last;
+
+bool sim_nccl_adds(cudaStream_t stream) {
+    return last.comm != NULL && last.stream == stream && last.comm->polls > 0;
+}
+
 /* --- groups --------------------------------------------------------------------------------- */
 
 static int depth;
@@ -139,6 +148,8 @@ ncclResult_t ncclGroupEnd(void) {
     ncclResult_t result = ncclSuccess;
     for (int i = 0; i < group_count; i++) {
         sim_enqueue(group[i].stream, group[i].op);
+        last.comm = group[i].comm;
+        last.stream = group[i].stream;
         if (under_way(group[i].comm) == ncclInProgress) {
             result = ncclInProgress;
         }
@@ -327,6 +338,7 @@ static bool map_board(struct ncclComm *comm, const char *name) {
 static ncclResult_t close_comm(struct ncclComm *comm) {
     sim_drain();
     munmap(comm->board, comm->bytes);
+    last.comm = last.comm == comm ? NULL : last.comm;
     free(comm);
     sim_count_live(-1, "NCCL communicator", NULL);
     return ncclSuccess;

@@ -38,6 +38,20 @@ uint32_t sim_random(uint32_t n) { /* xorshift */
     return (uint32_t)((state >> 32) * n >> 32);
 }
 
+static long asked[SIM_ASKED];
+
+void sim_asked(sim_asked_t what) { asked[what]++; }
+
+__attribute__((destructor)) static void write_asked(void) {
+    const char *path = getenv("SIMGPU_CALLS");
+    FILE *file = path != NULL && asked[SIM_ASKED_OPERATION] > 0 ? fopen(path, "a") : NULL;
+    if (file != NULL) {
+        fprintf(file, "operations %ld graphs %ld waits %ld\n", asked[SIM_ASKED_OPERATION],
+                asked[SIM_ASKED_GRAPH], asked[SIM_ASKED_WAIT]);
+        fclose(file);
+    }
+}
+
 double sim_now_s(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

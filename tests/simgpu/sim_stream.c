@@ -256,6 +256,9 @@ cudaError_t sim_enqueue(cudaStream_t stream, void *p) {
         sim_capture_add(to, op);
         return cudaSuccess;
     }
+    if (!sim_graph_launching()) {
+        sim_asked(SIM_ASKED_OPERATION);
+    }
     if (to == &streams[LEGACY]) {
         sim_host_waits("the default stream", NULL);
         fence_legacy(true);
@@ -318,6 +321,7 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *least_out, int *greatest_out) 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     struct CUstream_st *of = sim_stream_of(stream);
     sim_host_waits("cudaStreamSynchronize", SIM_PC);
+    sim_asked(SIM_ASKED_WAIT);
     cudaError_t error = sim_drive(is_empty, of);
     sim_host_knows(&of->clock);
     return error;

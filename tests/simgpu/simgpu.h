@@ -20,6 +20,14 @@ bool sim_fails(const char *call);                       /* SIMGPU_FAILS: this ca
 cudaError_t sim_error_stays(cudaError_t error);         /* until cudaGetLastError; returns it */
 double sim_now_s(void);
 #define SIM_PC __builtin_return_address(0)
+/* What the host has called, for SIMGPU_CALLS. */
+typedef enum sim_asked {
+    SIM_ASKED_OPERATION,
+    SIM_ASKED_GRAPH,
+    SIM_ASKED_WAIT,
+    SIM_ASKED
+} sim_asked_t;
+void sim_asked(sim_asked_t what);
 
 /* --- operations and streams (sim_stream.c) -------------------------------------------------- */
 
@@ -67,11 +75,16 @@ bool sim_step(void); /* runs one operation, if one can run */
 void sim_clock_merge(sim_clock_t *into, const sim_clock_t *from);
 void sim_host_knows(const sim_clock_t *clock);
 
+/* Whether NCCL has yet to put into the stream what a communicator that does not block was asked for
+ * last (sim_nccl.c). */
+bool sim_nccl_adds(cudaStream_t stream);
+
 /* Graphs (sim_graph.c). */
 struct sim_capture; /* of a stream; NULL: it is not captured */
 struct sim_capture *sim_capture_of(const struct CUstream_st *stream);
 void sim_capture_set(struct CUstream_st *stream, struct sim_capture *capture);
 bool sim_capturing(void);
+bool sim_graph_launching(void);
 void sim_capture_add(struct CUstream_st *stream, sim_op_t *op);
 /* An event of a capture: its slot among those of the graph. */
 int sim_capture_record(struct CUstream_st *stream);

@@ -89,6 +89,8 @@ static void far_copy(const device_t *device, void *to, const void *from, size_t 
     memcpy(near(to), near(from), bytes);
 }
 
+static void far_ahead(const device_t *device) { (void)device; }
+
 static void far_fill_zero(const device_t *device, void *memory, size_t bytes) {
     (void)device;
     memset(near(memory), 0, bytes);
@@ -116,6 +118,9 @@ static const device_t far_device = {
     .copy_in = far_copy_in,
     .copy_out = far_copy_out,
     .copy = far_copy,
+    .ahead_begin = far_ahead,
+    .copy_ahead = far_copy_in,
+    .ahead_end = far_ahead,
     .fill_zero = far_fill_zero,
     .synchronize = far_synchronize,
     .check = far_check,
@@ -273,7 +278,21 @@ static void far_optimizer_update(const optimizer_call_t *call) {
     inner.m = near(call->m);
     inner.v = near(call->v);
     inner.spans = near(call->spans);
+    inner.now = near(call->now);
     floats()->optimizer_update(&inner);
+}
+
+static void far_judge(const judge_call_t *call) {
+    judge_call_t inner = *call;
+    REQUIRE(call->device == &far_device);
+    inner.totals = near(call->totals);
+    inner.partials = near(call->partials);
+    inner.order = near(call->order);
+    inner.ordered = near(call->ordered);
+    inner.words = near(call->words);
+    inner.failed_at = near(call->failed_at);
+    inner.now = near(call->now);
+    floats()->judge(&inner);
 }
 
 static void far_sum_squares_spans(const device_t *device, const void *gradient,
@@ -367,6 +386,7 @@ status_t cuda_kernels(dtype_t dtype, const kernels_t **kernels_out) {
             .sums = inner->sums != NULL ? far_sums : NULL};
     }
     table->optimizer_update = far_optimizer_update;
+    table->judge = far_judge;
     table->sum_squares_spans = far_sum_squares_spans;
     table->add = far_add;
     table->all_finite = far_all_finite;

@@ -130,7 +130,30 @@ static void optimizer_update(const optimizer_call_t *call) {
     there.m = copy_in(&c, call->m, state);
     there.v = copy_in(&c, call->v, state);
     there.spans = copy_in_only(&c, call->spans, call->span_count * (int64_t)sizeof *call->spans);
+    there.now = copy_in_only(&c, call->now, (int64_t)sizeof *call->now);
     table_of(DTYPE_F32)->optimizer_update(&there);
+    copies_close(&c);
+}
+
+static void judge(const judge_call_t *call) {
+    copies_t c = copies_open();
+    judge_call_t there = *call;
+    const int64_t numbers = call->partial_count * (int64_t)sizeof(double);
+    int64_t words = 0;
+    for (int r = 0; r < call->rank_count; r++) {
+        words = max_i64(words, call->failed_at[r] + 1);
+    }
+    there.device = c.device;
+    there.totals =
+        copy_in_only(&c, call->totals, call->loss_count * LOSS_SUMS * (int64_t)sizeof(double));
+    there.partials = copy_in_only(&c, call->partials, numbers);
+    there.order = copy_in_only(&c, call->order, numbers);
+    there.ordered = copy_in(&c, call->ordered, numbers);
+    there.words = copy_in_only(&c, call->words, words * (int64_t)sizeof(double));
+    there.failed_at =
+        copy_in_only(&c, call->failed_at, call->rank_count * (int64_t)sizeof(int64_t));
+    there.now = copy_in(&c, call->now, (int64_t)sizeof *call->now);
+    table_of(DTYPE_F32)->judge(&there);
     copies_close(&c);
 }
 
@@ -227,6 +250,7 @@ const kernels_t *gpu_on_host(const kernels_t *kernels) {
     table->loss_sums = is_short ? loss_sums_bf16 : loss_sums_f32;
     table->loss_gradient = is_short ? loss_gradient_bf16 : loss_gradient_f32;
     table->optimizer_update = optimizer_update;
+    table->judge = judge;
     table->sum_squares_spans = sum_squares_spans;
     table->add = add;
     table->all_finite = all_finite;

@@ -293,6 +293,130 @@ static void first_momentum(void **unused) {
     }
 }
 
+enum { PARTIALS = 2 * MANY + 3, RANKS = 3, JUDGED = 4 };
+
+typedef struct judged {
+    loss_call_t losses[JUDGED];
+    double totals[JUDGED][LOSS_SUMS], partials[PARTIALS], ordered[PARTIALS], words[2 * RANKS];
+    int64_t order[PARTIALS], failed_at[RANKS];
+    double loss, norm; /* that are to come */
+} judged_t;
+
+/* The canonical tree (comm/tree.h). */
+static double tree_of(const double *x, int count) {
+    int left = 1;
+    while (2 * left < count) {
+        left *= 2;
+    }
+    return count == 1 ? x[0] : tree_of(x, left) + tree_of(x + left, count - left);
+}
+
+/* Squares lie in another order than that of the tree; rank r's word is at 2 r + 1. */
+static void judged_fill(judged_t *j) {
+    *j = (judged_t){
+        .losses = {{.kind = LOSS_CCC, .weight = 0.5, .mse_weight = 0.25, .unbiased = true},
+                   {.kind = LOSS_MSE, .weight = 2.0},
+                   {.kind = LOSS_CROSS_ENTROPY, .weight = 1.0},
+                   {.kind = LOSS_BINARY, .weight = 3.0}},
+        .totals = {{8.0, 4.0, 6.0, 10.0, 12.0, 5.0, 3.0}, {4.0, 6.0}, {5.0, 7.0, 2.0}, {0.0, 9.0}}};
+    double squares[PARTIALS];
+    for (int i = 0; i < PARTIALS; i++) {
+        j->order[i] = (int64_t)i * 7 % PARTIALS;
+        j->partials[j->order[i]] = squares[i] = fabs(noise(4, i));
+    }
+    for (int r = 0; r < RANKS; r++) {
+        j->failed_at[r] = 2 * r + 1;
+        j->words[2 * r] = 1.0; /* says nothing */
+    }
+    for (int i = 0; i < JUDGED; i++) {
+        j->loss += j->losses[i].weight * loss_value(&j->losses[i], j->totals[i]);
+    }
+    j->norm = sqrt(tree_of(squares, PARTIALS));
+}
+
+static step_now_t judge(const kernels_t *kernels, judged_t *j, double clip_norm) {
+    step_now_t now = {.learning_rate = 0.5, .applies = -1};
+    kernels->judge(&(judge_call_t){.losses = j->losses,
+                                   .loss_count = JUDGED,
+                                   .totals = j->totals[0],
+                                   .partials = j->partials,
+                                   .order = j->order,
+                                   .ordered = j->ordered,
+                                   .partial_count = PARTIALS,
+                                   .words = j->words,
+                                   .failed_at = j->failed_at,
+                                   .rank_count = RANKS,
+                                   .clip_norm = clip_norm,
+                                   .now = &now});
+    return now;
+}
+
+static void steps_are_judged(void **unused) {
+    (void)unused;
+    const kernels_t *kernels = case_table("cpu", DTYPE_F32);
+    judged_t j;
+    judged_fill(&j);
+    step_now_t now = judge(kernels, &j, 0.0);
+    check_value(now.loss, j.loss, 8.0 * DBL_EPSILON);
+    assert_true(now.norm == j.norm);
+    assert_true(now.gradient_scale == 1.0 && now.applies == 1 && now.learning_rate == 0.5);
+    double scale = judge(kernels, &j, 0.5 * j.norm).gradient_scale;
+    check_value(scale, 0.5, PARTIALS * DBL_EPSILON);
+    assert_true(judge(kernels, &j, 2.0 * j.norm).gradient_scale == 1.0);
+    for (int r = 0; r < RANKS; r++) {
+        j.words[2 * r + 1] = 1.0;
+        assert_int_equal(judge(kernels, &j, 0.0).applies, 0);
+        j.words[2 * r + 1] = 0.0;
+    }
+    for (int i = 0; i < JUDGED - 1; i++) { /* the last has no valid row */
+        double kept = j.totals[i][1];
+        j.totals[i][1] = NAN;
+        assert_int_equal(judge(kernels, &j, 0.0).applies, 0);
+        j.totals[i][1] = kept;
+    }
+    assert_int_equal(judge(kernels, &j, 0.0).applies, 1);
+    j.partials[PARTIALS - 1] = INFINITY;
+    assert_int_equal(judge(kernels, &j, 1.0).applies, 0);
+}
+
+/* What a step knows on the device goes before what the call says; one that does not apply changes
+ * nothing. */
+static void updates_take_the_step_s_numbers(void **unused) {
+    (void)unused;
+    const kernels_t *kernels = case_table("cpu", DTYPE_F32);
+    for (int k = 0; k < SETTING_COUNT; k++) {
+        float w[3][COUNT], g[COUNT], m[3][COUNT], v[3][COUNT];
+        for (int i = 0; i < 3 * COUNT; i++) {
+            w[i / COUNT][i % COUNT] = (float)noise(0, i % COUNT);
+            m[i / COUNT][i % COUNT] = (float)noise(2, i % COUNT);
+            v[i / COUNT][i % COUNT] = (float)fabs(noise(3, i % COUNT));
+            g[i % COUNT] = (float)noise(1, i % COUNT);
+        }
+        optimizer_call_t o = setting(k, 4);
+        step_now_t now = {.learning_rate = o.learning_rate,
+                          .keep = 1.0 - o.learning_rate * o.weight_decay,
+                          .correction1 = 1.0 - pow(o.beta1, 4.0),
+                          .correction2 = 1.0 - pow(o.beta2, 4.0),
+                          .update_index = 4,
+                          .gradient_scale = o.gradient_scale};
+        for (int turn = 0; turn < 3; turn++) {
+            o.weight = w[turn], o.gradient = g, o.m = m[turn], o.v = v[turn];
+            if (turn > 0) {
+                o.learning_rate = 7.0, o.update_index = 1, o.gradient_scale = 7.0;
+                now.applies = turn == 1;
+                o.now = &now;
+            }
+            kernels->optimizer_update(&o);
+        }
+        assert_memory_equal(w[1], w[0], sizeof w[0]);
+        assert_memory_equal(m[1], m[0], sizeof m[0]);
+        assert_memory_equal(v[1], v[0], sizeof v[0]);
+        for (int i = 0; i < COUNT; i++) {
+            assert_true(w[2][i] == (float)noise(0, i) && m[2][i] == (float)noise(2, i));
+        }
+    }
+}
+
 enum { MANY_ROWS = 70, MANY_COLS = 61, INNER = 33 }; /* several blocks, on two threads */
 
 static double left_at(int row, int p, bool transposed) {
@@ -359,6 +483,8 @@ int main(void) {
         cmocka_unit_test(sums_wherever_they_lie),
         cmocka_unit_test(the_last_of_most_numbers),
         cmocka_unit_test(first_momentum),
+        cmocka_unit_test(steps_are_judged),
+        cmocka_unit_test(updates_take_the_step_s_numbers),
         cmocka_unit_test(products_in_double_are_rounded_once),
     };
     return RUN_ON_GPU_OR_HOST(tests);

@@ -22,7 +22,8 @@ static void check_full(const kernels_t *kernels, const char *backend, dtype_t dt
         row->plan_close(NULL);
     }
     assert_true(kernels->loss_sums != NULL && kernels->loss_gradient != NULL);
-    assert_true(kernels->optimizer_update != NULL && kernels->add != NULL);
+    assert_true(kernels->optimizer_update != NULL && kernels->judge != NULL &&
+                kernels->add != NULL);
     assert_true(kernels->multiply != NULL && kernels->sums_total != NULL);
     assert_true(kernels->mask_any != NULL && kernels->mask_all != NULL);
     assert_true(kernels->mask_seen != NULL && kernels->mask_tokens != NULL);

@@ -72,11 +72,14 @@ static double update(fixture_t *f, int64_t index, double learning_rate) {
         CHECK_OK(reduce_publish(f->reduce, b));
     }
     CHECK_OK(reduce_finish(f->reduce));
+    step_now_t now = {0};
+    optimizer_begin(f->optimizer, learning_rate, &now);
     CHECK_OK(optimizer_sum_squares(f->optimizer));
-    double norm = optimizer_norm(f->optimizer);
-    optimizer_update(f->optimizer, learning_rate, norm);
+    optimizer_judge(f->optimizer, &(judge_call_t){.now = &now});
+    optimizer_update(f->optimizer, &now);
+    optimizer_applied(f->optimizer);
     CHECK_OK(reduce_share(f->reduce));
-    return norm;
+    return now.norm;
 }
 
 typedef struct element {
@@ -214,7 +217,7 @@ static void loss_sums_add_in_the_order_of_the_tree(void **state) {
     step_sums_words(sums)[WORD_SAMPLES] = 48.0;
     CHECK_OK(step_sums_gather(sums, f.reduce));
     step_sums_read(sums);
-    const double *total = step_sums_total(sums, 0);
+    const double *total = step_sums_device_total(sums, 0);
     for (int k = 0; k < LOSS_SUMS; k++) {
         const double *v = values;
 #define AT(s) v[((s) + k) % SHARDS]
