@@ -256,7 +256,7 @@ typedef struct op_call {
     void *saved;
     int64_t saved_shard_stride; /* elements */
     void *workspace;
-    void *kept; /* plans of equal weights may share it */
+    void *kept; /* plans of equal weights and an equal kept_count may share it */
     int shard_begin, shard_end;
     const step_scalars_t *scalars; /* host */
     const double *totals;          /* [sum_count] */

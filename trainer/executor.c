@@ -94,14 +94,16 @@ static status_t plan_op(const executor_t *executor, const op_description_t *desc
     return STATUS_OK;
 }
 
-/* Nodes with the same rows of the same weight share what is kept of them. */
+/* Nodes with the same rows of the same weight share what is kept of them, where they want it in the
+ * same form. */
 static void place_kept(executor_t *executor, int i, int64_t count) {
     const node_t *nodes = executor->graph->nodes;
     weight_t mine = nodes[i].weight[0];
     executor->kept_at[i] = -1;
+    executor->kept_counts[i] = count;
     for (int j = 0; count > 0 && j < i && executor->kept_at[i] < 0; j++) {
         weight_t other = nodes[j].weight[0];
-        if (executor->kept_at[j] >= 0 && nodes[j].kind == nodes[i].kind &&
+        if (executor->kept_counts[j] == count && nodes[j].kind == nodes[i].kind &&
             other.parameter == mine.parameter && other.begin == mine.begin &&
             other.count == mine.count) {
             executor->kept_at[i] = executor->kept_at[j];
@@ -308,6 +310,7 @@ status_t executor_open(const graph_t *graph, const executor_config_t *config,
     executor->ops = alloc_zero(graph->node_count, sizeof *executor->ops);
     executor->calls = alloc_zero(graph->node_count, sizeof *executor->calls);
     executor->kept_at = alloc_zero(graph->node_count, sizeof *executor->kept_at);
+    executor->kept_counts = alloc_zero(graph->node_count, sizeof *executor->kept_counts);
     executor->has_backward_data =
         alloc_zero(graph->node_count, sizeof *executor->has_backward_data);
     executor->sum_ops = alloc_zero(plan->sum_count, sizeof *executor->sum_ops);
@@ -350,6 +353,7 @@ void executor_close(executor_t *executor) {
     free(executor->ops);
     free(executor->calls);
     free(executor->kept_at);
+    free(executor->kept_counts);
     free(executor->has_backward_data);
     free(executor->sum_ops);
     free(executor->sum_calls);

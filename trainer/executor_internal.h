@@ -15,6 +15,7 @@ struct executor {
     uint8_t *mask_bytes;
     char *kept;                      /* weights_stay: what the operations keep of the weights */
     int64_t kept_elements, *kept_at; /* by node: where; -1: nothing */
+    int64_t *kept_counts;            /* by node */
     mask_t *masks;                   /* by mask */
     char *host;                      /* pinned: the batch, where the device is not the host */
     int64_t *host_at;                /* by input: its numbers; then by input: its mask */

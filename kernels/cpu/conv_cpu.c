@@ -14,24 +14,9 @@ enum {
     BLOCK_ROWS_MOST = 256,
 };
 
-typedef struct conv_pass {
-    const conv_plan_t *plan;
-    bool backward;
-    patches_t patches;
-    tap_run_t taps[OP_AXES];
-    planes_t planes;
-    int64_t n, rows; /* columns of one group, rows of one shard: of the result */
-    matrix_t out;
-    op_axis_t places[OP_AXES];  /* where the result's rows lie in out */
-    bool spread;                /* not one after the other */
-    const float *weight, *bias; /* bias NULL: none */
-    bool relu;
-    unit_t *panels; /* of one group after the other */
-    bool packed;    /* they are there already */
-    float *blocks;
-    int shard_begin, shard_end;
-} conv_pass_t;
 _Static_assert(sizeof(unit_t) == sizeof(float), "units and floats share a workspace");
+
+static bool is_winograd(const conv_pass_t *pass) { return pass->winograd != WINOGRAD_NONE; }
 
 /* Of the patches that are multiplied at a time. */
 typedef struct shape {
@@ -65,17 +50,35 @@ static int64_t left_count(const conv_pass_t *pass) {
 
 /* Of one thread: these, sums of those that go on, and results that are spread. */
 static int64_t block_count(const conv_pass_t *pass) {
+    if (is_winograd(pass)) {
+        return REAL(conv_winograd_block)(pass);
+    }
     shape_t shape = shape_of(pass);
     int64_t spread = pass->spread ? floats_of(shape.rows * pass->n) : 0;
     return left_count(pass) + shape.rows * align_up(pass->n, LINE_UNITS) + spread;
 }
 
 static int64_t panels_count(const conv_pass_t *pass) {
+    if (is_winograd(pass)) {
+        return REAL(conv_winograd_panels)(pass);
+    }
     return pass->plan->base.description.attributes.groups * units_of(patch_width(&pass->patches)) *
            panel_cols(pass->n);
 }
 
 /* --- passes ---------------------------------------------------------------------------------- */
+
+/* How a pass reads its axes; all_taps: those that meet padding alone, too. */
+static void finish(conv_pass_t *pass, bool all_taps) {
+    pass->winograd = REAL(conv_winograd)(pass);
+    if (is_winograd(pass)) {
+        return;
+    }
+    for (int a = 0; a < OP_AXES && !all_taps; a++) {
+        REAL(conv_trim)(&pass->patches.axis[a], &pass->taps[a]);
+    }
+    pass->planes = REAL(conv_planes)(pass->patches.axis);
+}
 
 static conv_pass_t forward_pass(const conv_plan_t *plan) {
     const op_description_t *d = &plan->base.description;
@@ -84,11 +87,8 @@ static conv_pass_t forward_pass(const conv_plan_t *plan) {
     memcpy(pass.patches.axis, d->attributes.axis, sizeof pass.patches.axis);
     for (int a = 0; a < OP_AXES; a++) {
         pass.taps[a] = (tap_run_t){0, 1};
-        if (!d->weights_stay) { /* plans of other extents may share those */
-            REAL(conv_trim)(&pass.patches.axis[a], &pass.taps[a]);
-        }
     }
-    pass.planes = REAL(conv_planes)(pass.patches.axis);
+    finish(&pass, d->weights_stay); /* plans of other extents may share those */
     return pass;
 }
 
@@ -137,13 +137,12 @@ static conv_pass_t backward_pass(const conv_plan_t *plan, int64_t phase) {
     for (int a = OP_AXES - 1; a >= 0; a--) {
         phase_axis(&axis[a], phase % axis[a].stride, &pass.patches.axis[a], &pass.places[a],
                    &pass.taps[a]);
-        REAL(conv_trim)(&pass.patches.axis[a], &pass.taps[a]);
         phase /= axis[a].stride;
     }
     pass.spread = phase_count(plan) > 1;
     pass.rows = d->in[0].rows / window_in(axis) * window_out(pass.patches.axis);
     pass.patches.cols = plan->out;
-    pass.planes = REAL(conv_planes)(pass.patches.axis);
+    finish(&pass, false);
     return pass;
 }
 
@@ -210,7 +209,7 @@ status_t REAL(conv_plan)(const op_description_t *description, op_plan_t **plan_o
 
 /* --- products -------------------------------------------------------------------------------- */
 
-static weight_panels_t weight_of(const conv_pass_t *pass) {
+weight_panels_t REAL(conv_weight_of)(const conv_pass_t *pass) {
     return (weight_panels_t){.plan = pass->plan,
                              .backward = pass->backward,
                              .patches = &pass->patches,
@@ -219,9 +218,13 @@ static weight_panels_t weight_of(const conv_pass_t *pass) {
 }
 
 static void pack_all(const conv_pass_t *pass) {
+    if (is_winograd(pass)) {
+        REAL(conv_winograd_pack)(pass);
+        return;
+    }
     int64_t groups = pass->plan->base.description.attributes.groups;
     int64_t k = units_of(patch_width(&pass->patches)), panels = panel_count(pass->n);
-    weight_panels_t weight = weight_of(pass);
+    weight_panels_t weight = REAL(conv_weight_of)(pass);
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < groups * panels; i++) {
         int64_t group = i / panels, col = panel_begin(pass->n, i % panels);
@@ -383,13 +386,14 @@ static void run_block(const conv_pass_t *pass, int shard, range_t rows, int64_t 
  * before, and so does not leave the cache. */
 static bool is_one_block(const conv_pass_t *pass) {
     const patches_t *patches = &pass->patches;
-    return pass->plan->threads == 1 && !pass->packed && pass->shard_end - pass->shard_begin == 1 &&
-           pass->planes.rows == 0 && pass->rows <= shape_of(pass).rows &&
+    return pass->plan->threads == 1 && !pass->packed && !is_winograd(pass) &&
+           pass->shard_end - pass->shard_begin == 1 && pass->planes.rows == 0 &&
+           pass->rows <= shape_of(pass).rows &&
            (REAL(conv_in_place)(patches) || REAL(conv_can_point)(patches));
 }
 
 static void run_one_block(const conv_pass_t *pass) {
-    weight_panels_t weight = weight_of(pass);
+    weight_panels_t weight = REAL(conv_weight_of)(pass);
     for (int64_t g = 0; g < pass->plan->base.description.attributes.groups; g++) {
         block_t block = block_of(pass, pass->shard_begin, (range_t){0, pass->rows}, g);
         for (int64_t col = 0; col < pass->n; col += panel_width(pass->n, col)) {
@@ -410,6 +414,10 @@ static void run_one_block(const conv_pass_t *pass) {
 static void run_blocks(const conv_pass_t *pass) {
     if (!pass->packed) {
         pack_all(pass);
+    }
+    if (is_winograd(pass)) {
+        REAL(conv_winograd_blocks)(pass);
+        return;
     }
     int64_t groups = pass->plan->base.description.attributes.groups, most = shape_of(pass).rows;
     int64_t plane = pass->planes.rows > 0 ? pass->planes.rows : pass->rows;
@@ -522,7 +530,7 @@ static void pack_together(const conv_pass_t *passes, int64_t count) {
             range_t left = {at, min_i64(at + LEFT_AT_ONCE, plan->out)};
             for (int64_t p = 0; p < count; p++) {
                 const conv_pass_t *pass = &passes[p];
-                weight_panels_t weight = weight_of(pass);
+                weight_panels_t weight = REAL(conv_weight_of)(pass);
                 int64_t k = units_of(patch_width(&pass->patches));
                 unit_t *panel = pass->panels + k * (group * panel_cols(plan->in) + col);
                 if (reads_anything(pass)) {

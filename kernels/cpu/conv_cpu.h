@@ -86,6 +86,29 @@ typedef struct conv_plan {
     int64_t panels_count, blocks_count;
 } conv_plan_t;
 
+/* conv_winograd_cpu.c: four results at a time from fewer products, two by two on the last axes or in
+ * a row on the first. */
+typedef enum { WINOGRAD_NONE, WINOGRAD_SPACE, WINOGRAD_TIME } winograd_t;
+
+typedef struct conv_pass {
+    const conv_plan_t *plan;
+    bool backward;
+    patches_t patches;
+    tap_run_t taps[OP_AXES];
+    planes_t planes;
+    winograd_t winograd;
+    int64_t n, rows; /* columns of one group, rows of one shard: of the result */
+    matrix_t out;
+    op_axis_t places[OP_AXES];  /* where the result's rows lie in out */
+    bool spread;                /* not one after the other */
+    const float *weight, *bias; /* bias NULL: none */
+    bool relu;
+    unit_t *panels; /* of one group after the other */
+    bool packed;    /* they are there already */
+    float *blocks;
+    int shard_begin, shard_end;
+} conv_pass_t;
+
 /* The weight as panels for the product with patches. */
 typedef struct weight_panels {
     const conv_plan_t *plan;
@@ -100,6 +123,19 @@ typedef struct weight_panels {
  * by one call or by several; each begins with a whole unit. */
 void REAL(conv_pack)(const weight_panels_t *weight, int64_t group, int64_t col, int64_t cols,
                      range_t left, unit_t *panel);
+
+weight_panels_t REAL(conv_weight_of)(const conv_pass_t *pass);
+
+/* conv_winograd_cpu.c: by transforming the weight and the input. Whether that pays is decided by the
+ * weight's shape and the extents of a sample, never by how many there are: a sample's bits must not
+ * depend on its company. */
+winograd_t REAL(conv_winograd)(const conv_pass_t *pass);
+/* Floats: of the transformed weight; of what a thread has for itself. */
+int64_t REAL(conv_winograd_panels)(const conv_pass_t *pass);
+int64_t REAL(conv_winograd_block)(const conv_pass_t *pass);
+/* Called by all threads of a region, which share the work. */
+void REAL(conv_winograd_pack)(const conv_pass_t *pass);
+void REAL(conv_winograd_blocks)(const conv_pass_t *pass);
 
 /* Workspace elements of backward_weights; fills the plan's part of it. */
 int64_t REAL(conv_weights_plan)(conv_plan_t *plan);

@@ -81,6 +81,30 @@ static inline vector_t vector_load(const float *from) {
 
 static inline void vector_store(float *to, vector_t value) { memcpy(to, &value, sizeof value); }
 
+/* A tile narrower than whole vectors is computed in full and cut when it is stored. */
+static inline vector_t load_part(const float *from, int64_t cols) {
+    if (cols >= VECTOR_COLS) {
+        return vector_load(from);
+    }
+    vector_t value = {0};
+    memcpy(&value, from, (size_t)cols * sizeof(float));
+    return value;
+}
+
+static inline void store_part(float *to, vector_t value, int64_t cols) {
+    if (cols >= VECTOR_COLS) {
+        vector_store(to, value);
+    } else {
+        memcpy(to, &value, (size_t)cols * sizeof(float));
+    }
+}
+
+/* Written so that a NaN passes: all_finite() has to see it. */
+static inline vector_t relu_of(vector_t x) {
+    bits_t below = x <= (vector_t){0};
+    return (vector_t)((bits_t)x & ~below);
+}
+
 /* What is added to a tile when its k is through, in this order, and then: a bias, relu. */
 enum { ADDENDS_MAX = 24 };
 typedef struct addend {

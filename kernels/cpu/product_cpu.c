@@ -1,29 +1,5 @@
 #include "kernels/cpu/product.h"
 
-/* A tile narrower than whole vectors is computed in full and cut when it is stored. */
-static inline vector_t load_part(const float *from, int64_t cols) {
-    if (cols >= VECTOR_COLS) {
-        return vector_load(from);
-    }
-    vector_t value = {0};
-    memcpy(&value, from, (size_t)cols * sizeof(float));
-    return value;
-}
-
-static inline void store_part(float *to, vector_t value, int64_t cols) {
-    if (cols >= VECTOR_COLS) {
-        vector_store(to, value);
-    } else {
-        memcpy(to, &value, (size_t)cols * sizeof(float));
-    }
-}
-
-/* Written so that a NaN passes: all_finite() has to see it. */
-static inline vector_t relu_of(vector_t x) {
-    bits_t below = x <= (vector_t){0};
-    return (vector_t)((bits_t)x & ~below);
-}
-
 /* What the loops below say of each vector of a tile: rows and vectors are constants wherever they
  * are inlined, so that all sums lie in registers. Only the last vector of a row may be cut. */
 #define EACH_VECTOR                                                                                \

@@ -194,6 +194,64 @@ static void statistics_of_empty_shards_count(void **state) {
     }
 }
 
+/* --- what is kept of weights ----------------------------------------------------------------- */
+
+enum { CELLS = 256, COLUMNS = 32 };
+
+/* A weight on two grids: 16 by 16 cells, and a line, which is not worth transforming it. */
+static graph_t *build_grids(void) {
+    static const op_axis_t square[] = {
+        {1, 1, 1, 1, 1, 0}, {16, 16, 3, 1, 1, 1}, {16, 16, 3, 1, 1, 1}};
+    static const op_axis_t line[] = {
+        {1, 1, 1, 1, 1, 0}, {1, 1, 3, 1, 1, 1}, {CELLS, CELLS, 3, 1, 1, 1}};
+    graph_t *g = graph_open(1);
+    row_mask_t mask;
+    value_t x = graph_input_cells(g, "x", CELLS, COLUMNS, &mask);
+    parameter_t weight = graph_parameter(g, "w", COLUMNS, 9 * COLUMNS, (init_t){0});
+    x = graph_conv(g, "square", x, weight, -1, square, 1, ACTIVATION_NONE);
+    graph_output(g, "line", graph_conv(g, "line", x, weight, -1, line, 1, ACTIVATION_NONE));
+    return g;
+}
+
+/* The output of one sample, to be freed. */
+static float *run_grids(bool stay) {
+    static const step_scalars_t scalars = {0};
+    enum { WEIGHTS = 9 * COLUMNS * COLUMNS, VALUES = CELLS * COLUMNS };
+    graph_t *graph = build_grids();
+    executor_t *executor = NULL;
+    executor_config_t config = {.samples_per_shard = 1, .shard_count = 1, .weights_stay = stay};
+    CHECK_OK(kernels_for("cpu", DTYPE_F32, &config.kernels));
+    CHECK_OK(device_open("cpu", 0, 1, &config.device));
+    CHECK_OK(executor_open(graph, &config, &executor));
+    float *weights = alloc_zero(WEIGHTS, sizeof *weights), *y = alloc_zero(VALUES, sizeof *y);
+    for (int64_t i = 0; i < WEIGHTS; i++) {
+        weights[i] = (float)wave(1, i);
+    }
+    int64_t offset = 0;
+    executor_bind(executor, &(executor_state_t){.offsets = &offset, .weights = weights});
+    for (int64_t i = 0; i < VALUES; i++) {
+        ((float *)executor_input(executor, 0))[i] = (float)wave(2, i);
+    }
+    executor_mask(executor, 0)[0] = 1;
+    CHECK_OK(executor_forward(executor, &scalars));
+    matrix_t out = executor_output(executor, 0);
+    for (int64_t i = 0; i < VALUES; i++) {
+        y[i] = ((float *)out.data)[i / COLUMNS * out.row_stride + i % COLUMNS];
+    }
+    executor_close(executor);
+    graph_close(graph);
+    free(weights);
+    return y;
+}
+
+static void a_weight_is_kept_as_each_use_wants_it(void **state) {
+    (void)state;
+    float *y = run_grids(false), *kept = run_grids(true);
+    assert_memory_equal(y, kept, CELLS * COLUMNS * sizeof *y);
+    free(y);
+    free(kept);
+}
+
 /* --- refused --------------------------------------------------------------------------------- */
 
 static void refused(graph_t *graph, const char *text) {
@@ -248,6 +306,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_used_in_every_way_have_right_gradients),
         cmocka_unit_test(statistics_of_empty_shards_count),
+        cmocka_unit_test(a_weight_is_kept_as_each_use_wants_it),
         cmocka_unit_test(mistakes_are_named),
     };
     return RUN_TESTS(tests);
