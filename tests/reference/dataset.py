@@ -9,6 +9,7 @@ import numpy as np
 
 from random_numbers import permutation
 
+SPLITS = ("train", "valid", "test")
 SLACK = 1e-6 # of a period: rates such as 1 / 0.2 are not exact in binary
 
 
@@ -119,12 +120,17 @@ class Dataset:
         split = deal(recordings, config["split"])
         scales = self.scales(data["standardize"], recordings, split)
         self.splits = {name: self.samples([r for r in recordings if split[r] == name], scales)
-                       for name in ("train", "valid", "test")}
+                       for name in SPLITS}
         self.train_labels = {name: np.concatenate([self.labels(r, name) for r in recordings
                                                    if split[r] == "train"])
                              for name in self.targets}
         self.subjects = {name: {r.subject for r in recordings if split[r] == name}
                          for name in self.splits}
+        if data["permute_labels"]:
+            within = data["permute_within"] == "person"
+            person = {r.name: r.subject if within else "" for r in recordings}
+            for number, name in enumerate(SPLITS[:2]): # the test people keep theirs
+                self.permute(config["seed"], number, self.splits[name], person)
 
     def scales(self, kind, recordings, split):
         """{(subject, modality): (mean, factor)}: of the training people's steps, or of all that was
@@ -150,6 +156,18 @@ class Dataset:
                 for subject in {r.subject for r in recordings} if key == "all" else [key]:
                     scales[subject, name] = (mean, factor)
         return scales
+
+    def permute(self, seed, number, samples, person):
+        """The control: steps with a label exchange theirs, all targets together, among those of a
+        person; people are numbered as they come."""
+        owner = np.repeat([person[name] for name, _ in samples.who], self.window)
+        flat = {name: samples.targets[name].reshape(-1) for name in self.targets}
+        labelled = np.any([~np.isnan(labels) for labels in flat.values()], axis=0)
+        for i, who in enumerate(dict.fromkeys(owner)):
+            places = np.flatnonzero((owner == who) & labelled)
+            order = permutation(seed, "permute_labels", len(places), i * len(SPLITS) + number)
+            for labels in flat.values():
+                labels[places] = labels[places[order]]
 
     def labels(self, recording, name):
         if name not in recording.tracks:

@@ -2,11 +2,13 @@
 
     python3 tests/reference/mosi_twin.py CONFIG... --data DIR [--seeds 0 1 2 3 4] [--jmt build/jmt]
             [--set K=V]... [--precision f32|f64] [--out F.json] [--compare-steps N]
+            [--torch-dropout]
 
 DIR is the output of `jmt shard mosi` (or of any importer: nothing here is particular to MOSI).
 Prints, and writes to --out, the scores of the test split by configuration and seed, and mean and
 sample standard deviation. --compare-steps N: trains N steps both ways and prints how far losses
-and gradient norms are apart, no scores. Needs torch and h5py."""
+and gradient norms are apart, no scores. --torch-dropout: masks by torch's generator, another
+training of the same cost less counted numbers, to be timed. Needs torch and h5py."""
 import argparse
 import json
 import os
@@ -31,7 +33,7 @@ def words_of(options, config, seed):
 
 def twin_of(options, config, seed):
     dtype = {"f32": torch.float32, "f64": torch.float64}[options.precision]
-    return Twin(options.jmt, words_of(options, config, seed), dtype)
+    return Twin(options.jmt, words_of(options, config, seed), dtype, options.torch_dropout)
 
 
 def compare(options, config, seed):
@@ -76,6 +78,7 @@ def main():
     parser.add_argument("--jmt", default=os.path.join(ROOT, "build", "jmt"))
     parser.add_argument("--set", dest="sets", action="append", default=[])
     parser.add_argument("--precision", choices=("f32", "f64"), default="f32")
+    parser.add_argument("--torch-dropout", action="store_true")
     parser.add_argument("--compare-steps", type=int, default=0)
     parser.add_argument("--out")
     options = parser.parse_args()

@@ -63,10 +63,11 @@ def kept(seed, name, step, shape, p):
 
 
 class Twin:
-    def __init__(self, jmt, arguments, dtype=torch.float64):
-        """arguments: CONFIG [--set K=V]..."""
+    def __init__(self, jmt, arguments, dtype=torch.float64, torch_dropout=False):
+        """arguments: CONFIG [--set K=V]... torch_dropout: masks of its own, to be timed."""
         check_philox()
         self.jmt, self.arguments, self.dtype = jmt, list(arguments), dtype
+        self.torch_dropout = torch_dropout
         self.config = self.resolve(jmt, arguments)
         self.spec = models.Spec(self.config)
         self.data = Dataset(self.config, self.spec)
@@ -154,6 +155,8 @@ class Twin:
             p = self.config["modalities"][name.split(".")[0]]["tcn_dropout"]
         if p == 0:
             return x
+        if self.torch_dropout:
+            return torch.nn.functional.dropout(x, p)
         return x * kept(self.config["seed"], name, self.step, tuple(x.shape), p) / (1 - p)
 
     def drop_modalities(self, inputs, masks, numbers):
