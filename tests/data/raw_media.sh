@@ -145,8 +145,8 @@ run 1 shard affwild2 --source "$work/affwild2.raw" --out "$work/heard" --set siz
 report $? "affwild2: with sound for VGGish"
 heard=$work/configs-heard/audio.yaml common=$work/configs-heard/_common.yaml
 check "its configuration" grep -qF '  audio: {backbone: vggish, clip: 96}' "$common"
-run 1 train "$heard" "${tiny_model[@]}" --set modalities.audio.frozen=true --set data.window=2 --run "$work/heard-run" \
-    --steps 1
+run 1 train "$heard" --set batch=4 --set virtual_shards=2 --set model.dim=16 --set modalities.audio.frozen=true \
+    --set data.window=2 --run "$work/heard-run" --steps 1
 report $? "a step through VGGish"
 fails "VGGish on other sound" 2 'audio holds log_mel, and backbone vggish takes another sound.*--set vggish=1' 1 \
     train "$heard" --set data.path="$work/affwild2" --run "$work/none"
