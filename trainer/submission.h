@@ -1,6 +1,6 @@
-/* submission.h - values or classes for every frame of every recording, as challenges ask for them. Several
- * evaluations of the same people, each with recordings' clocks begun at another part of a step
- * (data.shift), are merged in order of time; their targets are post-processed as one; a frame
+/* submission.h - values or classes for every frame of every recording, as challenges ask for them.
+ * Several evaluations of the same people, each with recordings' clocks begun at another part of a
+ * step (data.shift), are merged in order of time; their targets are post-processed as one; a frame
  * between two predictions takes its part of both, and one beyond the first or the last takes that.
  */
 #ifndef JMT_SUBMISSION_H
@@ -25,9 +25,9 @@ void submission_add(submission_t *submission, const evaluation_t *evaluation,
  * first line names these instead of it. */
 status_t submission_write(submission_t *submission, const char *path) MUST_CHECK;
 
-/* Sets the metrics of scores[] (by target; not those of classes) whose names end in _frames: the same values against the
- * labels of all frames that have one. Recordings are then in the order of their names: to be
- * written first. */
+/* Sets the metrics of scores[] (by target; not those of classes) whose names end in _frames: the
+ * same values against the labels of all frames that have one. Recordings are then in the order of
+ * their names: to be written first. */
 void submission_score(submission_t *submission, scores_t *scores);
 
 #endif

@@ -153,7 +153,8 @@ fails "VGGish on other sound" 2 'audio holds log_mel, and backbone vggish takes 
 fails "its sound changed by chance" 2 'spectrum is for normalised decibels' 1 \
     train "$heard" --set modalities.audio.augment=spectrum --run "$work/none"
 sed -i 's/backbone: vggish, clip: 96/backbone: resnet_18, clip: 107/' "$common"
-fails "another backbone on its sound" 2 'audio holds vggish_mel.*set backbone: vggish' 1 train "$heard" --run "$work/none"
+fails "another backbone on its sound" 2 'audio holds vggish_mel.*set backbone: vggish' 1 \
+    train "$heard" --run "$work/none"
 fails "pictures without a backbone" 2 'video holds pictures; set modalities.video.backbone' 1 \
     train "$work/configs-biovid/gsr.yaml" --set modalities.video.backbone=none --set modalities.video.clip=1 \
     --set modalities.video.dilation=1 --set modalities.video.size=112 --set 'model.modalities=[video]' \
