@@ -36,8 +36,9 @@ typedef struct target_config { /* targets.NAME */
     char *name;
     char *loss; /* ccc | mse | cross_entropy | binary_cross_entropy */
     double weight;
-    char *steps;     /* all | last: labels of a window that count */
-    int64_t classes; /* cross_entropy */
+    char *steps;       /* all | last: labels of a window that count */
+    int64_t classes;   /* cross_entropy */
+    char *class_names; /* cross_entropy: one per class with spaces between, or "" */
     /* none | balanced | numbers with spaces between: one per class, or of the label 1 */
     char *class_weights;
     double label_smoothing; /* cross_entropy */

@@ -17,6 +17,7 @@ typedef struct reader {
 
 static const reader_t readers[] = {
     {"classes", "cross_entropy"},
+    {"class_names", "cross_entropy"},
     {"class_weights", "cross_entropy binary_cross_entropy"},
     {"label_smoothing", "cross_entropy"},
     {"mse_weight", "ccc"},
@@ -101,6 +102,17 @@ static status_t check_weights(const checked_t *c) {
                               binary ? "the weight of the label 1" : "one per class", wanted));
 }
 
+static status_t check_names(const checked_t *c) {
+    int count = word_count(c->target->class_names);
+    if (count == 0 || count == (int)c->target->classes) {
+        return STATUS_OK;
+    }
+    return refuse(c, "class_names", "classes",
+                  text_format("class_names has %d name%s, and there are %lld classes; write one "
+                              "for each",
+                              count, count == 1 ? "" : "s", (long long)c->target->classes));
+}
+
 static status_t check_threshold(const checked_t *c, double valid_fraction) {
     const target_config_t *target = c->target;
     int count = word_count(target->threshold);
@@ -150,6 +162,7 @@ status_t config_check_targets(const config_t *config, const config_origins_t *or
                                       c.target->name));
         }
         TRY(check_readers(&c));
+        TRY(check_names(&c));
         TRY(check_weights(&c));
         TRY(check_threshold(&c, config->split.valid_fraction));
         TRY(check_smooth(&c, config->split.valid_fraction));

@@ -271,6 +271,8 @@ static const config_field_t target_rows[] = {
      " alone, as where a window has one answer", SCORING},
     {"classes", FIELD_INT, TARGET_AT(classes), "0", 0, 64, NULL, NULL, "classes",
      "cross_entropy only, at least 2; labels are 0..classes-1"},
+    {"class_names", FIELD_NAMES, TARGET_AT(class_names), "", 0, 0, NULL, NULL, "",
+     "cross_entropy only: one per class, for the first line of jmt evaluate --submission", PLACE},
     {"class_weights", FIELD_NUMBERS, TARGET_AT(class_weights), "none", 1e-6, 1e6, "none balanced",
      "", "", "of labels: one per class, or of the label 1 (binary_cross_entropy); balanced: by "
      "how often training people have them", SCORING},

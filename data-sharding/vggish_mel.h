@@ -1,6 +1,7 @@
-/* vggish_mel.h - sound as VGGish's weights know it (Hershey et al., CNN Architectures for Large-Scale
- * Audio Classification, ICASSP 2017, and AudioSet's features): the logarithm of 64 mel bands of the
- * magnitude, 100 frames a second, nothing normalised. 96 frames are what the network takes at once.
+/* vggish_mel.h - sound as VGGish's weights know it (Hershey et al., CNN Architectures for
+ * Large-Scale Audio Classification, ICASSP 2017, and AudioSet's features): the logarithm of 64 mel
+ * bands of the magnitude, 100 frames a second, nothing normalised. 96 frames are what the network
+ * takes at once.
  *
  * Frame f is of samples 160 f to 160 f + 399, without anything beyond the ends. */
 #ifndef JMT_VGGISH_MEL_H

@@ -129,7 +129,7 @@ static status_t submit(const trainer_t *t, evaluation_t *evaluation, const targe
                                       "parity.unlabelled_as_right=false");
     }
     if (status == STATUS_OK) {
-        status = submission_open(t->config, fit, (int)shifts, &submission);
+        status = submission_open(t->config, fit, (int)shifts, path != NULL, &submission);
     }
     TRY(comm_agree(t->comm, status, NULL));
     submission_add(submission, evaluation, t->dataset, split);
@@ -221,7 +221,8 @@ const command_t command_evaluate = {
         "split valid it finds what the run said of it, to rounding; to the last bit with --set "
         "evaluation.fold_attention=false.\n"
         "--submission has a line for every frame of every recording, RECORDING/00001.jpg on; a "
-        "frame between two predictions takes its part of both. With --shifts N every recording is "
+        "frame between two predictions takes its part of both; a target with classes has the "
+        "class. With --shifts N every recording is "
         "predicted N times, its steps each time 1/N step later: where a step is N frames, each "
         "frame is predicted exactly once. With either, the metrics of names in _frames score these "
         "values against the labels of all frames, smoothed as one.\n"

@@ -128,6 +128,7 @@ static status_t apply(comm_t *comm, const taken_t *taken, const config_t *main, 
     status = comm_agree(comm, status, NULL);
     if (status == STATUS_OK) {
         fit->widths[taken->index] = trainer->target_fit.widths[t];
+        fit->cuts[taken->index] = trainer->target_fit.cuts[t];
         move(evaluation, taken->index, own, t);
         char *record = evaluation_record(own, trainer, split, &source);
         json_t *root = json_loads(record, 0, NULL), *said = json_object();

@@ -12,14 +12,15 @@
 #include "trainer/models.h"
 
 typedef struct point {
-    double frame; /* at which it was predicted, from 0 */
-    float value[CONFIG_TARGETS_MAX];
+    double frame;  /* at which it was predicted, from 0 */
+    int64_t begin; /* of its numbers in those of the series */
 } point_t;
 
 typedef struct series {
     char *recording;
     int64_t frames, count;
     point_t *points;
+    float *values;                     /* of all points, as added: [columns] each */
     float *labels[CONFIG_TARGETS_MAX]; /* [frames] */
 } series_t;
 
@@ -27,6 +28,8 @@ struct submission {
     const config_t *config;
     target_fit_t fit;
     int shifts;
+    /* Of a point's numbers: the values, or the scores of the classes, of each target. */
+    int64_t first[CONFIG_TARGETS_MAX], columns;
     bool finished; /* nothing is added any more: points are in order, and post-processed */
     series_t *series;
     int64_t count;
@@ -34,18 +37,22 @@ struct submission {
 
 /* --- collecting ------------------------------------------------------------------------------ */
 
-status_t submission_open(const config_t *config, const target_fit_t *fit, int shifts,
+status_t submission_open(const config_t *config, const target_fit_t *fit, int shifts, bool to_write,
                          submission_t **submission_out) {
+    bool values = false;
     for (int t = 0; t < config->target_count; t++) {
-        if (target_classes(&config->targets[t]) > 0) {
-            return status_fail(STATUS_INPUT,
-                               "a submission has a value for each frame, and target %s has "
-                               "classes; use --predictions",
-                               config->targets[t].name);
-        }
+        values |= target_classes(&config->targets[t]) == 0;
+    }
+    if (!values && !to_write) {
+        return status_fail(STATUS_INPUT, "--shifts scores the values of frames, and all targets "
+                                         "have classes; add --submission FILE, or leave it out");
     }
     submission_t *s = alloc_zero(1, sizeof *s);
     *s = (submission_t){.config = config, .fit = *fit, .shifts = shifts};
+    for (int t = 0; t < config->target_count; t++) {
+        s->first[t] = s->columns;
+        s->columns += target_columns(&config->targets[t]);
+    }
     *submission_out = s;
     return STATUS_OK;
 }
@@ -54,6 +61,7 @@ void submission_close(submission_t *s) {
     for (int64_t i = 0; s != NULL && i < s->count; i++) {
         free(s->series[i].recording);
         free(s->series[i].points);
+        free(s->series[i].values);
         for (int t = 0; t < s->config->target_count; t++) {
             free(s->series[i].labels[t]);
         }
@@ -85,6 +93,20 @@ static int64_t series_of(submission_t *s, int64_t from, const dataset_t *dataset
     return s->count++;
 }
 
+static void add_point(const submission_t *s, series_t *series, const evaluation_t *e, int64_t from,
+                      double frame) {
+    point_t point = {.frame = frame, .begin = series->count * s->columns};
+    series->points = array_grow(series->points, series->count, sizeof *series->points);
+    series->points[series->count++] = point;
+    for (int t = 0; t < e->target_count; t++) {
+        for (int64_t c = 0; c < e->columns[t]; c++) {
+            int64_t at = point.begin + s->first[t] + c;
+            series->values = array_grow(series->values, at, sizeof *series->values);
+            series->values[at] = e->prediction[t][from * e->columns[t] + c];
+        }
+    }
+}
+
 void submission_add(submission_t *s, const evaluation_t *e, const dataset_t *dataset,
                     split_t split) {
     int64_t at = 0;
@@ -98,17 +120,21 @@ void submission_add(submission_t *s, const evaluation_t *e, const dataset_t *dat
             if (e->stretch[from] < 0) {
                 continue;
             }
-            point_t point = {.frame = frames.offset + (double)(info.first_step + i) * frames.ratio};
-            for (int t = 0; t < e->target_count; t++) {
-                point.value[t] = e->prediction[t][from];
-            }
-            series->points = array_grow(series->points, series->count, sizeof *series->points);
-            series->points[series->count++] = point;
+            double frame = frames.offset + (double)(info.first_step + i) * frames.ratio;
+            add_point(s, series, e, from, frame);
         }
     }
 }
 
 /* --- values of frames ------------------------------------------------------------------------ */
+
+static bool is_value(const submission_t *s, int target) {
+    return target_classes(&s->config->targets[target]) == 0;
+}
+
+static float *number_of(const series_t *series, int64_t point, int64_t column) {
+    return &series->values[series->points[point].begin + column];
+}
 
 static int compare_points(const void *left, const void *right) {
     double a = ((const point_t *)left)->frame, b = ((const point_t *)right)->frame;
@@ -120,15 +146,18 @@ static void post_process_series(const submission_t *s, series_t *series) {
     float *out = alloc_zero(max_i64(series->count, 1), sizeof *out);
     int64_t *stretch = alloc_zero(max_i64(series->count, 1), sizeof *stretch);
     for (int t = 0; t < s->config->target_count; t++) {
+        if (!is_value(s, t)) {
+            continue;
+        }
         bool fitted = strcmp(s->config->targets[t].smooth, "fit") == 0;
         int64_t width = (int64_t)s->fit.widths[t] * (fitted ? s->shifts : 1);
         post_process_t how = target_post_process(s->config, t, width);
         for (int64_t i = 0; i < series->count; i++) {
-            x[i] = series->points[i].value[t];
+            x[i] = *number_of(series, i, s->first[t]);
         }
         post_process(&how, x, stretch, series->count, out);
         for (int64_t i = 0; i < series->count; i++) {
-            series->points[i].value[t] = out[i];
+            *number_of(series, i, s->first[t]) = out[i];
         }
     }
     free(x);
@@ -146,14 +175,15 @@ static void finish(submission_t *s) {
 }
 
 /* at: the last point that is not behind the frame, or the first one. */
-static double value_at(const series_t *series, int64_t at, int64_t frame, int target) {
-    const point_t *a = &series->points[at];
-    const point_t *b = &series->points[min_i64(at + 1, series->count - 1)];
-    if ((double)frame <= a->frame || b->frame <= a->frame) {
-        return (double)a->value[target];
+static double value_at(const series_t *series, int64_t at, int64_t frame, int64_t column) {
+    int64_t next = min_i64(at + 1, series->count - 1);
+    double before = series->points[at].frame, behind = series->points[next].frame;
+    double a = (double)*number_of(series, at, column);
+    if ((double)frame <= before || behind <= before) {
+        return a;
     }
-    double part = ((double)frame - a->frame) / (b->frame - a->frame);
-    return (1.0 - part) * (double)a->value[target] + part * (double)b->value[target];
+    double part = ((double)frame - before) / (behind - before);
+    return (1.0 - part) * a + part * (double)*number_of(series, next, column);
 }
 
 /* The last point that is not behind the frame; at: that of an earlier frame. */
@@ -166,6 +196,35 @@ static int64_t advance(const series_t *series, int64_t at, int64_t frame) {
 
 /* --- writing, scoring ------------------------------------------------------------------------ */
 
+static int64_t class_at(const submission_t *s, const series_t *series, int64_t at, int64_t frame,
+                        int target) {
+    float scores[CLASSES_MAX];
+    int64_t columns = target_columns(&s->config->targets[target]);
+    for (int64_t c = 0; c < columns; c++) {
+        scores[c] = (float)value_at(series, at, frame, s->first[target] + c);
+    }
+    return predicted_class(scores, columns, s->fit.cuts[target]);
+}
+
+/* Of classes with names the challenge of expressions wants these, though a line has one class. */
+static void write_header(FILE *file, const config_t *config) {
+    fprintf(file, "image_location");
+    if (config->target_count == 1 && config->targets[0].class_names[0] != '\0') {
+        for (const char *c = config->targets[0].class_names, *end; *c != '\0'; c = end) {
+            c += strspn(c, " ");
+            end = c + strcspn(c, " ");
+            fprintf(file, ",%.*s", (int)(end - c), c);
+        }
+        fputc('\n', file);
+        return;
+    }
+    for (int t = 0; t < config->target_count; t++) {
+        fputc(',', file);
+        csv_write_field(file, config->targets[t].name);
+    }
+    fputc('\n', file);
+}
+
 static void write_series(FILE *file, const submission_t *s, const series_t *series) {
     int64_t at = 0;
     for (int64_t frame = 0; frame < series->frames; frame++) {
@@ -174,7 +233,11 @@ static void write_series(FILE *file, const submission_t *s, const series_t *seri
         csv_write_field(file, image);
         free(image);
         for (int t = 0; t < s->config->target_count; t++) {
-            fprintf(file, ",%.6f", value_at(series, at, frame, t));
+            if (is_value(s, t)) {
+                fprintf(file, ",%.6f", value_at(series, at, frame, s->first[t]));
+            } else {
+                fprintf(file, ",%lld", (long long)class_at(s, series, at, frame, t));
+            }
         }
         fputc('\n', file);
     }
@@ -186,12 +249,7 @@ status_t submission_write(submission_t *s, const char *path) {
     FILE *file = open_memstream(&text, &bytes);
     REQUIRE(file != NULL);
     finish(s);
-    fprintf(file, "image_location");
-    for (int t = 0; t < s->config->target_count; t++) {
-        fputc(',', file);
-        csv_write_field(file, s->config->targets[t].name);
-    }
-    fputc('\n', file);
+    write_header(file, s->config);
     for (int64_t i = 0; i < s->count; i++) {
         write_series(file, s, &s->series[i]);
     }
@@ -220,13 +278,16 @@ void submission_score(submission_t *s, scores_t *scores) {
     float *y = alloc_zero(max_i64(frames, 1), sizeof *y);
     int64_t *sequence = alloc_zero(max_i64(frames, 1), sizeof *sequence);
     for (int t = 0; t < s->config->target_count; t++) {
+        if (!is_value(s, t)) {
+            continue;
+        }
         int64_t put = 0;
         for (int64_t i = 0; i < s->count; i++) {
             const series_t *series = &s->series[i];
             for (int64_t frame = 0, at = 0; frame < series->frames; frame++, put++) {
                 at = advance(series, at, frame);
                 float label = series->labels[t][frame];
-                x[put] = (float)value_at(series, at, frame, t);
+                x[put] = (float)value_at(series, at, frame, s->first[t]);
                 y[put] = unlabelled && isnan(label) ? 0.0f : label;
                 sequence[put] = i;
             }

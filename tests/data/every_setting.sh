@@ -160,6 +160,7 @@ elsewhere modalities.NAME.size golden/test_refusals.py
 elsewhere modalities.NAME.upsample data/raw_media.sh
 elsewhere modalities.NAME.reduce golden/test_refusals.py
 elsewhere targets.NAME.classes mpi/losses.sh
+elsewhere targets.NAME.class_names mpi/submission.sh
 elsewhere targets.NAME.class_weights golden/test_training.py
 elsewhere targets.NAME.label_smoothing golden/test_training.py
 elsewhere targets.NAME.threshold mpi/threshold.sh

@@ -145,15 +145,16 @@ run 1 shard affwild2 --source "$work/affwild2.raw" --out "$work/heard" --set siz
 report $? "affwild2: with sound for VGGish"
 heard=$work/configs-heard/audio.yaml common=$work/configs-heard/_common.yaml
 check "its configuration" grep -qF '  audio: {backbone: vggish, clip: 96}' "$common"
-run 1 train "$heard" "${tiny_model[@]}" --set modalities.audio.frozen=true --set data.window=2 --run "$work/heard-run" \
-    --steps 1
+run 1 train "$heard" --set batch=4 --set virtual_shards=2 --set model.dim=16 --set modalities.audio.frozen=true \
+    --set data.window=2 --run "$work/heard-run" --steps 1
 report $? "a step through VGGish"
 fails "VGGish on other sound" 2 'audio holds log_mel, and backbone vggish takes another sound.*--set vggish=1' 1 \
     train "$heard" --set data.path="$work/affwild2" --run "$work/none"
 fails "its sound changed by chance" 2 'spectrum is for normalised decibels' 1 \
     train "$heard" --set modalities.audio.augment=spectrum --run "$work/none"
 sed -i 's/backbone: vggish, clip: 96/backbone: resnet_18, clip: 107/' "$common"
-fails "another backbone on its sound" 2 'audio holds vggish_mel.*set backbone: vggish' 1 train "$heard" --run "$work/none"
+fails "another backbone on its sound" 2 'audio holds vggish_mel.*set backbone: vggish' 1 \
+    train "$heard" --run "$work/none"
 fails "pictures without a backbone" 2 'video holds pictures; set modalities.video.backbone' 1 \
     train "$work/configs-biovid/gsr.yaml" --set modalities.video.backbone=none --set modalities.video.clip=1 \
     --set modalities.video.dilation=1 --set modalities.video.size=112 --set 'model.modalities=[video]' \

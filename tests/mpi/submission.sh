@@ -146,6 +146,65 @@ check "R=2: the bytes of R=1" cmp "$work/frames.json" "$work/parity.json"
 check "and its row says so" grep -q '"marks": ".*PARITY: UNLABELLED STEPS COUNT AS RIGHT' "$work/parity.json"
 fails "a submission of zeros" 2 "--submission: parity.unlabelled_as_right" 1 evaluate "$work/run" \
     --submission "$work/no.txt" --set parity.unlabelled_as_right=true --set evaluation.every_window=true
-run 1 train tests/golden/labelled.yaml --set "data.path=$work/every" --run "$work/classes" --steps 1
-fails "classes" 2 "target kind has classes; use --predictions" 2 evaluate "$work/classes" --submission "$work/no.txt"
+
+# Classes: of a frame that is predicted the class that an evaluation says, between two that agree theirs.
+classes=(tests/golden/labelled.yaml --set "data.path=$work/every" --set data.rate_hz=2.5 --set data.window=6)
+run 1 train "${classes[@]}" --set targets.pain.threshold=0.4 --run "$work/classes"
+report $? "a model of classes, yes or no, and a value"
+for shift in 0 0.25 0.5 0.75; do
+    run 1 evaluate "$work/classes" --set data.shift=$shift --predictions "$work/class-$shift.csv" ||
+        report 1 "shift $shift"
+done
+cat >"$work/classes.py" <<'PY'
+import csv, sys
+work, name, shifts = sys.argv[1], sys.argv[2], int(sys.argv[3])
+names = ["kind", "pain", "tired", "level"]
+said = {}
+for i in range(shifts):
+    for row in csv.DictReader(open(f"{work}/class-{i / shifts:g}.csv")):
+        place = 4 * int(row["step"]) + 4 * i // shifts
+        said.setdefault((row["recording"], row["name"]), {})[place] = float(row["prediction"])
+rows = list(csv.reader(open(f"{work}/{name}.txt")))
+assert rows[0] == ["image_location"] + names, rows[0]
+checked = {n: set() for n in names}
+for image, *cells in rows[1:]:
+    recording, file = image.rsplit("/", 1)
+    frame = int(file[:5]) - 1
+    for target, cell in zip(names, cells):
+        points, every = said[recording, target], 4 // shifts
+        around = [points.get(frame // every * every), points.get(-(-frame // every) * every)]
+        assert (target == "level") == ("." in cell), cell
+        if None in around:
+            pass # no label there, so no line among the predictions
+        elif target == "level":
+            assert min(around) - 1e-6 <= float(cell) <= max(around) + 1e-6
+        elif around[0] == around[1]:
+            assert int(cell) == around[0], (image, target, cell, around)
+            checked[target].add(cell)
+        elif target != "kind":
+            assert cell in ("0", "1")
+assert checked["kind"] >= {"0", "1"} and checked["pain"] == {"0", "1"}, checked
+PY
+for shifts in 1 4; do
+    run 2 evaluate "$work/classes" --submission "$work/class.txt" --shifts $shifts --json
+    report $? "classes, --shifts $shifts"
+    check "classes, --shifts $shifts: those of the evaluations" python3 "$work/classes.py" "$work" class $shifts
+done
+check "frames of values are scored, those of classes not" python3 -c 'import json, sys
+t = json.load(open(sys.argv[1]))["targets"]
+sys.exit([n for n in t if any("frames" in m for m in t[n])] != ["level"])' "$work/stdout"
+run 1 evaluate "$work/classes" --submission "$work/sure.txt" --set targets.pain.threshold=0.999999
+[ "$(cut -d, -f3 "$work/sure.txt" | sort -u | tr '\n' ' ')" = "0 pain " ]
+report $? "a threshold decides there, too"
+sed '/^targets:/,$d' tests/golden/labelled.yaml >"$work/kind.yaml"
+echo 'targets: {kind: {loss: cross_entropy, classes: 3, class_names: [calm, glad, sad]}}' >>"$work/kind.yaml"
+run 1 train "$work/kind.yaml" --set "data.path=$work/every" --run "$work/kind" --steps 1
+run 1 evaluate "$work/kind" --submission "$work/kind.txt"
+check "of one target with class_names the first line has these" \
+    same "$(head -n 1 "$work/kind.txt")" "image_location,calm,glad,sad"
+grep -Eq '^[^,]*/00002.jpg,[012]$' "$work/kind.txt"
+report $? "and each other line one class"
+fails "names that are too few" 2 "targets.kind.class_names has 2 names, and there are 3 classes" 1 \
+    evaluate "$work/kind" --submission "$work/no.txt" --set "targets.kind.class_names=[calm, glad]"
+fails "nothing to score by frame" 2 "all targets have classes; add --submission FILE" 2 evaluate "$work/kind" --shifts 2
 finish

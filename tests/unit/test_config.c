@@ -237,6 +237,8 @@ static const struct {
     {"modalities.a.of", "modalities.c.front=auto"},
     {"modalities.a.intra", "modalities.c.front=auto"},
     {"modalities.a.intra", "modalities.a.of=[b, c]"},
+    {"targets.x.class_names", "targets.x.loss=cross_entropy"},
+    {"targets.x.class_names", "targets.x.classes=2"},
     {"targets.x.class_weights", "targets.x.loss=binary_cross_entropy"},
     {"targets.x.threshold", "targets.x.loss=binary_cross_entropy"},
     {"targets.x.label_smoothing", "targets.x.loss=cross_entropy"},
@@ -260,11 +262,12 @@ static void every_row_is_settable_and_comes_back(void **state) {
             memmove(name + 2, name + 5, strlen(name + 5) + 1);
             name[1] = strncmp(key, "targets", 7) == 0 ? 'x' : 'a';
         }
-        char *value = strcmp(key, "targets.x.classes") == 0      ? text_copy("3")
-                      : strcmp(key, "model.branches") == 0       ? text_copy("[a<-b]")
-                      : strcmp(key, "modalities.a.corrupt") == 0 ? text_copy("[drop:0.5]")
-                      : strcmp(key, "modalities.a.of") == 0      ? text_copy("[b, c]")
-                                                                 : other_value(row);
+        char *value = strcmp(key, "targets.x.classes") == 0       ? text_copy("3")
+                      : strcmp(key, "model.branches") == 0        ? text_copy("[a<-b]")
+                      : strcmp(key, "modalities.a.corrupt") == 0  ? text_copy("[drop:0.5]")
+                      : strcmp(key, "modalities.a.of") == 0       ? text_copy("[b, c]")
+                      : strcmp(key, "targets.x.class_names") == 0 ? text_copy("[b, c]")
+                                                                  : other_value(row);
         char *set = text_format("%s=%s", key, value);
         const char *sets[8] = {"modalities.a.front=auto", "modalities.b.front=auto",
                                "targets.x.loss=ccc", "targets.x.weight=2", set};

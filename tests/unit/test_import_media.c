@@ -174,8 +174,8 @@ static void damaged_media_is_left_out(void **state) {
     place_remove(place);
 }
 
-/* Both front ends of one file: VGGish's frames are those of its samples at 16 kHz, each at the time of
- * its middle, and sound too short for one is followed by silence. */
+/* Both front ends of one file: VGGish's frames are those of its samples at 16 kHz, each at the time
+ * of its middle, and sound too short for one is followed by silence. */
 static void sound_as_vggish_takes_it(void **state) {
     (void)state;
     char *place = place_make(), *source = place_path(place, "source"), *wav = NULL;
