@@ -105,6 +105,7 @@ outside_header_offenders() {
     home 'dnnl.*\.h|cblas\.h' '^kernels/cpu/'
     home '[a-z]*intrin\.h' '^kernels/cpu/'
     home '(cuda|cublas|cudnn).*\.h' '^kernels/cuda/|^comm/nccl/|^tests/sim(gpu)?/'
+    home 'nvtx3/.*' '^kernels/cuda/ranges\.c|^tests/sim/'
     home 'yaml\.h' '^configs/config_yaml\.c'
     home 'jansson\.h' "$jansson_users"
     home 'pthread\.h' '^data-sharding/(prefetch|ordered_work)\.c|^comm/reduce_thread\.c|^tests/'

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/ranges.h"
 #include "kernels/cuda/tables.h"
 
 /* --- errors ---------------------------------------------------------------------------------- */
@@ -325,6 +326,8 @@ status_t cuda_device_open(int local_index, int local_count, const device_t **dev
         .check = gpu_check,
         .close = gpu_close,
         .stream = gpu_stream,
+        .range_begin = cuda_range_begin,
+        .range_end = cuda_range_end,
         .marks_open = gpu_marks_open,
         .mark = gpu_mark,
         .marks_ms = gpu_marks_ms,
