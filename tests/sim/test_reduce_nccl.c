@@ -155,7 +155,8 @@ static status_t wrong_step(reduce_t *reduce, state_t *s, const char *how) {
     if (strcmp(how, "gives_up") == 0) {
         comm_set_timeout(comm, last ? 0.2 : 30.0);
         clock_sleep_us(last ? 0 : 4000000);
-        return reduce_share(reduce);
+        TRY(reduce_share(reduce));
+        return reduce_wait(reduce);
     }
     if (last) {
         if (strcmp(how, "killed") == 0) {
