@@ -86,8 +86,8 @@ typedef struct conv_plan {
     int64_t panels_count, blocks_count;
 } conv_plan_t;
 
-/* conv_winograd_cpu.c: four results at a time from fewer products, two by two on the last axes or in
- * a row on the first. */
+/* conv_winograd_cpu.c: four results at a time from fewer products, two by two on the last axes or
+ * in a row on the first. */
 typedef enum { WINOGRAD_NONE, WINOGRAD_SPACE, WINOGRAD_TIME } winograd_t;
 
 typedef struct conv_pass {
@@ -126,9 +126,9 @@ void REAL(conv_pack)(const weight_panels_t *weight, int64_t group, int64_t col, 
 
 weight_panels_t REAL(conv_weight_of)(const conv_pass_t *pass);
 
-/* conv_winograd_cpu.c: by transforming the weight and the input. Whether that pays is decided by the
- * weight's shape and the extents of a sample, never by how many there are: a sample's bits must not
- * depend on its company. */
+/* conv_winograd_cpu.c: by transforming the weight and the input. Whether that pays is decided by
+ * the weight's shape and the extents of a sample, never by how many there are: a sample's bits must
+ * not depend on its company. */
 winograd_t REAL(conv_winograd)(const conv_pass_t *pass);
 /* Floats: of the transformed weight; of what a thread has for itself. */
 int64_t REAL(conv_winograd_panels)(const conv_pass_t *pass);
