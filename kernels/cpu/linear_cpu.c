@@ -85,11 +85,14 @@ static void block_of_panel(const rows_product_t *product, const act_t *left, int
                    .out = out + col,
                    .c_row = product->out.row_stride,
                    .end = &end};
+    if (units <= FEW_UNITS) {
+        tile.rows = rows;
+        REAL(product_few)(&tile);
+        return;
+    }
     for (; rows > 0; rows -= TILE_ROWS) {
         tile.rows = min_i64(TILE_ROWS, rows);
-        if (units > FEW_UNITS) {
-            prefetch_tile(tile.out, tile.c_row * out_bytes, tile.rows, cols * out_bytes);
-        }
+        prefetch_tile(tile.out, tile.c_row * out_bytes, tile.rows, cols * out_bytes);
         REAL(product_tile)(&tile);
         tile.a += TILE_ROWS * left_row;
         tile.out += TILE_ROWS * tile.c_row;
@@ -135,10 +138,6 @@ static void run_rows(const rows_product_t *product) {
     }
 }
 
-static bool follow(matrix_t matrix) {
-    return matrix.shard_stride == matrix.rows * matrix.row_stride;
-}
-
 /* Nothing of OpenMP's is opened for one thread. */
 static void run_threads(const linear_plan_t *plan, const rows_product_t *product) {
     if (plan->threads == 1) {
@@ -155,10 +154,10 @@ static void enter(matrix_t *matrix, int shard) { matrix->data = row_of(*matrix, 
 static void run(const linear_plan_t *plan, const rows_product_t *product) {
     rows_product_t joined = *product;
     matrix_t mask = {0};
-    bool gaps = !follow(product->left) || !follow(product->out);
+    bool gaps = !shards_follow(&product->left) || !shards_follow(&product->out);
     if (product->mask != NULL) {
         mask = *product->mask;
-        gaps = gaps || !follow(mask);
+        gaps = gaps || !shards_follow(&mask);
         joined.mask = &mask;
         enter(&mask, product->shard_begin);
     }

@@ -14,6 +14,7 @@ enum {
     STRIP_COLS = 32,          /* of d_out at a time */
     GROUP_UNITS_MOST = 384,   /* of rows of x in panels at a time */
     GROUP_BYTES = 768 * 1024, /* of these: most of a usual second-level cache */
+    STRIDE_IN_PLACE = 64,     /* of d_out at most, for columns of it to be read in their place */
     TREE_TILES = 10,          /* sums over leaves that wait for their right side */
 };
 _Static_assert(GROUP_UNITS_MOST < 1 << (TREE_TILES - 1), "a leaf has a unit or more");
@@ -27,6 +28,11 @@ typedef struct linear_plan {
 
 /* Workspace elements of backward_weights; fills the plan's part of it. */
 int64_t REAL(linear_weights_plan)(linear_plan_t *plan);
+
+/* Shards follow one another without a gap. */
+static inline bool shards_follow(const matrix_t *matrix) {
+    return matrix->shard_stride == matrix->rows * matrix->row_stride;
+}
 
 static inline bool has_relu(const linear_plan_t *plan) {
     return plan->base.description.attributes.activation == ACTIVATION_RELU;

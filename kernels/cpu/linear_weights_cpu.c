@@ -38,6 +38,7 @@ _Static_assert(WAITING_MAX + TREE_TILES + 1 <= ADDENDS_MAX, "a tile may end all 
 
 typedef struct weights_job {
     const op_use_t *uses;
+    int use_count;
     const linear_plan_t *plan; /* of the first use: all have the same columns */
     int64_t rows, cols;        /* of the gradient */
     int64_t leaf_units;        /* of rows of one shard, all uses one after the other */
@@ -140,6 +141,46 @@ static void pack_strip(const weights_job_t *job, const group_t *group, int64_t c
     }
 }
 
+/* --- what need not be packed ----------------------------------------------------------------- */
+
+/* A factor's rows, unit after unit. */
+typedef struct factor {
+    const unit_t *first;
+    int64_t stride;
+} factor_t;
+
+/* Of a group whose rows lie as they would in a strip or a panel, but for the stride. */
+static bool lies_ready(const weights_job_t *job, const group_t *group, const matrix_t *matrix,
+                       factor_t *factor) {
+#ifdef ACTIVATION_BF16
+    (void)job;
+    (void)group;
+    (void)matrix;
+    (void)factor;
+    return false;
+#else
+    if (job->use_count > 1 || (group->leaves > 1 && !shards_follow(matrix))) {
+        return false;
+    }
+    *factor = (factor_t){row_of(*matrix, group->shard, group->begin), matrix->row_stride};
+    return true;
+#endif
+}
+
+/* Narrow rows of whole vectors, whose gradient is what stands there. */
+static bool left_in_place(const weights_job_t *job, const group_t *group, factor_t *left) {
+    const matrix_t *matrix = left_of(job->plan, job->uses[0].call);
+    bool narrow = matrix->row_stride <= STRIDE_IN_PLACE && job->rows % VECTOR_COLS == 0;
+    return narrow && !has_relu(job->plan) && lies_ready(job, group, matrix, left);
+}
+
+/* One panel, whose rows have no gaps. */
+static bool right_in_place(const weights_job_t *job, const group_t *group, factor_t *right) {
+    const matrix_t *matrix = right_of(job->plan, job->uses[0].call);
+    bool panel = job->cols <= TILE_COLS && matrix->row_stride == panel_cols(job->cols);
+    return panel && lies_ready(job, group, matrix, right);
+}
+
 /* --- the tree over a group ------------------------------------------------------------------- */
 
 /* How many waiting values leaf i of n ends: adding neighbours, as carries go when one counts. */
@@ -147,8 +188,9 @@ static int carries(int i, int n, int waiting) {
     return i == n - 1 ? waiting : __builtin_ctz(~(unsigned)i);
 }
 
-static void sum_tile(const weights_job_t *job, const group_t *group, const unit_t *strip,
-                     int64_t row, int64_t rows, int64_t col, float *tiles) {
+/* left: from the tile's first row on; panels: all of the group's. */
+static void sum_tile(const weights_job_t *job, const group_t *group, factor_t left,
+                     const unit_t *panels, int64_t row, int64_t rows, int64_t col, float *tiles) {
     int64_t cols = min_i64(TILE_COLS, job->cols - col), group_units = group->end - group->begin;
     int64_t leaf_units = group_units / group->leaves, place = row * job->cols + col;
     int64_t line = job->cols * (int64_t)sizeof(float), width = cols * (int64_t)sizeof(float);
@@ -164,7 +206,7 @@ static void sum_tile(const weights_job_t *job, const group_t *group, const unit_
                    .cols = cols,
                    .k = leaf_units,
                    .a_row = UNIT_K,
-                   .a_col = UNIT_K * STRIP_COLS,
+                   .a_col = UNIT_K * left.stride,
                    .end = &end};
     int waiting = 0;
     for (int leaf = 0; leaf < group->leaves; leaf++) {
@@ -177,8 +219,8 @@ static void sum_tile(const weights_job_t *job, const group_t *group, const unit_
         if (last) {
             target_end(target, place, job->cols, &end);
         }
-        tile.a = (const act_t *)(strip + leaf * leaf_units * STRIP_COLS);
-        tile.panel = job->panels + group_units * col + leaf * leaf_units * panel_cols(cols);
+        tile.a = (const act_t *)(left.first + leaf * leaf_units * left.stride);
+        tile.panel = panels + group_units * col + leaf * leaf_units * panel_cols(cols);
         tile.c = last ? target->out.weight + place : tiles + waiting * TILE_ELEMENTS;
         tile.c_row = last ? job->cols : TILE_COLS;
         REAL(product_tile)(&tile);
@@ -187,11 +229,12 @@ static void sum_tile(const weights_job_t *job, const group_t *group, const unit_
 }
 
 /* Of a vector of columns, over a leaf's rows in order. */
-static vector_t sum_rows(const unit_t *strip, int64_t units) {
+static vector_t sum_rows(factor_t left, int64_t units) {
     vector_t total = {0};
-    for (int64_t u = 0; u < units; u++, strip += STRIP_COLS) {
+#pragma GCC unroll 4
+    for (int64_t u = units; u > 0; u--, left.first += left.stride) {
         bits_t pair;
-        memcpy(&pair, strip, sizeof pair);
+        memcpy(&pair, left.first, sizeof pair);
 #ifdef ACTIVATION_BF16
         total += (vector_t)(pair << 16);
         total += (vector_t)(pair & ~0xFFFF);
@@ -202,48 +245,66 @@ static vector_t sum_rows(const unit_t *strip, int64_t units) {
     return total;
 }
 
-static void sum_bias(const group_t *group, const unit_t *strip, int64_t col, int64_t cols) {
+static void sum_bias(const group_t *group, factor_t left, int64_t col, int64_t cols) {
     int64_t leaf_units = (group->end - group->begin) / group->leaves;
     float sums[STRIP_COLS];
     for (int64_t c = 0; c < cols; c += VECTOR_COLS) {
-        const unit_t *from = strip + c;
-        vector_t left[TREE_TILES];
+        factor_t from = {left.first + c, left.stride};
+        vector_t sides[TREE_TILES], total = {0};
         int waiting = 0;
-        for (int leaf = 0; leaf < group->leaves; leaf++, from += leaf_units * STRIP_COLS) {
-            vector_t total = sum_rows(from, leaf_units);
+        for (int leaf = 0; leaf < group->leaves; leaf++) {
+            total = sum_rows(from, leaf_units);
             for (int i = carries(leaf, group->leaves, waiting); i > 0; i--) {
-                total = left[--waiting] + total;
+                total = sides[--waiting] + total;
             }
-            left[waiting++] = total;
+            sides[waiting++] = total;
+            from.first += leaf_units * from.stride;
         }
-        vector_store(sums + c, left[0]);
+        vector_store(sums + c, total);
     }
     target_bias(&group->target, col, cols, sums);
+}
+
+/* Rows [row, row + rows) of the gradient. */
+static void sum_strip(const weights_job_t *job, const group_t *group, factor_t left,
+                      const unit_t *panels, int64_t row, int64_t rows, float *tiles) {
+    if (is_transposed(job->plan)) {
+        float none[STRIP_COLS] = {0};
+        target_bias(&group->target, row, rows, none);
+    } else {
+        sum_bias(group, left, row, rows);
+    }
+    for (int64_t col = 0; col < job->cols; col += TILE_COLS) {
+        for (int64_t r = 0; r < rows; r += TILE_ROWS) {
+            factor_t from = {left.first + r, left.stride};
+            int64_t height = min_i64(TILE_ROWS, rows - r);
+            sum_tile(job, group, from, panels, row + r, height, col, tiles);
+        }
+    }
 }
 
 static void sum_group(const weights_job_t *job, const group_t *group) {
     int thread = omp_get_thread_num();
     unit_t *strip = job->strips + thread * job->plan->group_units * STRIP_COLS;
     float *tiles = job->tiles + (int64_t)thread * TREE_TILES * TILE_ELEMENTS;
+    factor_t whole, panel = {job->panels, 0};
+    bool left_lies = left_in_place(job, group, &whole);
+    if (!right_in_place(job, group, &panel)) {
 #pragma omp for schedule(static)
-    for (int64_t col = 0; col < job->cols; col += TILE_COLS) {
-        pack_panel(job, group, col);
+        for (int64_t col = 0; col < job->cols; col += TILE_COLS) {
+            pack_panel(job, group, col);
+        }
     }
 #pragma omp for schedule(static)
     for (int64_t row = 0; row < job->rows; row += STRIP_COLS) {
         int64_t rows = min_i64(STRIP_COLS, job->rows - row);
-        pack_strip(job, group, row, rows, strip);
-        if (is_transposed(job->plan)) {
-            float none[STRIP_COLS] = {0};
-            target_bias(&group->target, row, rows, none);
+        factor_t left = {strip, STRIP_COLS};
+        if (left_lies) {
+            left = (factor_t){whole.first + row, whole.stride};
         } else {
-            sum_bias(group, strip, row, rows);
+            pack_strip(job, group, row, rows, strip);
         }
-        for (int64_t col = 0; col < job->cols; col += TILE_COLS) {
-            for (int64_t r = 0; r < rows; r += TILE_ROWS) {
-                sum_tile(job, group, strip + r, row + r, min_i64(TILE_ROWS, rows - r), col, tiles);
-            }
-        }
+        sum_strip(job, group, left, panel.first, row, rows, tiles);
     }
 }
 
@@ -279,6 +340,7 @@ void REAL(linear_backward_tree)(const op_use_t *uses, int use_count, int shard_b
     const linear_plan_t *plan = (const linear_plan_t *)uses[0].plan;
     unit_t *workspace = call->workspace;
     weights_job_t job = {.uses = uses,
+                         .use_count = use_count,
                          .plan = plan,
                          .rows = left_cols(plan),
                          .cols = right_cols(plan),

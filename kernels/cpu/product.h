@@ -135,6 +135,9 @@ typedef struct tile {
     const tile_end_t *end;
 } tile_t;
 void REAL(product_tile)(const tile_t *tile);
+/* Any number of rows, tile after tile: of a, whose rows are contiguous, to `out`, with k no more
+ * than FEW_UNITS. `tile` is used up. */
+void REAL(product_few)(tile_t *tile);
 
 /* A tile of a matrix that is about to be read or written; all in bytes, but rows. */
 static inline void prefetch_tile(const void *first, int64_t row_stride, int64_t rows,

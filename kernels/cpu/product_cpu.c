@@ -200,6 +200,42 @@ void REAL(product_tile)(const tile_t *tile) {
     of_rows[tile->rows](tile);
 }
 
+/* Whole tiles of a column, where k is short enough that what surrounds a tile is seen. */
+TILE_INLINE void few_of(tile_t *tile, const int vectors) {
+    enum { rows = TILE_ROWS };
+    for (; tile->rows >= rows; tile->rows -= rows) {
+        totals_t total;
+        const act_t *row[TILE_ROWS];
+        EACH_VECTOR { total[r][v] = (vector_t){0}; }
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            row[r] = tile->a + r * tile->a_row;
+        }
+        add_run(row, tile->k, tile->panel, total, rows, vectors);
+        if (tile->cols == vectors * VECTOR_COLS) {
+            end_tile(tile, total, rows, vectors, vectors * VECTOR_COLS);
+        } else {
+            end_tile(tile, total, rows, vectors, tile->cols);
+        }
+        tile->a += rows * tile->a_row;
+        tile->out += rows * tile->c_row;
+    }
+}
+
+void REAL(product_few)(tile_t *tile) {
+    int64_t vectors = panel_cols(tile->cols) / VECTOR_COLS;
+    if (vectors == 1) {
+        few_of(tile, 1);
+    } else if (vectors == 2) {
+        few_of(tile, 2);
+    } else {
+        few_of(tile, TILE_VECTORS);
+    }
+    if (tile->rows > 0) {
+        REAL(product_tile)(tile);
+    }
+}
+
 /* --- packing --------------------------------------------------------------------------------- */
 
 #ifdef ACTIVATION_BF16

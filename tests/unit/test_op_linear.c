@@ -335,6 +335,26 @@ static void kept_weights(void **state) {
     }
 }
 
+/* Narrow factors that follow one another are read in their place, others packed. */
+static void gaps_do_not_matter(void **state) {
+    (void)state;
+    const int64_t sizes[][2] = {{16, 16}, {16, 48}, {32, 16}, {8, 32}, {24, 8}, {16, 1}};
+    for (size_t i = 0; i < 2 * (sizeof sizes / sizeof sizes[0]); i++) {
+        op_case_t gaps, none;
+        op_description_t d =
+            linear(21, sizes[i / 2][0], sizes[i / 2][1], i % 2 ? ACTIVATION_RELU : ACTIVATION_NONE);
+        case_open(&gaps, case_table("cpu", DTYPE_F32), &d, 4, 1, 3);
+        case_run(&gaps);
+        case_align_rows(CASE_WITHOUT_GAPS);
+        case_open(&none, case_table("cpu", DTYPE_F32), &d, 4, 1, 3);
+        case_align_rows(CASE_ALIGNED_NONE);
+        case_run(&none);
+        case_check_same_bits(&gaps, &none);
+        case_close(&none);
+        case_close(&gaps);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients),
@@ -345,6 +365,7 @@ int main(void) {
         cmocka_unit_test(shards_that_follow_one_another),
         cmocka_unit_test(gradients_of_many_rows),
         cmocka_unit_test(weights_are_rounded),
+        cmocka_unit_test(gaps_do_not_matter),
         cmocka_unit_test(equal_rows_have_equal_bits),
         cmocka_unit_test(plans_without_gradients),
         cmocka_unit_test(kept_weights),
