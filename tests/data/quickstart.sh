@@ -30,6 +30,8 @@ if [ -d "$data" ]; then
     check "quickstart on CMU-MOSI" quickstart --data "$data"
     took=$((SECONDS - begin))
     check "it takes at most ten minutes ($took s)" [ $took -le 600 ]
+    [ "$out/mosi-permuted-seed0/config.yaml" -ot "$out/mosi-majority-seed4/config.yaml" ]
+    report $? "what takes longest begins first"
     holds "eight rows and the control" '(list(m) == "majority text audio video concat concat_encoder mt jmt".split() +
          ["jmt (labels permuted within person)"])'
     holds "seeds 0 to 4 in each" \
