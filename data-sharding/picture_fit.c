@@ -76,6 +76,22 @@ static void take_colour(const square_t *s, const uint8_t *rgb, int width, int he
     }
 }
 
+/* The square as it is, where it has the size already; black where the picture does not reach. */
+static void take_whole(const square_t *s, const uint8_t *rgb, int width, int height, uint8_t *out) {
+    int64_t begin = max_i64(-s->x, 0), end = min_i64(width - s->x, s->side);
+    for (int64_t row = 0; row < s->side; row++) {
+        uint8_t *to = out + row * s->side * COLOURS;
+        int64_t y = s->y + row;
+        if (begin > 0 || end < s->side || y < 0 || y >= height) {
+            memset(to, 0, (size_t)(s->side * COLOURS));
+        }
+        if (y >= 0 && y < height) {
+            memcpy(to + begin * COLOURS, rgb + (y * width + s->x + begin) * COLOURS,
+                   (size_t)((end - begin) * COLOURS));
+        }
+    }
+}
+
 static void put_colour(int side, int stride, const uint8_t *from, int colour, uint8_t *out) {
     for (int row = 0; row < side; row++) {
         for (int i = 0; i < side; i++) {
@@ -103,6 +119,10 @@ status_t picture_fit(picture_fit_t *fit, const uint8_t *rgb, int width, int heig
                      const picture_box_t *box, uint8_t *out) {
     square_t s = {0};
     TRY(square_of(fit, width, height, box, &s));
+    if (s.side == fit->side) {
+        take_whole(&s, rgb, width, height, out);
+        return STATUS_OK;
+    }
     int stride = padded(s.side);
     size_t bytes = (size_t)stride * (size_t)s.side;
     if (bytes > fit->room) {
@@ -112,11 +132,8 @@ status_t picture_fit(picture_fit_t *fit, const uint8_t *rgb, int width, int heig
     }
     for (int colour = 0; colour < COLOURS; colour++) {
         take_colour(&s, rgb, width, height, colour, stride, fit->from);
-        if (s.side != fit->side) {
-            TRY(scale_colour(fit, (int)s.side));
-        }
-        const uint8_t *made = s.side == fit->side ? fit->from : fit->to;
-        put_colour(fit->side, padded(fit->side), made, colour, out);
+        TRY(scale_colour(fit, (int)s.side));
+        put_colour(fit->side, padded(fit->side), fit->to, colour, out);
     }
     return STATUS_OK;
 }

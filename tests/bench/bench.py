@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 JMT = os.environ.get("JMT", str(ROOT / "build" / "jmt"))
 ROUNDS = 11
 PEER_PACKAGES = ("torch", "numpy", "h5py")
+MODULES = {"pillow": "PIL"} # where a module is not called like its package
 
 
 def unavailable(reason):
@@ -33,25 +34,26 @@ def arguments(description, add=None, rounds=ROUNDS):
     return parser.parse_args()
 
 
-def has_peer(python):
-    imports = "import " + ", ".join(PEER_PACKAGES)
+def has_peer(python, packages):
+    imports = "import " + ", ".join(MODULES.get(name, name) for name in packages)
     return subprocess.run([python, "-c", imports], capture_output=True, check=False).returncode == 0
 
 
-def peer_python():
+def peer_python(packages=PEER_PACKAGES):
     """A Python with the peer's packages: this one, that of build/bench-venv (made here by pip if need
     be), or the system's, where Debian's python3-torch and python3-h5py are."""
     venv = ROOT / "build" / "bench-venv"
     own = str(venv / "bin" / "python")
     for python in (os.environ.get("JMT_PEER_PYTHON"), sys.executable, own, "/usr/bin/python3"):
-        if python and os.path.exists(python) and has_peer(python):
+        if python and os.path.exists(python) and has_peer(python, packages):
             return python
-    print("installing the peer (torch) into build/bench-venv ...", file=sys.stderr)
+    print(f"installing the peer ({', '.join(packages)}) into build/bench-venv ...", file=sys.stderr)
     make = [sys.executable, "-m", "venv", str(venv)]
-    install = [own, "-m", "pip", "install", "-q", *PEER_PACKAGES]
+    install = [own, "-m", "pip", "install", "-q", *packages]
     for command in (make, install):
         if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
-            unavailable("no PyTorch here: pip cannot install it; apt install python3-torch python3-h5py")
+            names = " ".join(MODULES.get(name, name).lower() for name in packages)
+            unavailable(f"no peer here: pip cannot install it; apt install python3-{names.replace(' ', ' python3-')}")
     return own
 
 
