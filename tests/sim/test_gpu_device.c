@@ -320,7 +320,7 @@ static void open_the_only_one(void **state) {
     device = NULL;
 }
 
-/* Of two, the second process takes the second; in a child, as a process has one device, and first. */
+/* Of two, the second process takes the second; in a child, as a process has one device. */
 static void open_the_second(void **state) {
     (void)state;
     (void)fflush(NULL);
