@@ -338,6 +338,10 @@ static void what_a_library_cannot_do_is_refused(void **state) {
     setenv("SIMGPU_FAILS", "cublasLtMatmulAlgoGetHeuristic", 1);
     CHECK_FAILS(kernels->ops[OP_linear].plan(&d, &plan, &needs), STATUS_UNAVAILABLE,
                 "cuBLASLt has no algorithm for a product of 4 x 3 by 3 x 3");
+    d.kind = OP_temporal_conv;
+    d.attributes.period = d.attributes.taps = d.attributes.dilation = 1;
+    CHECK_FAILS(kernels->ops[OP_temporal_conv].plan(&d, &plan, &needs), STATUS_UNAVAILABLE,
+                "cuBLASLt has no algorithm");
     d.kind = OP_conv;
     d.attributes.groups = 1;
     for (int a = 0; a < OP_AXES; a++) {
@@ -380,7 +384,7 @@ static void open_the_only_one(void **state) {
     device = NULL;
 }
 
-/* Of two, the second process takes the second; in a child and first, as a process has one. */
+/* Of two, the second process takes the second; in a child, as a process has one device. */
 static void open_the_second(void **state) {
     (void)state;
     (void)fflush(NULL);

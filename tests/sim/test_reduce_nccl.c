@@ -118,6 +118,10 @@ static void steps_with(int shards, bool fast) {
     float *expected = alloc_zero(s.layout.elements, sizeof *expected);
     for (int step = 0; step < STEPS; step++) {
         backward(reduce, &s, step);
+        while (comm_size(comm) > 1 && reduce_moved(reduce) < BUCKETS) {
+            clock_sleep_us(100);
+        }
+        CHECK_OK(reduce_wait(reduce));
         CHECK_OK(reduce_finish(reduce));
         update(reduce, &s);
         CHECK_OK(reduce_share(reduce));

@@ -7,7 +7,7 @@ enum { RELU_BITS = 128, WORK_BYTES = 256, ALIGNMENT = 256 };
 enum { ANY_SCHEME = CUBLASLT_REDUCTION_SCHEME_MASK };
 static const int64_t AUX_BITS = 128; /* leading dimension of the bits of RELU_AUX */
 
-/* What an algorithm was chosen for; alignments in bytes; `next`: matrix to matrix of a batch. */
+/* What an algorithm was chosen for; bytes, next: from matrix to matrix of a batch. */
 typedef struct choice {
     uint32_t a_alignment, b_alignment, c_alignment, d_alignment;
     uint32_t a_next, b_next, c_next, d_next;

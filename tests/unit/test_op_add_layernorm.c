@@ -23,6 +23,7 @@ static void gradients(void **state) {
         d = add_layernorm(6, 77, inputs);
         case_check_reference(&d, 0, 0, 0);
         case_check_alignment(&d);
+        case_check_without_gradients(&d);
         for (int64_t cols = 300; cols <= 1100; cols += 800) { /* more than a GPU's lanes hold */
             d = add_layernorm(3, cols, inputs);
             case_check_alignment(&d);

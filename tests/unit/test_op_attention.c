@@ -35,6 +35,9 @@ static void gradients(void **state) {
     d = attention(2, 2, 3, 5, 32);
     case_check_reference(&d, 10, 5, 1);
     case_check_alignment(&d);
+    d = attention(1, 2, 2, 3, 12); /* the second head is at no multiple of 16 bytes */
+    case_check_alignment(&d);
+    case_check_without_gradients(&d);
 }
 
 static void causal(void **state) {

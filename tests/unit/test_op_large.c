@@ -11,6 +11,7 @@ static void check(op_kind_t kind, int64_t rows, int64_t cols, int inputs) {
     }
     case_check_reference(&d, 0, 0, 0);
     case_check_alignment(&d);
+    case_check_without_gradients(&d);
 }
 
 static void rows_of_several_blocks(void **state) {

@@ -33,6 +33,8 @@ static void mix_rows(void **state) {
     }
     op_description_t wide = mix_of(6, 20, 33, 70);
     case_check_threads(&wide);
+    op_description_t wider = mix_of(1, 2, 3, 300); /* than a block of a GPU */
+    case_check_alignment(&wider);
 }
 
 /* [1 2; 3 4; 5 6] [x; y] for each group; the weights' gradient is summed over the groups. */
@@ -73,6 +75,8 @@ static void correlate(void **state) {
     }
     op_description_t wide = correlate_of(6, 9, 40, 70);
     case_check_threads(&wide);
+    op_description_t wider = correlate_of(1, 2, 3, 300); /* than a warp of a GPU reads at once */
+    case_check_alignment(&wider);
 }
 
 /* Over two steps, columns (1, 3) and (2, -1) of a with column (5, 7) of b; then another group. */
