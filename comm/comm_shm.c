@@ -17,7 +17,7 @@
 enum {
     SMALL_BYTES = 4096,
     HUGE_BYTES = 2 << 20,
-    HUGE_FROM_BYTES = 4 * HUGE_BYTES, /* asking takes a millisecond */
+    HUGE_FROM_BYTES = 2 * HUGE_BYTES, /* asking takes a millisecond */
     COLLAPSE = 25,                    /* MADV_COLLAPSE, which older headers lack */
 };
 

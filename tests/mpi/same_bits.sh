@@ -18,6 +18,10 @@ for shards in 24 8; do
     report $? "B=48, V=$shards: R = 1 2 3 4 5 6 8 have one hash"
 done
 reference=$(hash_of "$work/v8-r1")
+for hosts in 2 3; do # pretended, of unequal numbers of ranks
+    JMT_COMM_HOSTS=$hosts train hosts-$hosts 5 6 --set batch=48 --set virtual_shards=8
+    check "V=8: 5 ranks on $hosts hosts have it, too" same "$(hash_of "$work/hosts-$hosts")" "$reference"
+done
 train other-seed 2 6 --set batch=48 --set seed=2
 [ "$(hash_of "$work/other-seed")" != "$reference" ]
 report $? "another seed has another hash"

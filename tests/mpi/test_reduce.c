@@ -304,7 +304,7 @@ static void set_own(float *to, const reduce_t *reduce, const state_t *s, int buc
  * weights are read from share until the last bucket is published: none may be of another step. */
 static void weights_are_of_one_step(void **state) {
     (void)state;
-    enum { HURRIED_STEPS = 30 };
+    enum { HURRIED_STEPS = 12 };
     state_t s;
     make_layout(&s, 8);
     reduce_t *reduce = NULL;
