@@ -203,6 +203,7 @@ status_t trainer_step(trainer_t *t, bool stop, step_result_t *result_out) {
     double rate = schedule_learning_rate(t->config, t->progress.step, t->progress.epoch);
     optimizer_begin(t->optimizer, rate, now);
     TRY(compute(t, &result, &begin_s));
+    batch_look_ahead(&t->batch);
     TRY(see(t, mine, &result));
     result.update_ms = part_ms(&begin_s);
     t->progress.step++;

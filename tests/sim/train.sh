@@ -45,7 +45,7 @@ asked() { # asked SETTING...: what the host calls in two more steps of a run
 if [ "$simulated" -gt 0 ]; then
     read -r operations graphs waits < <(asked)
     echo "# a step puts $operations operations into streams, $graphs of them a graph, and waits $waits times"
-    [ "$graphs" = 1 ] && [ "${operations:-99}" -le 4 ] && [ "$waits" = 1 ]
+    [ "$graphs" = 1 ] && [ "${operations:-99}" -le 9 ] && [ "$waits" = 1 ]
     report $? "a step is one graph, and one wait"
     check "also of a deeper model" same "$(asked --set model.layers=3)" "$operations $graphs $waits"
 fi
