@@ -69,8 +69,8 @@ fi
 for ranks in 1 3; do
     for at in 1 5; do
         run_at="$work/nan-$ranks-$at"
-        JMT_FAULT=nan:$((ranks - 1)):$at fails "a step that is not finite" 1 "the loss is not finite at step $at" $ranks \
-            train "${small[@]}" --set checkpoint.every_steps=2 --run "$run_at" --steps $steps
+        JMT_FAULT=nan:$((ranks - 1)):$at fails "a step that is not finite" 1 "the loss is not finite at step $at" \
+            $ranks train "${small[@]}" --set checkpoint.every_steps=2 --run "$run_at" --steps $steps
     done
     run $ranks train "${small[@]}" --set checkpoint.every_steps=2 --run "$run_at" --steps $steps --resume auto
     check "R=$ranks: goes on to the same bits" same "$(hash_of "$run_at")" "$one"
