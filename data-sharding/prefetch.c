@@ -154,6 +154,18 @@ status_t prefetch_next(prefetch_t *p, int *place_out) {
     return STATUS_OK;
 }
 
+bool prefetch_ready(prefetch_t *p, int *place_out) {
+    pthread_mutex_lock(&p->lock);
+    int64_t item = p->given + p->taken;
+    int place = (int)(item % p->room);
+    bool ready = item < p->made && p->outcomes[place].status == STATUS_OK;
+    pthread_mutex_unlock(&p->lock);
+    if (ready) {
+        *place_out = place;
+    }
+    return ready;
+}
+
 void prefetch_give_back(prefetch_t *p) {
     REQUIRE(p->taken);
     p->taken = false;

@@ -10,6 +10,7 @@
 #ifndef JMT_PREFETCH_H
 #define JMT_PREFETCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernels/base/status.h"
@@ -33,6 +34,9 @@ void prefetch_start(prefetch_t *prefetch, int64_t count);
 /* The next item's place, when it is made. A failure to make it comes here, with its text, and comes
  * again if asked again: nothing is made behind it. */
 status_t prefetch_next(prefetch_t *prefetch, int *place_out) MUST_CHECK;
+/* Whether the item behind the one that prefetch_next gave, or else the next, has been made, without
+ * failure: its place, to be read until prefetch_stop or until it is given back. */
+bool prefetch_ready(prefetch_t *prefetch, int *place_out);
 void prefetch_give_back(prefetch_t *prefetch); /* the place that prefetch_next gave last */
 
 /* Waits for the fill that runs, and forgets what was made and not taken. */

@@ -83,6 +83,7 @@ static status_t read_epoch(trainer_t *t, int64_t samples) {
     batch_start(&t->batch, &stream);
     for (int64_t done = 0, got = 0; done < samples; done += got) {
         TRY(batch_next(&t->batch, &got));
+        t->device->synchronize(t->device);
     }
     return STATUS_OK;
 }

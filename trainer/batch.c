@@ -10,6 +10,8 @@
 
 /* --- places ---------------------------------------------------------------------------------- */
 
+static size_t aligned(size_t bytes) { return (size_t)align_up((int64_t)bytes, 64); }
+
 static size_t feature_bytes(const batch_t *batch, int m) {
     return (size_t)(batch->slots * batch->length * batch->dims[m]) * sizeof(float);
 }
@@ -18,30 +20,64 @@ static size_t mask_bytes(const batch_t *batch) { return (size_t)(batch->slots * 
 
 static size_t target_bytes(const batch_t *batch) { return mask_bytes(batch) * sizeof(float); }
 
-/* owned: with memory of its own; else on the executor's inputs. */
-static void place_open(const batch_t *batch, bool owned, batch_place_t *place) {
+static bool is_far(const batch_t *batch) { return !executor_device(batch->executor)->host; }
+
+/* What lies where in a batch that goes to the device as a whole. */
+static void lay_out(batch_t *batch) {
+    size_t element = dtype_bytes(executor_dtype(batch->executor)), bytes = 0;
+    for (int m = 0; m < batch->modality_count; m++) {
+        batch->feature_at[m] = bytes;
+        bytes += aligned(feature_bytes(batch, m) / sizeof(float) * element);
+        batch->mask_at[m] = bytes;
+        bytes += aligned(mask_bytes(batch));
+    }
+    for (int t = 0; t < batch->target_count; t++) {
+        batch->target_at[t] = bytes;
+        bytes += aligned(target_bytes(batch));
+    }
+    batch->whole_bytes = bytes;
+}
+
+/* inputs: those of the executor, where they are the host's and float; else memory of its own, which
+ * for another device is one piece, but for features that are not yet of its type. */
+static status_t place_open(const batch_t *batch, bool inputs, batch_place_t *place) {
+    const device_t *device = executor_device(batch->executor);
+    void *whole = NULL;
+    if (is_far(batch)) {
+        TRY(device->alloc_pinned(device, batch->whole_bytes, "a batch", &whole));
+    }
+    place->whole = whole;
     place->features = alloc_zero(batch->modality_count, sizeof *place->features);
     place->masks = alloc_zero(batch->modality_count, sizeof *place->masks);
     place->target = alloc_zero(batch->target_count, sizeof *place->target);
     for (int m = 0; m < batch->modality_count; m++) {
-        place->features[m] = owned ? alloc_aligned(feature_bytes(batch, m))
-                                   : (float *)executor_input(batch->executor, m);
-        place->masks[m] =
-            owned ? alloc_aligned(mask_bytes(batch)) : executor_mask(batch->executor, m);
+        place->features[m] = whole != NULL && !batch->staged
+                                 ? (void *)(place->whole + batch->feature_at[m])
+                             : inputs ? executor_input(batch->executor, m)
+                                      : alloc_aligned(feature_bytes(batch, m));
+        place->masks[m] = whole != NULL ? (uint8_t *)place->whole + batch->mask_at[m]
+                          : inputs      ? executor_mask(batch->executor, m)
+                                        : alloc_aligned(mask_bytes(batch));
     }
     for (int t = 0; t < batch->target_count; t++) {
-        place->target[t] = place == &batch->direct ? batch->labels_of_batch[t].host
-                                                   : alloc_aligned(target_bytes(batch));
+        place->target[t] = whole != NULL ? (void *)(place->whole + batch->target_at[t])
+                                         : alloc_aligned(target_bytes(batch));
     }
+    return STATUS_OK;
 }
 
-static void place_close(const batch_t *batch, bool owned, batch_place_t *place) {
-    for (int m = 0; owned && m < batch->modality_count; m++) {
-        free(place->features[m]);
-        free(place->masks[m]);
+static void place_close(const batch_t *batch, bool inputs, batch_place_t *place) {
+    const device_t *device = executor_device(batch->executor);
+    bool far = is_far(batch);
+    for (int m = 0; place->features != NULL && m < batch->modality_count; m++) {
+        free((far && !batch->staged) || inputs ? NULL : place->features[m]);
+        free(far || inputs ? NULL : place->masks[m]);
     }
-    for (int t = 0; t < batch->target_count && place != &batch->direct; t++) {
-        free(place->target[t]);
+    for (int t = 0; place->target != NULL && t < batch->target_count; t++) {
+        free(far ? NULL : place->target[t]);
+    }
+    if (far) {
+        device->release_pinned(device, place->whole);
     }
     free(place->features);
     free(place->masks);
@@ -76,19 +112,43 @@ static status_t corrupts_of(const modality_config_t *modality, int index, corrup
 
 static status_t make(void *context, int place, int64_t item);
 
-static void close_labels(batch_t *batch) {
-    for (int t = 0; t < batch->target_count; t++) {
-        mirror_close(&batch->labels_of_batch[t]);
-    }
+/* What came, and what comes meanwhile. */
+static status_t open_on_device(batch_t *batch) {
+    const device_t *device = executor_device(batch->executor);
+    void *memory = NULL;
+    TRY(device->alloc(device, batch->whole_bytes, "a batch", &memory));
+    batch->current = memory;
+    TRY(device->alloc(device, batch->whole_bytes, "a batch", &memory));
+    batch->arriving = memory;
+    device->ahead_begin(device);
+    return STATUS_OK;
 }
 
-static status_t open_labels(batch_t *batch) {
-    const device_t *device = executor_device(batch->executor);
-    status_t status = STATUS_OK;
-    for (int t = 0; t < batch->target_count && status == STATUS_OK; t++) {
-        status = mirror_open(device, target_bytes(batch), "labels", &batch->labels_of_batch[t]);
+static bool takes_inputs(const batch_t *batch) { return !is_far(batch) && !batch->staged; }
+
+static status_t open_places(batch_t *batch) {
+    lay_out(batch);
+    batch->places = alloc_zero(max_i64(batch->ahead, 1), sizeof *batch->places);
+    if (is_far(batch)) {
+        TRY(open_on_device(batch));
     }
-    return status;
+    TRY(place_open(batch, takes_inputs(batch), &batch->direct));
+    batch->target = batch->direct.target;
+    for (int i = 0; i < batch->ahead; i++) {
+        TRY(place_open(batch, false, &batch->places[i]));
+    }
+    return STATUS_OK;
+}
+
+static void close_places(batch_t *batch) {
+    const device_t *device = executor_device(batch->executor);
+    place_close(batch, takes_inputs(batch), &batch->direct);
+    for (int i = 0; i < batch->ahead; i++) {
+        place_close(batch, false, &batch->places[i]);
+    }
+    free(batch->places);
+    device->release(device, batch->current);
+    device->release(device, batch->arriving);
 }
 
 status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dataset,
@@ -103,7 +163,10 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
                      .target_count = graph_output_count(graph),
                      .dims = dims,
                      .ahead = (int)config->data.prefetch};
-    int indices[CONFIG_MODALITIES_MAX], ahead = batch.ahead;
+    int indices[CONFIG_MODALITIES_MAX];
+    if (is_far(&batch) && batch.ahead > 0) {
+        batch.ahead++; /* one is on its way, or has arrived, until the next is asked for */
+    }
     model_modalities(config, indices);
     for (int m = 0; m < batch.modality_count; m++) {
         batch.modality[m] = &config->modalities[indices[m]];
@@ -112,40 +175,30 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
     }
     batch.staged = executor_dtype(executor) != DTYPE_F32;
     batch.stream_count = model_streams_of(config, batch.stream_of);
-    status_t status = open_labels(&batch);
+    status_t status = open_places(&batch);
     if (status == STATUS_OK) {
-        status = prefetch_open(ahead, make, batch_out, &batch.prefetch);
+        status = prefetch_open(batch.ahead, make, batch_out, &batch.prefetch);
     }
     if (status != STATUS_OK) {
-        close_labels(&batch);
+        close_places(&batch);
         return status;
     }
     batch.scratch = dataset_scratch_open(dataset);
     for (int m = 0; m < batch.modality_count; m++) {
         batch.feed[m] = feed_open(batch.modality[m], batch.info[m].kind, batch.info[m].dim);
     }
-    place_open(&batch, batch.staged, &batch.direct);
-    batch.target = batch.direct.target;
-    batch.places = alloc_zero(max_i64(ahead, 1), sizeof *batch.places);
-    for (int i = 0; i < ahead; i++) {
-        place_open(&batch, true, &batch.places[i]);
-    }
     *batch_out = batch;
     return STATUS_OK;
 }
 
 void batch_close(batch_t *batch) {
+    batch_stop(batch);
     prefetch_close(batch->prefetch);
-    place_close(batch, batch->staged, &batch->direct);
-    for (int i = 0; i < batch->ahead; i++) {
-        place_close(batch, true, &batch->places[i]);
-    }
-    free(batch->places);
+    close_places(batch);
     dataset_scratch_close(batch->scratch);
     for (int m = 0; m < batch->modality_count; m++) {
         feed_close(&batch->feed[m]);
     }
-    close_labels(batch);
     for (int s = 0; s < SPLIT_COUNT; s++) {
         for (int t = 0; batch->labels[s] != NULL && t < batch->target_count; t++) {
             free(batch->labels[s][t]);
@@ -286,6 +339,10 @@ static void drop_modalities(const batch_t *batch, const batch_place_t *place, in
 
 /* --- a stream of batches --------------------------------------------------------------------- */
 
+static const batch_place_t *place_at(const batch_t *batch, int place) {
+    return batch->ahead > 0 ? &batch->places[place] : &batch->direct;
+}
+
 static status_t fill_place(const batch_t *batch, const batch_place_t *place, int64_t item) {
     const batch_stream_t *stream = &batch->stream;
     int64_t first = stream->begin + item * stream->stride;
@@ -300,30 +357,41 @@ static status_t fill_place(const batch_t *batch, const batch_place_t *place, int
             drop_modalities(batch, place, slot, sample, stream->step + (uint64_t)item);
         }
     }
+    for (int m = 0; place->whole != NULL && batch->staged && m < batch->modality_count; m++) {
+        dtype_from_float(executor_dtype(batch->executor), place->whole + batch->feature_at[m],
+                         place->features[m], batch->slots * batch->length * batch->dims[m]);
+    }
     return STATUS_OK;
 }
 
 /* On the reader's thread: reads what batch_start left, and writes the place. */
 static status_t make(void *context, int place_index, int64_t item) {
     const batch_t *batch = context;
-    const batch_place_t *place = batch->ahead > 0 ? &batch->places[place_index] : &batch->direct;
     track_t track = batch->ahead > 0 ? TRACK_READER : TRACK_MAIN;
     bool trains = batch->stream.split == SPLIT_TRAIN;
     int64_t number = trains ? (int64_t)batch->stream.step + item + 1 : item;
     trace_begin_number(batch->trace, track, "read batch", trains ? "step" : "batch", number);
-    status_t status = fill_place(batch, place, item);
+    status_t status = fill_place(batch, place_at(batch, place_index), item);
     trace_end(batch->trace, track);
     return status;
 }
 
 void batch_start(batch_t *batch, const batch_stream_t *stream) {
-    prefetch_stop(batch->prefetch);
+    batch_stop(batch);
     batch->stream = *stream;
     batch->next = stream->begin;
     prefetch_start(batch->prefetch, stream->count);
 }
 
-void batch_stop(batch_t *batch) { prefetch_stop(batch->prefetch); }
+void batch_stop(batch_t *batch) {
+    const device_t *device = executor_device(batch->executor);
+    if (batch->holds || batch->is_sent) { /* from places that are the reader's from here on */
+        device->ahead_end(device);
+        device->synchronize(device);
+    }
+    batch->holds = batch->is_sent = false;
+    prefetch_stop(batch->prefetch);
+}
 
 static void copy_in(batch_t *batch, const batch_place_t *place) {
     for (int m = 0; m < batch->modality_count; m++) {
@@ -336,19 +404,58 @@ static void copy_in(batch_t *batch, const batch_place_t *place) {
     }
 }
 
+static void send(batch_t *batch, const batch_place_t *place) {
+    const device_t *device = executor_device(batch->executor);
+    device->copy_ahead(device, batch->arriving, place->whole, batch->whole_bytes);
+}
+
+/* What has arrived becomes what the executor takes, which makes room for the next. */
+static void bring(batch_t *batch, const batch_place_t *place) {
+    const device_t *device = executor_device(batch->executor);
+    const void *features[STREAMS_MAX], *masks[STREAMS_MAX];
+    if (!batch->is_sent) {
+        send(batch, place);
+    }
+    batch->is_sent = false;
+    batch->holds = true;
+    batch->target = place->target;
+    device->ahead_end(device);
+    device->copy(device, batch->current, batch->arriving, batch->whole_bytes);
+    device->ahead_begin(device);
+    for (int m = 0; m < batch->modality_count; m++) {
+        features[m] = batch->current + batch->feature_at[m];
+        masks[m] = batch->current + batch->mask_at[m];
+    }
+    executor_take_from(batch->executor, features, masks);
+}
+
+void batch_look_ahead(batch_t *batch) {
+    int place = 0;
+    if (is_far(batch) && !batch->is_sent && prefetch_ready(batch->prefetch, &place)) {
+        send(batch, place_at(batch, place));
+        batch->is_sent = true;
+    }
+}
+
 const void *batch_device_target(const batch_t *batch, int target) {
-    return batch->labels_of_batch[target].there;
+    return is_far(batch) ? batch->current + batch->target_at[target]
+                         : (const void *)batch->direct.target[target];
 }
 
 status_t batch_next(batch_t *batch, int64_t *samples_out) {
     int place = 0;
-    TRY(prefetch_next(batch->prefetch, &place));
-    if (batch->ahead > 0 || batch->staged) {
-        copy_in(batch, batch->ahead > 0 ? &batch->places[place] : &batch->direct);
+    if (batch->holds) {
+        prefetch_give_back(batch->prefetch);
+        batch->holds = false;
     }
-    prefetch_give_back(batch->prefetch);
-    for (int t = 0; t < batch->target_count; t++) {
-        mirror_write(&batch->labels_of_batch[t]);
+    TRY(prefetch_next(batch->prefetch, &place));
+    if (is_far(batch)) {
+        bring(batch, place_at(batch, place));
+    } else {
+        if (batch->ahead > 0 || batch->staged) {
+            copy_in(batch, place_at(batch, place));
+        }
+        prefetch_give_back(batch->prefetch);
     }
     *samples_out = min_i64(batch->slots, max_i64(0, batch->stream.end - batch->next));
     batch->next += batch->stream.stride;

@@ -17,6 +17,7 @@ typedef struct batch_place { /* memory of one batch, by modality and by target *
     float **features;        /* [slots, length, dim] */
     uint8_t **masks;         /* [slots, length] */
     float **target;          /* [slots, length]; NaN: no valid label */
+    char *whole; /* pinned, where the device is not the host: all of it, features of its type */
 } batch_place_t;
 
 typedef struct batch_stream {
@@ -47,8 +48,14 @@ typedef struct batch {
     dataset_scratch_t *scratch; /* of reads: one at a time, also on the reader's thread */
     batch_place_t direct;       /* the executor's inputs if these are float, and labels */
     bool staged;                /* they are not: direct has memory of its own */
-    float **target;             /* of direct */
-    mirror_t labels_of_batch[CONFIG_TARGETS_MAX]; /* by target: what `target` points to */
+    float **target;             /* of the last batch, for the host */
+    /* Where the device is not the host: what came, and what comes while it is worked on; where in
+     * them what is. */
+    char *current, *arriving;
+    size_t feature_at[CONFIG_MODALITIES_MAX], mask_at[CONFIG_MODALITIES_MAX];
+    size_t target_at[CONFIG_TARGETS_MAX], whole_bytes;
+    bool holds;   /* a place that is, or has been, on its way */
+    bool is_sent; /* the one behind it, too */
     /* Control row: labels instead of the data's own, [samples, length] by target; NULL: none. */
     float **labels[SPLIT_COUNT];
     int ahead;               /* batches */
@@ -79,7 +86,10 @@ void batch_start(batch_t *batch, const batch_stream_t *stream);
  * empty. On a device that is not the host: the one before must have been waited for. What went
  * wrong in making a batch is said when that batch is asked for. */
 status_t batch_next(batch_t *batch, int64_t *samples_out) MUST_CHECK;
-/* Labels of the batch on the device: [slots, length]. */
+/* Sends the stream's next batch ahead, if it has been made: to be called when what works on the
+ * present one has been called. On the host: nothing. */
+void batch_look_ahead(batch_t *batch);
+/* Labels of the batch on the device: [slots, length]; the same address for every batch. */
 const void *batch_device_target(const batch_t *batch, int target);
 void batch_stop(batch_t *batch);
 

@@ -84,7 +84,8 @@ status_t batch_permute_labels(batch_t *batch, split_t split, bool within_person,
     for (int64_t s = 0; s < samples && status == STATUS_OK; s++) {
         status = batch_fill(batch, &batch->direct, split, 0, s);
         for (int t = 0; t < batch->target_count; t++) {
-            memcpy(labels[t] + s * length, batch->target[t], (size_t)length * sizeof **labels);
+            memcpy(labels[t] + s * length, batch->direct.target[t],
+                   (size_t)length * sizeof **labels);
         }
     }
     int64_t *person = within_person ? number_people(batch->dataset, split, samples) : NULL;

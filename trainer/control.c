@@ -43,7 +43,7 @@ typedef struct entries {
 static void add_sample(const batch_t *batch, int target, const float *features, const uint8_t *mask,
                        entries_t *e) {
     for (int64_t i = 0; i < batch->length; i++) {
-        float label = batch->target[target][i];
+        float label = batch->direct.target[target][i];
         const float *row = features + i * e->features;
         int64_t k = 0;
         while (mask[i] != 0 && k < e->features && row[k] == 0.0f) {

@@ -43,6 +43,9 @@ void executor_close(executor_t *executor); /* NULL allowed */
  * not to be written again before something that forward has led to was waited for. */
 void *executor_input(executor_t *executor, int input);
 uint8_t *executor_mask(executor_t *executor, int input);
+/* From here on forward takes the batch from these, by input, on a device that is not the host, and
+ * not from the host's memory. */
+void executor_take_from(executor_t *executor, const void *const *inputs, const void *const *masks);
 dtype_t executor_dtype(const executor_t *executor); /* of inputs and outputs */
 const device_t *executor_device(const executor_t *executor);
 int64_t executor_samples(const executor_t *executor); /* local: shard_count * samples_per_shard */

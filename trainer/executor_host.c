@@ -33,6 +33,7 @@ status_t executor_open_host(executor_t *executor) {
     }
     int64_t bytes = 0, most = 0;
     executor->host_at = alloc_zero(2 * graph->input_count, sizeof *executor->host_at);
+    executor->taken_from = alloc_zero(2 * graph->input_count, sizeof *executor->taken_from);
     for (int i = 0; i < graph->input_count; i++) {
         executor->host_at[i] = bytes;
         bytes += align_up((int64_t)span_bytes(executor, input_matrix(executor, i)), HOST_ALIGNMENT);
@@ -57,6 +58,7 @@ void executor_close_host(executor_t *executor) {
     device->release_pinned(device, executor->host);
     device->release_pinned(device, executor->fetched);
     free(executor->host_at);
+    free(executor->taken_from);
 }
 
 void *executor_input(executor_t *executor, int input) {
@@ -70,14 +72,32 @@ uint8_t *executor_mask(executor_t *executor, int input) {
                                   : input_mask(executor, input).data;
 }
 
-void executor_bring_batch(executor_t *executor) {
+void executor_take_from(executor_t *executor, const void *const *inputs, const void *const *masks) {
+    int count = executor->graph->input_count;
+    REQUIRE(executor->taken_from != NULL);
+    for (int i = 0; i < count; i++) {
+        executor->taken_from[i] = inputs[i];
+        executor->taken_from[count + i] = masks[i];
+    }
+}
+
+static void bring(const executor_t *executor, void *to, const void *host, int place, size_t bytes) {
     const device_t *device = executor->config.device;
-    for (int i = 0; executor->host != NULL && i < executor->graph->input_count; i++) {
+    if (executor->taken_from[place] != NULL) {
+        device->copy(device, to, executor->taken_from[place], bytes);
+    } else {
+        device->copy_in(device, to, host, bytes);
+    }
+}
+
+void executor_bring_batch(executor_t *executor) {
+    int count = executor->graph->input_count;
+    for (int i = 0; executor->host != NULL && i < count; i++) {
         matrix_t x = input_matrix(executor, i);
         mask_t mask = input_mask(executor, i);
-        device->copy_in(device, x.data, executor_input(executor, i), span_bytes(executor, x));
-        device->copy_in(device, mask.data, executor_mask(executor, i),
-                        (size_t)(mask.count * executor->config.shard_count));
+        bring(executor, x.data, executor_input(executor, i), i, span_bytes(executor, x));
+        bring(executor, mask.data, executor_mask(executor, i), count + i,
+              (size_t)(mask.count * executor->config.shard_count));
     }
 }
 

@@ -144,13 +144,16 @@ static json_t *describe(const planned_t *plan) {
     int64_t state = state_count(config) * plan->flat.elements * (int64_t)sizeof(float);
     int64_t process = process_bytes(plan->dataset != NULL);
     bool host = plan->device->host;
-    int64_t staged = executor_dtype(plan->executor) == DTYPE_F32 && host ? 0 : 1; /* as float */
+    int64_t ahead = config->data.prefetch,
+            batch = (int64_t)batch_ahead_bytes(plan->graph, config->batch, 1);
+    int64_t places = executor_dtype(plan->executor) == DTYPE_F32 ? ahead : ahead + 1; /* as float */
+    if (!host) {
+        places = ahead + (ahead > 0) + 2; /* on its way; the executor's own; what is not ahead */
+    }
     int64_t mirrors = host ? 0 : state + plan->flat.elements * (int64_t)sizeof(float);
-    int64_t on_device =
-        (int64_t)bytes_of(plan->executor) + state + (int64_t)reduce_bytes(&layout, 0, 1, true);
-    int64_t resident =
-        (host ? on_device : mirrors) + process +
-        (int64_t)batch_ahead_bytes(plan->graph, config->batch, config->data.prefetch + staged);
+    int64_t on_device = (int64_t)bytes_of(plan->executor) + state +
+                        (int64_t)reduce_bytes(&layout, 0, 1, true) + (host ? 0 : 2 * batch);
+    int64_t resident = (host ? on_device : mirrors) + process + places * batch;
     json_t *report = json_pack("{s:s, s:I, s:I, s:f, s:I, s:I, s:I}", "model", config->model.name,
                                "parameters", (json_int_t)graph_parameter_elements(plan->graph),
                                "macs", (json_int_t)graph_macs(plan->graph), "flop_step",

@@ -251,6 +251,7 @@ static status_t step(trainer_t *t, bool stop, step_result_t *result) {
     mine = mine == STATUS_OK ? t->device->check(t->device) : mine;
     tell(t, mine, stop, samples);
     TRY(compute(t, samples, result, &begin_s));
+    batch_look_ahead(&t->batch);
     part_begins(t, "check");
     TRY(part_ends(t, see(t, mine, result)));
     result->update_ms = part_ms(&begin_s);

@@ -45,7 +45,7 @@ asked() { # asked SETTING...: what the host calls in two more steps of a run
 if [ "$simulated" -gt 0 ]; then
     read -r operations graphs waits < <(asked)
     echo "# a step puts $operations operations into streams, $graphs of them a graph, and waits $waits times"
-    [ "$graphs" = 1 ] && [ "${operations:-99}" -le 4 ] && [ "$waits" = 1 ]
+    [ "$graphs" = 1 ] && [ "${operations:-99}" -le 9 ] && [ "$waits" = 1 ]
     report $? "a step is one graph, and one wait"
     check "also of a deeper model" same "$(asked --set model.layers=3)" "$operations $graphs $waits"
 fi
@@ -76,8 +76,8 @@ report $? "which has the device's time"
 for ranks in 1 3; do
     for at in 1 5; do
         run_at="$work/nan-$ranks-$at"
-        JMT_FAULT=nan:$((ranks - 1)):$at fails "a step that is not finite" 1 "the loss is not finite at step $at" $ranks \
-            train "${small[@]}" --set checkpoint.every_steps=2 --run "$run_at" --steps $steps
+        JMT_FAULT=nan:$((ranks - 1)):$at fails "a step that is not finite" 1 "the loss is not finite at step $at" \
+            $ranks train "${small[@]}" --set checkpoint.every_steps=2 --run "$run_at" --steps $steps
     done
     run $ranks train "${small[@]}" --set checkpoint.every_steps=2 --run "$run_at" --steps $steps --resume auto
     check "R=$ranks: goes on to the same bits" same "$(hash_of "$run_at")" "$one"

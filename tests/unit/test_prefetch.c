@@ -132,6 +132,36 @@ static void a_place_is_the_callers_until_it_is_given_back(void **state) {
     }
 }
 
+static void wait_until_ready(source_t *source, int64_t item) {
+    double end_s = clock_s() + 30.0;
+    int place = -1;
+    while (!prefetch_ready(source->prefetch, &place)) {
+        assert_true(clock_s() < end_s);
+        clock_sleep_us(100);
+    }
+    assert_true(holds(source, place, item));
+}
+
+/* What is ready can be read before it is taken, and stays as it is when it is. */
+static void what_is_ready_is_known(void **state) {
+    (void)state;
+    source_t source;
+    open_source(2, &source);
+    source.broken = 2;
+    int place = -1;
+    assert_false(prefetch_ready(source.prefetch, &place));
+    prefetch_start(source.prefetch, 100);
+    wait_until_ready(&source, 0);
+    CHECK_OK(prefetch_next(source.prefetch, &place));
+    wait_until_ready(&source, 1);
+    prefetch_give_back(source.prefetch);
+    wait_until_made(&source, 3);
+    clock_sleep_us(3000);
+    take(&source, 1);
+    assert_false(prefetch_ready(source.prefetch, &place)); /* it has failed */
+    prefetch_close(source.prefetch);
+}
+
 static void a_failure_comes_with_its_item(void **state) {
     (void)state;
     for (int places = 0; places <= PLACES_MAX; places++) {
@@ -242,6 +272,7 @@ int main(void) {
         cmocka_unit_test(items_come_whole_and_in_order),
         cmocka_unit_test(as_many_are_made_ahead_as_there_are_places),
         cmocka_unit_test(a_place_is_the_callers_until_it_is_given_back),
+        cmocka_unit_test(what_is_ready_is_known),
         cmocka_unit_test(a_failure_comes_with_its_item),
         cmocka_unit_test(a_stop_forgets_what_was_made),
         cmocka_unit_test(stop_and_close_wait_for_the_fill_that_runs),
