@@ -98,11 +98,15 @@ static void set_keep(head_t *h, const op_call_t *call, int shard, int64_t group)
     if (valid != NULL) {
         valid += shard * call->mask.shard_stride + group * h->keys;
     }
-    h->first_valid = h->keys;
-    for (int64_t j = h->padded - 1; j >= 0; j--) {
-        bool use = j < h->keys && (valid == NULL || valid[j] != 0);
-        h->keep[j] = -(int32_t)use;
-        h->first_valid = use ? j : h->first_valid;
+    for (int64_t j = 0; j < h->keys; j++) {
+        h->keep[j] = valid == NULL || valid[j] != 0 ? -1 : 0;
+    }
+    for (int64_t j = h->keys; j < h->padded; j++) {
+        h->keep[j] = 0;
+    }
+    h->first_valid = 0;
+    while (h->first_valid < h->keys && h->keep[h->first_valid] == 0) {
+        h->first_valid++;
     }
 }
 
@@ -139,20 +143,89 @@ static void scale_row(const head_t *h, int64_t i, float factor) {
     float *x = h->score + i * h->padded;
     for (int64_t j = 0; j < h->padded; j += WIDTH) {
         vec_t probability = load(x + j) * fill(factor);
-        store(x + j, probability);
         if (h->keeping) {
             store_lanes(h->kept + i * h->keys + j, probability, h->keys - j);
+        } else {
+            store(x + j, probability);
         }
     }
 }
 
-/* In place: scores to probabilities. A few rows at a time, so that one does not wait for the sums
- * of another. */
+/* A few rows at a time, so that one does not wait for the sums of another. Narrow ones have one or
+ * two vectors, which stay in registers. */
+enum { ROWS = 4, NARROW = 2 };
+#define EACH_ROW  _Pragma("GCC unroll 4") for (int r = 0; r < ROWS; r++)
+#define EACH_PART _Pragma("GCC unroll 2") for (int v = 0; v < vectors; v++)
+
+INLINE vec_t parts_joined(const vec_t part[NARROW], const int vectors, const bool largest) {
+    if (vectors == 1) {
+        return part[0];
+    }
+    if (largest) {
+        return larger(part[1], part[0]);
+    }
+    return part[0] + part[1];
+}
+
+/* Of row i of what is kept, vector v: whole where that stays within what is kept, as the rows after
+ * it are written later. */
+INLINE void keep_part(const head_t *h, int64_t i, int v, vec_t probability) {
+    int64_t place = i * h->keys + v * WIDTH;
+    if (place + WIDTH <= h->queries * h->keys) {
+        store(h->kept + place, probability);
+    } else {
+        store_part(h->kept + place, probability, h->keys - v * WIDTH);
+    }
+}
+
+INLINE void softmax_narrow(const head_t *h, int64_t first, const int vectors) {
+    vec_t x[ROWS][NARROW], row[ROWS];
+    float most[2 * ROWS], total[2 * ROWS], *score = h->score + first * h->padded;
+    EACH_ROW {
+        EACH_PART {
+            ivec_t keep = (ivec_t)load((const float *)(const void *)(h->keep + v * WIDTH));
+            if (h->causal) {
+                keep &= lane_numbers() + v * WIDTH < (int32_t)seen_by(h, first + r);
+            }
+            vec_t scaled = load(score + (r * vectors + v) * WIDTH) * fill(h->scale);
+            x[r][v] = where(keep, scaled, fill(-INFINITY));
+        }
+        row[r] = parts_joined(x[r], vectors, true);
+    }
+    four_joined(row, true, most);
+    EACH_ROW {
+        bool seen = seen_by(h, first + r) > h->first_valid;
+        EACH_PART { x[r][v] = vector_exp(x[r][v] - fill(seen ? most[2 * r] : 0.0F)); }
+        row[r] = parts_joined(x[r], vectors, false);
+    }
+    four_joined(row, false, total);
+    EACH_ROW {
+        bool seen = seen_by(h, first + r) > h->first_valid;
+        vec_t factor = fill(seen ? 1.0F / total[2 * r] : 0.0F);
+        EACH_PART {
+            vec_t probability = x[r][v] * factor;
+            if (h->keeping) {
+                keep_part(h, first + r, v, probability);
+            } else {
+                store(score + (r * vectors + v) * WIDTH, probability);
+            }
+        }
+    }
+}
+
+/* Scores to probabilities, where they are kept or, if they are not, in place. */
 static void softmax_rows(const head_t *h) {
-    enum { ROWS = 4 };
     float number[ROWS];
     for (int64_t first = 0; first < h->queries; first += ROWS) {
         int count = (int)min_i64(ROWS, h->queries - first);
+        if (count == ROWS && h->padded == WIDTH) {
+            softmax_narrow(h, first, 1);
+            continue;
+        }
+        if (count == ROWS && h->padded == 2 * WIDTH) {
+            softmax_narrow(h, first, 2);
+            continue;
+        }
         for (int r = 0; r < count; r++) {
             number[r] = mask_scores(h, first + r);
         }
@@ -171,8 +244,9 @@ static void head_forward(const head_t *h, const op_call_t *call, int shard) {
                  k.row_stride);
     softmax_rows(h);
     REAL(product)
-    (h->queries, h->cols, h->keys, h->score, h->padded, 1, block(v, shard, h, h->keys),
-     v.row_stride, block(out, shard, h, h->queries), out.row_stride);
+    (h->queries, h->cols, h->keys, h->keeping ? h->kept : h->score,
+     h->keeping ? h->keys : h->padded, 1, block(v, shard, h, h->keys), v.row_stride,
+     block(out, shard, h, h->queries), out.row_stride);
 }
 
 static int64_t group_count(const op_plan_t *plan, const op_call_t *call) {
@@ -191,7 +265,9 @@ static void groups_forward(const op_plan_t *plan, const op_call_t *call, int64_t
     head_t h = head_of(plan, call, part);
     for (int64_t i = begin; i < end; i++) {
         int shard = call->shard_begin + (int)(i / a->groups);
-        set_keep(&h, call, shard, i % a->groups);
+        if (i == begin || call->mask.data != NULL) {
+            set_keep(&h, call, shard, i % a->groups);
+        }
         for (int64_t head = 0; head < a->heads; head++) {
             set_head(&h, plan, call, shard, i % a->groups, head);
             head_forward(&h, call, shard);
@@ -205,12 +281,40 @@ void REAL(attention_forward)(const op_plan_t *plan, const op_call_t *call) {
 
 /* --- backward -------------------------------------------------------------------------------- */
 
+/* Of rows of one or two vectors, as of others in score_gradient(). */
+INLINE void gradient_narrow(const head_t *h, int64_t first, const int vectors) {
+    vec_t p[ROWS][NARROW], row[ROWS];
+    float total[2 * ROWS], *score = h->score + first * h->padded;
+    EACH_ROW {
+        EACH_PART {
+            p[r][v] = load_lanes(h->kept + (first + r) * h->keys + v * WIDTH, h->keys - v * WIDTH);
+            vec_t along = load(score + (r * vectors + v) * WIDTH);
+            row[r] = v == 0 ? fused(along, p[r][v], fill(0.0F)) : fused(along, p[r][v], row[r]);
+        }
+    }
+    four_joined(row, false, total);
+    EACH_ROW {
+        EACH_PART {
+            float *place = score + (r * vectors + v) * WIDTH;
+            store(place, p[r][v] * (load(place) - fill(total[2 * r])) * fill(h->scale));
+        }
+    }
+}
+
 /* Of the scaled scores: P * (dP - sum(dP * P)) / sqrt(cols), dP = dO V'. */
 static void score_gradient(const head_t *h, const op_call_t *call, int shard) {
     matrix_t v = call->in[2], d_out = call->d_out;
     row_products(h, block(d_out, shard, h, h->queries), d_out.row_stride,
                  block(v, shard, h, h->keys), v.row_stride);
-    for (int64_t i = 0; i < h->queries; i++) {
+    int64_t narrow = h->padded <= NARROW * WIDTH ? h->queries - h->queries % ROWS : 0;
+    for (int64_t first = 0; first < narrow; first += ROWS) {
+        if (h->padded == WIDTH) {
+            gradient_narrow(h, first, 1);
+        } else {
+            gradient_narrow(h, first, 2);
+        }
+    }
+    for (int64_t i = narrow; i < h->queries; i++) {
         float *d_row = h->score + i * h->padded;
         const float *row = h->kept + i * h->keys;
         vec_t total = fill(0.0F);

@@ -101,6 +101,11 @@ static void rows_of_tile(const factors_t *f, int64_t rows, int vectors, int64_t 
     }
 }
 
+/* A call: inlined, a loop around it would hold more strides than there are registers. */
+static __attribute__((noinline)) void whole_tile(const factors_t *f) {
+    tile(f, TILE_ROWS_MAX, 2, WIDTH);
+}
+
 void REAL(product)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_col,
                    const float *b, int64_t b_row, float *c, int64_t c_row) {
     REQUIRE(a_row == 1 || a_col == 1);
@@ -110,7 +115,7 @@ void REAL(product)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_ro
         factors_t f = {k, a, a_row, a_col, b + j, b_row, c + j, c_row};
         int64_t rows = m;
         for (; rows >= TILE_ROWS_MAX && width == 2 * WIDTH; rows -= TILE_ROWS_MAX) {
-            tile(&f, TILE_ROWS_MAX, 2, WIDTH);
+            whole_tile(&f);
             f.a += TILE_ROWS_MAX * a_row;
             f.c += TILE_ROWS_MAX * c_row;
         }
@@ -192,6 +197,7 @@ void REAL(dot_products)(int64_t m, int64_t n, int64_t k, const float *a, int64_t
     }
 }
 
+#if defined(__AVX512F__)
 INLINE void transpose_square(vec_t x[WIDTH]) {
 #define STAGE(size)                                                                                \
     EACH_LANE {                                                                                    \
@@ -202,11 +208,32 @@ INLINE void transpose_square(vec_t x[WIDTH]) {
     STAGE(1)
     STAGE(2)
     STAGE(4)
-#if defined(__AVX512F__)
     STAGE(8)
-#endif
 #undef STAGE
 }
+#else
+/* Pairs of rows, of pairs, and of halves, by one instruction for each vector and stage. */
+INLINE void transpose_square(vec_t x[WIDTH]) {
+    __m256d pair[WIDTH];
+    vec_t four[WIDTH];
+#pragma GCC unroll 4
+    for (int i = 0; i < WIDTH; i += 2) {
+        pair[i] = _mm256_castps_pd(_mm256_unpacklo_ps(x[i], x[i + 1]));
+        pair[i + 1] = _mm256_castps_pd(_mm256_unpackhi_ps(x[i], x[i + 1]));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < WIDTH; i += 2) {
+        int low = i / 4 * 4 + i % 4 / 2; /* of pair: columns 0 and 1, or 2 and 3, of its halves */
+        four[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(pair[low], pair[low + 2]));
+        four[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(pair[low], pair[low + 2]));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < WIDTH / 2; i++) {
+        x[i] = _mm256_permute2f128_ps(four[i], four[i + 4], 0x20);
+        x[i + 4] = _mm256_permute2f128_ps(four[i], four[i + 4], 0x31);
+    }
+}
+#endif
 
 INLINE void transpose_block(const float *from, int64_t from_row, int64_t high, int64_t wide,
                             float *to, int64_t to_row) {

@@ -159,6 +159,31 @@ INLINE vec_t lanes_added_of_rows(vec_t x[WIDTH]) {
     return x[0];
 }
 
+/* Of four rows: out[2 * i] is the sum over the lanes of x[i] with the bits of lanes_added(), or the
+ * largest of them. The other numbers mean nothing. */
+INLINE __m256 joined(__m256 x, __m256 y, const bool largest) {
+    return largest ? _mm256_max_ps(x, y) : _mm256_add_ps(x, y);
+}
+INLINE void four_joined(const vec_t x[4], const bool largest, float out[8]) {
+    __m256 row[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+#if defined(__AVX512F__)
+        row[i] = joined(_mm512_castps512_ps256(x[i]), _mm512_extractf32x8_ps(x[i], 1), largest);
+#else
+        row[i] = x[i];
+#endif
+    }
+    __m256 even = joined(_mm256_permute2f128_ps(row[0], row[2], 0x20),
+                         _mm256_permute2f128_ps(row[0], row[2], 0x31), largest);
+    __m256 odd = joined(_mm256_permute2f128_ps(row[1], row[3], 0x20),
+                        _mm256_permute2f128_ps(row[1], row[3], 0x31), largest);
+    __m256d pairs[2] = {_mm256_castps_pd(even), _mm256_castps_pd(odd)};
+    __m256 two = joined(_mm256_castpd_ps(_mm256_unpacklo_pd(pairs[0], pairs[1])),
+                        _mm256_castpd_ps(_mm256_unpackhi_pd(pairs[0], pairs[1])), largest);
+    _mm256_storeu_ps(out, joined(two, _mm256_movehdup_ps(two), largest));
+}
+
 /* keep has all bits or none set in a lane. */
 INLINE vec_t where(ivec_t keep, vec_t x, vec_t otherwise) {
     return (vec_t)((keep & (ivec_t)x) | (~keep & (ivec_t)otherwise));

@@ -32,6 +32,10 @@ static void gradients(void **state) {
     case_check_reference(&d, 4, 2, 0);
     d = attention(1, 1, 7, 35, 33);
     case_check_reference(&d, 35, 0, 0);
+    d = attention(2, 1, 6, 12, 16); /* one or two vectors of keys go side by side */
+    case_check_reference(&d, 24, 12, 1);
+    d = attention(2, 1, 9, 20, 8);
+    case_check_reference(&d, 40, 0, 0);
     d = attention(2, 2, 3, 5, 32);
     case_check_reference(&d, 10, 5, 1);
     case_check_alignment(&d);
@@ -45,6 +49,9 @@ static void causal(void **state) {
     op_description_t d = attention(2, 1, 5, 5, 5);
     d.attributes.causal = true;
     case_check_reference(&d, 0, 0, 0);
+    d = attention(2, 1, 11, 11, 8);
+    d.attributes.causal = true;
+    case_check_reference(&d, 22, 0, 0);
     d = attention(3, 2, 5, 5, 6);
     d.attributes.causal = true;
     case_check_reference(&d, 15, 5, 1);
