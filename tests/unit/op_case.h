@@ -10,7 +10,7 @@
 
 #include "kernels/kernels.h"
 
-enum { CASE_SHARDS_MAX = 4, CASE_OWNED_MAX = 2 * OP_INPUTS_MAX + 32 };
+enum { CASE_SHARDS_MAX = 7, CASE_OWNED_MAX = 2 * OP_INPUTS_MAX + 32 };
 
 typedef struct op_case {
     const kernels_t *kernels;

@@ -30,11 +30,22 @@ static void more_columns_than_a_warp_reads(void **state) {
     check(OP_softmax_gate, 3, 260, 2);
 }
 
+static void tokens_without_gradients(void **state) {
+    (void)state;
+    op_description_t d = {.kind = OP_select_token, .input_count = 1};
+    d.attributes.tokens = 3;
+    d.attributes.token_rule = TOKEN_MEAN;
+    d.in[0] = (op_shape_t){.rows = 6, .cols = 5};
+    d.out = (op_shape_t){.rows = 2, .cols = 5};
+    case_check_without_gradients(&d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_of_several_blocks),
         cmocka_unit_test(sums_over_rows_in_parts),
         cmocka_unit_test(more_columns_than_a_warp_reads),
+        cmocka_unit_test(tokens_without_gradients),
     };
     return RUN_ON_GPU_OR_HOST(tests);
 }
