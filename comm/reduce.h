@@ -41,9 +41,8 @@ typedef struct reduce_layout { /* pointers stay the caller's and outlive the red
     int64_t chunk_count;
     const bucket_t *buckets; /* cover all chunks in order */
     int bucket_count;
-    int shards; /* V: leaves of the tree */
-    int64_t
-        constants; /* elements behind the flat state in the weights: neither reduced nor shared */
+    int shards;        /* V: leaves of the tree */
+    int64_t constants; /* elements behind the flat state in the weights: neither reduced nor sent */
 } reduce_layout_t;
 
 typedef struct reduce reduce_t;

@@ -1,5 +1,5 @@
 /* fault.h - JMT_FAULT=kill|stop|nan|enospc:RANK:STEP: planted faults, so that recovery is tested as
- * a user would meet it. */
+ * a user would meet it. nan: what that rank says of its loss in that step is not a number. */
 #ifndef JMT_FAULT_H
 #define JMT_FAULT_H
 
