@@ -29,8 +29,11 @@ status_t bench_model(bench_t *bench) MUST_CHECK;
 status_t bench_comm(bench_t *bench) MUST_CHECK;
 status_t bench_io(bench_t *bench) MUST_CHECK;
 
-/* Measures the limits, and puts them among the facts. */
+/* Measures the limits, and puts them among the facts: of the device that computes. */
 status_t bench_limits(bench_t *bench) MUST_CHECK;
+/* bench_device.c: of a device that is not the host, of products in the type of the table. */
+status_t bench_device_limits(const kernels_t *kernels, const device_t *device,
+                             limits_t *limits_out) MUST_CHECK;
 
 /* A result from bench->ms. limit_ms: what the machine's limits allow at best; 0: it has none.
  * Returns the result, for what else is known of it. */

@@ -19,9 +19,21 @@ static json_t *curve(const limits_t *limits) {
     return sizes;
 }
 
+static status_t measure(bench_t *bench) {
+    const kernels_t *kernels = NULL;
+    const device_t *device = NULL;
+    if (strcmp(bench->config->backend, "cuda") != 0) {
+        return limits_measure((int)bench->config->threads, &bench->limits);
+    }
+    TRY(trainer_kernels(bench->config, bench->comm, &kernels, &device));
+    status_t status = bench_device_limits(kernels, device, &bench->limits);
+    device_close(device);
+    return status;
+}
+
 status_t bench_limits(bench_t *bench) {
     limits_t *limits = &bench->limits;
-    TRY(limits_measure((int)bench->config->threads, limits));
+    TRY(measure(bench));
     json_object_set_new(bench->facts, "limits",
                         json_pack("{s:s, s:i, s:f, s:f, s:o}", "isa", limits->isa, "threads",
                                   limits->threads, "gflop_s", 1e-9 * limits->flop_s, "bf16_gflop_s",

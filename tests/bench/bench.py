@@ -63,7 +63,21 @@ def peer_version():
 
 
 def pinned(command, core):
-    return ["taskset", "-c", str(core), *command]
+    """core None: on any; beside a GPU the compiler's threads are not held to one."""
+    return command if core is None else ["taskset", "-c", str(core), *command]
+
+
+def device_options(parser):
+    """--device cuda: ours by backend cuda, the peer on the GPU unless it is told otherwise."""
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--peer-device", choices=("cpu", "cuda"), help="where the peer computes (as --device)")
+    parser.add_argument("--set", action="append", default=[], metavar="K=V", help="a setting of ours; may be repeated")
+
+
+def on_device(arguments):
+    """Settings of ours, the peer's device, and the core that both are pinned to (None: none)."""
+    gpu = arguments.device == "cuda"
+    return (["backend=cuda"] if gpu else []), arguments.peer_device or arguments.device, None if gpu else arguments.core
 
 
 def environment(**more):

@@ -4,7 +4,8 @@ one round for each line of stdin. Run by a Python with torch; tests/bench/{step,
 Every step is what a user of nn.MultiheadAttention gets at best: packed projections, one for the
 queries of a stream and one for keys and values of both its branches, scaled_dot_product_attention
 without masks (all steps are valid), a fused or foreach optimiser, gradients set to none. Eager and
-torch.compile are both tried, and the fastest is used."""
+torch.compile are both tried, and the fastest is used. With --device cuda everything lies on the GPU,
+products of float32 may be rounded to TF32 as ours are, and max-autotune (CUDA graphs) is tried, too."""
 import argparse
 import contextlib
 import json
@@ -123,10 +124,18 @@ def ccc_loss(x, y, unbiased):
 
 # --- rounds ---------------------------------------------------------------------------------------
 
+def wait():
+    """For what the GPU has been told to do."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def timed(run):
     """(milliseconds, milliseconds of CPU, what it returned)"""
+    wait()
     cpu, begin = time.process_time(), time.perf_counter()
     result = run()
+    wait()
     return 1e3 * (time.perf_counter() - begin), 1e3 * (time.process_time() - cpu), result
 
 
@@ -138,7 +147,7 @@ class Peer:
     def __init__(self, options):
         config = json.loads(pathlib.Path(options.config).read_text(encoding="utf-8"))
         self.options, self.model = options, Jmt(config)
-        batch = read(options.batch)
+        batch = {name: x.to(options.device) for name, x in read(options.batch).items()}
         self.inputs = [batch["input/" + name] for name in self.model.modalities]
         self.targets = [batch["target/" + name] for name in self.model.targets]
         self.optimizer_config = config["optimizer"]
@@ -146,11 +155,11 @@ class Peer:
 
     def autocast(self):
         if self.options.precision == "bf16":
-            return torch.autocast("cpu", dtype=torch.bfloat16)
+            return torch.autocast(self.options.device, dtype=torch.bfloat16)
         return contextlib.nullcontext()
 
     def reset(self):
-        self.p = {name: x.clone().requires_grad_(not self.options.evaluate)
+        self.p = {name: x.clone().to(self.options.device).requires_grad_(not self.options.evaluate)
                   for name, x in read(self.options.weights).items()}
 
     def choose(self, candidates):
@@ -198,6 +207,8 @@ class Peer:
         forms = {"eager": self.model.loss}
         if compiled is not None:
             forms["torch.compile"] = compiled
+        if compiled is not None and self.options.device == "cuda":
+            forms["torch.compile max-autotune"] = torch.compile(self.model.loss, mode="max-autotune")
         ways = {"fused optimiser": {"fused": True}, "foreach optimiser": {"foreach": True}}
         self.choose({f"{form}, {way}": self.step_with(run, **how)
                      for form, run in forms.items() for way, how in ways.items()})
@@ -214,7 +225,7 @@ class Peer:
         loss = float(loss.detach())
         worst = abs(float(ours["loss"]) / loss - 1)
         for name, x in self.p.items():
-            difference = (ours["grad/" + name].reshape(x.shape) - x.grad).abs().max()
+            difference = (ours["grad/" + name].reshape(x.shape).to(x.grad.device) - x.grad).abs().max()
             worst = max(worst, float(difference / x.grad.abs().max().clamp_min(1e-30)))
         for x in self.p.values():
             x.grad = None
@@ -263,7 +274,9 @@ def main():
     parser.add_argument("--evaluate", action="store_true")
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--no-compile", dest="compile", action="store_false")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     torch.set_num_threads(1)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch._logging.set_logs(inductor=40)
     Peer(parser.parse_args()).serve()
 
