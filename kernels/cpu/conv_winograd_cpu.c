@@ -1,7 +1,8 @@
 /* Convolutions with fewer multiplications: Lavin & Gray, "Fast Algorithms for Convolutional Neural
  * Networks" (2016), section 4. Neighbouring results of an axis with three taps are
- * A' [(G g) * (B' d)]: F(2x2, 3x3) takes 16 products for four results of two axes (section 4.1)
- * instead of 36; F(4, 3), one axis of section 4.3, six for four instead of twelve.
+ * A' [(G g) * (B' d)]: F(2, 3) takes four products for two results of one axis (section 4.1)
+ * instead of six, F(2x2, 3x3) 16 for four results of two axes instead of 36. Larger tiles (section
+ * 4.3) take fewer still, and are too far from the sums for what trained batch norms make of it.
  *
  * The products of one position of the transformed tiles are one matrix product over the columns
  * (and the taps of the first axis, where the others are transformed), by code of product.h. A tile
@@ -15,8 +16,8 @@ enum {
     TAPS = 3,
     SIDE = 4, /* of what a tile of 2x2 results reads */
     SPACE_POSITIONS = SIDE * SIDE,
-    TIME_POSITIONS = 6,
-    RESULTS = 4,              /* of a tile, on two axes or on one */
+    SPACE_RESULTS = 2 * 2,
+    TIME_RESULTS = 2,
     COLS_LEAST = 32,          /* below, transforming takes what multiplying saves */
     BLOCK_BYTES = 768 * 1024, /* transformed, of a block of tiles */
     BLOCK_ROWS_LEAST = 64,    /* of a product: so many use a weight that was read */
@@ -42,9 +43,9 @@ static grid_t grid_of(const conv_pass_t *pass, winograd_t winograd) {
     bool space = winograd == WINOGRAD_SPACE;
     grid_t grid = {.pass = pass, .space = space, .k = pass->patches.cols};
     grid.row = stride_apart(align_up(grid.k, VECTOR_COLS));
-    grid.positions = space ? SPACE_POSITIONS : TIME_POSITIONS;
+    grid.positions = space ? SPACE_POSITIONS : SIDE;
     grid.taps = space ? axis[0].size : 1;
-    grid.steps = space ? axis[0].out : div_up(axis[0].out, RESULTS);
+    grid.steps = space ? axis[0].out : div_up(axis[0].out, TIME_RESULTS);
     grid.in_steps = space ? axis[0].in : grid.steps;
     grid.down = space ? div_up(axis[1].out, 2) : axis[1].out;
     grid.across = space ? div_up(axis[2].out, 2) : axis[2].out;
@@ -142,41 +143,6 @@ INLINE void results_of_2(vector_t *x, int apart) {
     x[apart] = x1 - x2 - x[3 * apart];
 }
 
-/* The same for four results at the points 0, 1, -1, 2, -2. */
-INLINE void inputs_of_4(vector_t x[TIME_POSITIONS]) {
-    vector_t two = VECTOR_SPREAD(2.0F), four = VECTOR_SPREAD(4.0F), five = VECTOR_SPREAD(5.0F);
-    vector_t even_1 = x[4] - four * x[2], odd_1 = x[3] - four * x[1];
-    vector_t even_2 = x[4] - x[2], odd_2 = two * (x[3] - x[1]);
-    x[0] = four * x[0] - five * x[2] + x[4];
-    x[5] = four * x[1] - five * x[3] + x[5];
-    x[1] = even_1 + odd_1;
-    x[2] = even_1 - odd_1;
-    x[3] = even_2 + odd_2;
-    x[4] = even_2 - odd_2;
-}
-
-INLINE void factors_of_4(vector_t x[TIME_POSITIONS]) {
-    vector_t sixth = VECTOR_SPREAD(-1.0F / 6.0F), twenty_fourth = VECTOR_SPREAD(1.0F / 24.0F);
-    vector_t two = VECTOR_SPREAD(2.0F), four = VECTOR_SPREAD(4.0F);
-    vector_t x1 = x[1], x2 = x[2], even = x[0] + x2, even_2 = x[0] + four * x2;
-    x[0] = VECTOR_SPREAD(0.25F) * x[0];
-    x[1] = sixth * (even + x1);
-    x[2] = sixth * (even - x1);
-    x[3] = twenty_fourth * (even_2 + two * x1);
-    x[4] = twenty_fourth * (even_2 - two * x1);
-    x[5] = x2;
-}
-
-INLINE void results_of_4(vector_t x[TIME_POSITIONS]) {
-    vector_t even_1 = x[1] + x[2], odd_1 = x[1] - x[2];
-    vector_t even_2 = x[3] + x[4], odd_2 = VECTOR_SPREAD(2.0F) * (x[3] - x[4]);
-    vector_t four = VECTOR_SPREAD(4.0F);
-    x[0] = x[0] + even_1 + even_2;
-    x[1] = odd_1 + odd_2;
-    x[2] = even_1 + four * even_2;
-    x[3] = odd_1 + four * odd_2 + x[5];
-}
-
 /* Columns [c, c + VECTOR_COLS): the last vector overlaps the one before rather than being cut. Only
  * a panel is narrower than a vector: its last columns are cut where they leave it. */
 #define EACH_COLS(c, cols)                                                                         \
@@ -190,7 +156,7 @@ typedef struct window {
 
 INLINE void transform_window(const window_t *window, bool masked, bool space, int64_t cols,
                              float *to, int64_t apart) {
-    const int positions = space ? SPACE_POSITIONS : TIME_POSITIONS;
+    const int positions = space ? SPACE_POSITIONS : SIDE;
     EACH_COLS(c, cols) {
         vector_t x[SPACE_POSITIONS];
         EACH(i, positions) {
@@ -204,7 +170,7 @@ INLINE void transform_window(const window_t *window, bool masked, bool space, in
             EACH(i, SIDE) { inputs_of_2(&x[i], SIDE); }
             EACH(i, SIDE) { inputs_of_2(&x[SIDE * i], 1); }
         } else {
-            inputs_of_4(x);
+            inputs_of_2(x, 1);
         }
         EACH(i, positions) { vector_store(to + i * apart + c, x[i]); }
     }
@@ -212,14 +178,15 @@ INLINE void transform_window(const window_t *window, bool masked, bool space, in
 
 /* Where the results of a tile go; NULL: outside. */
 typedef struct results {
-    float *to[RESULTS];
+    float *to[SPACE_RESULTS];
     const float *bias;
     bool relu;
 } results_t;
 
 INLINE void transform_products(const float *from, int64_t apart, bool space, int64_t cols,
                                const results_t *results) {
-    const int positions = space ? SPACE_POSITIONS : TIME_POSITIONS;
+    const int positions = space ? SPACE_POSITIONS : SIDE;
+    const int count = space ? SPACE_RESULTS : TIME_RESULTS;
     EACH_COLS(c, cols) {
         vector_t x[SPACE_POSITIONS], bias = {0};
         EACH(i, positions) { x[i] = vector_load(from + i * apart + c); }
@@ -227,12 +194,12 @@ INLINE void transform_products(const float *from, int64_t apart, bool space, int
             EACH(i, SIDE) { results_of_2(&x[i], SIDE); }
             EACH(i, 2) { results_of_2(&x[SIDE * i], 1); }
         } else {
-            results_of_4(x);
+            results_of_2(x, 1);
         }
         if (results->bias != NULL) {
             bias = load_part(results->bias + c, cols);
         }
-        EACH(i, RESULTS) {
+        EACH(i, count) {
             vector_t value = x[space ? i / 2 * SIDE + i % 2 : i] + bias;
             if (results->to[i] != NULL) {
                 store_part(results->to[i] + c, results->relu ? relu_of(value) : value, cols);
@@ -244,7 +211,7 @@ INLINE void transform_products(const float *from, int64_t apart, bool space, int
 /* One row of a panel, whose taps are `from_apart` apart. */
 INLINE void transform_taps(const float *from, int64_t from_apart, bool space, int64_t cols,
                            float *to, int64_t to_apart) {
-    const int positions = space ? SPACE_POSITIONS : TIME_POSITIONS;
+    const int positions = space ? SPACE_POSITIONS : SIDE;
     for (int64_t c = 0; c < cols; c += VECTOR_COLS) {
         vector_t x[SPACE_POSITIONS];
         if (space) {
@@ -255,7 +222,7 @@ INLINE void transform_taps(const float *from, int64_t from_apart, bool space, in
             EACH(i, SIDE) { factors_of_2(&x[SIDE * i], 1); }
         } else {
             EACH(i, TAPS) { x[i] = vector_load(from + i * from_apart + c); }
-            factors_of_4(x);
+            factors_of_2(x, 1);
         }
         EACH(i, positions) { vector_store(to + i * to_apart + c, x[i]); }
     }
@@ -331,7 +298,7 @@ static void window_at(const block_t *block, place_t place, int64_t step, window_
             y += i / SIDE;
             x += i % SIDE;
         } else {
-            frame = RESULTS * step + i - axis[0].before;
+            frame = TIME_RESULTS * step + i - axis[0].before;
         }
         bool inside = frame >= 0 && frame < axis[0].in && y >= 0 && y < axis[1].in && x >= 0 &&
                       x < axis[2].in;
@@ -405,8 +372,8 @@ static void results_at(const block_t *block, place_t place, int64_t step, int64_
                        results_t *results) {
     const conv_pass_t *pass = block->grid->pass;
     const op_axis_t *axis = pass->patches.axis;
-    for (int64_t i = 0; i < RESULTS; i++) {
-        int64_t frame = RESULTS * step + i, y = place.y, x = place.x;
+    for (int64_t i = 0; i < (block->grid->space ? SPACE_RESULTS : TIME_RESULTS); i++) {
+        int64_t frame = TIME_RESULTS * step + i, y = place.y, x = place.x;
         if (block->grid->space) {
             frame = step;
             y += i / 2;
