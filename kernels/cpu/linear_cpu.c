@@ -99,23 +99,33 @@ static void block_of_panel(const rows_product_t *product, const act_t *left, int
     }
 }
 
+/* Rows of the left factor into the block. */
+static void move_rows(const rows_product_t *product, int shard, int64_t begin, int64_t rows) {
+    int64_t k = product->k, to_row = block_stride(k), left_row = product->left.row_stride;
+    const act_t *left = row_of(product->left, shard, begin);
+    bool masked = product->mask != NULL;
+    const act_t *mask = masked ? row_of(*product->mask, shard, begin) : NULL;
+    int64_t mask_row = masked ? product->mask->row_stride : 0;
+    act_t *block = product->block;
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < rows; r++) {
+        act_t *to = block + r * to_row;
+        if (masked) {
+            before_relu(mask + r * mask_row, left + r * left_row, k, to);
+        } else {
+            copy_row(to, left + r * left_row, k);
+        }
+        for (int64_t c = k; c % UNIT_K != 0; c++) {
+            to[c] = 0;
+        }
+    }
+}
+
 static void run_block(const rows_product_t *product, int shard, int64_t begin, bool first) {
     int64_t rows = min_i64(BLOCK_ROWS, product->rows - begin), left_row = product->left.row_stride;
     const act_t *left = row_of(product->left, shard, begin);
     if (is_moved(product->k, product->mask != NULL, left_row)) {
-#pragma omp for schedule(static)
-        for (int64_t r = 0; r < rows; r++) {
-            act_t *to = product->block + r * block_stride(product->k);
-            if (product->mask != NULL) {
-                before_relu(row_of(*product->mask, shard, begin + r), left + r * left_row,
-                            product->k, to);
-            } else {
-                copy_row(to, left + r * left_row, product->k);
-            }
-            for (int64_t c = product->k; c % UNIT_K != 0; c++) {
-                to[c] = 0;
-            }
-        }
+        move_rows(product, shard, begin, rows);
         left = product->block;
         left_row = block_stride(product->k);
     }

@@ -99,44 +99,37 @@ static void pack_panel(const weights_job_t *job, const group_t *group, int64_t c
     }
 }
 
-/* Columns of a row of the left factor, as they were before relu; 0 beyond the segment's rows. */
-static void strip_row(const segment_t *s, int64_t row, int64_t col, int64_t cols, act_t *to) {
-    if (row >= s->row + s->rows) {
-        memset(to, 0, (size_t)cols * sizeof *to);
-        return;
-    }
-    const act_t *dy = row_of(*s->left, s->shard, row) + col;
-    if (s->relu) {
-        before_relu(row_of(s->call->out, s->shard, row) + col, dy, cols, to);
-        return;
-    }
-    enum { COPIED = 8 }; /* at a time, without a call */
-    int64_t c = 0;
-    for (; c + COPIED <= cols; c += COPIED) {
-        memcpy(to + c, dy + c, COPIED * sizeof *to);
-    }
-    if (c < cols) {
-        memcpy(to + c, dy + c, (size_t)(cols - c) * sizeof *to);
+/* Columns of the left factor's rows, as they were before relu. */
+static void pack_before_relu(const segment_t *s, int64_t col, int64_t cols, unit_t *strip) {
+    const act_t *dy = row_of(*s->left, s->shard, s->row) + col;
+    const act_t *y = row_of(s->call->out, s->shard, s->row) + col;
+    int64_t rows = s->rows, dy_row = s->left->row_stride, y_row = s->call->out.row_stride;
+    for (int64_t r = 0; r < rows; r += UNIT_K, strip += panel_cols(cols)) {
+#ifdef ACTIVATION_BF16
+        act_t pair[UNIT_K][STRIP_COLS];
+        int64_t count = min_i64(UNIT_K, rows - r);
+        for (int64_t i = 0; i < count; i++) {
+            before_relu(y + (r + i) * y_row, dy + (r + i) * dy_row, cols, pair[i]);
+        }
+        REAL(product_pack)(count, cols, pair[0], STRIP_COLS, strip);
+#else
+        before_relu(y + r * y_row, dy + r * dy_row, cols, strip);
+#endif
     }
 }
 
-/* Columns of the left factor, unit after unit. */
+/* Columns of the left factor, unit after unit, as in a panel. */
 static void pack_strip(const weights_job_t *job, const group_t *group, int64_t col, int64_t cols,
                        unit_t *strip) {
     for (int64_t at = group->begin; at < group->end;) {
         segment_t s = segment_at(job, group, at);
-        for (int64_t r = s.row; r < s.row + s.rows; r += UNIT_K, strip += STRIP_COLS) {
-#ifdef ACTIVATION_BF16
-            act_t first[STRIP_COLS], second[STRIP_COLS];
-            strip_row(&s, r, col, cols, first);
-            strip_row(&s, r + 1, col, cols, second);
-            for (int64_t c = 0; c < cols; c++) {
-                strip[c] = unit_pair(first[c], second[c]);
-            }
-#else
-            strip_row(&s, r, col, cols, strip);
-#endif
+        if (s.relu) {
+            pack_before_relu(&s, col, cols, strip);
+        } else {
+            REAL(product_pack)
+            (s.rows, cols, row_of(*s.left, s.shard, s.row) + col, s.left->row_stride, strip);
         }
+        strip += s.units * panel_cols(cols);
         at += s.units;
     }
 }
@@ -298,7 +291,7 @@ static void sum_group(const weights_job_t *job, const group_t *group) {
 #pragma omp for schedule(static)
     for (int64_t row = 0; row < job->rows; row += STRIP_COLS) {
         int64_t rows = min_i64(STRIP_COLS, job->rows - row);
-        factor_t left = {strip, STRIP_COLS};
+        factor_t left = {strip, panel_cols(rows)};
         if (left_lies) {
             left = (factor_t){whole.first + row, whole.stride};
         } else {

@@ -4,10 +4,12 @@
 
 INLINE void sum_terms(const float *const *term, const int count, float *out, int64_t cols) {
     const float *own[OP_INPUTS_MAX];
-    for (int i = 0; i < count; i++) {
+    own[0] = term[0];
+    for (int i = 1; i < count; i++) {
         own[i] = term[i];
     }
     int64_t c = 0;
+#pragma GCC unroll 4
     for (; c + WIDTH <= cols; c += WIDTH) {
         vec_t total = load(own[0] + c);
         for (int i = 1; i < count; i++) {
@@ -30,6 +32,8 @@ static void sum_run(const float *const *term, int count, float *out, int64_t col
         sum_terms(term, 2, out, cols);
     } else if (count == 3) {
         sum_terms(term, 3, out, cols);
+    } else if (count == 4) {
+        sum_terms(term, 4, out, cols);
     } else {
         sum_terms(term, count, out, cols);
     }
@@ -48,13 +52,17 @@ void REAL(sum_forward)(const op_plan_t *plan, const op_call_t *call) {
     const op_description_t *d = &plan->description;
     bool whole = without_gaps(call, d->input_count, d->out.cols);
     int64_t rows = whole ? 1 : d->out.rows, cols = whole ? d->out.rows * d->out.cols : d->out.cols;
+    int count = d->input_count;
     for (int s = call->shard_begin; s < call->shard_end; s++) {
+        const float *term[OP_INPUTS_MAX];
+        for (int i = 0; i < count; i++) {
+            term[i] = row_of(call->in[i], s, 0);
+        }
         for (int64_t r = 0; r < rows; r++) {
-            const float *term[OP_INPUTS_MAX];
-            for (int i = 0; i < d->input_count; i++) {
-                term[i] = row_of(call->in[i], s, r);
+            sum_run(term, count, row_of(call->out, s, r), cols);
+            for (int i = 0; i < count; i++) {
+                term[i] += call->in[i].row_stride;
             }
-            sum_run(term, d->input_count, row_of(call->out, s, r), cols);
         }
     }
 }

@@ -123,11 +123,27 @@ static void to_largest(const counted_t *counted, const op_call_t *call, int shar
     }
 }
 
+/* Rows without gaps between them are cleared as one. */
+static void clear_rows(matrix_t dx, int shard, int64_t begin, int64_t end, int64_t cols) {
+    bool whole = dx.row_stride == cols;
+    int64_t step = whole ? end - begin : 1;
+    for (int64_t r = begin; r < end; r += step) {
+        memset(row_of(dx, shard, r), 0, (size_t)(step * cols) * sizeof(real_t));
+    }
+}
+
+static void to_last(const op_call_t *call, int shard, int64_t row, int64_t tokens, int64_t last,
+                    int64_t cols) {
+    int64_t first = row * tokens;
+    clear_rows(call->d_in[0], shard, first, first + last, cols);
+    copy_row(row_of(call->d_in[0], shard, first + last), row_of(call->d_out, shard, row), cols);
+    clear_rows(call->d_in[0], shard, first + last + 1, first + tokens, cols);
+}
+
 static void to_token(const counted_t *counted, token_rule_t rule, real_t *dx, const real_t *dy,
                      int64_t t, int64_t cols) {
     bool concat = rule == TOKEN_CONCAT;
-    bool mine =
-        rule == TOKEN_LAST ? t == counted->last : counts(counted, t) && (!concat || counted->any);
+    bool mine = counts(counted, t) && (!concat || counted->any);
     copy_or_clear(mine, dx, concat ? dy + t * cols : dy, cols);
     for (int64_t c = 0; c < cols && rule == TOKEN_MEAN; c++) {
         dx[c] /= (real_t)counted->count;
@@ -143,6 +159,10 @@ void REAL(select_token_backward_data)(const op_plan_t *plan, const op_call_t *ca
             counted_t counted = counted_of(&d->attributes, call, s, r);
             if (rule == TOKEN_MAX) {
                 to_largest(&counted, call, s, r, cols);
+                continue;
+            }
+            if (rule == TOKEN_LAST) {
+                to_last(call, s, r, tokens, counted.last, cols);
                 continue;
             }
             for (int64_t t = 0; t < tokens; t++) {
