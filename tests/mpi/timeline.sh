@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../system.sh"
 command -v python3 >/dev/null || skip "python3 is not installed"
 
-sets=("${tiny[@]}" --set batch=12 --set virtual_shards=6)
+sets=("${tiny[@]}" --set batch=6 --set virtual_shards=6)
 holds() { # holds TEXT FILE RANKS NAME=COUNT...
     local text=$1
     shift
@@ -22,7 +22,7 @@ for ranks in 1 2 3; do
     run $ranks train "${sets[@]}" --run "$work/r$ranks" --steps 12 --profile --profile-steps 3:11
     check "R=$ranks: the same model" same "$plain" "$(hash_of "$work/r$ranks")"
     holds "R=$ranks: steps 3 to 11, a validation and a checkpoint" "$work/r$ranks/timeline.json" $ranks "${each[@]}" \
-        validation=2 checkpoint=2 "add parts=9"
+        validation=1 checkpoint=1 "add parts=9"
 done
 wide=("${sets[@]}" --set model.dim=256 --set model.ff=1024 --steps 12) # several buckets, the first long before the last
 run 2 train "${wide[@]}" --run "$work/wide"
@@ -34,7 +34,7 @@ run 1 train "${sets[@]}" --run "$work/default" --steps 40 --profile
 holds "20 steps behind the first 5" "$work/default/timeline.json" 1 step=20 reader=1
 run 1 train "${sets[@]}" --run "$work/alone" --steps 12 --profile --set data.prefetch=0
 holds "batches read by the main thread; what there is at the end" "$work/alone/timeline.json" 1 main=1 step=7 \
-    "read batch=8"
+    "read batch=9"
 run 2 train "${sets[@]}" --run "$work/resumed" --steps 8
 run 3 train "${sets[@]}" --run "$work/resumed" --steps 12 --resume auto --profile --profile-steps 1:10
 check "a run that goes on: the same model" same "$plain" "$(hash_of "$work/resumed")"
