@@ -326,9 +326,20 @@ static status_t read_directory(const char *directory, checkpoint_t *c) {
     return status;
 }
 
+/* `last` and `best-METRIC` are links, which a run that is going on moves. */
+static char *without_links(char *directory) {
+    char *real = realpath(directory, NULL);
+    if (real == NULL) {
+        return directory; /* reading it says why */
+    }
+    free(directory);
+    return real;
+}
+
 status_t checkpoint_read(const char *path, checkpoint_t *checkpoint_out) {
     char *directory = NULL;
     TRY(checkpoint_resolve(path, &directory));
+    directory = without_links(directory);
     checkpoint_t c = {0};
     status_t status = read_directory(directory, &c);
     free(directory);

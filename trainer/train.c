@@ -307,6 +307,22 @@ static int64_t step_total(const run_t *run) {
     return limit > 0 ? limit : run->config->epochs * trainer_batches(run->trainer);
 }
 
+/* While another run saves into the directory ranks may see different ones as its last. */
+static status_t same_checkpoint(run_t *run) {
+    int64_t mine = run->resuming ? run->resumed.progress.step : -1;
+    int64_t *all = alloc_zero(comm_size(run->comm), sizeof *all);
+    status_t status = comm_all_gather(run->comm, &mine, sizeof mine, all, "compare checkpoints");
+    if (status == STATUS_OK && mine != all[0]) {
+        status = status_fail(STATUS_FAILED,
+                             "this rank goes on from step %lld, rank 0 from step %lld: another run "
+                             "saves into %s; let only one run use a directory",
+                             (long long)max_i64(mine, 0), (long long)max_i64(all[0], 0),
+                             run->options->run_directory);
+    }
+    free(all);
+    return comm_agree(run->comm, status, "resume");
+}
+
 static status_t open_run(run_t *run) {
     const kernels_t *kernels = NULL;
     const device_t *device = NULL;
@@ -327,6 +343,7 @@ static status_t open_run(run_t *run) {
                              &run->resumed, &run->resuming);
     }
     TRY(comm_agree(run->comm, status, "open run"));
+    TRY(same_checkpoint(run));
     TRY(prepare_data(run));
     TRY(trainer_open(run->config, run->comm, run->data_path, NULL, NULL, true, &run->trainer));
     if (run->options->overfit > 0) {
