@@ -53,21 +53,3 @@ void tree_finish(int leaves, const tree_node_t *parts, int part_count,
     finish(&walk, (tree_node_t){0, leaves});
     REQUIRE(walk.next == part_count);
 }
-
-/* Adding neighbours level by level, an odd one carried over, is the same tree. */
-double tree_sum(double *values, int64_t count) {
-    if (count <= 0) {
-        return 0.0;
-    }
-    while (count > 1) {
-        int64_t pairs = count / 2;
-        for (int64_t i = 0; i < pairs; i++) {
-            values[i] = values[2 * i] + values[2 * i + 1];
-        }
-        if (count % 2 != 0) {
-            values[pairs] = values[count - 1];
-        }
-        count = pairs + count % 2;
-    }
-    return values[0];
-}

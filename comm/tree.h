@@ -29,7 +29,4 @@ int tree_cover(int leaves, tree_node_t run, tree_node_t nodes_out[TREE_NODES_MAX
 void tree_finish(int leaves, const tree_node_t *parts, int part_count,
                  void (*add)(void *context, int into, int from), void *context);
 
-/* Sum of n doubles in the order of the tree, in place in values[] (which is destroyed). */
-double tree_sum(double *values, int64_t count);
-
 #endif

@@ -2,7 +2,7 @@
 
 #include "kernels/ref/rows.h"
 
-/* The canonical tree (comm/tree.h): neighbours first; one that is left over waits. */
+/* The canonical tree (comm/tree.h), level by level: neighbours are added, one left over waits. */
 static double tree_of(double *values, int64_t count) {
     for (int64_t apart = 1; apart < count; apart *= 2) {
         for (int64_t i = 0; i + apart < count; i += 2 * apart) {

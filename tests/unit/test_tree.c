@@ -107,36 +107,12 @@ static void ranks_hold_few_parts(void **state) {
     assert_int_equal(tree_cover(8, (tree_node_t){3, 3}, parts), 0);
 }
 
-static double recursion_double(const double *values, int64_t begin, int64_t end) {
-    if (end - begin == 1) {
-        return values[begin];
-    }
-    int64_t middle = begin + tree_split((int)(end - begin));
-    return recursion_double(values, begin, middle) + recursion_double(values, middle, end);
-}
-
-static void sum_of_doubles_is_the_tree(void **state) {
-    (void)state;
-    double values[300], copy[300];
-    for (int count = 1; count <= 300; count++) {
-        rng_key_t key = {5, 6, (uint64_t)count};
-        for (int i = 0; i < count; i++) {
-            values[i] = ldexp(rng_normal(key, (uint64_t)i), (int)(rng_u32(key, (uint64_t)i) % 60));
-        }
-        memcpy(copy, values, sizeof copy);
-        double expected = recursion_double(values, 0, count), sum = tree_sum(copy, count);
-        assert_memory_equal(&sum, &expected, sizeof sum);
-    }
-    assert_true(tree_sum(values, 0) == 0.0);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(split_is_the_largest_power_of_two_below),
         cmocka_unit_test(runs_partition_the_shards),
         cmocka_unit_test(any_split_performs_the_same_additions),
         cmocka_unit_test(ranks_hold_few_parts),
-        cmocka_unit_test(sum_of_doubles_is_the_tree),
     };
     return RUN_TESTS(tests);
 }
