@@ -53,7 +53,7 @@ enum {
     CASE_BUT_WEIGHTS = 2 + 2 * OP_INPUTS_MAX,
     CASE_BUT_SHARDS,
 };
-void case_align_rows(int but);
+int case_align_rows(int but); /* what was so before */
 
 /* A mask of `count` bytes per shard: about a third is invalid, and so is every index with
  * index / block == off_block (block 0: none). */
@@ -117,6 +117,8 @@ void case_check_many_rows(const op_description_t *description);
  * tree over the gradients of each; and on a GPU, of two equal uses, twice that. */
 void case_check_tree(const op_description_t *description);
 
+/* Whether rows and shards follow one another or have gaps between them changes no bit of "cpu". */
+void case_check_gaps(const op_description_t *description);
 /* On a GPU, against the reference: rows at multiples of 16 bytes, but those of one matrix, or all
  * of them and the weights not; or shards but those of one. */
 void case_check_alignment(const op_description_t *description);

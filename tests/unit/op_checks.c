@@ -1,11 +1,41 @@
 /* op_checks.c - what holds of every operation, on every table that this machine can run. */
 #include <float.h>
+#include <math.h>
 
 #include "check.h"
 #include "kernels/base/bytes.h"
 #include "kernels/ref/rows.h"
 #include "op_case.h"
 #include "unit/tree_case.h"
+
+/* A bf16 may have been rounded, once. */
+static void check_near_matrix(const op_case_t *a, matrix_t x, const op_case_t *exact, matrix_t y,
+                              double bound) {
+    const double rounding = a->kernels->dtype == DTYPE_BF16 ? 0x1p-8 : 0.0;
+    for (int s = a->call.shard_begin; s < a->call.shard_end; s++) {
+        for (int64_t j = 0; j < x.rows * x.cols; j++) {
+            double expected = case_get(exact, y, s, j / x.cols, j % x.cols);
+            check_value(case_get(a, x, s, j / x.cols, j % x.cols), expected,
+                        bound + rounding * (fabs(expected) + bound));
+        }
+    }
+}
+
+void case_check_near(const op_case_t *a, const op_case_t *exact, double out_bound,
+                     double d_in_bound, double d_weight_bound) {
+    check_near_matrix(a, a->call.out, exact, exact->call.out, out_bound);
+    for (int i = 0; i < a->description.input_count; i++) {
+        check_near_matrix(a, a->call.d_in[i], exact, exact->call.d_in[i], d_in_bound);
+    }
+    for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
+        for (int s = a->call.shard_begin; s < a->call.shard_end; s++) {
+            for (int64_t j = 0; j < a->weight_count[w]; j++) {
+                check_value(case_flat_get(a, a->d_weight[w][s], j),
+                            case_flat_get(exact, exact->d_weight[w][s], j), d_weight_bound);
+            }
+        }
+    }
+}
 
 static void run_masked(op_case_t *test, const kernels_t *kernels, const op_description_t *d,
                        int begin, int end, const int64_t mask[3], bool short_values) {
@@ -134,10 +164,10 @@ void case_check_reference(const op_description_t *description, int64_t mask_coun
     check_short_tables(description, mask);
     if (case_on_gpu()) { /* TF32 holds what bf16 does: relu is not to part at a sum near 0 */
         check_short_table(case_table("cpu", DTYPE_F32), description, mask);
-        case_align_rows(CASE_ALIGNED_ALL); /* other kernels take those */
+        int before = case_align_rows(CASE_ALIGNED_ALL); /* other kernels take those */
         check_short_tables(description, mask);
         check_short_table(case_table("cpu", DTYPE_F32), description, mask);
-        case_align_rows(CASE_ALIGNED_NONE);
+        case_align_rows(before);
         return;
     }
     op_case_t exact, all, one;
@@ -156,6 +186,19 @@ void case_check_reference(const op_description_t *description, int64_t mask_coun
     }
     case_close(&all);
     case_close(&exact);
+}
+
+void case_check_gaps(const op_description_t *description) {
+    op_case_t gaps, none;
+    case_open(&gaps, case_table("cpu", DTYPE_F32), description, 4, 1, 3);
+    case_run(&gaps);
+    int before = case_align_rows(CASE_WITHOUT_GAPS);
+    case_open(&none, case_table("cpu", DTYPE_F32), description, 4, 1, 3);
+    case_align_rows(before);
+    case_run(&none);
+    case_check_same_bits(&gaps, &none);
+    case_close(&none);
+    case_close(&gaps);
 }
 
 /* Two shards from `begin` on: shard 0 begins at a multiple, the others where the stride says. */

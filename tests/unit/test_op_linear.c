@@ -340,18 +340,9 @@ static void gaps_do_not_matter(void **state) {
     (void)state;
     const int64_t sizes[][2] = {{16, 16}, {16, 48}, {32, 16}, {8, 32}, {24, 8}, {16, 1}};
     for (size_t i = 0; i < 2 * (sizeof sizes / sizeof sizes[0]); i++) {
-        op_case_t gaps, none;
         op_description_t d =
             linear(21, sizes[i / 2][0], sizes[i / 2][1], i % 2 ? ACTIVATION_RELU : ACTIVATION_NONE);
-        case_open(&gaps, case_table("cpu", DTYPE_F32), &d, 4, 1, 3);
-        case_run(&gaps);
-        case_align_rows(CASE_WITHOUT_GAPS);
-        case_open(&none, case_table("cpu", DTYPE_F32), &d, 4, 1, 3);
-        case_align_rows(CASE_ALIGNED_NONE);
-        case_run(&none);
-        case_check_same_bits(&gaps, &none);
-        case_close(&none);
-        case_close(&gaps);
+        case_check_gaps(&d);
     }
 }
 
