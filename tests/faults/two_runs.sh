@@ -1,6 +1,7 @@
 #!/bin/bash
 # two_runs.sh - two runs in one directory: the later start owns it, the earlier one stops at its next
-# checkpoint without having changed anything, and the result is that of one run.
+# checkpoint without having changed anything, and the result is that of one run. What is read of a checkpoint
+# is of one, while links move and whatever another rank sees.
 . "$(dirname "$0")/../system.sh"
 
 run 1 train "${tiny[@]}" --run "$work/whole" --steps 40
@@ -51,4 +52,23 @@ check "three at once: the same hash" same "$(hash_of "$dir")" "$(hash_of "$work/
 check "three at once: each step once in metrics.jsonl" same \
     "$(grep -o '^{"event":"step","step":[0-9]*' "$dir/metrics.jsonl" | grep -o '[0-9]*$' | tr '\n' ' ')" \
     "$(seq -s ' ' 40) "
+
+# A link is followed once, for all files behind it.
+part=$(ls "$dir"/checkpoints/last/part-*.safetensors)
+truncate -s -1 "$part"
+fails "a checkpoint is the one that its link named first" 1 'step-00000040 is damaged' 1 train "${tiny[@]}" \
+    --run "$work/other" --resume "$dir/checkpoints/last" --steps 41
+
+# Two ranks that see different ones, each in a folder of its own under one name.
+mkdir "$work/a" "$work/b"
+here=(train "$root/${tiny[0]}" "${tiny[@]:1}" --run race --resume auto --set checkpoint.every_steps=4)
+(cd "$work/a" && run 1 "${here[@]}" --steps 4) && cp -r "$work/a/race" "$work/b" &&
+    (cd "$work/b" && run 1 "${here[@]}" --steps 8)
+report $? "two ranks' folders"
+timeout -k 5 60 mpirun -q -n 1 -wdir "$work/a" "$jmt" "${here[@]}" --steps 12 : \
+    -n 1 -wdir "$work/b" "$jmt" "${here[@]}" --steps 12 >"$work/stdout" 2>"$work/stderr" </dev/null
+code=$?
+[ $code = 1 ] && [ "$(error_lines)" = 1 ] &&
+    grep -q 'rank 1: .*goes on from step 8, rank 0 from step 4: another run saves into race' "$work/stderr"
+report $? "ranks that see different checkpoints: exit 1, one line"
 finish
