@@ -124,6 +124,11 @@ typedef struct weight_panels {
 void REAL(conv_pack)(const weight_panels_t *weight, int64_t group, int64_t col, int64_t cols,
                      range_t left, unit_t *panel);
 
+/* The same as floats, rows TILE_COLS apart and 0 beyond cols in whole vectors: [tap, left] of one
+ * group. */
+void REAL(conv_pack_floats)(const weight_panels_t *weight, int64_t col, int64_t cols, range_t left,
+                            float *to);
+
 weight_panels_t REAL(conv_weight_of)(const conv_pass_t *pass);
 
 /* conv_winograd_cpu.c: by transforming the weight and the input. Whether that pays is decided by

@@ -165,6 +165,20 @@ static int64_t rows_at_once(int64_t taps) {
     return align_up(max_i64(1, NUMBERS_AT_ONCE / 2 / taps), UNIT_K);
 }
 
+void REAL(conv_pack_floats)(const weight_panels_t *weight, int64_t col, int64_t cols, range_t left,
+                            float *to) {
+    source_t source = source_of(weight, 0, col, cols);
+    int64_t count = left.end - left.begin, rows = rows_at_once(source.taps);
+    if (cols < panel_cols(cols)) {
+        int64_t taps = patch_width(weight->patches) / source.left;
+        memset(to, 0, (size_t)(taps * count * TILE_COLS) * sizeof *to);
+    }
+    for (int64_t i = left.begin; i < left.end; i += rows) {
+        range_t some = {i, min_i64(i + rows, left.end)};
+        pack_left(weight, &source, some, count, left.begin, to, TILE_COLS);
+    }
+}
+
 #ifdef ACTIVATION_BF16
 
 /* One number after the other: where a unit's two are of different taps, or of very many. */

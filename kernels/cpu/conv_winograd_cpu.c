@@ -4,13 +4,22 @@
  * instead of six, F(2x2, 3x3) 16 for four results of two axes instead of 36. Larger tiles (section
  * 4.3) take fewer still, and are too far from the sums for what trained batch norms make of it.
  *
+ * By pairs of bf16, numbers are transformed in float, from bf16 or from weights in float, and then
+ * rounded once, to within u = 2^-8 of themselves; sums and A' are float's again. The mean square of
+ * an error by rounding is at most u^2 / 3 of that of what is rounded. F(2, 3) of independent
+ * numbers of variance 1: B' d have 2; G g 1, 3/4, 3/4, 1; a result, which has 3 a column, is the
+ * sum of three products, whose errors have 5 times that of one factor: 5/3 an axis, 25/9 for two.
+ * With both factors rounded a result is sqrt(2 * 25/9 / 3) u = 1.36 u off beside its norm, where
+ * the direct form, which rounds weights alone, is u / sqrt(3) = 0.58 u. Numbers that resemble their
+ * neighbours cancel less of what was rounded: they have less in the differences.
+ *
  * The products of one position of the transformed tiles are one matrix product over the columns
  * (and the taps of the first axis, where the others are transformed), by code of product.h. A tile
  * lies at the same place of its sample whatever is computed beside it, and each element is summed
  * in the same order, so that a sample does not know its company here either. */
 #include "kernels/cpu/conv_cpu.h"
 
-#if defined(__FMA__) && !defined(ACTIVATION_BF16)
+#if defined(__FMA__)
 
 enum {
     TAPS = 3,
@@ -23,6 +32,7 @@ enum {
     BLOCK_ROWS_LEAST = 64,    /* of a product: so many use a weight that was read */
     LEFT_AT_ONCE = 32,        /* rows of a panel that are near when they are transformed */
     LINE_FLOATS = LINE_BYTES / sizeof(float),
+    LINE_ACTS = LINE_BYTES / sizeof(act_t),
 };
 
 /* --- extents --------------------------------------------------------------------------------- */
@@ -30,12 +40,12 @@ enum {
 typedef struct grid {
     const conv_pass_t *pass;
     bool space;
-    int64_t k, row;              /* columns read; floats from one transformed row to the next */
+    int64_t k, row;              /* columns read; from one transformed row of them to the next */
     int64_t positions, taps;     /* products of a tile; taps that they sum over */
     int64_t in_steps, steps;     /* of the first axis: transformed, and multiplied */
     int64_t down, across;        /* tiles of a plane */
     int64_t block;               /* tiles that are multiplied at a time, at all steps */
-    int64_t in_apart, out_apart; /* floats from one position to the next */
+    int64_t in_apart, out_apart; /* from one position to the next */
 } grid_t;
 
 static grid_t grid_of(const conv_pass_t *pass, winograd_t winograd) {
@@ -49,27 +59,30 @@ static grid_t grid_of(const conv_pass_t *pass, winograd_t winograd) {
     grid.in_steps = space ? axis[0].in : grid.steps;
     grid.down = space ? div_up(axis[1].out, 2) : axis[1].out;
     grid.across = space ? div_up(axis[2].out, 2) : axis[2].out;
-    int64_t tile = grid.in_steps * grid.row + grid.steps * TILE_COLS;
-    int64_t most = BLOCK_BYTES / (int64_t)sizeof(float) / grid.positions / tile;
+    int64_t tile = grid.in_steps * grid.row * (int64_t)sizeof(act_t) +
+                   grid.steps * TILE_COLS * (int64_t)sizeof(float);
+    int64_t most = BLOCK_BYTES / grid.positions / tile;
     most = max_i64(most, div_up(BLOCK_ROWS_LEAST, grid.steps));
     grid.block = max_i64(TILE_ROWS, most / TILE_ROWS * TILE_ROWS);
     /* Positions a power of two apart would take each other's place in the first cache. */
-    grid.in_apart = grid.in_steps * grid.block * grid.row + LINE_FLOATS;
+    grid.in_apart = grid.in_steps * grid.block * grid.row + LINE_ACTS;
     grid.out_apart = grid.steps * grid.block * TILE_COLS + LINE_FLOATS;
     return grid;
 }
 
+/* By pairs products in time save what their transforms take; and pairs are of one row. */
 static winograd_t form_of(const conv_pass_t *pass) {
     const op_axis_t *axis = pass->patches.axis;
     bool fits = pass->plan->base.description.attributes.groups == 1 && !pass->spread &&
-                pass->patches.cols >= COLS_LEAST && pass->n >= COLS_LEAST && axis[0].size <= TAPS;
+                pass->patches.cols >= COLS_LEAST && pass->patches.cols % UNIT_K == 0 &&
+                pass->n >= COLS_LEAST && axis[0].size <= TAPS;
     for (int a = 0; a < OP_AXES; a++) {
         fits = fits && axis[a].stride == 1 && axis[a].dilation == 1;
     }
     if (fits && axis[1].size == TAPS && axis[2].size == TAPS) {
         return WINOGRAD_SPACE;
     }
-    fits = fits && axis[0].size == TAPS && axis[1].size == 1 && axis[2].size == 1;
+    fits = fits && UNIT_K == 1 && axis[0].size == TAPS && axis[1].size == 1 && axis[2].size == 1;
     return fits ? WINOGRAD_TIME : WINOGRAD_NONE;
 }
 
@@ -82,7 +95,7 @@ static range_t taps_at(const op_axis_t *axis, int64_t step) {
 /* Compared are products of a sample, for each number of a tap of the weight: the direct form meets
  * no padding on the first axis either. A transformed number costs about as much as so many. */
 winograd_t REAL(conv_winograd)(const conv_pass_t *pass) {
-    enum { PRODUCTS_OF_NUMBER = 32 };
+    enum { PRODUCTS_OF_NUMBER = 32 * UNIT_K };
     const op_axis_t *axis = pass->patches.axis;
     winograd_t form = form_of(pass);
     if (form == WINOGRAD_NONE) {
@@ -102,15 +115,17 @@ winograd_t REAL(conv_winograd)(const conv_pass_t *pass) {
 
 int64_t REAL(conv_winograd_panels)(const conv_pass_t *pass) {
     grid_t grid = grid_of(pass, pass->winograd);
-    return align_up(grid.positions * grid.taps * grid.k * panel_cols(pass->n), LINE_FLOATS);
+    return align_up(grid.positions * grid.taps * units_of(grid.k) * panel_cols(pass->n),
+                    LINE_FLOATS);
 }
 
 /* A block's transformed input, a panel of its products, and what padding reads; before that, a
  * panel of the weight. */
 int64_t REAL(conv_winograd_block)(const conv_pass_t *pass) {
     grid_t grid = grid_of(pass, pass->winograd);
-    int64_t tiles = grid.positions * (grid.in_apart + grid.out_apart) + grid.row;
-    int64_t weight = window_taps(pass->patches.axis) * grid.k * TILE_COLS;
+    int64_t tiles = floats_of(grid.positions * grid.in_apart) + grid.positions * grid.out_apart +
+                    floats_of(grid.row);
+    int64_t weight = window_taps(pass->patches.axis) * LEFT_AT_ONCE * TILE_COLS;
     return align_up(max_i64(tiles, weight), LINE_FLOATS);
 }
 
@@ -151,18 +166,18 @@ INLINE void results_of_2(vector_t *x, int apart) {
 
 /* What a tile reads. */
 typedef struct window {
-    const float *from[SPACE_POSITIONS], *mask[SPACE_POSITIONS];
+    const act_t *from[SPACE_POSITIONS], *mask[SPACE_POSITIONS];
 } window_t;
 
 INLINE void transform_window(const window_t *window, bool masked, bool space, int64_t cols,
-                             float *to, int64_t apart) {
+                             act_t *to, int64_t apart) {
     const int positions = space ? SPACE_POSITIONS : SIDE;
     EACH_COLS(c, cols) {
         vector_t x[SPACE_POSITIONS];
         EACH(i, positions) {
-            x[i] = vector_load(window->from[i] + c);
+            x[i] = load_activation(window->from[i] + c);
             if (masked) {
-                bits_t open = vector_load(window->mask[i] + c) > (vector_t){0};
+                bits_t open = load_activation(window->mask[i] + c) > (vector_t){0};
                 x[i] = (vector_t)((bits_t)x[i] & open);
             }
         }
@@ -172,13 +187,13 @@ INLINE void transform_window(const window_t *window, bool masked, bool space, in
         } else {
             inputs_of_2(x, 1);
         }
-        EACH(i, positions) { vector_store(to + i * apart + c, x[i]); }
+        EACH(i, positions) { store_activation(to + i * apart + c, x[i], VECTOR_COLS); }
     }
 }
 
 /* Where the results of a tile go; NULL: outside. */
 typedef struct results {
-    float *to[SPACE_RESULTS];
+    act_t *to[SPACE_RESULTS];
     const float *bias;
     bool relu;
 } results_t;
@@ -202,50 +217,55 @@ INLINE void transform_products(const float *from, int64_t apart, bool space, int
         EACH(i, count) {
             vector_t value = x[space ? i / 2 * SIDE + i % 2 : i] + bias;
             if (results->to[i] != NULL) {
-                store_part(results->to[i] + c, results->relu ? relu_of(value) : value, cols);
+                value = results->relu ? relu_of(value) : value;
+                store_activation(results->to[i] + c, value, cols);
             }
         }
     }
 }
 
-/* One row of a panel, whose taps are `from_apart` apart. */
+/* A row of a panel, from rows of a unit's numbers whose taps are `from_apart` apart. */
 INLINE void transform_taps(const float *from, int64_t from_apart, bool space, int64_t cols,
-                           float *to, int64_t to_apart) {
+                           unit_t *to, int64_t to_apart) {
     const int positions = space ? SPACE_POSITIONS : SIDE;
-    for (int64_t c = 0; c < cols; c += VECTOR_COLS) {
-        vector_t x[SPACE_POSITIONS];
-        if (space) {
-            EACH(i, TAPS * TAPS) {
-                x[i / TAPS * SIDE + i % TAPS] = vector_load(from + i * from_apart + c);
+    for (int64_t c = 0; c < cols; c += VECTOR_COLS, from += VECTOR_COLS) {
+        vector_t x[UNIT_K][SPACE_POSITIONS];
+        EACH(u, UNIT_K) {
+            const float *row = from + u * TILE_COLS;
+            if (space) {
+                EACH(i, TAPS * TAPS) {
+                    x[u][i / TAPS * SIDE + i % TAPS] = vector_load(row + i * from_apart);
+                }
+                EACH(i, TAPS) { factors_of_2(&x[u][i], SIDE); }
+                EACH(i, SIDE) { factors_of_2(&x[u][SIDE * i], 1); }
+            } else {
+                EACH(i, TAPS) { x[u][i] = vector_load(row + i * from_apart); }
+                factors_of_2(x[u], 1);
             }
-            EACH(i, TAPS) { factors_of_2(&x[i], SIDE); }
-            EACH(i, SIDE) { factors_of_2(&x[SIDE * i], 1); }
-        } else {
-            EACH(i, TAPS) { x[i] = vector_load(from + i * from_apart + c); }
-            factors_of_2(x, 1);
         }
-        EACH(i, positions) { vector_store(to + i * to_apart + c, x[i]); }
+        EACH(i, positions) { unit_store(to + i * to_apart + c, x[0][i], x[UNIT_K - 1][i]); }
     }
 }
 
 /* --- weights --------------------------------------------------------------------------------- */
 
-/* A panel: [position, tap, column read] rows. */
+/* A panel: [position, tap, unit of columns read] rows. */
 static void pack_panel(const grid_t *grid, const weight_panels_t *weight, int64_t col, int64_t cols,
-                       float *direct, float *panel) {
-    int64_t width = panel_cols(cols), k = grid->k, apart = grid->taps * k * width;
+                       float *direct, unit_t *panel) {
+    int64_t width = panel_cols(cols), units = units_of(grid->k), apart = grid->taps * units * width;
     int64_t plane = grid->space ? TAPS * TAPS : 1;
-    for (int64_t begin = 0; begin < k; begin += LEFT_AT_ONCE) {
-        range_t left = {begin, min_i64(begin + LEFT_AT_ONCE, k)};
-        REAL(conv_pack)(weight, 0, col, cols, left, direct);
+    for (int64_t begin = 0; begin < grid->k; begin += LEFT_AT_ONCE) {
+        range_t left = {begin, min_i64(begin + LEFT_AT_ONCE, grid->k)};
+        int64_t count = left.end - left.begin, tap = count * TILE_COLS;
+        REAL(conv_pack_floats)(weight, col, cols, left, direct);
         for (int64_t j = 0; j < grid->taps; j++) {
-            for (int64_t i = left.begin; i < left.end; i++) {
-                const float *from = direct + (j * plane * k + i) * width;
-                float *to = panel + (j * k + i) * width;
+            unit_t *to = panel + (j * units + begin / UNIT_K) * width;
+            for (int64_t i = 0; i < count; i += UNIT_K, to += width) {
+                const float *from = direct + j * plane * tap + i * TILE_COLS;
                 if (grid->space) {
-                    transform_taps(from, k * width, true, width, to, apart);
+                    transform_taps(from, tap, true, width, to, apart);
                 } else {
-                    transform_taps(from, k * width, false, width, to, apart);
+                    transform_taps(from, tap, false, width, to, apart);
                 }
             }
         }
@@ -260,7 +280,7 @@ static float *memory_of(const grid_t *grid) {
 void REAL(conv_winograd_pack)(const conv_pass_t *pass) {
     grid_t grid = grid_of(pass, pass->winograd);
     weight_panels_t weight = REAL(conv_weight_of)(pass);
-    int64_t rows = grid.positions * grid.taps * grid.k;
+    int64_t rows = grid.positions * grid.taps * units_of(grid.k);
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < panel_count(pass->n); i++) {
         int64_t col = panel_begin(pass->n, i);
@@ -275,7 +295,8 @@ typedef struct block {
     const grid_t *grid;
     int shard;
     int64_t begin, count; /* tiles: over the planes of one sample after the other */
-    float *in, *out, *nothing;
+    act_t *in, *nothing;
+    float *out;
 } block_t;
 
 /* The first row of a sample, and the tile's place in each of its planes. */
@@ -321,7 +342,7 @@ static void read_block(const block_t *block) {
         place_t place = place_of(grid, block->begin + i);
         for (int64_t step = 0; step < grid->in_steps; step++) {
             window_at(block, place, step, &window);
-            float *to = block->in + (step * grid->block + i) * grid->row;
+            act_t *to = block->in + (step * grid->block + i) * grid->row;
             if (grid->space && masked) {
                 transform_window(&window, true, true, grid->k, to, grid->in_apart);
             } else if (grid->space) {
@@ -334,7 +355,7 @@ static void read_block(const block_t *block) {
 }
 
 /* One position of the tiles by a panel: rows of one step read the same live taps. */
-static void multiply(const block_t *block, int64_t position, int64_t step, const float *panel,
+static void multiply(const block_t *block, int64_t position, int64_t step, const unit_t *panel,
                      int64_t cols) {
     const grid_t *grid = block->grid;
     const op_axis_t *axis = grid->pass->patches.axis;
@@ -344,23 +365,24 @@ static void multiply(const block_t *block, int64_t position, int64_t step, const
         live = taps_at(&axis[0], step);
         first -= axis[0].before;
     }
-    const float *in = block->in + position * grid->in_apart, *taps[TAPS * TILE_ROWS];
+    const act_t *in = block->in + position * grid->in_apart, *taps[TAPS * TILE_ROWS];
+    int64_t units = units_of(grid->k);
     float *out = block->out + position * grid->out_apart + step * grid->block * TILE_COLS;
     tile_end_t nothing_more = {.bias = NULL};
     for (int64_t r = 0; r < block->count; r += TILE_ROWS) {
         int64_t rows = min_i64(TILE_ROWS, block->count - r);
         for (int64_t j = live.begin; j < live.end; j++) {
-            const float *row = in + ((first + j) * grid->block + r) * grid->row;
+            const act_t *row = in + ((first + j) * grid->block + r) * grid->row;
             for (int64_t i = 0; i < rows; i++) {
                 taps[(j - live.begin) * TILE_ROWS + i] = row + i * grid->row;
             }
         }
         tile_t tile = {.rows = rows,
                        .cols = cols,
-                       .k = (live.end - live.begin) * grid->k,
+                       .k = (live.end - live.begin) * units,
                        .taps = taps,
-                       .tap_units = grid->k,
-                       .panel = panel + live.begin * grid->k * panel_cols(cols),
+                       .tap_units = units,
+                       .panel = panel + live.begin * units * panel_cols(cols),
                        .c = out + r * TILE_COLS,
                        .c_row = TILE_COLS,
                        .end = &nothing_more};
@@ -407,11 +429,11 @@ static void write_block(const block_t *block, int64_t col, int64_t cols) {
 
 static void run_block(const block_t *block) {
     const grid_t *grid = block->grid;
-    int64_t n = grid->pass->n, rows = grid->taps * grid->k;
+    int64_t n = grid->pass->n, rows = grid->taps * units_of(grid->k);
     read_block(block);
     for (int64_t col = 0; col < n; col += panel_width(n, col)) {
         int64_t cols = panel_width(n, col), width = panel_cols(cols);
-        const float *panels = grid->pass->panels + grid->positions * rows * col;
+        const unit_t *panels = grid->pass->panels + grid->positions * rows * col;
         for (int64_t p = 0; p < grid->positions; p++) {
             for (int64_t step = 0; step < grid->steps; step++) {
                 multiply(block, p, step, panels + p * rows * width, cols);
@@ -430,9 +452,11 @@ void REAL(conv_winograd_blocks)(const conv_pass_t *pass) {
     int64_t blocks = div_up(tiles, min_i64(grid.block, share));
     int64_t most = align_up(div_up(tiles, blocks), TILE_ROWS);
     blocks = div_up(tiles, most);
-    block_t block = {.grid = &grid, .in = memory_of(&grid)};
-    block.out = block.in + grid.positions * grid.in_apart;
-    block.nothing = block.out + grid.positions * grid.out_apart;
+    block_t block = {.grid = &grid};
+    float *memory = memory_of(&grid);
+    block.in = (act_t *)memory;
+    block.out = memory + floats_of(grid.positions * grid.in_apart);
+    block.nothing = (act_t *)(block.out + grid.positions * grid.out_apart);
     memset(block.nothing, 0, (size_t)grid.k * sizeof *block.nothing);
 #pragma omp for schedule(static)
     for (int64_t i = pass->shard_begin * blocks; i < pass->shard_end * blocks; i++) {

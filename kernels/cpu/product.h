@@ -99,6 +99,46 @@ static inline void store_part(float *to, vector_t value, int64_t cols) {
     }
 }
 
+/* Whole vectors of activations as floats, and floats as so many activations. */
+#ifdef ACTIVATION_BF16
+static inline vector_t load_activation(const act_t *from) {
+    __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)from);
+    return (vector_t)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+}
+
+static inline void store_activation(act_t *to, vector_t value, int64_t cols) {
+    __m256i rounded = (__m256i)_mm512_cvtneps_pbh((__m512)value);
+    if (cols >= VECTOR_COLS) {
+        _mm256_storeu_si256((__m256i *)(void *)to, rounded);
+    } else {
+        memcpy(to, &rounded, (size_t)cols * sizeof *to);
+    }
+}
+
+/* Numbers of one row and of the next, by pairs. */
+static inline __m512i interleave(__m256i first, __m256i second) {
+    return _mm512_or_si512(_mm512_cvtepu16_epi32(first),
+                           _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
+}
+
+/* A vector of units of two rows' numbers, which are rounded to what units hold. */
+static inline void unit_store(unit_t *to, vector_t first, vector_t second) {
+    _mm512_storeu_si512(to, interleave((__m256i)_mm512_cvtneps_pbh((__m512)first),
+                                       (__m256i)_mm512_cvtneps_pbh((__m512)second)));
+}
+#else
+static inline vector_t load_activation(const act_t *from) { return vector_load(from); }
+
+static inline void store_activation(act_t *to, vector_t value, int64_t cols) {
+    store_part(to, value, cols);
+}
+
+static inline void unit_store(unit_t *to, vector_t first, vector_t second) {
+    (void)second;
+    vector_store(to, first);
+}
+#endif
+
 /* Written so that a NaN passes: all_finite() has to see it. */
 static inline vector_t relu_of(vector_t x) {
     bits_t below = x <= (vector_t){0};

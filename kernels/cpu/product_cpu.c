@@ -9,21 +9,6 @@
 
 typedef vector_t totals_t[TILE_ROWS][TILE_VECTORS];
 
-#ifdef ACTIVATION_BF16
-static inline void store_activation(act_t *to, vector_t value, int64_t cols) {
-    __m256i rounded = (__m256i)_mm512_cvtneps_pbh((__m512)value);
-    if (cols >= VECTOR_COLS) {
-        _mm256_storeu_si256((__m256i *)(void *)to, rounded);
-    } else {
-        memcpy(to, &rounded, (size_t)cols * sizeof *to);
-    }
-}
-#else
-static inline void store_activation(act_t *to, vector_t value, int64_t cols) {
-    store_part(to, value, cols);
-}
-#endif
-
 #define TILE_INLINE static inline __attribute__((always_inline))
 
 TILE_INLINE void end_tile(const tile_t *tile, totals_t total, const int rows, const int vectors,
@@ -239,12 +224,6 @@ void REAL(product_few)(tile_t *tile) {
 /* --- packing --------------------------------------------------------------------------------- */
 
 #ifdef ACTIVATION_BF16
-
-/* Numbers of one row and of the next, by pairs. */
-static inline __m512i interleave(__m256i first, __m256i second) {
-    return _mm512_or_si512(_mm512_cvtepu16_epi32(first),
-                           _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
-}
 
 static inline __mmask16 lanes_below(int64_t count) {
     return (__mmask16)(count >= VECTOR_COLS ? 0xFFFF : (1U << count) - 1U);
