@@ -247,6 +247,16 @@ typedef struct step_scalars {
     bool drops_nothing;    /* training without dropout: to compare a step with another program's */
 } step_scalars_t;
 
+/* Of each sample the steps whose rows count. What the others hold, no result depends on, and their
+ * gradients are 0; whoever computes may write 0 there instead. */
+typedef struct step_range {
+    int32_t begin, end;
+} step_range_t;
+typedef struct live {
+    const step_range_t *ranges; /* [shards, samples] */
+    int64_t samples, length;    /* of a shard; steps of a sample, of which each is as many rows */
+} live_t;
+
 typedef struct op_call {
     matrix_t in[OP_INPUTS_MAX], out;
     matrix_t d_in[OP_INPUTS_MAX], d_out;
@@ -260,6 +270,7 @@ typedef struct op_call {
     int shard_begin, shard_end;
     const step_scalars_t *scalars; /* host */
     const double *totals;          /* [sum_count] */
+    const live_t *live;            /* host; NULL: every row counts */
 } op_call_t;
 
 /* One of several uses of the same weights. */

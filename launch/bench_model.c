@@ -141,6 +141,7 @@ static void keep_outputs(sweep_t *sweep, int64_t done, int64_t samples) {
 static status_t sweep_once(sweep_t *sweep, timing_t *timing_out) {
     trainer_t *t = sweep->trainer;
     step_scalars_t scalars = {0};
+    sample_steps_t steps = {.there = t->batch.there};
     batch_stream_t stream = {.split = sweep->split,
                              .stride = t->batch.slots,
                              .end = sweep->samples,
@@ -149,7 +150,7 @@ static status_t sweep_once(sweep_t *sweep, timing_t *timing_out) {
     batch_start(&t->batch, &stream);
     for (int64_t done = 0, samples = 0; done < sweep->samples; done += samples) {
         TRY(batch_next(&t->batch, &samples));
-        TRY(executor_forward_first(t->executor, samples, &scalars));
+        TRY(executor_forward_first(t->executor, samples, steps, &scalars));
         keep_outputs(sweep, done, samples);
     }
     *timing_out = timing_since(begin);

@@ -184,6 +184,8 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
         return status;
     }
     batch.scratch = dataset_scratch_open(dataset);
+    batch.there = alloc_zero(batch.slots, sizeof *batch.there);
+    batch.labelled = alloc_zero(batch.slots, sizeof *batch.labelled);
     for (int m = 0; m < batch.modality_count; m++) {
         batch.feed[m] = feed_open(batch.modality[m], batch.info[m].kind, batch.info[m].dim);
     }
@@ -196,6 +198,8 @@ void batch_close(batch_t *batch) {
     prefetch_close(batch->prefetch);
     close_places(batch);
     dataset_scratch_close(batch->scratch);
+    free(batch->there);
+    free(batch->labelled);
     for (int m = 0; m < batch->modality_count; m++) {
         feed_close(&batch->feed[m]);
     }
@@ -343,14 +347,16 @@ static const batch_place_t *place_at(const batch_t *batch, int place) {
     return batch->ahead > 0 ? &batch->places[place] : &batch->direct;
 }
 
+/* -1: behind the last. */
+static int64_t sample_at(const batch_stream_t *stream, int64_t at) {
+    return at >= stream->end ? -1 : stream->order != NULL ? stream->order[at] : at;
+}
+
 static status_t fill_place(const batch_t *batch, const batch_place_t *place, int64_t item) {
     const batch_stream_t *stream = &batch->stream;
     int64_t first = stream->begin + item * stream->stride;
     for (int64_t slot = 0; slot < batch->slots; slot++) {
-        int64_t at = first + slot, sample = -1;
-        if (at < stream->end) {
-            sample = stream->order != NULL ? stream->order[at] : at;
-        }
+        int64_t sample = sample_at(stream, first + slot);
         const chance_t chance = {stream->seed, stream->step + (uint64_t)item, (uint64_t)sample};
         TRY(fill(batch, place, stream->split, slot, sample, stream->augments ? &chance : NULL));
         if (sample >= 0 && stream->modality_dropout > 0.0) {
@@ -442,6 +448,32 @@ const void *batch_device_target(const batch_t *batch, int target) {
                          : (const void *)batch->direct.target[target];
 }
 
+static step_range_t labelled_steps(const batch_t *batch, int64_t slot) {
+    step_range_t range = {(int32_t)batch->length, 0};
+    for (int t = 0; t < batch->target_count; t++) {
+        const float *target = batch->target[t] + slot * batch->length;
+        for (int32_t i = 0; i < (int32_t)batch->length; i++) {
+            if (!isnan(target[i])) {
+                range.begin = i < range.begin ? i : range.begin;
+                range.end = i >= range.end ? i + 1 : range.end;
+            }
+        }
+    }
+    return range.end > 0 ? range : (step_range_t){0, 0};
+}
+
+static void measure(batch_t *batch) {
+    const batch_stream_t *stream = &batch->stream;
+    for (int64_t slot = 0; slot < batch->slots; slot++) {
+        int64_t sample = sample_at(stream, batch->next + slot), steps = 0;
+        if (sample >= 0) {
+            steps = dataset_sample(batch->dataset, stream->split, sample).steps;
+        }
+        batch->there[slot] = (step_range_t){0, (int32_t)steps};
+        batch->labelled[slot] = labelled_steps(batch, slot);
+    }
+}
+
 status_t batch_next(batch_t *batch, int64_t *samples_out) {
     int place = 0;
     if (batch->holds) {
@@ -458,6 +490,7 @@ status_t batch_next(batch_t *batch, int64_t *samples_out) {
         prefetch_give_back(batch->prefetch);
     }
     *samples_out = min_i64(batch->slots, max_i64(0, batch->stream.end - batch->next));
+    measure(batch);
     batch->next += batch->stream.stride;
     return STATUS_OK;
 }

@@ -65,7 +65,10 @@ typedef struct batch {
     corruption_t corrupts[CONFIG_MODALITIES_MAX][CORRUPTION_COUNT];
     prefetch_t *prefetch;
     batch_stream_t stream;
-    int64_t next;   /* position of the next batch */
+    int64_t next; /* position of the next batch */
+    /* [slots]: of each sample of the last batch the steps that it has, and from the first label to
+     * the last. */
+    step_range_t *there, *labelled;
     trace_t *trace; /* who is told of reading; set before the first stream; NULL: nobody */
 } batch_t;
 
@@ -82,9 +85,9 @@ size_t batch_ahead_bytes(const graph_t *graph, int64_t slots, int64_t ahead);
 /* Begins a stream; the one before, if any, ends. Between it and batch_stop, or the last batch_next,
  * statistics, labels and order are read on another thread. */
 void batch_start(batch_t *batch, const batch_stream_t *stream);
-/* The stream's next batch into the executor's inputs and `target`, and its samples that are not
- * empty. On a device that is not the host: the one before must have been waited for. What went
- * wrong in making a batch is said when that batch is asked for. */
+/* The stream's next batch into the executor's inputs, `target`, `there` and `labelled`, and its
+ * samples that are not empty. On a device that is not the host: the one before must have been waited
+ * for. What went wrong in making a batch is said when that batch is asked for. */
 status_t batch_next(batch_t *batch, int64_t *samples_out) MUST_CHECK;
 /* Sends the stream's next batch ahead, if it has been made: to be called when what works on the
  * present one has been called. On the host: nothing. */

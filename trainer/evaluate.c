@@ -39,6 +39,7 @@ static status_t predict_range(batch_t *batch, split_t split, int64_t begin, int6
     work_begin(&work, doing, whole ? "samples" : NULL, end - begin);
     status_t status = STATUS_OK;
     step_scalars_t scalars = {0};
+    sample_steps_t steps = {.there = batch->there};
     batch_stream_t stream = {.split = split,
                              .begin = begin,
                              .stride = batch->slots,
@@ -47,7 +48,7 @@ static status_t predict_range(batch_t *batch, split_t split, int64_t begin, int6
     batch_start(batch, &stream);
     for (int64_t done = 0, samples = 0; done < end - begin; done += samples) {
         TRY_GOTO(status, batch_next(batch, &samples), done);
-        TRY_GOTO(status, executor_forward_first(batch->executor, samples, &scalars), done);
+        TRY_GOTO(status, executor_forward_first(batch->executor, samples, steps, &scalars), done);
         keep_outputs(batch, done, samples, evaluation);
         work_done(&work, done + samples);
     }

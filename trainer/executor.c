@@ -303,6 +303,7 @@ status_t executor_open(const graph_t *graph, const executor_config_t *config,
     executor->plan = plan;
     plan->private_buffers = config->private_buffers;
     executor->held = config->shard_count;
+    executor_open_steps(executor);
     for (int i = 0; i < graph->node_count; i++) {
         executor->holds_all |= graph->nodes[i].kind == OP_batch_norm &&
                                graph->nodes[i].attributes.norm_rule != NORM_FROZEN;
@@ -355,6 +356,7 @@ void executor_close(executor_t *executor) {
     free(executor->kept_at);
     free(executor->kept_counts);
     free(executor->has_backward_data);
+    free(executor->only_wanted);
     free(executor->sum_ops);
     free(executor->sum_calls);
     free(executor->uses);

@@ -82,11 +82,19 @@ void executor_set_trace(executor_t *executor, trace_t *trace);
 
 /* What gather returned where it failed; else STATUS_OK. */
 status_t executor_forward(executor_t *executor, const step_scalars_t *scalars) MUST_CHECK;
+/* Of each local sample which steps it has, outside of which masks are 0, and those of them whose
+ * predictions matter; an empty slot: none. */
+typedef struct sample_steps {
+    const step_range_t *there, *wanted; /* NULL: all; all that are there */
+} sample_steps_t;
 /* As executor_forward, of a batch whose slots from `samples` on are empty: shards that hold none
  * are not computed, here and in the backward that follows. Nothing is said of their predictions,
  * their gradients add nothing. With a batch norm whose statistics run all are computed: these are
- * means over the shards. */
-status_t executor_forward_first(executor_t *executor, int64_t samples,
+ * means over the shards.
+ * Gradients of outputs will be 0 where steps say that predictions do not matter; nothing is said of
+ * these, and what only they depend on may be left out (executor_steps.c). No other bit depends on
+ * it. Read until the backward is done. */
+status_t executor_forward_first(executor_t *executor, int64_t samples, sample_steps_t steps,
                                 const step_scalars_t *scalars) MUST_CHECK;
 /* Samples that a step of the first `samples` computes, empty ones among them. */
 int64_t executor_computes(const executor_t *executor, int64_t samples);

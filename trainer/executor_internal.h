@@ -29,10 +29,13 @@ struct executor {
     op_plan_t **sum_ops;     /* by gradient sum */
     op_call_t *sum_calls;
     executor_state_t state;
-    int held;       /* local shards that the step computes: the first ones */
-    bool holds_all; /* a batch norm's running statistics count those without samples too */
-    void *nothing;  /* on the device: -0.0, NOTHING_BYTES of it, which added changes no bit */
-    trace_t *trace; /* NULL: none */
+    int held;             /* local shards that the step computes: the first ones */
+    live_t there, wanted; /* of the step; ranges NULL: all */
+    bool *only_wanted;    /* by node: nothing but predictions of the same step depends on it */
+    bool hides_padding;   /* rows behind the end of a sample are seen by no other */
+    bool holds_all;       /* a batch norm's running statistics count those without samples too */
+    void *nothing;        /* on the device: -0.0, NOTHING_BYTES of it, which added changes no bit */
+    trace_t *trace;       /* NULL: none */
     char *workspace;
     char *leaf_scratch;        /* one unit: the second use of a shared weight */
     char *level_scratch;       /* one unit per level of the local tree */
@@ -50,6 +53,10 @@ matrix_t executor_matrix(const executor_t *executor, view_t view);
 status_t executor_open_host(executor_t *executor) MUST_CHECK; /* after the arena and the masks */
 void executor_close_host(executor_t *executor);
 void executor_bring_batch(executor_t *executor);
+
+/* executor_steps.c: fills only_wanted and hides_padding; the rows that count in this step. */
+void executor_open_steps(executor_t *executor);
+void executor_take_steps(executor_t *executor, sample_steps_t steps);
 
 /* executor_couple.c: before forward, or before backward_data, of a node that couples shards. */
 status_t executor_open_coupling(executor_t *executor) MUST_CHECK; /* after the plans */

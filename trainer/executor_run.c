@@ -59,9 +59,10 @@ static void hold(executor_t *executor, int64_t samples) {
     }
 }
 
-status_t executor_forward_first(executor_t *executor, int64_t samples,
+status_t executor_forward_first(executor_t *executor, int64_t samples, sample_steps_t steps,
                                 const step_scalars_t *scalars) {
     REQUIRE(samples >= 0 && samples <= executor_samples(executor));
+    executor_take_steps(executor, steps);
     hold(executor, samples);
     executor_bring_batch(executor);
     run_masks(executor);
@@ -78,7 +79,8 @@ status_t executor_forward_first(executor_t *executor, int64_t samples,
 }
 
 status_t executor_forward(executor_t *executor, const step_scalars_t *scalars) {
-    return executor_forward_first(executor, executor_samples(executor), scalars);
+    return executor_forward_first(executor, executor_samples(executor), (sample_steps_t){0},
+                                  scalars);
 }
 
 static bool read_before(const graph_t *graph, const fold_unit_t *unit, int use) {

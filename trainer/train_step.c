@@ -132,7 +132,8 @@ static status_t losses(trainer_t *t) {
 static status_t forward(trainer_t *t, int64_t samples, const step_scalars_t *scalars) {
     part_begins(t, "forward");
     step_sums_write_now(t->sums);
-    TRY(part_ends(t, executor_forward_first(t->executor, samples, scalars)));
+    sample_steps_t steps = {t->batch.there, t->batch.labelled};
+    TRY(part_ends(t, executor_forward_first(t->executor, samples, steps, scalars)));
     part_begins(t, "loss");
     return part_ends(t, losses(t));
 }

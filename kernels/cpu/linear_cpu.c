@@ -56,7 +56,9 @@ typedef struct rows_product {
     bool packed;  /* they are there already */
     act_t *block; /* a block of the left factor, masked or moved; row stride block_stride() */
     int shard_begin, shard_end;
-    int64_t rows; /* of one shard */
+    int64_t rows;                      /* of one shard */
+    const live_t *live;                /* NULL: all */
+    int64_t sample_rows, sample_begin; /* rows of a sample; the first of shard 0 */
 } rows_product_t;
 
 static void pack(const rows_product_t *product, int64_t col, int64_t cols) {
@@ -121,8 +123,9 @@ static void move_rows(const rows_product_t *product, int shard, int64_t begin, i
     }
 }
 
-static void run_block(const rows_product_t *product, int shard, int64_t begin, bool first) {
-    int64_t rows = min_i64(BLOCK_ROWS, product->rows - begin), left_row = product->left.row_stride;
+static void run_block(const rows_product_t *product, int shard, int64_t begin, int64_t rows,
+                      bool first) {
+    int64_t left_row = product->left.row_stride;
     const act_t *left = row_of(product->left, shard, begin);
     if (is_moved(product->k, product->mask != NULL, left_row)) {
         move_rows(product, shard, begin, rows);
@@ -138,18 +141,68 @@ static void run_block(const rows_product_t *product, int shard, int64_t begin, b
     }
 }
 
+/* The rows of a shard that count in the sample that row `at` is in. */
+static row_range_t live_at(const rows_product_t *product, int shard, int64_t at) {
+    int64_t each = product->sample_rows, sample = at / each;
+    int64_t number = product->sample_begin + shard * (product->rows / each) + sample;
+    row_range_t range = live_rows(product->live, number, each);
+    return (row_range_t){sample * each + range.begin, sample * each + range.end};
+}
+
+/* The next rows from `at` on that count. A sample that begins where the one before ends goes on
+ * with its run. */
+static row_range_t next_run(const rows_product_t *product, int shard, int64_t at) {
+    int64_t rows = product->rows, each = product->sample_rows;
+    row_range_t run = {rows, rows};
+    if (product->live == NULL) {
+        return (row_range_t){at, rows};
+    }
+    for (; at < rows; at = (at / each + 1) * each) {
+        run = live_at(product, shard, at);
+        run.begin = max_i64(run.begin, at);
+        if (run.begin < run.end) {
+            break;
+        }
+    }
+    while (at < rows && run.end % each == 0 && run.end < rows) {
+        row_range_t next = live_at(product, shard, run.end);
+        if (next.begin != run.end || next.end == run.end) {
+            break;
+        }
+        run.end = next.end;
+    }
+    return at < rows ? run : (row_range_t){rows, rows};
+}
+
 static void run_rows(const rows_product_t *product) {
     bool first = !product->packed;
     for (int s = product->shard_begin; s < product->shard_end; s++) {
-        for (int64_t r = 0; r < product->rows; r += BLOCK_ROWS) {
-            run_block(product, s, r, first);
-            first = false;
+        row_range_t run = {0, 0};
+        while ((run = next_run(product, s, run.end)).begin < product->rows) {
+            for (int64_t r = run.begin; r < run.end; r += BLOCK_ROWS) {
+                run_block(product, s, r, min_i64(BLOCK_ROWS, run.end - r), first);
+                first = false;
+            }
+        }
+    }
+}
+
+/* What is between the runs. */
+static void clear_rest(const rows_product_t *product) {
+    for (int s = product->shard_begin; s < product->shard_end && product->live != NULL; s++) {
+        for (int64_t at = 0; at < product->rows;) {
+            row_range_t run = next_run(product, s, at);
+            for (; at < run.begin; at++) {
+                memset(row_of(product->out, s, at), 0, (size_t)product->n * sizeof(act_t));
+            }
+            at = run.end;
         }
     }
 }
 
 /* Nothing of OpenMP's is opened for one thread. */
 static void run_threads(const linear_plan_t *plan, const rows_product_t *product) {
+    clear_rest(product);
     if (plan->threads == 1) {
         run_rows(product);
         return;
@@ -161,7 +214,11 @@ static void run_threads(const linear_plan_t *plan, const rows_product_t *product
 static void enter(matrix_t *matrix, int shard) { matrix->data = row_of(*matrix, shard, 0); }
 
 /* Shards that follow one another without a gap are one shard: a row does not know where it is. */
-static void run(const linear_plan_t *plan, const rows_product_t *product) {
+static void run(const linear_plan_t *plan, rows_product_t *product, const live_t *live) {
+    if (live != NULL) {
+        product->live = live;
+        product->sample_rows = product->rows / live->samples;
+    }
     rows_product_t joined = *product;
     matrix_t mask = {0};
     bool gaps = !shards_follow(&product->left) || !shards_follow(&product->out);
@@ -177,6 +234,7 @@ static void run(const linear_plan_t *plan, const rows_product_t *product) {
     }
     enter(&joined.left, product->shard_begin);
     enter(&joined.out, product->shard_begin);
+    joined.sample_begin = live != NULL ? product->shard_begin * live->samples : 0;
     joined.rows *= product->shard_end - product->shard_begin;
     joined.shard_begin = 0;
     joined.shard_end = 1;
@@ -213,7 +271,7 @@ void REAL(linear_prepare)(const op_plan_t *plan, const op_call_t *call) {
 
 void REAL(linear_forward)(const op_plan_t *plan, const op_call_t *call) {
     rows_product_t product = forward_of(plan, call);
-    run((const linear_plan_t *)plan, &product);
+    run((const linear_plan_t *)plan, &product, call->live);
 }
 
 void REAL(linear_backward_data)(const op_plan_t *plan, const op_call_t *call) {
@@ -235,5 +293,5 @@ void REAL(linear_backward_data)(const op_plan_t *plan, const op_call_t *call) {
                               .shard_begin = call->shard_begin,
                               .shard_end = call->shard_end,
                               .rows = d->out.rows};
-    run(linear, &product);
+    run(linear, &product, call->live);
 }

@@ -34,6 +34,16 @@ static inline bool shards_follow(const matrix_t *matrix) {
     return matrix->shard_stride == matrix->rows * matrix->row_stride;
 }
 
+/* Those of a sample's rows that count; samples are numbered over all shards. */
+typedef struct row_range {
+    int64_t begin, end;
+} row_range_t;
+static inline row_range_t live_rows(const live_t *live, int64_t sample, int64_t rows) {
+    int64_t of_step = rows / live->length;
+    step_range_t range = live->ranges[sample];
+    return (row_range_t){range.begin * of_step, range.end * of_step};
+}
+
 static inline bool has_relu(const linear_plan_t *plan) {
     return plan->base.description.attributes.activation == ACTIVATION_RELU;
 }

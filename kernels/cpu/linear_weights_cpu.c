@@ -46,11 +46,13 @@ typedef struct weights_job {
     float *tiles;
 } weights_job_t;
 
-/* Units [begin, end) of the leaves from `shard` on, all leaves or a part of one. */
+/* Units [begin, end) of the leaves from `shard` on, all leaves or a part of one. Those of rows that
+ * do not count are left out: they would add 0. */
 typedef struct group {
     int shard, leaves;
     int64_t begin, end;
     target_t target;
+    int16_t at[GROUP_UNITS_MOST + 1]; /* by leaf: units before it that are not left out */
 } group_t;
 
 /* --- packing --------------------------------------------------------------------------------- */
@@ -60,7 +62,7 @@ typedef struct segment {
     const matrix_t *left, *right;
     bool relu;
     int shard;
-    int64_t row, rows, units;
+    int64_t shard_rows, row, rows, units;
 } segment_t;
 
 static int64_t units_of_use(const op_use_t *use) {
@@ -82,20 +84,72 @@ static segment_t segment_at(const weights_job_t *job, const group_t *group, int6
                        .right = right_of(plan, of->call),
                        .relu = has_relu(plan),
                        .shard = group->shard + (int)(at / job->leaf_units),
+                       .shard_rows = of->plan->description.out.rows,
                        .row = row,
                        .rows = min_i64(of->plan->description.out.rows - row, units * UNIT_K),
                        .units = units};
 }
 
+/* How many units do not count from the segment's first on; if that does, 0, and the segment is cut
+ * to those that do. first: something of a leaf stays. */
+static int64_t trim(segment_t *s, bool first) {
+    const live_t *live = s->call->live;
+    int64_t each = live != NULL ? s->shard_rows / live->samples : 1;
+    if (live == NULL || each % UNIT_K != 0) {
+        return 0;
+    }
+    int64_t sample = s->row / each, at = s->row % each;
+    row_range_t range = live_rows(live, s->shard * live->samples + sample, each);
+    int64_t begin = range.begin / UNIT_K * UNIT_K, end = align_up(range.end, UNIT_K);
+    bool counts = at >= begin && at < end;
+    if (!counts && !first) {
+        int64_t next = at < begin && begin < end ? begin : each;
+        return min_i64((next - at) / UNIT_K, s->units);
+    }
+    s->units = counts ? min_i64(s->units, (end - at) / UNIT_K) : 1;
+    s->rows = min_i64(s->rows, s->units * UNIT_K);
+    return 0;
+}
+
+static int64_t leaf_units_of(const group_t *group) {
+    return (group->end - group->begin) / group->leaves;
+}
+
+/* The next one that counts from unit *at on, which is moved to its first; false: there is none. */
+static bool next_segment(const weights_job_t *job, const group_t *group, int64_t *at,
+                         segment_t *segment_out) {
+    for (int64_t skipped = 1; *at < group->end; *at += skipped) {
+        *segment_out = segment_at(job, group, *at);
+        skipped = trim(segment_out, (*at - group->begin) % leaf_units_of(group) == 0);
+        if (skipped == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int64_t packed_units(const group_t *group) { return group->at[group->leaves]; }
+
+static void count_units(const weights_job_t *job, group_t *group) {
+    segment_t s;
+    memset(group->at, 0, sizeof group->at);
+    for (int64_t at = group->begin; next_segment(job, group, &at, &s); at += s.units) {
+        int64_t leaf = (at - group->begin) / leaf_units_of(group);
+        group->at[leaf + 1] = (int16_t)(group->at[leaf + 1] + s.units);
+    }
+    for (int leaf = 0; leaf < group->leaves; leaf++) {
+        group->at[leaf + 1] = (int16_t)(group->at[leaf + 1] + group->at[leaf]);
+    }
+}
+
 static void pack_panel(const weights_job_t *job, const group_t *group, int64_t col) {
-    int64_t cols = min_i64(TILE_COLS, job->cols - col), units = group->end - group->begin;
-    unit_t *panel = job->panels + units * col;
-    for (int64_t at = group->begin; at < group->end;) {
-        segment_t s = segment_at(job, group, at);
+    int64_t cols = min_i64(TILE_COLS, job->cols - col);
+    unit_t *panel = job->panels + packed_units(group) * col;
+    segment_t s;
+    for (int64_t at = group->begin; next_segment(job, group, &at, &s); at += s.units) {
         REAL(product_pack)
-        (s.rows, cols, row_of(*s.right, s.shard, s.row) + col, s.right->row_stride,
-         panel + (at - group->begin) * panel_cols(cols));
-        at += s.units;
+        (s.rows, cols, row_of(*s.right, s.shard, s.row) + col, s.right->row_stride, panel);
+        panel += s.units * panel_cols(cols);
     }
 }
 
@@ -121,8 +175,8 @@ static void pack_before_relu(const segment_t *s, int64_t col, int64_t cols, unit
 /* Columns of the left factor, unit after unit, as in a panel. */
 static void pack_strip(const weights_job_t *job, const group_t *group, int64_t col, int64_t cols,
                        unit_t *strip) {
-    for (int64_t at = group->begin; at < group->end;) {
-        segment_t s = segment_at(job, group, at);
+    segment_t s;
+    for (int64_t at = group->begin; next_segment(job, group, &at, &s); at += s.units) {
         if (s.relu) {
             pack_before_relu(&s, col, cols, strip);
         } else {
@@ -130,7 +184,6 @@ static void pack_strip(const weights_job_t *job, const group_t *group, int64_t c
             (s.rows, cols, row_of(*s.left, s.shard, s.row) + col, s.left->row_stride, strip);
         }
         strip += s.units * panel_cols(cols);
-        at += s.units;
     }
 }
 
@@ -152,7 +205,8 @@ static bool lies_ready(const weights_job_t *job, const group_t *group, const mat
     (void)factor;
     return false;
 #else
-    if (job->use_count > 1 || (group->leaves > 1 && !shards_follow(matrix))) {
+    bool all = packed_units(group) == group->end - group->begin;
+    if (job->use_count > 1 || !all || (group->leaves > 1 && !shards_follow(matrix))) {
         return false;
     }
     *factor = (factor_t){row_of(*matrix, group->shard, group->begin), matrix->row_stride};
@@ -184,8 +238,8 @@ static int carries(int i, int n, int waiting) {
 /* left: from the tile's first row on; panels: all of the group's. */
 static void sum_tile(const weights_job_t *job, const group_t *group, factor_t left,
                      const unit_t *panels, int64_t row, int64_t rows, int64_t col, float *tiles) {
-    int64_t cols = min_i64(TILE_COLS, job->cols - col), group_units = group->end - group->begin;
-    int64_t leaf_units = group_units / group->leaves, place = row * job->cols + col;
+    int64_t cols = min_i64(TILE_COLS, job->cols - col), group_units = packed_units(group);
+    int64_t place = row * job->cols + col;
     int64_t line = job->cols * (int64_t)sizeof(float), width = cols * (int64_t)sizeof(float);
     const target_t *target = &group->target;
     for (int i = target->waiting->count; group_units > FEW_UNITS && i >= 0; i--) {
@@ -195,12 +249,8 @@ static void sum_tile(const weights_job_t *job, const group_t *group, factor_t le
     tile_end_t end;
     end.bias = NULL;
     end.relu = false;
-    tile_t tile = {.rows = rows,
-                   .cols = cols,
-                   .k = leaf_units,
-                   .a_row = UNIT_K,
-                   .a_col = UNIT_K * left.stride,
-                   .end = &end};
+    tile_t tile = {
+        .rows = rows, .cols = cols, .a_row = UNIT_K, .a_col = UNIT_K * left.stride, .end = &end};
     int waiting = 0;
     for (int leaf = 0; leaf < group->leaves; leaf++) {
         bool last = leaf == group->leaves - 1;
@@ -212,8 +262,9 @@ static void sum_tile(const weights_job_t *job, const group_t *group, factor_t le
         if (last) {
             target_end(target, place, job->cols, &end);
         }
-        tile.a = (const act_t *)(left.first + leaf * leaf_units * left.stride);
-        tile.panel = panels + group_units * col + leaf * leaf_units * panel_cols(cols);
+        tile.k = group->at[leaf + 1] - group->at[leaf];
+        tile.a = (const act_t *)(left.first + group->at[leaf] * left.stride);
+        tile.panel = panels + group_units * col + group->at[leaf] * panel_cols(cols);
         tile.c = last ? target->out.weight + place : tiles + waiting * TILE_ELEMENTS;
         tile.c_row = last ? job->cols : TILE_COLS;
         REAL(product_tile)(&tile);
@@ -239,19 +290,19 @@ static vector_t sum_rows(factor_t left, int64_t units) {
 }
 
 static void sum_bias(const group_t *group, factor_t left, int64_t col, int64_t cols) {
-    int64_t leaf_units = (group->end - group->begin) / group->leaves;
     float sums[STRIP_COLS];
     for (int64_t c = 0; c < cols; c += VECTOR_COLS) {
         factor_t from = {left.first + c, left.stride};
         vector_t sides[TREE_TILES], total = {0};
         int waiting = 0;
         for (int leaf = 0; leaf < group->leaves; leaf++) {
-            total = sum_rows(from, leaf_units);
+            int64_t units = group->at[leaf + 1] - group->at[leaf];
+            total = sum_rows(from, units);
             for (int i = carries(leaf, group->leaves, waiting); i > 0; i--) {
                 total = sides[--waiting] + total;
             }
             sides[waiting++] = total;
-            from.first += leaf_units * from.stride;
+            from.first += units * from.stride;
         }
         vector_store(sums + c, total);
     }
@@ -323,6 +374,7 @@ static void sum_leaves(const void *of, int begin, int end, sums_t out, const wai
                          .begin = share_begin(units, (int)parts, (int)i),
                          .end = share_begin(units, (int)parts, (int)i + 1),
                          .target = {out, waiting, i == 0, i == parts - 1}};
+        count_units(job, &group);
         sum_threads(job, &group);
     }
 }

@@ -291,7 +291,7 @@ static void short_step(const model_case_t *c, tree_node_t shards, bool skips, ca
         empty_slot(&run, slot, !skips || slot < computed);
     }
     if (skips) {
-        CHECK_OK(executor_forward_first(run.executor, held, &run.scalars));
+        CHECK_OK(executor_forward_first(run.executor, held, (sample_steps_t){0}, &run.scalars));
         assert_int_equal(executor_computes(run.executor, held), computed);
     } else {
         CHECK_OK(executor_forward(run.executor, &run.scalars));

@@ -155,7 +155,7 @@ static void step_of_one(fixture_t *f, bool first_alone) {
         executor_mask(f->executor, 0)[i / 4] = i / 4 < LENGTH;
     }
     if (first_alone) {
-        CHECK_OK(executor_forward_first(f->executor, 1, &scalars));
+        CHECK_OK(executor_forward_first(f->executor, 1, (sample_steps_t){0}, &scalars));
     } else {
         CHECK_OK(executor_forward(f->executor, &scalars));
     }

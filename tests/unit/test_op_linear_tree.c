@@ -1,6 +1,6 @@
 /* The sum over shards that linear makes itself: bit for bit the canonical tree over gradients of
  * one shard each, whether shards fit together or one is cut into parts; and uses of the same
- * weights are one leaf. */
+ * weights are one leaf. And rows that do not count: 0 where they are written, in no sum. */
 #include <string.h>
 
 #include "check.h"
@@ -209,8 +209,128 @@ static void uses_are_one_leaf(void **state) {
     check_uses(DTYPE_BF16);
 }
 
+/* --- rows that do not count ------------------------------------------------------------------- */
+
+enum { SAMPLES = 2 };
+
+/* Of every length, from either end, and none. */
+static step_range_t range_of(int sample, int64_t length) {
+    int32_t begin = (int32_t)(sample % 3 * length / 7);
+    int32_t end = (int32_t)(length - sample % 4 * length / 5);
+    return sample == 3 || sample == 6 ? (step_range_t){0, 0} : (step_range_t){begin, end};
+}
+
+static bool counts(const step_range_t *ranges, int64_t length, int64_t rows, int shard,
+                   int64_t row) {
+    int64_t each = rows / SAMPLES, step = row % each / (each / length);
+    step_range_t range = ranges[shard * SAMPLES + row / each];
+    return step >= range.begin && step < range.end;
+}
+
+/* What a matrix holds where rows do not count. */
+static void fill_rest(dtype_t dtype, matrix_t m, const step_range_t *ranges, int64_t length,
+                      double value) {
+    for (int s = 0; s < SHARDS_MAX; s++) {
+        for (int64_t r = 0; r < m.rows; r++) {
+            for (int64_t c = 0; c < m.cols && !counts(ranges, length, m.rows, s, r); c++) {
+                dtype_set(dtype, m.data, s * m.shard_stride + r * m.row_stride + c, value);
+            }
+        }
+    }
+}
+
+/* Equal where rows count, and 0 elsewhere. */
+static void check_rows(dtype_t dtype, matrix_t all, matrix_t some, const step_range_t *ranges,
+                       int64_t length) {
+    for (int s = 1; s < SHARDS_MAX; s++) {
+        for (int64_t r = 0; r < all.rows; r++) {
+            bool here = counts(ranges, length, all.rows, s, r);
+            for (int64_t c = 0; c < all.cols; c++) {
+                int64_t at = s * all.shard_stride + r * all.row_stride + c;
+                double expected = here ? dtype_get(dtype, all.data, at) : 0.0;
+                if (dtype_get(dtype, some.data, at) != expected) {
+                    fail_msg("shard %d, row %d of %d, column %d: %g, not %g", s, (int)r,
+                             (int)all.rows, (int)c, dtype_get(dtype, some.data, at), expected);
+                }
+            }
+        }
+    }
+}
+
+/* All three passes over shards 1 and up, as if the rest were there and without it: of the gradient
+ * of weights the same sums, as the rest's gradient is 0. */
+static void check_live(dtype_t dtype, int64_t length, int64_t of_step, int64_t in, int64_t out,
+                       form_t form, bool gaps) {
+    int64_t rows = SAMPLES * length * of_step;
+    step_range_t ranges[SHARDS_MAX * SAMPLES];
+    for (int i = 0; i < SHARDS_MAX * SAMPLES; i++) {
+        ranges[i] = range_of(i, length);
+    }
+    live_t live = {ranges, SAMPLES, length};
+    linear_case_t c = linear_open(dtype, rows, in, out, form, gaps);
+    float *weight = random_floats(c.elements, 6), *sums[2];
+    matrix_t results[2][2];
+    c.call.weight[0] = weight;
+    c.call.weight[1] = weight + in * out;
+    c.call.shard_begin = 1;
+    c.call.shard_end = SHARDS_MAX;
+    fill_rest(dtype, c.call.d_out, ranges, length, 0.0);
+    matrix_t y = c.call.out;
+    for (int i = 0; i < 2; i++) {
+        results[i][0] = matrix_open(dtype, rows, out, 0, 7);
+        results[i][1] = matrix_open(dtype, rows, in, gaps ? 1 : 0, 8);
+        c.call.live = i == 1 ? &live : NULL;
+        c.call.out = results[i][0];
+        c.row->forward(c.plan, &c.call);
+        c.call.out = y;
+        c.call.d_in[0] = results[i][1];
+        c.row->backward_data(c.plan, &c.call);
+        op_use_t use = {c.plan, &c.call};
+        sums[i] = alloc_zero(c.elements, sizeof *sums[i]);
+        by_operation(&c, &use, 1, 1, SHARDS_MAX, sums[i]);
+        fill_rest(dtype, c.call.in[0], ranges, length, 0.5); /* read by nobody but the products */
+    }
+    check_rows(dtype, results[0][0], results[1][0], ranges, length);
+    check_rows(dtype, results[0][1], results[1][1], ranges, length);
+    for (int64_t i = 0; i < out * in + c.biases; i++) { /* zeros of either sign */
+        if (sums[0][i] != sums[1][i]) {
+            fail_msg("%d steps of %d rows, %d to %d columns: element %d of the gradient",
+                     (int)length, (int)of_step, (int)in, (int)out, (int)i);
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        free(sums[i]);
+        free(results[i][0].data);
+        free(results[i][1].data);
+    }
+    free(weight);
+    linear_close(&c);
+}
+
+static void check_lives(dtype_t dtype) {
+    if (case_table("cpu", dtype)->ops[OP_linear].backward_tree == NULL) {
+        return;
+    }
+    for (form_t form = PLAIN; form < FORMS; form++) {
+        for (int gaps = 0; gaps < 2; gaps++) {
+            check_live(dtype, 7, 1, 5, 3, form, gaps != 0); /* of bf16 odd rows */
+            check_live(dtype, 10, 1, 33, 65, form, gaps != 0);
+            check_live(dtype, 10, 12, 16, 48, form, gaps != 0);
+            check_live(dtype, 20, 3, 48, 16, form, gaps != 0);
+            check_live(dtype, 150, 6, 20, 10, form, gaps != 0); /* a shard is cut into parts */
+        }
+    }
+}
+
+static void rows_that_do_not_count_are_left_out(void **state) {
+    (void)state;
+    check_lives(DTYPE_F32);
+    check_lives(DTYPE_BF16);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_that_do_not_count_are_left_out),
         cmocka_unit_test(the_sum_is_the_canonical_tree),
         cmocka_unit_test(uses_are_one_leaf),
     };
