@@ -124,14 +124,20 @@ static status_t write_all(run_t *run) {
                                  .take = take,
                                  .drop = drop};
     TRY(ordered_work_run(&work));
-    return dataset_writer_publish(run->writer,
-                                  import->facts != NULL ? import->facts(import) : NULL);
+    char *facts = NULL;
+    if (import->noise.wanted) {
+        facts = text_format("{\"noise_db\": %.17g, \"noise_seed\": %lld}", import->noise.db,
+                            (long long)import->noise.seed);
+    }
+    status_t status = dataset_writer_publish(run->writer, facts);
+    free(facts);
+    return status;
 }
 
 status_t media_import_run(media_import_t *import) {
     run_t run = {.import = import};
     TRY(dataset_writer_open(&import->config, &run.writer));
-    import->ears = (media_ears_t){log_mel_open(), vggish_mel_open()};
+    import->ears = (media_ears_t){log_mel_open(), vggish_mel_open(), import->noise};
     status_t status = write_all(&run);
     dataset_writer_close(run.writer);
     if (status == STATUS_OK) {

@@ -150,7 +150,7 @@ static bool by_the_rules(int track, int64_t pattern, int64_t last, int64_t clip,
 
 static double expected(int track, int64_t pattern, int64_t step, int64_t d, double top) {
     if (track == SOUND) {
-        double value = step < 0 ? -INFINITY : (double)(float)value_at(track, pattern, step, d);
+        double value = step < 0 ? -100.0 : (double)(float)value_at(track, pattern, step, d);
         return (fmax(value, top - 80.0) + 14.8) / 19.895;
     }
     return step < 0 ? (double)(float)log(0.01) : value_at(track, pattern, step, d);
