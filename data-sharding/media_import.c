@@ -114,7 +114,7 @@ static status_t take(void *context, int64_t item, void *taken) {
 
 static status_t write_all(run_t *run) {
     media_import_t *import = run->import;
-    import->rules.dir = dataset_writer_place(run->writer);
+    import->rules.store = dataset_writer_store(run->writer);
     const ordered_work_t work = {.begin = dataset_writer_begin(run->writer),
                                  .count = import->config.recording_count,
                                  .threads = import->threads > 0 ? import->threads

@@ -35,7 +35,7 @@ typedef struct media_import {
     writer_config_t config; /* for dataset_writer_open */
     bool skip_empty;        /* a recording of which nothing could be read is left out */
     int threads;
-    media_rules_t rules; /* dir is found here */
+    media_rules_t rules; /* store is found here */
     char key[SHA256_TEXT_BYTES];
     void *context;
     sound_noise_t noise; /* of importers that read sound: media_take_noise */

@@ -19,11 +19,11 @@
 enum { MEDIA_SIDE_MIN = 8, MEDIA_SIDE_MAX = 1024, MEDIA_COLOURS = 3 };
 
 typedef struct media_rules {
-    int side;            /* of the pictures made */
-    double margin;       /* of a box, as picture_fit.h has it */
-    int64_t first_frame; /* what files call the first frame: 0, 1; -1: refused where it is open */
-    bool strict;         /* the first damaged picture is an error */
-    const char *dir;     /* where steps files lie */
+    int side;             /* of the pictures made */
+    double margin;        /* of a box, as picture_fit.h has it */
+    int64_t first_frame;  /* what files call the first frame: 0, 1; -1: refused where it is open */
+    bool strict;          /* the first damaged picture is an error */
+    steps_store_t *store; /* of steps files */
 } media_rules_t;
 
 typedef struct media_pictures {

@@ -44,8 +44,7 @@ static void add_pattern(dataset_writer_t *writer, int64_t pattern, const timing_
     uint8_t valid[STEPS];
     float labels[2 * STEPS] = {0};
     writer_signal_t signals[TRACKS];
-    steps_file_t *pictures = NULL;
-    CHECK_OK(steps_file_open(dataset_writer_place(writer), tracks[PIXELS].dim, &pictures));
+    steps_file_t *pictures = steps_file_open(dataset_writer_store(writer), tracks[PIXELS].dim);
     for (int64_t t = 0; t < STEPS; t++) {
         uint8_t picture[6];
         valid[t] = (pattern >> t & 1) != 0;
