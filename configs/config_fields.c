@@ -249,7 +249,7 @@ static const config_field_t modality_rows[] = {
      " of sound"},
     {"corrupt", FIELD_NAMES, MODALITY_AT(corrupt), "", 0, 0, NULL, NULL, "",
      "training samples made worse as jmt robustness does it: noise:DB, drop:P, missing:P,"
-     " shift:STEPS; []: not"},
+     " muted:P, shift:STEPS; []: not"},
     {"frozen", FIELD_BOOL, MODALITY_AT(frozen), "false", 0, 0, NULL, NULL, "",
      "no parameter of the backbone is trained"},
     {"fc_relu", FIELD_BOOL, MODALITY_AT(fc_relu), "false", 0, 0, NULL, NULL, "",

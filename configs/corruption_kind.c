@@ -7,7 +7,8 @@
 #include "configs/config_fields.h"
 #include "kernels/base/bytes.h"
 
-static const char *const names[CORRUPTION_COUNT] = {"none", "noise", "drop", "missing", "shift"};
+static const char *const names[CORRUPTION_COUNT] = {"none",    "noise", "drop",
+                                                    "missing", "muted", "shift"};
 
 const char *corruption_name(corruption_kind_t kind) { return names[kind]; }
 
@@ -27,6 +28,7 @@ bool corruption_takes(corruption_kind_t kind, double level) {
         return fabs(level) <= 200.0;
     case CORRUPTION_DROP:
     case CORRUPTION_MISSING:
+    case CORRUPTION_MUTED:
         return level >= 0.0 && level <= 1.0;
     case CORRUPTION_SHIFT:
         return fabs(level) <= 1e6 && level == floor(level);
@@ -45,7 +47,7 @@ status_t corruption_parse(const char *text, corruption_kind_t *kind_out, double 
         char buffer[SHOWN_BYTES];
         return status_fail(STATUS_INPUT,
                            "'%s' is no way to make input worse; write noise:DB, drop:PROBABILITY, "
-                           "missing:PROBABILITY or shift:STEPS",
+                           "missing:PROBABILITY, muted:PROBABILITY or shift:STEPS",
                            shown(text, buffer));
     }
     return STATUS_OK;

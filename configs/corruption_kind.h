@@ -12,6 +12,7 @@ typedef enum {
     CORRUPTION_NOISE,   /* Gaussian; level: signal to noise of each sample, dB */
     CORRUPTION_DROP,    /* level: probability that a step is missing */
     CORRUPTION_MISSING, /* level: probability that a sample lacks the modality */
+    CORRUPTION_MUTED,   /* level: probability that a sample's sound is silence */
     CORRUPTION_SHIFT,   /* level: whole steps by which the modality comes too late (or early) */
     CORRUPTION_COUNT
 } corruption_kind_t;

@@ -6,6 +6,7 @@
 
 #include "data-sharding/dataset_internal.h"
 #include "data-sharding/manifest.h"
+#include "data-sharding/name_table.h"
 #include "kernels/base/bytes.h"
 
 static status_t check_config(const dataset_config_t *config) {
@@ -60,19 +61,8 @@ static status_t open_shards(const char *dir, dataset_t *dataset) {
     return status;
 }
 
-static int64_t subject_number(dataset_t *dataset, const char *subject) {
-    for (int64_t s = dataset->subject_count - 1; s >= 0; s--) { /* mostly the latest */
-        if (strcmp(dataset->subjects[s], subject) == 0) {
-            return s;
-        }
-    }
-    dataset->subjects =
-        array_grow(dataset->subjects, dataset->subject_count, sizeof *dataset->subjects);
-    dataset->subjects[dataset->subject_count] = subject;
-    return dataset->subject_count++;
-}
-
 static void list_recordings(dataset_t *dataset) {
+    name_table_t subjects = {0};
     for (int s = 0; s < dataset->shard_count; s++) {
         const shard_content_t *content = shard_content(dataset->shards[s]);
         for (int64_t row = 0; row < content->recording_count; row++) {
@@ -82,10 +72,14 @@ static void list_recordings(dataset_t *dataset) {
             dataset->recordings[count] = (dataset_recording_t){
                 .shard = s,
                 .row = row,
-                .subject = subject_number(dataset, content->recordings[row].subject),
+                .subject = name_add(&subjects, content->recordings[row].subject),
             };
         }
     }
+    dataset->subjects = subjects.items; /* the dataset's now */
+    dataset->subject_count = subjects.count;
+    subjects.items = NULL;
+    name_table_free(&subjects);
 }
 
 static status_t no_such_track(const dataset_config_t *config, const shard_content_t *content,

@@ -143,6 +143,13 @@ typedef struct dataset_scratch dataset_scratch_t;
 dataset_scratch_t *dataset_scratch_open(const dataset_t *dataset);
 void dataset_scratch_close(dataset_scratch_t *scratch); /* NULL allowed */
 
+/* What a step of silence is among what dataset_read_tokens gives of the sample: the bands that
+ * sound of zeros has, a signal of zeros; scaled for the person as all else. step_out: [dim], the
+ * same in every step of a clip. Only of modalities that have silence: sound and signals. */
+bool dataset_has_silence(const dataset_t *dataset, int modality);
+void dataset_silence(const dataset_t *dataset, split_t split, int64_t sample, int modality,
+                     float *step_out);
+
 /* Fills one sample. tokens[m]: [window, clip, dim] bytes or floats, as dataset_modality says, zero
  * where mask[m][t] is 0; mask[m]: [window] bytes; target[t]: [window] floats, NaN where there is no
  * valid label (padding, and steps that an earlier window already scores). A value that is not

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "data-sharding/dataset_internal.h"
+#include "data-sharding/name_table.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/log.h"
 
@@ -96,19 +97,13 @@ static int64_t stretch_of(const dataset_t *dataset, const dataset_recording_t *r
 
 /* Groups are numbered by their first recording; those without a name have none. */
 void dataset_number_groups(dataset_t *dataset) {
-    int64_t count = 0;
+    name_table_t groups = {0};
     for (int64_t i = 0; i < dataset->recording_count; i++) {
         const char *group = dataset_origin(dataset, i)->group;
-        int64_t number = group[0] == '\0' ? -1 : count;
-        for (int64_t j = 0; j < i && number == count; j++) {
-            if (strcmp(dataset_origin(dataset, j)->group, group) == 0) {
-                number = dataset->recordings[j].group;
-            }
-        }
-        dataset->recordings[i].group = number;
-        count += number == count;
+        dataset->recordings[i].group = group[0] == '\0' ? -1 : name_add(&groups, group);
     }
-    dataset->group_count = count;
+    dataset->group_count = groups.count;
+    name_table_free(&groups);
 }
 
 status_t dataset_open_built_in(const dataset_config_t *config, dataset_t *dataset) {

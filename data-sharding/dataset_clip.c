@@ -221,11 +221,11 @@ static status_t read_runs(const clips_t *clips) {
     return STATUS_OK;
 }
 
-/* Silence; among decibels log_mel_normalise lifts it to the lowest that it lets stand. */
+/* Silence, as zeros before and in a sound would make it. */
 static void add_silence(const clips_t *clips, const uint8_t *mask) {
     int64_t clip = clips->info->clip, dim = clips->info->dim;
     bool decibels = clips->info->kind == TRACK_LOG_MEL;
-    float silence = decibels ? -INFINITY : VGGISH_MEL_SILENCE;
+    float silence = decibels ? LOG_MEL_SILENCE : VGGISH_MEL_SILENCE;
     for (int64_t t = 0; t < clips->reader->steps; t++) {
         float *frames = (float *)(void *)clips->tokens + t * clip * dim;
         for (int64_t i = 0; i < clip * dim && mask[t] != 0; i++) {
@@ -254,4 +254,32 @@ status_t dataset_read_clips(const signal_reader_t *reader, const modality_info_t
         add_silence(&clips, mask);
     }
     return STATUS_OK;
+}
+
+/* --- silence --------------------------------------------------------------------------------- */
+
+bool dataset_has_silence(const dataset_t *dataset, int modality) {
+    track_kind_t kind = dataset->infos[modality].kind;
+    return dataset->built_in[modality] == BUILT_IN_NONE &&
+           (track_is_sound(kind) || kind == TRACK_SIGNAL);
+}
+
+void dataset_silence(const dataset_t *dataset, split_t split, int64_t sample, int modality,
+                     float *step_out) {
+    REQUIRE(dataset_has_silence(dataset, modality));
+    const modality_info_t *info = &dataset->infos[modality];
+    bool decibels = info->kind == TRACK_LOG_MEL;
+    float silence = decibels                         ? LOG_MEL_SILENCE
+                    : info->kind == TRACK_VGGISH_MEL ? VGGISH_MEL_SILENCE
+                                                     : 0.0f;
+    for (int64_t d = 0; d < info->dim; d++) {
+        step_out[d] = silence;
+    }
+    if (decibels && has_clips(info)) {
+        log_mel_normalise(step_out, 1);
+    }
+    if (info->scaled) {
+        int64_t recording = dataset->samples[split][sample].recording;
+        dataset_scale_person(dataset, dataset->recordings[recording].subject, modality, step_out);
+    }
 }

@@ -72,6 +72,7 @@ status_t dataset_writer_open(const writer_config_t *config, dataset_writer_t **w
     writer->aside = text_format("%s.tmp", out);
     writer->aliases = alias_deal(config->salt, config->subject_count);
     writer->subject_used = alloc_zero(max_i64(config->subject_count, 1), sizeof(bool));
+    writer->store = steps_store_open(writer->aside, STEPS_MEMORY_BYTES);
     start_shard(writer);
     status = dataset_writer_start(writer);
     if (status != STATUS_OK) {
@@ -264,7 +265,7 @@ status_t dataset_writer_add(dataset_writer_t *writer, const writer_recording_t *
     return STATUS_OK;
 }
 
-const char *dataset_writer_place(const dataset_writer_t *writer) { return writer->aside; }
+steps_store_t *dataset_writer_store(const dataset_writer_t *writer) { return writer->store; }
 
 static status_t publish_key(dataset_writer_t *writer) {
     char *path = text_format("%s.key", writer->out);
@@ -315,6 +316,7 @@ void dataset_writer_close(dataset_writer_t *writer) {
     free(writer->aliases);
     free(writer->subject_used);
     drop_pictures(writer);
+    steps_store_close(writer->store);
     shard_content_free(&writer->pending);
     manifest_free(&writer->manifest);
     free(writer->aside);

@@ -61,8 +61,8 @@ status_t dataset_writer_add(dataset_writer_t *writer,
 /* The first item of the importer's list that is not in a shard yet; 0 without resume_key. */
 int64_t dataset_writer_begin(const dataset_writer_t *writer);
 
-/* Where steps files of the recordings to come belong: the disk that the data will lie on. */
-const char *dataset_writer_place(const dataset_writer_t *writer);
+/* Where steps files of the recordings to come belong: in memory, or on the disk of the data. */
+steps_store_t *dataset_writer_store(const dataset_writer_t *writer);
 
 /* facts: a JSON object for dataset.json, or NULL. Publishes; the writer is still to be closed. */
 status_t dataset_writer_publish(dataset_writer_t *writer, const char *facts) MUST_CHECK;

@@ -14,6 +14,7 @@ struct dataset_writer {
     char **aliases;
     bool *subject_used;
     shard_content_t pending;
+    steps_store_t *store;    /* of them */
     steps_file_t **pictures; /* of the pending recordings: [recording][track] */
     int64_t pending_bytes;
     int64_t added;

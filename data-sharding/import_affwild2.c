@@ -11,7 +11,14 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
-enum { OPTION_FPS = MEDIA_OPTIONS, OPTION_TASK, OPTION_VGGISH, OPTIONS };
+enum {
+    OPTION_FPS = MEDIA_OPTIONS,
+    OPTION_TASK,
+    OPTION_VGGISH,
+    OPTION_NOISE,
+    OPTION_NOISE_SEED,
+    OPTIONS
+};
 static const import_option_t options[OPTIONS] = {
     MEDIA_OPTION_ROWS,
     [OPTION_FPS] = {"fps", 0, 0, 1000, false,
@@ -20,6 +27,8 @@ static const import_option_t options[OPTIONS] = {
                      "0: valence and arousal; 1: eight expressions; 2: twelve action units"},
     [OPTION_VGGISH] = {"vggish", 0, 0, 1, true,
                        "1: sound as VGGish takes it; 0: as the published ResNet-18 does"},
+    [OPTION_NOISE] = NOISE_DB_OPTION,
+    [OPTION_NOISE_SEED] = NOISE_SEED_OPTION,
 };
 
 enum { VIDEO, AUDIO, LABELS, LABELS_MAX = 12 };
@@ -364,7 +373,11 @@ static void describe(const media_import_t *import, int64_t item, const media_rec
 }
 
 static status_t import_all(const import_job_t *job, affwild2_t *a) {
-    media_import_t import = {.context = a, .make = make, .describe = describe};
+    media_import_t import = {
+        .context = a,
+        .make = make,
+        .describe = describe,
+        .noise = sound_noise_of(job->values[OPTION_NOISE], job->values[OPTION_NOISE_SEED])};
     int64_t side = (int64_t)job->values[MEDIA_SIZE];
     writer_track_t tracks[LABELS + LABELS_MAX] = {
         [VIDEO] = {"video",

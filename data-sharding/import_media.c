@@ -1,14 +1,31 @@
 #include "data-sharding/import_rows.h"
 #include "data-sharding/importers.h"
 
-enum { OPTION_HEADER = MEDIA_OPTIONS, OPTION_FIRST_FRAME, OPTIONS };
+enum {
+    OPTION_HEADER = MEDIA_OPTIONS,
+    OPTION_FIRST_FRAME,
+    OPTION_NOISE,
+    OPTION_NOISE_SEED,
+    OPTIONS
+};
 static const import_option_t options[OPTIONS] = {
     MEDIA_OPTION_ROWS,
     [OPTION_HEADER] = HEADER_OPTION,
     [OPTION_FIRST_FRAME] = {"first_frame", -1, -1, 1, true,
                             "of pictures, boxes and columns called frame that have no frame 0: "
                             "they count from 0 or 1, -1 refused"},
+    [OPTION_NOISE] = NOISE_DB_OPTION,
+    [OPTION_NOISE_SEED] = NOISE_SEED_OPTION,
 };
+
+static bool has_sound(const manifest_rows_t *rows) {
+    for (int64_t i = 0; i < rows->modalities.count; i++) {
+        if (track_is_sound(rows->tracks[i].kind)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static status_t import_media(const import_job_t *job) {
     TRY(media_available());
@@ -19,9 +36,14 @@ static status_t import_media(const import_job_t *job) {
                             .rules = {.header = (int)values[OPTION_HEADER],
                                       .first_frame = (int64_t)values[OPTION_FIRST_FRAME]}};
     media_import_t import = {
-        .config = {.importer = "media", .source = "media listed in a manifest"}};
+        .config = {.importer = "media", .source = "media listed in a manifest"},
+        .noise = sound_noise_of(values[OPTION_NOISE], values[OPTION_NOISE_SEED])};
     char digest[SHA256_TEXT_BYTES];
     status_t status = manifest_rows_open(&rows);
+    if (status == STATUS_OK && import.noise.wanted && !has_sound(&rows)) {
+        status = status_fail(STATUS_INPUT, "%s has no audio: or vggish: for noise_db; leave it out",
+                             rows.manifest.path);
+    }
     if (status == STATUS_OK) {
         status = sha256_file(rows.manifest.path, digest);
     }

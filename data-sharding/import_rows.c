@@ -175,11 +175,9 @@ static status_t make(const media_import_t *import, int64_t item, media_recording
     const manifest_rows_t *rows = import->context;
     const char *name = rows->recordings.items[item];
     int64_t last = 0;
-    for (int64_t row = 1; row < rows->manifest.row_count; row++) {
-        if (strcmp(row_cell(rows, row, COLUMN_RECORDING), name) == 0) {
-            TRY(read_row(import, row, made));
-            last = row;
-        }
+    for (int64_t row = row_first(rows, item); row > 0; row = row_next(rows, row)) {
+        TRY(read_row(import, row, made));
+        last = row;
     }
     made->where =
         text_format("%s:%lld", rows->manifest.path, (long long)rows->manifest.rows[last].line);
@@ -194,13 +192,8 @@ static void describe(const media_import_t *import, int64_t item, const media_rec
     manifest_rows_t *rows = import->context;
     recording->name = rows->recordings.items[item];
     recording->session = recording->split = recording->group = "";
-    for (int64_t row = 1; row < rows->manifest.row_count; row++) {
-        if (strcmp(row_cell(rows, row, COLUMN_RECORDING), recording->name) == 0) {
-            recording->group = row_cell(rows, row, COLUMN_GROUP);
-            recording->subject = row_subject(rows, row);
-            break;
-        }
-    }
+    recording->group = row_cell(rows, row_first(rows, item), COLUMN_GROUP);
+    recording->subject = row_subject(rows, row_first(rows, item));
     for (int64_t i = 0; i < rows->modalities.count; i++) {
         rows->kinds[i].files += (made->marks[i] & MARK_FILE) != 0;
         rows->kinds[i].no_rows += (made->marks[i] & MARK_NO_ROWS) != 0;

@@ -16,6 +16,9 @@ enum {
     LOG_MEL_CLIP_MIN = 45599,  /* shorter clips are padded before their begin */
 };
 
+/* What each band of silence has, in decibels: the power that no band is taken to be below. */
+#define LOG_MEL_SILENCE (-100.0f)
+
 typedef struct log_mel log_mel_t;
 log_mel_t *log_mel_open(void);
 void log_mel_close(log_mel_t *mel); /* NULL allowed */

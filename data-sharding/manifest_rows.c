@@ -22,20 +22,18 @@ const char *row_cell(const manifest_rows_t *f, int64_t row, manifest_column_t co
     return at >= 0 && at < r->count ? r->fields[at] : "";
 }
 
-static int64_t find_name(const row_names_t *names, const char *name) {
-    for (int64_t i = names->count - 1; i >= 0; i--) {
-        if (strcmp(names->items[i], name) == 0) {
-            return i;
-        }
-    }
-    return -1;
-}
+int64_t row_first(const manifest_rows_t *f, int64_t recording) { return f->first_rows[recording]; }
+int64_t row_next(const manifest_rows_t *f, int64_t row) { return f->next_rows[row]; }
 
-static void add_name(row_names_t *names, const char *name) {
-    if (find_name(names, name) < 0) {
-        names->items = array_grow(names->items, names->count, sizeof *names->items);
-        names->items[names->count++] = name;
+/* Behind the other rows of its recording. */
+static void chain(manifest_rows_t *f, int64_t row) {
+    int64_t r = name_add(&f->recordings, row_cell(f, row, COLUMN_RECORDING));
+    if (f->first_rows[r] == 0) {
+        f->first_rows[r] = row;
+    } else {
+        f->next_rows[f->last_rows[r]] = row;
     }
+    f->last_rows[r] = row;
 }
 
 static status_t refuse(const manifest_rows_t *f, int64_t row, const char *why) {
@@ -96,10 +94,8 @@ static status_t check_row(const manifest_rows_t *f, int64_t row) {
         return refuse(f, row, "raw media is read by another importer; use jmt shard media");
     }
     TRY(check_numbers(f, row, kind));
-    for (int64_t i = 1; i < row; i++) {
-        if (strcmp(row_cell(f, i, COLUMN_RECORDING), row_cell(f, row, COLUMN_RECORDING)) != 0) {
-            continue;
-        }
+    int64_t recording = name_find(&f->recordings, row_cell(f, row, COLUMN_RECORDING));
+    for (int64_t i = recording < 0 ? 0 : row_first(f, recording); i > 0; i = row_next(f, i)) {
         if (strcmp(row_cell(f, i, COLUMN_SUBJECT), row_cell(f, row, COLUMN_SUBJECT)) != 0 ||
             strcmp(row_cell(f, i, COLUMN_GROUP), row_cell(f, row, COLUMN_GROUP)) != 0) {
             return refuse(f, row,
@@ -124,11 +120,11 @@ double row_number(const manifest_rows_t *f, int64_t row, manifest_column_t colum
 }
 
 int64_t row_track(const manifest_rows_t *f, int64_t row) {
-    return find_name(&f->modalities, row_cell(f, row, COLUMN_MODALITY));
+    return name_find(&f->modalities, row_cell(f, row, COLUMN_MODALITY));
 }
 
 int64_t row_subject(const manifest_rows_t *f, int64_t row) {
-    return find_name(&f->subjects, row_cell(f, row, COLUMN_SUBJECT));
+    return name_find(&f->subjects, row_cell(f, row, COLUMN_SUBJECT));
 }
 
 status_t row_status(status_t status, const manifest_rows_t *f, int64_t row) {
@@ -150,7 +146,7 @@ static status_t read_row(const manifest_rows_t *f, int64_t row, const row_track_
 }
 
 static status_t check_width(const manifest_rows_t *f, int64_t row, int64_t columns) {
-    int64_t track = find_name(&f->modalities, row_cell(f, row, COLUMN_MODALITY));
+    int64_t track = name_find(&f->modalities, row_cell(f, row, COLUMN_MODALITY));
     if (columns == f->tracks[track].dim) {
         return STATUS_OK;
     }
@@ -253,7 +249,7 @@ static status_t new_track(manifest_rows_t *f, int64_t row) {
     }
     f->tracks[f->modalities.count] = track;
     f->kinds[f->modalities.count] = (row_track_t){.kind = kind, .unsure = true};
-    add_name(&f->modalities, modality);
+    name_add(&f->modalities, modality);
     return STATUS_OK;
 }
 
@@ -290,7 +286,7 @@ static status_t check_media(manifest_rows_t *f, int64_t row) {
 
 /* The first file of each modality that is not empty says how wide it is. */
 static status_t find_track(manifest_rows_t *f, int64_t row) {
-    if (find_name(&f->modalities, row_cell(f, row, COLUMN_MODALITY)) < 0) {
+    if (name_find(&f->modalities, row_cell(f, row, COLUMN_MODALITY)) < 0) {
         TRY(new_track(f, row));
     }
     int64_t track = row_track(f, row), columns = 0;
@@ -384,11 +380,14 @@ static status_t read_manifest(manifest_rows_t *f) {
                            csv->path);
     }
     TRY(find_columns(f));
+    f->first_rows = alloc_zero(csv->row_count, sizeof *f->first_rows);
+    f->last_rows = alloc_zero(csv->row_count, sizeof *f->last_rows);
+    f->next_rows = alloc_zero(csv->row_count, sizeof *f->next_rows);
     for (int64_t row = 1; row < csv->row_count; row++) {
         TRY(check_row(f, row));
         TRY(find_track(f, row));
-        add_name(&f->recordings, row_cell(f, row, COLUMN_RECORDING));
-        add_name(&f->subjects, row_cell(f, row, COLUMN_SUBJECT));
+        chain(f, row);
+        name_add(&f->subjects, row_cell(f, row, COLUMN_SUBJECT));
     }
     return check_frames(f);
 }
@@ -419,9 +418,12 @@ void manifest_rows_close(manifest_rows_t *f) {
     }
     free(f->archives);
     csv_close(&f->manifest);
-    free(f->recordings.items);
-    free(f->subjects.items);
-    free(f->modalities.items);
+    name_table_free(&f->recordings);
+    name_table_free(&f->subjects);
+    name_table_free(&f->modalities);
+    free(f->first_rows);
+    free(f->last_rows);
+    free(f->next_rows);
 }
 
 /* A manifest that names raw media anywhere is of the importer `media`. */

@@ -10,6 +10,7 @@
 #include "data-sharding/csv.h"
 #include "data-sharding/dataset_writer.h"
 #include "data-sharding/matrix_file.h"
+#include "data-sharding/name_table.h"
 
 enum { TRACKS_MAX = 64 };
 
@@ -29,11 +30,6 @@ typedef enum {
 
 /* By what stands before the name of a modality. */
 typedef enum { ROW_FEATURES, ROW_LABEL, ROW_SIGNAL, ROW_VIDEO, ROW_AUDIO, ROW_VGGISH } row_kind_t;
-
-typedef struct row_names {
-    const char **items;
-    int64_t count;
-} row_names_t;
 
 /* What the files of a modality have in common; rows are those of the manifest. */
 typedef struct row_track {
@@ -58,7 +54,9 @@ typedef struct manifest_rows {
     matrix_rules_t rules; /* first_frame -1: not said */
     csv_t manifest;
     int columns[COLUMN_COUNT]; /* of the file; -1: not there */
-    row_names_t recordings, subjects, modalities;
+    name_table_t recordings, subjects, modalities;
+    int64_t *first_rows, *last_rows; /* by recording */
+    int64_t *next_rows;              /* by row: the recording's next one; 0: none */
     writer_track_t tracks[TRACKS_MAX];
     row_track_t kinds[TRACKS_MAX];
     row_archive_t *archives; /* .zip and .tar files that rows name, open */
@@ -72,6 +70,9 @@ void manifest_rows_close(manifest_rows_t *rows);
 bool manifest_rows_here(const char *dir, bool media); /* whether there is one, of this importer */
 
 const char *row_cell(const manifest_rows_t *rows, int64_t row, manifest_column_t column);
+/* A recording's rows in order: for (row = row_first(f, item); row > 0; row = row_next(f, row)). */
+int64_t row_first(const manifest_rows_t *rows, int64_t recording);
+int64_t row_next(const manifest_rows_t *rows, int64_t row);
 int64_t row_track(const manifest_rows_t *rows, int64_t row);
 int64_t row_subject(const manifest_rows_t *rows, int64_t row);
 char *row_path(const manifest_rows_t *rows, int64_t row, manifest_column_t column);

@@ -114,7 +114,7 @@ static status_t take(void *context, int64_t item, void *taken) {
 
 static status_t write_all(run_t *run) {
     media_import_t *import = run->import;
-    import->rules.dir = dataset_writer_place(run->writer);
+    import->rules.store = dataset_writer_store(run->writer);
     const ordered_work_t work = {.begin = dataset_writer_begin(run->writer),
                                  .count = import->config.recording_count,
                                  .threads = import->threads > 0 ? import->threads
@@ -124,14 +124,20 @@ static status_t write_all(run_t *run) {
                                  .take = take,
                                  .drop = drop};
     TRY(ordered_work_run(&work));
-    return dataset_writer_publish(run->writer,
-                                  import->facts != NULL ? import->facts(import) : NULL);
+    char *facts = NULL;
+    if (import->noise.wanted) {
+        facts = text_format("{\"noise_db\": %.17g, \"noise_seed\": %lld}", import->noise.db,
+                            (long long)import->noise.seed);
+    }
+    status_t status = dataset_writer_publish(run->writer, facts);
+    free(facts);
+    return status;
 }
 
 status_t media_import_run(media_import_t *import) {
     run_t run = {.import = import};
     TRY(dataset_writer_open(&import->config, &run.writer));
-    import->ears = (media_ears_t){log_mel_open(), vggish_mel_open()};
+    import->ears = (media_ears_t){log_mel_open(), vggish_mel_open(), import->noise};
     status_t status = write_all(&run);
     dataset_writer_close(run.writer);
     if (status == STATUS_OK) {

@@ -35,16 +35,16 @@ typedef struct media_import {
     writer_config_t config; /* for dataset_writer_open */
     bool skip_empty;        /* a recording of which nothing could be read is left out */
     int threads;
-    media_rules_t rules; /* dir is found here */
+    media_rules_t rules; /* store is found here */
     char key[SHA256_TEXT_BYTES];
     void *context;
-    media_ears_t ears; /* made here */
+    sound_noise_t noise; /* of importers that read sound: media_take_noise */
+    media_ears_t ears;   /* made here */
     /* On any thread; what it leaves in made is freed also where it fails. */
     status_t (*make)(const struct media_import *import, int64_t item, media_recording_t *made);
     /* In order, on one thread: who it is, and anything that has to be counted. */
     void (*describe)(const struct media_import *import, int64_t item, const media_recording_t *made,
                      writer_recording_t *recording_out);
-    const char *(*facts)(const struct media_import *import); /* NULL: none */
 } media_import_t;
 
 /* All recordings, then tells what was left out. */
@@ -79,6 +79,15 @@ enum { MEDIA_SIZE, MEDIA_MARGIN, MEDIA_STRICT, MEDIA_THREADS, MEDIA_RESUME, MEDI
                       true,                                                                        \
                       "1: keep the whole shards of an import that is stopped, and go on behind "   \
                       "them"}
+
+/* Options of those that read sound. What is done is the fact noise_db of dataset.json. */
+#define NOISE_DB_OPTION                                                                            \
+    {                                                                                              \
+        "noise_db", SOUND_NOISE_DB_MAX, -SOUND_NOISE_DB_MAX, SOUND_NOISE_DB_MAX, false,            \
+            "Gaussian noise on the sound of each file, so many dB below it; 200: none"             \
+    }
+#define NOISE_SEED_OPTION                                                                          \
+    { "noise_seed", 0, 0, 1e9, true, "of noise_db; the same noise at every level" }
 
 /* rules, threads and the key to resume by, from the values of all options; files: text that changes
  * with what the source holds. config is set already. */

@@ -73,6 +73,7 @@ status_t media_sound(const media_ears_t *ears, track_kind_t kind, const char *la
         start_s -= media_is_video(label) ? picture_s : start_s;
     }
     sound.start_s = start_s;
+    sound_noise_add(&ears->noise, &audio);
     status_t status = to_bands(ears, kind, label, &audio, &sound);
     audio_free(&audio);
     if (status == STATUS_OK) {

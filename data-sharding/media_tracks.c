@@ -25,14 +25,13 @@ typedef struct sink {
     media_pictures_t out;
 } sink_t;
 
-static status_t sink_open(const media_rules_t *rules, const char *label, const face_boxes_t *boxes,
-                          notes_t *notes, sink_t *sink) {
+static void sink_open(const media_rules_t *rules, const char *label, const face_boxes_t *boxes,
+                      notes_t *notes, sink_t *sink) {
     int64_t bytes = MEDIA_COLOURS * (int64_t)rules->side * rules->side;
     *sink = (sink_t){.rules = rules, .label = label, .boxes = boxes, .notes = notes};
-    TRY(steps_file_open(rules->dir, bytes, &sink->out.steps));
+    sink->out.steps = steps_file_open(rules->store, bytes);
     sink->fit = picture_fit_open(rules->side, rules->margin);
     sink->step = alloc_zero(bytes, 1);
-    return STATUS_OK;
 }
 
 static status_t sink_close(sink_t *sink, status_t status, media_pictures_t *out) {
@@ -123,11 +122,11 @@ status_t media_video(const media_rules_t *rules, const char *label, const archiv
     sink_t sink;
     TRY(video_open(label, member, &video));
     rate_hz = rate_hz > 0.0 ? rate_hz : video_info(video)->fps;
-    status_t status =
-        rate_hz > 0.0
-            ? sink_open(rules, label, boxes, notes, &sink)
-            : status_fail(STATUS_INPUT, "%s: does not state its rate; give rate_hz", label);
-    if (status == STATUS_OK) {
+    status_t status = STATUS_OK;
+    if (!(rate_hz > 0.0)) {
+        status = status_fail(STATUS_INPUT, "%s: does not state its rate; give rate_hz", label);
+    } else {
+        sink_open(rules, label, boxes, notes, &sink);
         sink.out.rate_hz = rate_hz;
         status = sink_close(&sink, read_video(&sink, video, rate_hz), pictures_out);
     }
@@ -292,9 +291,7 @@ status_t media_images(const media_rules_t *rules, const archive_t *archive, cons
         status = check_span(archive, prefix, &list);
     }
     if (status == STATUS_OK) {
-        status = sink_open(rules, label, boxes, notes, &sink);
-    }
-    if (status == STATUS_OK) {
+        sink_open(rules, label, boxes, notes, &sink);
         status = sink_close(&sink, read_images(&sink, archive, &list, first, least), pictures_out);
     }
     free(list.items);

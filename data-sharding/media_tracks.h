@@ -10,6 +10,7 @@
 #include "data-sharding/face_boxes.h"
 #include "data-sharding/log_mel.h"
 #include "data-sharding/notes.h"
+#include "data-sharding/sound_noise.h"
 #include "data-sharding/steps_file.h"
 #include "data-sharding/track_kind.h"
 #include "data-sharding/vggish_mel.h"
@@ -18,11 +19,11 @@
 enum { MEDIA_SIDE_MIN = 8, MEDIA_SIDE_MAX = 1024, MEDIA_COLOURS = 3 };
 
 typedef struct media_rules {
-    int side;            /* of the pictures made */
-    double margin;       /* of a box, as picture_fit.h has it */
-    int64_t first_frame; /* what files call the first frame: 0, 1; -1: refused where it is open */
-    bool strict;         /* the first damaged picture is an error */
-    const char *dir;     /* where steps files lie */
+    int side;             /* of the pictures made */
+    double margin;        /* of a box, as picture_fit.h has it */
+    int64_t first_frame;  /* what files call the first frame: 0, 1; -1: refused where it is open */
+    bool strict;          /* the first damaged picture is an error */
+    steps_store_t *store; /* of steps files */
 } media_rules_t;
 
 typedef struct media_pictures {
@@ -50,6 +51,7 @@ status_t media_images(const media_rules_t *rules, const archive_t *archive, cons
 typedef struct media_ears {
     log_mel_t *log_mel;
     vggish_mel_t *vggish_mel;
+    sound_noise_t noise; /* on all that they hear */
 } media_ears_t;
 
 enum { MEDIA_SOUND_HZ = LOG_MEL_RATE_HZ / LOG_MEL_HOP }; /* frames of either */

@@ -1,42 +1,129 @@
 #include "data-sharding/steps_file.h"
 
-#include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "kernels/base/bytes.h"
 
+enum { EXTENT_BYTES = 4 << 20, GRANT_BYTES = 1 << 16 };
+
+struct steps_store {
+    char *dir, *label;    /* label: for errors */
+    pthread_mutex_t lock; /* of all below */
+    int64_t memory;       /* bytes that files may still take */
+    int fd;               /* -1: nothing is on disk yet */
+    int64_t end;          /* of what was ever used of it */
+    int64_t *free;        /* extents that nobody uses any more */
+    int64_t free_count;
+};
+
 struct steps_file {
-    char *label; /* for errors */
-    int fd;
+    steps_store_t *store;
     int64_t step_bytes, count, room;
-    uint8_t *valid; /* [room] */
+    uint8_t *valid;   /* [room] */
+    char *memory;     /* all steps, unless they are in extents */
+    int64_t granted;  /* bytes of memory */
+    int64_t *extents; /* places of EXTENT_BYTES each in the store's file */
+    int64_t extent_count;
     void *blank;    /* a step of zeros */
     sha256_t *hash; /* NULL: closed */
     char digest[SHA256_TEXT_BYTES];
 };
 
-status_t steps_file_open(const char *dir, int64_t step_bytes, steps_file_t **file_out) {
-    char *path = text_format("%s/.steps-XXXXXX", dir);
-    int fd = mkstemp(path);
-    if (fd < 0 || unlink(path) != 0) {
-        status_t status = status_fail_errno(STATUS_FAILED, "cannot make a file in %s", dir);
-        if (fd >= 0) {
-            close(fd);
+/* --- the store ------------------------------------------------------------------------------- */
+
+steps_store_t *steps_store_open(const char *dir, int64_t memory_bytes) {
+    steps_store_t *store = alloc_zero(1, sizeof *store);
+    store->dir = text_copy(dir);
+    store->label = text_format("a file of pictures in %s", dir);
+    store->memory = memory_bytes;
+    store->fd = -1;
+    REQUIRE(pthread_mutex_init(&store->lock, NULL) == 0);
+    return store;
+}
+
+void steps_store_close(steps_store_t *store) {
+    if (store != NULL) {
+        if (store->fd >= 0) {
+            close(store->fd);
         }
-        free(path);
-        return status;
+        pthread_mutex_destroy(&store->lock);
+        free(store->free);
+        free(store->label);
+        free(store->dir);
+        free(store);
+    }
+}
+
+static bool take_memory(steps_store_t *store, int64_t bytes) {
+    pthread_mutex_lock(&store->lock);
+    bool there = store->memory >= bytes;
+    store->memory -= there ? bytes : 0;
+    pthread_mutex_unlock(&store->lock);
+    return there;
+}
+
+static void give_memory(steps_store_t *store, int64_t bytes) {
+    pthread_mutex_lock(&store->lock);
+    store->memory += bytes;
+    pthread_mutex_unlock(&store->lock);
+}
+
+static status_t make_file(steps_store_t *store) {
+    char *path = text_format("%s/.steps-XXXXXX", store->dir);
+    int fd = mkstemp(path);
+    status_t status = STATUS_OK;
+    if (fd < 0 || unlink(path) != 0) {
+        status = status_fail_errno(STATUS_FAILED, "cannot make a file in %s", store->dir);
+    }
+    if (status != STATUS_OK && fd >= 0) {
+        close(fd);
     }
     free(path);
+    store->fd = status == STATUS_OK ? fd : -1;
+    return status;
+}
+
+static status_t take_extent(steps_store_t *store, int64_t *at_out) {
+    pthread_mutex_lock(&store->lock);
+    status_t status = store->fd < 0 ? make_file(store) : STATUS_OK;
+    if (status == STATUS_OK && store->free_count > 0) {
+        *at_out = store->free[--store->free_count];
+    } else if (status == STATUS_OK) {
+        *at_out = store->end;
+        store->end += EXTENT_BYTES;
+    }
+    pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
+static void give_extents(steps_store_t *store, const int64_t *extents, int64_t count) {
+    pthread_mutex_lock(&store->lock);
+    for (int64_t i = 0; i < count; i++) {
+        store->free = array_grow(store->free, store->free_count, sizeof *store->free);
+        store->free[store->free_count++] = extents[i];
+    }
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* --- a file ---------------------------------------------------------------------------------- */
+
+steps_file_t *steps_file_open(steps_store_t *store, int64_t step_bytes) {
     steps_file_t *file = alloc_zero(1, sizeof *file);
-    file->label = text_format("a file of pictures in %s", dir);
-    file->fd = fd;
+    file->store = store;
     file->step_bytes = step_bytes;
     file->blank = alloc_zero(step_bytes, 1);
     file->hash = sha256_open();
-    *file_out = file;
-    return STATUS_OK;
+    return file;
+}
+
+static void drop_memory(steps_file_t *file) {
+    free(file->memory);
+    give_memory(file->store, file->granted);
+    file->memory = NULL;
+    file->granted = 0;
 }
 
 void steps_file_close(steps_file_t *file) {
@@ -44,12 +131,74 @@ void steps_file_close(steps_file_t *file) {
         if (file->hash != NULL) {
             sha256_close(file->hash, NULL);
         }
-        close(file->fd);
+        drop_memory(file);
+        give_extents(file->store, file->extents, file->extent_count);
+        free(file->extents);
         free(file->blank);
         free(file->valid);
-        free(file->label);
         free(file);
     }
+}
+
+/* Where byte `offset` of a file on disk lies, and how many of `bytes` follow it there. */
+static int64_t place_of(const steps_file_t *file, int64_t offset, int64_t bytes, int64_t *part) {
+    int64_t within = offset % EXTENT_BYTES;
+    *part = min_i64(bytes, EXTENT_BYTES - within);
+    return file->extents[offset / EXTENT_BYTES] + within;
+}
+
+static status_t put_on_disk(steps_file_t *file, int64_t offset, int64_t bytes, const char *data) {
+    while (file->extent_count * EXTENT_BYTES < offset + bytes) {
+        int64_t at = 0;
+        TRY(take_extent(file->store, &at));
+        file->extents = array_grow(file->extents, file->extent_count, sizeof *file->extents);
+        file->extents[file->extent_count++] = at;
+    }
+    for (int64_t done = 0, part = 0; done < bytes; done += part) {
+        int64_t at = place_of(file, offset + done, bytes - done, &part);
+        TRY(file_pwrite(file->store->fd, file->store->label, at, part, data + done));
+    }
+    return STATUS_OK;
+}
+
+static status_t get_from_disk(const steps_file_t *file, int64_t offset, int64_t bytes, char *out) {
+    for (int64_t done = 0, part = 0; done < bytes; done += part) {
+        int64_t at = place_of(file, offset + done, bytes - done, &part);
+        TRY(file_pread(file->store->fd, file->store->label, at, part, out + done));
+    }
+    return STATUS_OK;
+}
+
+/* Room for one more step in memory; false: there is none. */
+static bool has_room(steps_file_t *file) {
+    int64_t want = (file->count + 1) * file->step_bytes;
+    if (file->extent_count > 0) {
+        return false;
+    }
+    if (want <= file->granted) {
+        return true;
+    }
+    int64_t more = max_i64(align_up(want - file->granted, GRANT_BYTES), file->granted);
+    if (!take_memory(file->store, more)) {
+        return false;
+    }
+    file->granted += more;
+    file->memory = realloc(file->memory, (size_t)file->granted);
+    REQUIRE(file->memory != NULL);
+    return true;
+}
+
+static status_t put(steps_file_t *file, const void *step) {
+    int64_t at = file->count * file->step_bytes;
+    if (has_room(file)) {
+        memcpy(file->memory + at, step, (size_t)file->step_bytes);
+        return STATUS_OK;
+    }
+    if (file->memory != NULL) {
+        TRY(put_on_disk(file, 0, at, file->memory));
+        drop_memory(file);
+    }
+    return put_on_disk(file, at, file->step_bytes, step);
 }
 
 static status_t add_one(steps_file_t *file, const void *step, bool valid) {
@@ -58,7 +207,7 @@ static status_t add_one(steps_file_t *file, const void *step, bool valid) {
         file->valid = realloc(file->valid, (size_t)file->room);
         REQUIRE(file->valid != NULL);
     }
-    TRY(file_pwrite(file->fd, file->label, file->count * file->step_bytes, file->step_bytes, step));
+    TRY(put(file, step));
     sha256_add(file->hash, step, (size_t)file->step_bytes);
     file->valid[file->count++] = valid;
     return STATUS_OK;
@@ -80,8 +229,14 @@ const uint8_t *steps_file_valid(const steps_file_t *file) { return file->valid; 
 
 status_t steps_file_read(const steps_file_t *file, int64_t first, int64_t steps, void *out) {
     REQUIRE(first >= 0 && steps >= 0 && first + steps <= file->count);
-    return file_pread(file->fd, file->label, first * file->step_bytes, steps * file->step_bytes,
-                      out);
+    int64_t at = first * file->step_bytes, bytes = steps * file->step_bytes;
+    if (file->extent_count > 0) {
+        return get_from_disk(file, at, bytes, out);
+    }
+    if (bytes > 0) {
+        memcpy(out, file->memory + at, (size_t)bytes);
+    }
+    return STATUS_OK;
 }
 
 void steps_file_hash(steps_file_t *file, char text_out[SHA256_TEXT_BYTES]) {

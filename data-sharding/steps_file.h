@@ -1,5 +1,6 @@
-/* steps_file.h - the steps of a track that do not fit into memory, on disk until they go into a
- * shard: a file without a name, gone with the last who has it open. One thread at a time. */
+/* steps_file.h - the steps of a track of pictures until they go into a shard. As many as a store
+ * has memory for stay there; the rest lies on disk, in one file without a name for all of them,
+ * gone with its store. */
 #ifndef JMT_STEPS_FILE_H
 #define JMT_STEPS_FILE_H
 
@@ -9,10 +10,17 @@
 #include "kernels/base/file.h"
 #include "kernels/base/status.h"
 
+typedef struct steps_store steps_store_t;
 typedef struct steps_file steps_file_t;
 
-/* dir: where the disk has room for them. */
-status_t steps_file_open(const char *dir, int64_t step_bytes, steps_file_t **file_out) MUST_CHECK;
+enum { STEPS_MEMORY_BYTES = 256 << 20 };
+
+/* dir: where the disk has room for the rest. Thread-safe; a steps file is of one thread at a time.
+ * Closed after all of its files. */
+steps_store_t *steps_store_open(const char *dir, int64_t memory_bytes);
+void steps_store_close(steps_store_t *store); /* NULL allowed */
+
+steps_file_t *steps_file_open(steps_store_t *store, int64_t step_bytes);
 void steps_file_close(steps_file_t *file); /* NULL allowed */
 
 /* step: step_bytes; NULL: `count` steps that are not valid, all zero. */

@@ -1,20 +1,21 @@
 #include <jansson.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "data-sharding/manifest.h"
 #include "kernels/base/bytes.h"
-#include "kernels/base/file.h"
 #include "launch/command.h"
 #include "launch/opened.h"
-#include "launch/page_table.h"
+#include "launch/robustness_report.h"
 
 static const option_t options[] = {
     OPENED_OPTIONS,
-    {"--corrupt", "MODALITY=KIND:LEVEL,...", "noise:DB, drop:P, missing:P, shift:STEPS; repeated"},
+    {"--corrupt", "MODALITY=KIND:LEVEL,...",
+     "noise:DB, drop:P, missing:P, muted:P, shift:STEPS; repeated"},
+    {"--imported", "DIR", "the same source imported with noise_db: one more row; repeated"},
     {"--seed", "N", "of what is drawn (default 0)"},
-    {"--csv", "FILE", "write modality,corruption,level,target,metric,value"},
+    {"--csv", "FILE", "write model,modality,corruption,level,target,metric,value"},
     OPTION_END,
 };
 
@@ -35,8 +36,8 @@ static status_t parse_levels(const char *text, corruption_t corruption, const ch
         bool number = end != next && (*end == ',' || *end == '\0');
         if (!number || !corruption_takes(corruption.kind, corruption.level)) {
             return status_fail(STATUS_INPUT,
-                               "--corrupt %s: '%s' is no level of %s; noise takes dB, drop and "
-                               "missing probabilities, shift whole steps",
+                               "--corrupt %s: '%s' is no level of %s; noise takes dB, drop, "
+                               "missing and muted probabilities, shift whole steps",
                                text, next, corruption_name(corruption.kind));
         }
         if (curve->count == CURVES_MAX) {
@@ -69,7 +70,10 @@ static status_t parse_one(const trainer_t *t, const char *text, uint64_t seed, c
             status_fail(STATUS_INPUT, "--corrupt %s: the model has no modality %s", text, modality);
     } else if (!corruption_find(kind, &corruption.kind)) {
         status = status_fail(STATUS_INPUT,
-                             "--corrupt %s: '%s' is not noise, drop, missing or shift", text, kind);
+                             "--corrupt %s: '%s' is not noise, drop, missing, muted or shift", text,
+                             kind);
+    } else if (batch_takes(&t->batch, corruption.modality, corruption.kind) != STATUS_OK) {
+        status = status_prefix(STATUS_INPUT, "--corrupt %s", text);
     } else {
         status = parse_levels(text, corruption, colon + 1, curve);
     }
@@ -87,151 +91,198 @@ static status_t parse(const trainer_t *t, const arguments_t *arguments, curve_t 
     for (int i = 0; i < count; i++) {
         TRY(parse_one(t, texts[i], (uint64_t)seed, curve));
     }
-    return count > 0 ? STATUS_OK
-                     : status_fail(STATUS_INPUT, "nothing to corrupt; give --corrupt "
-                                                 "MODALITY=KIND:LEVEL,...");
+    return count > 0 || arguments_has(arguments, "--imported")
+               ? STATUS_OK
+               : status_fail(STATUS_INPUT, "nothing to corrupt; give --corrupt "
+                                           "MODALITY=KIND:LEVEL,... or --imported DIR");
 }
 
 /* --- what comes of it ------------------------------------------------------------------------ */
 
-static json_t *row_of(const trainer_t *t, const corruption_t *c, const evaluation_t *evaluation,
-                      split_t split) {
+static const char sound_noise[] = "sound_noise";
+
+/* modality "": of none alone; level NaN: none. */
+static json_t *row_of(const trainer_t *t, const char *modality, const char *corruption,
+                      double level, const evaluation_t *evaluation, split_t split) {
     char *text = evaluation_json(evaluation, t->config, split_name(split));
     json_t *scores = json_loads(text, 0, NULL);
-    bool none = c->kind == CORRUPTION_NONE;
-    json_t *row = json_pack(
-        "{s:s, s:s, s:o, s:O, s:O}", "modality", none ? "" : t->modality_names[c->modality],
-        "corruption", corruption_name(c->kind), "level", none ? json_null() : json_real(c->level),
-        "metrics", json_object_get(scores, "metrics"), "targets",
-        json_object_get(scores, "targets"));
+    json_t *row = json_pack("{s:s, s:s, s:o, s:O, s:O}", "modality", modality, "corruption",
+                            corruption, "level", isnan(level) ? json_null() : json_real(level),
+                            "metrics", json_object_get(scores, "metrics"), "targets",
+                            json_object_get(scores, "targets"));
     json_decref(scores);
     free(text);
     return row;
 }
 
-static status_t predict_all(trainer_t *t, split_t split, const curve_t *curve, json_t *rows) {
+/* The first evaluation, on the input as it is, is kept for what comes after it. */
+static status_t predict_all(trainer_t *t, split_t split, const curve_t *curve, json_t *rows,
+                            evaluation_t **first_out) {
     for (int i = 0; i < curve->count; i++) {
+        const corruption_t *c = &curve->points[i];
+        bool none = c->kind == CORRUPTION_NONE;
         evaluation_t *evaluation = NULL;
-        t->batch.corruption = curve->points[i];
+        t->batch.corruption = *c;
         TRY(trainer_evaluate(t, split, "scoring", &evaluation));
-        json_array_append_new(rows, row_of(t, &curve->points[i], evaluation, split));
-        evaluation_free(evaluation);
+        json_array_append_new(rows, row_of(t, none ? "" : t->modality_names[c->modality],
+                                           corruption_name(c->kind), none ? NAN : c->level,
+                                           evaluation, split));
+        if (i == 0) {
+            *first_out = evaluation;
+        } else {
+            evaluation_free(evaluation);
+        }
     }
     return STATUS_OK;
 }
 
-static const char *text_at(const json_t *row, const char *key) {
-    return json_string_value(json_object_get(row, key));
+/* Whether both are of the same steps of the same labels. */
+static bool same_steps(const evaluation_t *a, const evaluation_t *b) {
+    size_t steps = (size_t)a->steps;
+    bool same = a->steps == b->steps && a->length == b->length &&
+                a->target_count == b->target_count &&
+                memcmp(a->sequence, b->sequence, steps * sizeof *a->sequence) == 0;
+    for (int i = 0; same && i < a->target_count; i++) {
+        same = memcmp(a->label[i], b->label[i], steps * sizeof(float)) == 0;
+    }
+    return same;
 }
 
-static status_t write_csv(json_t *rows, const char *path) {
-    char *text = NULL;
-    size_t bytes = 0, index;
-    json_t *row, *scores, *value;
-    const char *target, *metric;
-    FILE *file = open_memstream(&text, &bytes);
-    REQUIRE(file != NULL);
-    fprintf(file, "modality,corruption,level,target,metric,value\n");
-    json_array_foreach(rows, index, row) {
-        json_object_foreach(json_object_get(row, "targets"), target, scores) {
-            json_object_foreach(scores, metric, value) {
-                if (json_is_real(value)) {
-                    fprintf(file, "%s,%s,", text_at(row, "modality"), text_at(row, "corruption"));
-                    if (json_is_real(json_object_get(row, "level"))) {
-                        fprintf(file, "%g", json_real_value(json_object_get(row, "level")));
-                    }
-                    fprintf(file, ",%s,%s,%.17g\n", target, metric, json_real_value(value));
-                }
-            }
-        }
-    }
-    fclose(file);
-    status_t status = file_write_durable(path, text, bytes);
-    free(text);
-    return status;
+/* The level of noise with which the sound of a data directory was imported. */
+static status_t read_level(const char *dir, double *level_out) {
+    manifest_t manifest;
+    TRY(manifest_read(dir, &manifest));
+    json_t *facts = json_loads(manifest.facts != NULL ? manifest.facts : "{}", 0, NULL);
+    const json_t *level = json_object_get(facts, "noise_db");
+    bool known = json_is_number(level);
+    *level_out = json_number_value(level);
+    json_decref(facts);
+    manifest_free(&manifest);
+    return known ? STATUS_OK
+                 : status_fail(STATUS_INPUT,
+                               "--imported %s: was not imported with noise; make it of the same "
+                               "source by jmt shard IMPORTER --set noise_db=10",
+                               dir);
 }
 
-static void print_rows(const char *json) {
-    enum { COLUMNS_MAX = 15, CELL_BYTES = 32 };
-    page_column_t columns[COLUMNS_MAX] = {
-        {"modality", false, 0}, {"corruption", false, 0}, {"level", true, 0}};
-    int count = 3;
-    size_t index;
-    json_t *root = json_loads(json, 0, NULL), *rows = json_object_get(root, "rows"), *row, *value;
-    const char *metric;
-    json_object_foreach(json_object_get(json_array_get(rows, 0), "metrics"), metric, value) {
-        if (count < COLUMNS_MAX) {
-            columns[count] = (page_column_t){metric, true, count};
-            count++;
-        }
+static status_t predict_imported(comm_t *comm, const opened_t *opened, const char *dir,
+                                 const evaluation_t *clean, json_t *rows) {
+    const evaluation_source_t source = {
+        .checkpoint = &opened->checkpoint, .name = opened->name, .data_path = dir};
+    double level = 0.0;
+    trainer_t *t = NULL;
+    evaluation_t *evaluation = NULL;
+    TRY(comm_agree(comm, read_level(dir, &level), NULL));
+    TRY(opened_trainer(comm, opened->config, &source, opened->split, &t));
+    status_t status = trainer_evaluate(t, opened->split, "scoring", &evaluation);
+    if (status == STATUS_OK && !same_steps(clean, evaluation)) {
+        status = status_fail(STATUS_INPUT,
+                             "--imported %s: holds other recordings or labels than %s; import the "
+                             "same source",
+                             dir, opened->data_path);
     }
-    page_t page = page_of(stdout);
-    page_table_t *table = page_table_open(columns, count);
-    json_array_foreach(rows, index, row) {
-        char cells[COLUMNS_MAX][CELL_BYTES];
-        const char *shown[COLUMNS_MAX] = {text_at(row, "modality"), text_at(row, "corruption")};
-        for (int c = 2; c < count; c++) {
-            json_t *from = c == 2 ? row : json_object_get(row, "metrics");
-            value = json_object_get(from, columns[c].title);
-            snprintf(cells[c], CELL_BYTES, "%s", "-");
-            if (json_is_real(value)) {
-                snprintf(cells[c], CELL_BYTES, c == 2 ? "%g" : "%.4f", json_real_value(value));
-            }
-            shown[c] = cells[c];
-        }
-        page_table_row(table, shown);
-    }
-    page_table_print(table, &page);
-    page_table_close(table);
-    json_decref(root);
-}
-
-static status_t report(json_t *rows, const opened_t *opened, const arguments_t *arguments) {
-    json_t *root = json_pack("{s:s, s:I, s:s, s:s, s:O}", "checkpoint", opened->name, "step",
-                             (json_int_t)opened->checkpoint.progress.step, "data",
-                             opened->data_path, "split", split_name(opened->split), "rows", rows);
-    char *text = json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
-    const char *csv = arguments_value(arguments, "--csv");
-    status_t status = csv != NULL ? write_csv(rows, csv) : STATUS_OK;
+    status = comm_agree(comm, status, NULL);
     if (status == STATUS_OK) {
-        status = opened_answer(arguments, text, print_rows);
+        json_array_append_new(rows, row_of(t, "", sound_noise, level, evaluation, opened->split));
     }
-    free(text);
-    json_decref(root);
+    evaluation_free(evaluation);
+    trainer_close(t);
     return status;
 }
 
 /* --- the command ----------------------------------------------------------------------------- */
 
-static status_t measure(comm_t *comm, const arguments_t *arguments, const opened_t *opened) {
+typedef struct measured {
+    json_t *models;
+    char *identity; /* of the first one's data */
+    evaluation_t *first;
+} measured_t;
+
+/* Curves stand side by side where the same steps of the same data were scored. */
+static status_t check_alike(const measured_t *measured, const trainer_t *t, const char *path,
+                            const evaluation_t *clean) {
+    const evaluation_t *first = measured->first;
+    bool same = strcmp(measured->identity, dataset_identity(t->dataset)) == 0 &&
+                first->steps == clean->steps && first->length == clean->length &&
+                memcmp(first->sequence, clean->sequence,
+                       (size_t)clean->steps * sizeof *clean->sequence) == 0;
+    return same ? STATUS_OK
+                : status_fail(STATUS_INPUT,
+                              "%s: is scored on other data, people or windows than the first "
+                              "model; give models of one split and data.window, or --data",
+                              path);
+}
+
+static status_t measure_levels(comm_t *comm, const arguments_t *arguments, const opened_t *opened,
+                               measured_t *measured, json_t *rows, evaluation_t **clean_out) {
     evaluation_source_t source = {
         .checkpoint = &opened->checkpoint, .name = opened->name, .data_path = opened->data_path};
     trainer_t *t = NULL;
     TRY(opened_trainer(comm, opened->config, &source, opened->split, &t));
     curve_t *curve = alloc_zero(1, sizeof *curve);
-    json_t *rows = json_array();
     status_t status = comm_agree(comm, parse(t, arguments, curve), NULL);
     if (status == STATUS_OK) {
-        status = predict_all(t, opened->split, curve, rows);
+        status = predict_all(t, opened->split, curve, rows, clean_out);
     }
-    if (status == STATUS_OK) {
-        bool first = comm_rank(comm) == 0;
+    if (status == STATUS_OK && measured->first != NULL) {
         status =
-            comm_agree(comm, first ? report(rows, opened, arguments) : STATUS_OK, "write results");
+            comm_agree(comm, check_alike(measured, t, arguments->positional[0], *clean_out), NULL);
+    } else if (status == STATUS_OK) {
+        measured->identity = text_copy(dataset_identity(t->dataset));
     }
-    json_decref(rows);
     free(curve);
     trainer_close(t);
     return status;
 }
 
-static status_t run(comm_t *comm, const arguments_t *arguments) {
+/* One model: arguments->positional[0]. */
+static status_t measure(comm_t *comm, const arguments_t *arguments, measured_t *measured) {
     opened_t opened;
+    json_t *rows = json_array();
+    evaluation_t *clean = NULL;
+    int count = 0;
+    const char *const *imported = arguments_values(arguments, "--imported", &count);
     status_t status = opened_open(comm, arguments, false, &opened);
     if (status == STATUS_OK) {
-        status = measure(comm, arguments, &opened);
+        status = measure_levels(comm, arguments, &opened, measured, rows, &clean);
     }
+    for (int i = 0; i < count && status == STATUS_OK; i++) {
+        status = predict_imported(comm, &opened, imported[i], clean, rows);
+    }
+    if (status == STATUS_OK) {
+        json_array_append_new(measured->models,
+                              json_pack("{s:s, s:s, s:I, s:s, s:s, s:O}", "model",
+                                        arguments->positional[0], "checkpoint", opened.name, "step",
+                                        (json_int_t)opened.checkpoint.progress.step, "data",
+                                        opened.data_path, "split", split_name(opened.split), "rows",
+                                        rows));
+    }
+    if (measured->first == NULL) {
+        measured->first = clean;
+    } else {
+        evaluation_free(clean);
+    }
+    json_decref(rows);
     opened_close(&opened);
+    return status;
+}
+
+static status_t run(comm_t *comm, const arguments_t *arguments) {
+    measured_t measured = {.models = json_array()};
+    arguments_t one = *arguments;
+    status_t status = STATUS_OK;
+    for (int i = 0; i < arguments->positional_count && status == STATUS_OK; i++) {
+        one.positional[0] = arguments->positional[i];
+        status = measure(comm, &one, &measured);
+    }
+    if (status == STATUS_OK) {
+        bool first = comm_rank(comm) == 0;
+        status = comm_agree(comm, first ? robustness_report(measured.models, arguments) : STATUS_OK,
+                            "write results");
+    }
+    evaluation_free(measured.first);
+    free(measured.identity);
+    json_decref(measured.models);
     return status;
 }
 
@@ -239,26 +290,35 @@ static const example_t examples[] = {
     {"jmt robustness runs/one/checkpoints/best-ccc --corrupt audio=noise:20,10,0,-10", ""},
     {"jmt robustness runs/one --corrupt video=drop:0.1,0.5,0.9 --corrupt audio=missing:1",
      "frames lost; without sound"},
+    {"jmt robustness runs/jmt runs/concat runs/audio --corrupt audio=muted:0.5,1 "
+     "--imported data/noise-20 --imported data/noise-10",
+     "models side by side; noise on the sound itself"},
     EXAMPLE_END,
 };
 
 const command_t command_robustness = {
     .name = "robustness",
     .group = GROUP_RESULT,
-    .synopsis = "CHECKPOINT --corrupt MODALITY=KIND:LEVEL,... [--corrupt ...]... [--data DIR] "
-                "[--split train|valid|test] [--seed N] [--csv FILE] [--out FILE] "
-                "[--set KEY=VALUE]... [--json]",
-    .summary = "score a checkpoint on input that is made worse, level by level",
-    .help = "The first row is the input as it is; each level of each --corrupt is one more, with "
-            "one modality changed. noise: Gaussian, so many dB below the sample's own features as "
-            "the model gets them (standardised). drop: each step is missing with that probability. "
-            "missing: a sample lacks the modality with that probability. shift: it comes so many "
-            "steps too late, within the window. What is drawn depends on seed, modality and sample "
-            "alone: the same on any number of ranks.",
+    .synopsis =
+        "CHECKPOINT... [--corrupt MODALITY=KIND:LEVEL,...]... [--imported DIR]... [--data DIR] "
+        "[--split train|valid|test] [--seed N] [--csv FILE] [--out FILE] "
+        "[--set KEY=VALUE]... [--json]",
+    .summary = "score checkpoints on input that is made worse, level by level",
+    .help =
+        "The first row is the input as it is; each level of each --corrupt is one more, with "
+        "one modality changed. noise: Gaussian, so many dB below the sample's own features as "
+        "the model gets them (standardised). drop: each step is missing with that probability. "
+        "missing: a sample lacks the modality with that probability. muted: its sound, or signal "
+        "as a waveform, is silence with that probability. shift: it comes so many "
+        "steps too late, within the window. --imported: the same recordings, with noise on "
+        "the sound itself (jmt shard IMPORTER --set noise_db=DB). Several checkpoints are "
+        "scored on the same windows, a column each. What is drawn depends on seed, modality and "
+        "sample "
+        "alone: the same on any number of ranks.",
     .options = options,
     .examples = examples,
     .positional_min = 1,
-    .positional_max = 1,
+    .positional_max = ROBUSTNESS_MODELS_MAX,
     .collective = true,
     .run = run,
 };

@@ -108,7 +108,7 @@ outside_header_offenders() {
     home 'nvtx3/.*' '^kernels/cuda/ranges\.c|^tests/sim/'
     home 'yaml\.h' '^configs/config_yaml\.c'
     home 'jansson\.h' "$jansson_users"
-    home 'pthread\.h' '^data-sharding/(prefetch|ordered_work)\.c|^comm/reduce_thread\.c|^tests/'
+    home 'pthread\.h' '^data-sharding/(prefetch|ordered_work|steps_file)\.c|^comm/reduce_thread\.c|^tests/'
     home 'zlib\.h' '^data-sharding/|^tests/'
     home 'xxhash\.h' '^data-sharding/|^tests/fuzz/fuzz_shard\.c'
     home 'turbojpeg\.h|png\.h' '^data-sharding/(image|media_write)\.c|^tests/'

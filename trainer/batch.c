@@ -108,6 +108,27 @@ static status_t corrupts_of(const modality_config_t *modality, int index, corrup
     return STATUS_OK;
 }
 
+status_t batch_takes(const batch_t *batch, int m, corruption_kind_t kind) {
+    if (kind != CORRUPTION_MUTED || dataset_has_silence(batch->dataset, m)) {
+        return STATUS_OK;
+    }
+    return status_fail(STATUS_INPUT,
+                       "what silence is among %s is not known; muted is for sound and signals of "
+                       "raw media, take missing or drop for %s",
+                       track_kind_name(batch->info[m].kind), batch->modality[m]->name);
+}
+
+static status_t open_corrupts(batch_t *batch, int m) {
+    TRY(corrupts_of(batch->modality[m], m, batch->corrupts[m]));
+    for (int i = 0; batch->corrupts[m][i].kind != CORRUPTION_NONE; i++) {
+        status_t status = batch_takes(batch, m, batch->corrupts[m][i].kind);
+        if (status != STATUS_OK) {
+            return status_prefix(status, "modalities.%s.corrupt", batch->modality[m]->name);
+        }
+    }
+    return STATUS_OK;
+}
+
 /* --- opening --------------------------------------------------------------------------------- */
 
 static status_t make(void *context, int place, int64_t item);
@@ -171,7 +192,7 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
     for (int m = 0; m < batch.modality_count; m++) {
         batch.modality[m] = &config->modalities[indices[m]];
         batch.info[m] = dataset_modality(dataset, m);
-        TRY(corrupts_of(batch.modality[m], m, batch.corrupts[m]));
+        TRY(open_corrupts(&batch, m));
     }
     batch.staged = executor_dtype(executor) != DTYPE_F32;
     batch.stream_count = model_streams_of(config, batch.stream_of);
@@ -255,6 +276,33 @@ status_t batch_fill_stretch(const batch_t *batch, int m, int64_t recording, int6
     return STATUS_OK;
 }
 
+/* By what is asked for of the batch, or of its training samples. */
+static bool is_muted(const batch_t *batch, int m, int64_t sample, const chance_t *chance) {
+    bool muted = batch->corruption.modality == m && corruption_mutes(&batch->corruption, 0, sample);
+    for (int i = 0; chance != NULL && batch->corrupts[m][i].kind != CORRUPTION_NONE; i++) {
+        corruption_t corruption = batch->corrupts[m][i];
+        corruption.seed = chance->seed;
+        muted = muted || corruption_mutes(&corruption, chance->step, sample);
+    }
+    return muted;
+}
+
+/* All that is there of a modality is silence, which is then scaled and prepared as sound is. */
+static void mute(const batch_t *batch, split_t split, int m, int64_t sample, float *features,
+                 const uint8_t *mask) {
+    const modality_info_t *info = &batch->info[m];
+    const float *first = NULL;
+    for (int64_t i = 0; i < batch->length * info->clip; i++) {
+        float *step = features + i * info->dim;
+        if (mask[i / info->clip] != 0 && first == NULL) {
+            dataset_silence(batch->dataset, split, sample, m, step);
+            first = step;
+        } else if (mask[i / info->clip] != 0) {
+            memcpy(step, first, (size_t)info->dim * sizeof *step);
+        }
+    }
+}
+
 /* A training sample, as its modalities say. */
 static void make_worse(const batch_t *batch, const chance_t *chance, int64_t sample,
                        float *const *features, uint8_t *const *masks) {
@@ -292,6 +340,9 @@ static status_t fill(const batch_t *batch, const batch_place_t *place, split_t s
                (size_t)batch->length * sizeof(float));
     }
     for (int m = 0; m < batch->modality_count; m++) {
+        if (is_muted(batch, m, sample, chance)) {
+            mute(batch, split, m, sample, features[m], masks[m]);
+        }
         prepare(batch, m, features[m], masks[m], chance);
     }
     make_worse(batch, chance, sample, features, masks);

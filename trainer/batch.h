@@ -79,6 +79,9 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
                     batch_t *batch_out) MUST_CHECK;
 void batch_close(batch_t *batch);
 
+/* STATUS_INPUT: a kind that this modality cannot be made worse by. */
+status_t batch_takes(const batch_t *batch, int m, corruption_kind_t kind) MUST_CHECK;
+
 /* What so many batches ahead take. */
 size_t batch_ahead_bytes(const graph_t *graph, int64_t slots, int64_t ahead);
 

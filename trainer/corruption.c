@@ -43,10 +43,19 @@ static void shift(int64_t by, int64_t steps, int64_t dim, float *features, uint8
     }
 }
 
+static rng_key_t key_of(const corruption_t *c, uint64_t step, int64_t sample) {
+    return (rng_key_t){c->seed + 0x9e3779b97f4a7c15u * (uint64_t)(c->modality + 1),
+                       rng_name(corruption_name(c->kind)), (step << 32) + (uint64_t)sample};
+}
+
+bool corruption_mutes(const corruption_t *c, uint64_t step, int64_t sample) {
+    return c->kind == CORRUPTION_MUTED &&
+           (double)rng_uniform(key_of(c, step, sample), 0) < c->level;
+}
+
 void corrupt(const corruption_t *c, uint64_t step, int64_t sample, int64_t steps, int64_t dim,
              float *features, uint8_t *mask) {
-    rng_key_t key = {c->seed + 0x9e3779b97f4a7c15u * (uint64_t)(c->modality + 1),
-                     rng_name(corruption_name(c->kind)), (step << 32) + (uint64_t)sample};
+    rng_key_t key = key_of(c, step, sample);
     if (c->kind == CORRUPTION_NOISE) {
         add_noise(key, c->level, steps, dim, features, mask);
     } else if (c->kind == CORRUPTION_SHIFT) {

@@ -4,6 +4,7 @@
 #ifndef JMT_CORRUPTION_H
 #define JMT_CORRUPTION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "configs/corruption_kind.h"
@@ -14,6 +15,10 @@ typedef struct corruption {
     double level;
     uint64_t seed;
 } corruption_t;
+
+/* Whether the sample is one that becomes silence. What that is depends on how the modality is read
+ * (dataset_silence): it is put there before anything is scaled, so `corrupt` leaves muted alone. */
+bool corruption_mutes(const corruption_t *corruption, uint64_t step, int64_t sample);
 
 /* One sample of its modality: features [steps, dim] are zero where the mask is 0, and stay so.
  * step: of training; else 0. */

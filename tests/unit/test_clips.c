@@ -44,8 +44,7 @@ static void add_pattern(dataset_writer_t *writer, int64_t pattern, const timing_
     uint8_t valid[STEPS];
     float labels[2 * STEPS] = {0};
     writer_signal_t signals[TRACKS];
-    steps_file_t *pictures = NULL;
-    CHECK_OK(steps_file_open(dataset_writer_place(writer), tracks[PIXELS].dim, &pictures));
+    steps_file_t *pictures = steps_file_open(dataset_writer_store(writer), tracks[PIXELS].dim);
     for (int64_t t = 0; t < STEPS; t++) {
         uint8_t picture[6];
         valid[t] = (pattern >> t & 1) != 0;
@@ -150,7 +149,7 @@ static bool by_the_rules(int track, int64_t pattern, int64_t last, int64_t clip,
 
 static double expected(int track, int64_t pattern, int64_t step, int64_t d, double top) {
     if (track == SOUND) {
-        double value = step < 0 ? -INFINITY : (double)(float)value_at(track, pattern, step, d);
+        double value = step < 0 ? -100.0 : (double)(float)value_at(track, pattern, step, d);
         return (fmax(value, top - 80.0) + 14.8) / 19.895;
     }
     return step < 0 ? (double)(float)log(0.01) : value_at(track, pattern, step, d);

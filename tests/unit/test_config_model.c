@@ -116,8 +116,8 @@ static void rules_of_modalities(void **state) {
 }
 
 #define NO_WAY                                                                                     \
-    "' is no way to make input worse; write noise:DB, drop:PROBABILITY, missing:PROBABILITY or "   \
-    "shift:STEPS"
+    "' is no way to make input worse; write noise:DB, drop:PROBABILITY, missing:PROBABILITY, "     \
+    "muted:PROBABILITY or shift:STEPS"
 
 static void rules_of_input(void **state) {
     (void)state;

@@ -86,6 +86,29 @@ static void samples_lose_the_modality_at_the_rate(void **state) {
     assert_true(valid_steps() > 0);
 }
 
+/* Which samples: what they become is dataset_silence's, so that here nothing is changed. */
+static void samples_are_muted_at_the_rate(void **state) {
+    (void)state;
+    const double levels[] = {0.0, 0.25, 1.0};
+    for (int l = 0; l < ARRAY_LEN(levels); l++) {
+        corruption_t c = {CORRUPTION_MUTED, 1, levels[l], 3}, other = c;
+        other.modality = 0;
+        int muted = 0, alike = 0;
+        for (int sample = 0; sample < 400; sample++) {
+            bool is = corruption_mutes(&c, 0, sample);
+            muted += is;
+            alike += is == corruption_mutes(&other, 0, sample);
+            apply(CORRUPTION_MUTED, levels[l], sample, 3);
+            assert_memory_equal(clean_, dirty_, sizeof clean_);
+        }
+        assert_true(fabs(muted / 400.0 - levels[l]) <=
+                    5.0 * sqrt(levels[l] * (1.0 - levels[l]) / 400.0));
+        assert_true((alike == 400) == (l != 1));
+    }
+    corruption_t drop = {CORRUPTION_DROP, 1, 1.0, 3};
+    assert_false(corruption_mutes(&drop, 0, 0));
+}
+
 static void shifted_by_whole_steps(void **state) {
     (void)state;
     const int by[] = {0, 1, 3, -2, 499, 500, -800};
@@ -128,6 +151,7 @@ int main(void) {
         cmocka_unit_test(noise_has_the_power_asked_for),
         cmocka_unit_test(steps_are_dropped_at_the_rate),
         cmocka_unit_test(samples_lose_the_modality_at_the_rate),
+        cmocka_unit_test(samples_are_muted_at_the_rate),
         cmocka_unit_test(shifted_by_whole_steps),
         cmocka_unit_test(drawn_by_seed_modality_step_and_sample),
     };

@@ -177,10 +177,11 @@ static void videos_at_another_rate(void **state) {
     (void)state;
     static const double rates[] = {0.0, 10.0, 60.0};
     char *place = place_make(), *path = place_path(place, "v.avi");
+    steps_store_t *store = steps_store_open(place, 1 << 20);
     raw_write_video(path, 1, 25, 50, NULL, false);
     for (int i = 0; i < ARRAY_LEN(rates); i++) {
         double rate = rates[i] > 0.0 ? rates[i] : 25.0;
-        const media_rules_t rules = {.side = RAW_SIDE, .first_frame = -1, .dir = place};
+        const media_rules_t rules = {.side = RAW_SIDE, .first_frame = -1, .store = store};
         media_pictures_t pictures = {0};
         notes_t notes = {0};
         archive_member_t *member = NULL;
@@ -208,6 +209,7 @@ static void videos_at_another_rate(void **state) {
         steps_file_close(pictures.steps);
         archive_member_close(member);
     }
+    steps_store_close(store);
     free(path);
     place_remove(place);
 }

@@ -29,13 +29,12 @@ static uint8_t byte_at(int person, int track, int64_t step, int64_t i) {
 
 static bool valid_at(int person, int64_t step) { return (step + person) % 4 != 1; }
 
-static steps_file_t *pictures_of(const char *dir, int person, int track) {
-    steps_file_t *file = NULL;
+static steps_file_t *pictures_of(steps_store_t *store, int person, int track) {
     int64_t dim = tracks[track].dim, steps = lengths[person][track];
     if (steps == 0) {
         return NULL;
     }
-    CHECK_OK(steps_file_open(dir, dim, &file));
+    steps_file_t *file = steps_file_open(store, dim);
     uint8_t *step = alloc_zero(dim, 1);
     for (int64_t t = 0; t < steps; t++) {
         for (int64_t i = 0; i < dim; i++) {
@@ -59,7 +58,7 @@ static char *make_data(const char *place, const char *name) {
         writer_signal_t signals[TRACKS] = {
             {.rate_hz = 30.0}, {.rate_hz = 15.0}, {labels, NULL, 3, 30.0}};
         for (int t = LARGE; t <= SMALL; t++) {
-            signals[t].pictures = pictures_of(dataset_writer_place(writer), p, t);
+            signals[t].pictures = pictures_of(dataset_writer_store(writer), p, t);
         }
         writer_recording_t recording = {people[p], "", "", "", p, signals};
         CHECK_OK(dataset_writer_add(writer, &recording));
