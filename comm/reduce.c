@@ -248,7 +248,7 @@ void reduce_close(reduce_t *reduce) {
     }
     reduce->way->close(reduce);
     free(reduce->sources);
-    free(reduce->folds);
+    fold_plan_free(&reduce->plan);
     free(reduce->scratch);
     free(reduce->slice_at);
     free(reduce->order);

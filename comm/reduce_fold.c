@@ -9,45 +9,9 @@
  * by side, as fast as memory gives them, rather than one after the other at half of that. */
 enum { PIECE_ELEMENTS = 64 };
 
-typedef struct planner {
-    fold_t *folds;
-    int *value; /* by source: the operand that holds its value now */
-    bool *busy; /* by scratch piece */
-    int count, slots;
-} planner_t;
-
-static int slot_of(int operand) { return -1 - operand; }
-
-static int take_slot(planner_t *planner) {
-    int slot = 0;
-    while (slot < planner->slots && planner->busy[slot]) {
-        slot++;
-    }
-    planner->slots += slot == planner->slots;
-    planner->busy[slot] = true;
-    return -1 - slot;
-}
-
-/* Sources are never written: they are other ranks' memory. */
-static void plan_add(void *context, int into, int from) {
-    planner_t *planner = context;
-    int a = planner->value[into], b = planner->value[from];
-    int out = a < 0 ? a : b < 0 ? b : take_slot(planner);
-    if (a < 0 && b < 0) {
-        planner->busy[slot_of(b)] = false;
-    }
-    planner->folds[planner->count++] = (fold_t){out, a, b};
-    planner->value[into] = out;
-}
-
 void reduce_plan_folds(reduce_t *reduce) {
     int count = reduce->source_count;
-    planner_t planner = {alloc_zero(count, sizeof(fold_t)), alloc_zero(count, sizeof(int)),
-                         alloc_zero(count, sizeof(bool)), 0, 0};
     tree_node_t *parts = alloc_zero(count, sizeof *parts);
-    for (int i = 0; i < count; i++) {
-        planner.value[i] = i;
-    }
     for (int i = 0, rank = 0; rank < reduce->comm->size; rank++) {
         tree_node_t leaves[TREE_NODES_MAX];
         int rank_parts = reduce_cover(&reduce->layout, rank, reduce->comm->size, leaves);
@@ -55,16 +19,9 @@ void reduce_plan_folds(reduce_t *reduce) {
             parts[i++] = leaves[part];
         }
     }
-    tree_finish(reduce->layout.shards, parts, count, plan_add, &planner);
-    if (planner.count > 0) {
-        planner.folds[planner.count - 1].out = FOLD_RESULT;
-    }
-    reduce->folds = planner.folds;
-    reduce->fold_count = planner.count;
+    reduce->plan = fold_plan_sum(reduce->layout.shards, parts, count);
     reduce->scratch =
-        alloc_aligned((size_t)planner.slots * PIECE_ELEMENTS * sizeof *reduce->scratch);
-    free(planner.value);
-    free(planner.busy);
+        alloc_aligned((size_t)reduce->plan.pieces * PIECE_ELEMENTS * sizeof *reduce->scratch);
     free(parts);
 }
 
@@ -76,7 +33,7 @@ typedef struct place {
 
 static const float *read_at(const place_t *place, int operand) {
     if (operand < 0) {
-        return place->reduce->scratch + (int64_t)slot_of(operand) * PIECE_ELEMENTS;
+        return place->reduce->scratch + (int64_t)fold_piece_of(operand) * PIECE_ELEMENTS;
     }
     const source_t *source = &place->reduce->sources[operand];
     return source->base + (source->remote ? place->remote_offset : place->offset);
@@ -85,13 +42,13 @@ static const float *read_at(const place_t *place, int operand) {
 static float *write_at(const place_t *place, int operand) {
     return operand == FOLD_RESULT
                ? place->result
-               : place->reduce->scratch + (int64_t)slot_of(operand) * PIECE_ELEMENTS;
+               : place->reduce->scratch + (int64_t)fold_piece_of(operand) * PIECE_ELEMENTS;
 }
 
 static void fold_piece(const place_t *place, int64_t count) {
     const reduce_t *reduce = place->reduce;
-    for (int k = 0; k < reduce->fold_count; k++) {
-        const fold_t *fold = &reduce->folds[k];
+    for (int k = 0; k < reduce->plan.count; k++) {
+        const fold_t *fold = &reduce->plan.folds[k];
         reduce->add(reduce->device, write_at(place, fold->out), read_at(place, fold->a),
                     read_at(place, fold->b), count);
     }
@@ -102,7 +59,7 @@ static void fold_piece(const place_t *place, int64_t count) {
 void reduce_fold(reduce_t *reduce, int bucket) {
     bucket_t slice = reduce_slice(reduce, bucket, reduce->comm->rank);
     int64_t begin = reduce_range(&reduce->layout, slice).begin;
-    int64_t piece = reduce->fold_count > 1 ? PIECE_ELEMENTS : CHUNK_ELEMENTS;
+    int64_t piece = reduce->plan.count > 1 ? PIECE_ELEMENTS : CHUNK_ELEMENTS;
     for (int64_t c = slice.chunk_begin; c < slice.chunk_end; c++) {
         const chunk_t *chunk = &reduce->layout.chunks[c];
         for (int64_t at = 0; at < chunk->count; at += piece) {

@@ -2,6 +2,7 @@
 #ifndef JMT_COMM_REDUCE_INTERNAL_H
 #define JMT_COMM_REDUCE_INTERNAL_H
 
+#include "comm/fold_plan.h"
 #include "comm/internal.h"
 #include "comm/reduce.h"
 
@@ -16,12 +17,6 @@ typedef struct source {
     bool remote;
     const float *base; /* of the flat state; of the own slices, one after the other, if remote */
 } source_t;
-
-/* out = a + b. An operand is a source (>= 0), a scratch piece (< 0), or the result. */
-typedef struct fold {
-    int out, a, b;
-} fold_t;
-enum { FOLD_RESULT = INT32_MAX };
 
 /* Counts steps; one per cache line, in the window of the rank that writes it. */
 typedef struct flag {
@@ -72,8 +67,7 @@ struct reduce {
     size_t *lengths, *offsets; /* host: of a gather, by rank */
     source_t *sources;         /* of all ranks, left to right */
     int source_count;
-    fold_t *folds;
-    int fold_count;
+    fold_plan_t plan; /* host: of the own slices */
     float *scratch;
     int64_t
         *slice_at; /* by bucket: where the own slice starts when own slices are laid end to end */

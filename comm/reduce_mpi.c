@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "comm/levels.h"
 #include "comm/reduce_internal.h"
 #include "kernels/base/bytes.h"
 
@@ -63,18 +64,9 @@ static status_t plan_parts(reduce_t *reduce, int bucket) {
     return STATUS_OK;
 }
 
-/* The rank of another host that gets `sender`'s weights, for all of its host: each host's ranks
- * share the work by turns. */
+/* The rank of another host that gets `sender`'s weights, for all of its host. */
 static int receiver_of(const comm_t *comm, int sender, int host) {
-    int turn = 0, count = 0, found = 0;
-    for (int r = 0; r < comm->size; r++) {
-        turn += r < sender && comm->host_of[r] == comm->host_of[sender];
-        count += comm->host_of[r] == host;
-    }
-    for (int left = turn % count; comm->host_of[found] != host || left > 0; found++) {
-        left -= comm->host_of[found] == host;
-    }
-    return found;
+    return levels_turn(comm->host_of, comm->size, sender, host);
 }
 
 static status_t plan_weights(reduce_t *reduce, int bucket) {

@@ -68,6 +68,9 @@ struct device {
     /* The backend's own handle of the stream of work, for who puts messages beside it (comm/nccl).
      * NULL: the host's. */
     void *(*stream)(const device_t *device);
+    /* What is called next goes into this other stream of the same kind, which they keep; NULL: into
+     * its own again. */
+    void (*divert)(const device_t *device, void *stream);
     const device_recorder_t *recorder; /* NULL: what is called is done, each time */
     /* For who watches (trace.h); all NULL: the host's.
      * Ranges of this thread, one in another, as a profiler outside shows them; false: none is

@@ -21,11 +21,12 @@ extern "C" {
 #include "kernels/cuda.h"
 #include "kernels/ref/rows.h"
 
-/* Of one device_t. Everything is queued on the one stream, in the order of the calls. */
+/* Of one device_t. Everything is queued on the one stream, in the order of the calls: its own, but
+ * for what is diverted. */
 typedef struct cuda_context {
     device_t device;
     int index; /* as CUDA counts the devices that this process sees */
-    cudaStream_t stream;
+    cudaStream_t stream, own;
     cudaStream_t ahead; /* of copies ahead */
     cudaEvent_t begun, brought;
     cublasLtHandle_t products;

@@ -225,8 +225,8 @@ static void context_close(cuda_context_t *context) {
     if (context->ahead != NULL) {
         (void)cudaStreamDestroy(context->ahead);
     }
-    if (context->stream != NULL) {
-        (void)cudaStreamDestroy(context->stream);
+    if (context->own != NULL) {
+        (void)cudaStreamDestroy(context->own);
     }
     free(context);
 }
@@ -236,7 +236,12 @@ static void gpu_close(const device_t *device) {
     context_close(cuda_context_of(device));
 }
 
-static void *gpu_stream(const device_t *device) { return cuda_context_of(device)->stream; }
+static void *gpu_stream(const device_t *device) { return cuda_context_of(device)->own; }
+
+static void gpu_divert(const device_t *device, void *stream) {
+    cuda_context_t *context = cuda_context_of(device);
+    context->stream = stream != NULL ? stream : context->own;
+}
 
 static void describe(cuda_context_t *context, const struct cudaDeviceProp *properties) {
     device_t *device = &context->device;
@@ -253,8 +258,9 @@ static status_t context_open(cuda_context_t *context) {
     TRY(cuda_status(cudaSetDevice(context->index), "cannot use the GPU"));
     TRY(cuda_status(cudaGetDeviceProperties(&properties, context->index), "cannot use the GPU"));
     describe(context, &properties);
-    TRY(cuda_status(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking),
+    TRY(cuda_status(cudaStreamCreateWithFlags(&context->own, cudaStreamNonBlocking),
                     "cannot use the GPU"));
+    context->stream = context->own;
     TRY(cuda_status(cudaStreamCreateWithFlags(&context->ahead, cudaStreamNonBlocking),
                     "cannot use the GPU"));
     TRY(cuda_status(cudaEventCreateWithFlags(&context->begun, cudaEventDisableTiming),
@@ -326,6 +332,7 @@ status_t cuda_device_open(int local_index, int local_count, const device_t **dev
         .check = gpu_check,
         .close = gpu_close,
         .stream = gpu_stream,
+        .divert = gpu_divert,
         .range_begin = cuda_range_begin,
         .range_end = cuda_range_end,
         .marks_open = gpu_marks_open,

@@ -1,5 +1,6 @@
 /* The reduction between simulated GPUs: the bits of one recursion over all shards, for every number
- * of ranks; and what it says when a rank does not come, or goes. */
+ * of ranks and hosts, and what goes between hosts for them; and what it says when a rank does not
+ * come, or goes. */
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -70,8 +71,7 @@ static bool is_in_a_chunk(const state_t *s, int64_t element, bucket_t chunks) {
     return false;
 }
 
-/* In one step the buckets come in their order, in the next from the last on. */
-static void backward(reduce_t *reduce, state_t *s, int step) {
+static void backward(reduce_t *reduce, state_t *s, int step, bool backwards) {
     size_t bytes = (size_t)s->layout.elements * sizeof(float);
     for (int part = 0; part < reduce_part_count(reduce); part++) {
         tree_node_t leaves = reduce_part_leaves(reduce, part);
@@ -81,7 +81,7 @@ static void backward(reduce_t *reduce, state_t *s, int step) {
         device->copy_in(device, reduce_part(reduce, part), s->host, bytes);
     }
     for (int b = 0; b < BUCKETS; b++) {
-        CHECK_OK(reduce_publish(reduce, step % 2 == 0 ? BUCKETS - 1 - b : b));
+        CHECK_OK(reduce_publish(reduce, backwards ? BUCKETS - 1 - b : b));
     }
 }
 
@@ -117,7 +117,7 @@ static void steps_with(int shards, bool fast) {
     CHECK_OK(reduce_open(comm, &s.layout, fast, device, kernels->add, &reduce));
     float *expected = alloc_zero(s.layout.elements, sizeof *expected);
     for (int step = 0; step < STEPS; step++) {
-        backward(reduce, &s, step);
+        backward(reduce, &s, step, step % 2 == 0); /* the buckets' order changes */
         while (comm_size(comm) > 1 && reduce_moved(reduce) < BUCKETS) {
             clock_sleep_us(100);
         }
@@ -137,9 +137,11 @@ static void steps_with(int shards, bool fast) {
 
 static void same_bits_as_one_recursion(void **state) {
     (void)state;
-    const int shards[] = {8, 7, 5};
+    const int shards[] = {8, 7, 5, 24};
     for (int i = 0; i < ARRAY_LEN(shards); i++) {
-        steps_with(shards[i], false);
+        if (shards[i] >= comm_size(comm)) {
+            steps_with(shards[i], false);
+        }
     }
 }
 
@@ -153,7 +155,7 @@ static status_t wrong_step(reduce_t *reduce, state_t *s, const char *how) {
     if (last && strcmp(how, "absent") == 0) {
         clock_sleep_us(20000000);
     }
-    backward(reduce, s, 0);
+    backward(reduce, s, 0, !last || strcmp(how, "order") != 0);
     TRY(reduce_finish(reduce));
     TRY(reduce_wait(reduce));
     if (strcmp(how, "gives_up") == 0) {
@@ -213,39 +215,180 @@ static status_t go_wrong(const char *how) {
     return status;
 }
 
-static void expect_report(const char *mode, const char *part, int code_wanted) {
-    char output[8192];
-    double start_s = clock_s();
+/* On one host, whose ranks see which is late, and on two. */
+static void expect_report(const char *mode, const char *part, const char *on_hosts,
+                          int code_wanted) {
+    const struct {
+        int ranks;
+        const char *variables, *part;
+    } jobs[] = {{3, "SIMGPU_LEAKS=0", part}, {4, "SIMGPU_LEAKS=0 JMT_COMM_HOSTS=2", on_hosts}};
     if (comm_size(comm) > 1) {
         print_message("# skipped: only a rank that is alone starts jobs\n");
         return;
     }
-    int code = group_job(3, "SIMGPU_LEAKS=0", mode, NULL, output, sizeof output);
-    if ((code_wanted > 0 && code != code_wanted) || code == 0 || strstr(output, part) == NULL ||
-        clock_s() - start_s > 15.0) {
-        fail_msg("%s: exit %d: %s", mode, code, output);
+    for (int i = 0; i < ARRAY_LEN(jobs); i++) {
+        char output[8192];
+        double start_s = clock_s();
+        int code = group_job(jobs[i].ranks, jobs[i].variables, mode, NULL, output, sizeof output);
+        const char *error = strstr(output, "jmt: error: "); /* if it still comes to say it */
+        bool names = error == NULL || strncmp(error, "jmt: error: reduce_", 19) == 0;
+        if ((code_wanted > 0 && code != code_wanted) || code == 0 || !names ||
+            strstr(output, jobs[i].part) == NULL || clock_s() - start_s > 15.0) {
+            fail_msg("%s, %d ranks: exit %d: %s", mode, jobs[i].ranks, code, output);
+        }
     }
 }
 
 static void late_rank_is_reported(void **state) {
     (void)state;
-    expect_report("late", "no answer from rank 2", 1);
+    expect_report("late", "no answer from rank 2", "reduce_wait: not done within 2 s", 1);
 }
 
 static void absent_rank_is_reported(void **state) {
     (void)state;
-    expect_report("absent", "reduce_wait: no answer from rank 2", 1);
+    expect_report("absent", "reduce_wait: no answer from rank 2",
+                  "reduce_wait: not done within 2 s", 1);
+}
+
+/* Its messages do not fit what the others expect. */
+static void rank_with_another_order_is_reported(void **state) {
+    (void)state;
+    expect_report("order", "mismatched messages: ", "mismatched messages: ", 66);
 }
 
 /* The others learn it of NCCL long before their time is over, and before that rank's end. */
 static void rank_that_gives_up_ends_the_job(void **state) {
     (void)state;
-    expect_report("gives_up", "", 0);
+    expect_report("gives_up", "", "", 0);
 }
 
 static void killed_rank_ends_the_job(void **state) {
     (void)state;
-    expect_report("killed", "", 0);
+    expect_report("killed", "", "", 0);
+}
+
+/* --- hosts ----------------------------------------------------------------------------------- */
+
+/* Started alone: all tests on pretended hosts, which have as many GPUs or differ by one. */
+static void same_bits_on_hosts(void **state) {
+    (void)state;
+    const struct {
+        int ranks;
+        const char *variables;
+    } jobs[] = {{4, "JMT_COMM_HOSTS=2"},
+                {6, "JMT_COMM_HOSTS=2 SIMGPU_SEED=1"},
+                {6, "JMT_COMM_HOSTS=3 SIMGPU_SEED=2"},
+                {3, "JMT_COMM_HOSTS=2 SIMGPU_SEED=3"},
+                {3, "JMT_COMM_HOSTS=3"}};
+    if (comm_size(comm) > 1) {
+        print_message("# skipped: only a rank that is alone starts jobs\n");
+        return;
+    }
+    for (int i = 0; i < ARRAY_LEN(jobs); i++) {
+        char output[8192];
+        int code = group_job(jobs[i].ranks, jobs[i].variables, "", NULL, output, sizeof output);
+        if (code != 0) {
+            fail_msg("%d ranks, %s: exit %d: %s", jobs[i].ranks, jobs[i].variables, code, output);
+        }
+    }
+}
+
+/* As comm_open pretends it: the first ranks on the first host, and so on. */
+static int host_of(int rank, int ranks, int hosts) { return (int)share_begin(hosts, ranks, rank); }
+
+/* Floats that go between hosts in a step: each subtree that a host holds whole, and the weights, in
+ * slices, once to each other host. Flat: each part of each rank, and the weights once to each rank
+ * of another host. */
+static int64_t floats_between(reduce_t *reduce, const state_t *s, int hosts, bool flat) {
+    int ranks = comm_size(comm);
+    int64_t sum = 0;
+    for (int r = 0; r < ranks; r++) {
+        int64_t slice = 0;
+        for (int b = 0; b < BUCKETS; b++) {
+            bucket_t chunks = reduce_slice(reduce, b, r);
+            const chunk_t *all = s->chunks;
+            slice += chunks.chunk_end == chunks.chunk_begin
+                         ? 0
+                         : all[chunks.chunk_end - 1].offset + all[chunks.chunk_end - 1].count -
+                               all[chunks.chunk_begin].offset;
+        }
+        for (int from = 0; from < ranks; from++) { /* groups of ranks: alone if flat, else hosts */
+            int until = from + 1;
+            while (!flat && until < ranks &&
+                   host_of(until, ranks, hosts) == host_of(from, ranks, hosts)) {
+                until++;
+            }
+            tree_node_t nodes[TREE_NODES_MAX];
+            tree_node_t run = {tree_run(s->layout.shards, from, ranks).begin,
+                               tree_run(s->layout.shards, until - 1, ranks).end};
+            if (host_of(from, ranks, hosts) != host_of(r, ranks, hosts)) {
+                sum += slice * (tree_cover(s->layout.shards, run, nodes) + 1);
+            }
+            from = until - 1;
+        }
+    }
+    return sum;
+}
+
+static status_t count(int shards, int hosts) {
+    state_t s;
+    reduce_t *reduce = NULL;
+    make_layout(&s, shards);
+    TRY(reduce_open(comm, &s.layout, false, device, kernels->add, &reduce));
+    if (comm_rank(comm) == 0) {
+        printf("expected %lld flat %lld\n",
+               (long long)(STEPS * 4 * floats_between(reduce, &s, hosts, false)),
+               (long long)(STEPS * 4 * floats_between(reduce, &s, hosts, true)));
+        fflush(stdout);
+    }
+    reduce_close(reduce);
+    free(s.host);
+    steps_with(shards, false);
+    return STATUS_OK;
+}
+
+static long long sent_between(const char *path, int ranks, int hosts) {
+    FILE *file = fopen(path, "r");
+    long long sum = 0, bytes;
+    int from, to;
+    REQUIRE(file != NULL);
+    while (fscanf(file, "rank %d to %d bytes %lld ", &from, &to, &bytes) == 3) {
+        sum += host_of(from, ranks, hosts) != host_of(to, ranks, hosts) ? bytes : 0;
+    }
+    fclose(file);
+    return sum;
+}
+
+static void hosts_send_what_they_must(void **state) {
+    (void)state;
+    const struct {
+        int ranks, hosts, shards;
+        bool less; /* than flat */
+    } jobs[] = {{4, 2, 8, true}, {4, 2, 7, true},  {6, 2, 24, true}, {6, 3, 8, true},
+                {3, 2, 5, true}, {5, 2, 24, true}, {2, 2, 8, false}};
+    if (comm_size(comm) > 1) {
+        print_message("# skipped: only a rank that is alone starts jobs\n");
+        return;
+    }
+    char folder[] = "/tmp/jmt-bytes-XXXXXX";
+    REQUIRE(mkdtemp(folder) != NULL);
+    for (int i = 0; i < ARRAY_LEN(jobs); i++) {
+        char output[8192], variables[256], mode[64], path[64];
+        long long expected = -1, flat = -1;
+        snprintf(path, sizeof path, "%s/%d", folder, i);
+        snprintf(mode, sizeof mode, "count %d %d", jobs[i].shards, jobs[i].hosts);
+        snprintf(variables, sizeof variables, "JMT_COMM_HOSTS=%d SIMGPU_BYTES=%s", jobs[i].hosts,
+                 path);
+        int code = group_job(jobs[i].ranks, variables, mode, NULL, output, sizeof output);
+        long long sent = code == 0 ? sent_between(path, jobs[i].ranks, jobs[i].hosts) : -1;
+        (void)unlink(path);
+        if (code != 0 || sscanf(output, "expected %lld flat %lld", &expected, &flat) != 2 ||
+            sent != expected || (sent < flat) != jobs[i].less) {
+            fail_msg("%d ranks, %d hosts, %d shards: exit %d, %lld bytes between hosts: %s",
+                     jobs[i].ranks, jobs[i].hosts, jobs[i].shards, code, sent, output);
+        }
+    }
+    (void)rmdir(folder);
 }
 
 static status_t open_device(void) {
@@ -256,6 +399,11 @@ static status_t open_device(void) {
 int main(int argc, char **argv) {
     CHECK_OK(comm_open(&(comm_config_t){.timeout_s = 30.0}, &comm));
     CHECK_OK(open_device());
+    if (argc > 3) {
+        status_t status = count((int)strtoll(argv[2], NULL, 10), (int)strtoll(argv[3], NULL, 10));
+        device_close(device);
+        group_die(comm, status);
+    }
     if (argc > 1) {
         group_die(comm, go_wrong(argv[1]));
     }
@@ -267,6 +415,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(absent_rank_is_reported),
         cmocka_unit_test(killed_rank_ends_the_job),
         cmocka_unit_test(rank_that_gives_up_ends_the_job),
+        cmocka_unit_test(rank_with_another_order_is_reported),
+        cmocka_unit_test(same_bits_on_hosts),
+        cmocka_unit_test(hosts_send_what_they_must),
     };
     int failures = RUN_GROUP_TESTS(comm, tests);
     device_close(device);

@@ -65,6 +65,39 @@ else
     skip_one "2 ranks train, 3 go on" "$gpus GPUs"
 fi
 
+# Hosts with GPUs of their own, pretended: parts are joined on each, and go between them once, also in a graph.
+on_hosts() { # on_hosts "GPUS GPUS ..." ARGUMENTS...: as many ranks on a host as it has
+    local size first=0 sizes=$1 job=()
+    shift
+    for size in $sizes; do
+        job+=(${job[0]+:} -n "$size" -x SIMGPU_FIRST_DEVICE=$first "$jmt" "$@")
+        first=$((first + size))
+    done
+    JMT_COMM_HOSTS=$(wc -w <<<"$sizes") timeout -k 5 120 mpirun -q "${job[@]}" >"$work/stdout" 2>"$work/stderr" \
+        </dev/null
+}
+if [ "$simulated" -gt 0 ]; then
+    for sizes in "2 2" "3 3" "2 2 2" "2 1"; do
+        rm -f "$work/calls"
+        SIMGPU_CALLS="$work/calls" on_hosts "$sizes" train "${small[@]}" --run "$work/hosts-$sizes" --steps $steps
+        report $? "hosts with $sizes GPUs train"
+        check "with the bits of one" same "$(hash_of "$work/hosts-$sizes")" "$one"
+        check "by graphs, from the second step on" awk '{ ranks++; graphs += $4 }
+            END { print "#", ranks, "ranks,", graphs, "graphs"; exit ranks < 3 || graphs != 4 * ranks }' "$work/calls"
+    done
+    on_hosts "2 2" train "${small[@]}" --run "$work/hosts-then-3" --steps 2 &&
+        run 3 train "${small[@]}" --run "$work/hosts-then-3" --steps 3 --resume auto &&
+        on_hosts "2 1" train "${small[@]}" --run "$work/hosts-then-3" --steps $steps --resume auto
+    report $? "two hosts train, one goes on, and two again"
+    check "with the bits of one" same "$(hash_of "$work/hosts-then-3")" "$one"
+    run_at=$work/hosts-nan
+    JMT_FAULT=nan:3:5 on_hosts "2 2" train "${small[@]}" --set checkpoint.every_steps=2 --run "$run_at" --steps $steps
+    [ $? = 1 ] && [ "$(error_lines)" = 1 ] && grep -q 'the loss is not finite at step 5' "$work/stderr"
+    report $? "a step that is not finite, on one of two hosts: exit 1, one line"
+    on_hosts "2 2" train "${small[@]}" --set checkpoint.every_steps=2 --run "$run_at" --steps $steps --resume auto
+    check "goes on to the same bits" same "$(hash_of "$run_at")" "$one"
+fi
+
 # A slice of device time for each of main's, and no bit of the model.
 ranks=$((gpus > 1 ? 2 : 1))
 run $ranks train "${small[@]}" --run "$work/profile" --steps $steps --profile --profile-steps 2:3

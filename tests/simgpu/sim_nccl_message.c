@@ -1,6 +1,7 @@
 /* ncclSend and ncclRecv: the messages of a group move together, chunk by chunk, each over the
  * channel from its sender to its receiver. A send is over when all of it was taken. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "sim_nccl.h"
 
@@ -23,11 +24,32 @@ typedef struct messages {
     message_t all[MESSAGES];
 } messages_t;
 
+/* SIMGPU_BYTES: what this process has sent to each rank of its communicators. */
+static struct {
+    int rank;
+    unsigned long long bytes[SIM_RANKS];
+} sent;
+
+__attribute__((destructor)) static void write_sent(void) {
+    const char *path = getenv("SIMGPU_BYTES");
+    FILE *file = path != NULL ? fopen(path, "a") : NULL;
+    for (int peer = 0; peer < SIM_RANKS && file != NULL; peer++) {
+        if (sent.bytes[peer] > 0) {
+            fprintf(file, "rank %d to %d bytes %llu\n", sent.rank, peer, sent.bytes[peer]);
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+}
+
 static void begin(messages_t *m) {
     char text[SIM_DOING_BYTES];
     size_t at = 0;
     for (int i = 0; i < m->count; i++) {
         const message_t *message = &m->all[i];
+        sent.rank = m->comm->rank;
+        sent.bytes[message->peer] += message->sends ? message->bytes : 0;
         sim_touch(message->data, message->bytes, message->sends ? SIM_READ : SIM_WRITE,
                   message->sends ? "ncclSend" : "ncclRecv");
         if (at < sizeof text) {
