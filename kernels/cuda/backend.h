@@ -35,8 +35,10 @@ typedef struct cuda_context {
     bool tf32;                          /* products of float by TF32 */
     void *product_workspace;
     size_t product_workspace_bytes; /* what the plans so far need at most */
-    int *flag, *flag_host;          /* an answer that the host waits for; pinned */
-    cudaEvent_t *marks;             /* [mark_count], with times; NULL: nobody asked for them */
+    void **workspaces;              /* [workspace_count]: it, and what it was before */
+    int workspace_count;
+    int *flag, *flag_host; /* an answer that the host waits for; pinned */
+    cudaEvent_t *marks;    /* [mark_count], with times; NULL: nobody asked for them */
     int mark_count;
 } cuda_context_t;
 
@@ -107,6 +109,7 @@ typedef struct product_shape {
     dtype_t in, out;
     bool bias; /* a vector of n of type `out` is added to each row of C */
     bool relu;
+    int64_t most; /* products of a call, at most */
 } product_shape_t;
 
 typedef struct product product_t;

@@ -205,7 +205,10 @@ static bool gpu_marks_ms(const device_t *device, int from, int to, double *ms_ou
 
 static void context_close(cuda_context_t *context) {
     marks_close(context);
-    (void)cudaFree(context->product_workspace);
+    for (int i = 0; i < context->workspace_count; i++) {
+        (void)cudaFree(context->workspaces[i]);
+    }
+    free(context->workspaces);
     (void)cudaFree(context->flag);
     if (context->flag_host != NULL) {
         (void)cudaFreeHost(context->flag_host);

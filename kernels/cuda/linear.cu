@@ -37,6 +37,7 @@ status_t open_products(linear_plan *plan) {
     const int64_t dz_row = has_relu(&plan->base) ? out : d->d_out.row_stride;
     const bool transposed = is_transposed(&plan->base);
     product_shape_t y = {};
+    y.most = plan_shards(d);
     y.m = rows;
     y.n = out;
     y.k = in;
@@ -52,6 +53,7 @@ status_t open_products(linear_plan *plan) {
         return STATUS_OK;
     }
     product_shape_t w = {};
+    w.most = plan_shards(d);
     w.m = transposed ? in : out;
     w.n = transposed ? out : in;
     w.k = rows;
@@ -66,6 +68,7 @@ status_t open_products(linear_plan *plan) {
         return STATUS_OK;
     }
     product_shape_t x = {};
+    x.most = plan_shards(d);
     x.m = rows;
     x.n = in;
     x.k = out;

@@ -1,12 +1,13 @@
 /* Products of matrices by cuBLASLt, which counts by column: C by row is C' = B' A' by column. */
 #include "kernels/cuda/backend.h"
 
-enum { ALIGNED, UNALIGNED, ALIGNMENTS, VECTOR_BYTES = 16 };
+enum { ALIGNED, UNALIGNED, ALIGNMENTS, VECTOR_BYTES = 16, PROPOSALS_MAX = 8 };
 static const size_t workspace_most = (size_t)32 << 20;
 
 /* The algorithm is chosen for one product. It holds for as many as a call has, in a batch or as
- * more rows of one product: how the sum of an element goes does not change. Sums cut into parts
- * that are added afterwards (split k) are left out. */
+ * more rows of one product: how the sum of an element goes does not change. Not every algorithm
+ * takes a batch, and more products may ask for more workspace, so the library is asked for two, and
+ * how much for the most. Sums cut into parts that are added afterwards (split k) are left out. */
 struct product {
     cuda_context_t *context;
     product_shape_t shape;
@@ -86,42 +87,109 @@ static bool rows_are_aligned(int64_t row, dtype_t dtype) {
     return row * (int64_t)dtype_bytes(dtype) % VECTOR_BYTES == 0;
 }
 
+#define PRODUCT_REQUIRE(call) REQUIRE((call) == CUBLAS_STATUS_SUCCESS)
+
+static void set_batch(cublasLtMatrixLayout_t layout, int32_t batch, int64_t next) {
+    PRODUCT_REQUIRE(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
+                                                     &batch, sizeof batch));
+    PRODUCT_REQUIRE(cublasLtMatrixLayoutSetAttribute(
+        layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &next, sizeof next));
+}
+
+/* As a product of that many rows. */
+static void set_rows(const product_t *p, int64_t count) {
+    uint64_t cols = (uint64_t)(p->shape.m * count); /* by column */
+    if (p->shape.a_transposed) {
+        return;
+    }
+    PRODUCT_REQUIRE(
+        cublasLtMatrixLayoutSetAttribute(p->a, CUBLASLT_MATRIX_LAYOUT_COLS, &cols, sizeof cols));
+    PRODUCT_REQUIRE(
+        cublasLtMatrixLayoutSetAttribute(p->c, CUBLASLT_MATRIX_LAYOUT_COLS, &cols, sizeof cols));
+}
+
+/* Whether the algorithm makes that many products as a batch, and as rows of one; with how many
+ * bytes at most. */
+static bool makes(product_t *p, const cublasLtMatmulAlgo_t *algorithm, int64_t count,
+                  size_t *bytes_inout) {
+    const product_shape_t *s = &p->shape;
+    cublasLtMatmulHeuristicResult_t batch, rows;
+    cublasLtHandle_t handle = p->context->products;
+    set_batch(p->a, (int32_t)count, (s->a_transposed ? s->k : s->m) * s->a_row);
+    set_batch(p->b, (int32_t)count, (s->b_transposed ? s->n : s->k) * s->b_row);
+    set_batch(p->c, (int32_t)count, s->m * s->c_row);
+    bool can = cublasLtMatmulAlgoCheck(handle, p->description, p->b, p->a, p->c, p->c, algorithm,
+                                       &batch) == CUBLAS_STATUS_SUCCESS;
+    set_batch(p->a, 1, 0);
+    set_batch(p->b, 1, 0);
+    set_batch(p->c, 1, 0);
+    set_rows(p, count);
+    can = can && cublasLtMatmulAlgoCheck(handle, p->description, p->b, p->a, p->c, p->c, algorithm,
+                                         &rows) == CUBLAS_STATUS_SUCCESS;
+    set_rows(p, 1);
+    if (can) {
+        *bytes_inout = batch.workspaceSize > *bytes_inout ? batch.workspaceSize : *bytes_inout;
+        *bytes_inout = rows.workspaceSize > *bytes_inout ? rows.workspaceSize : *bytes_inout;
+    }
+    return can && *bytes_inout <= workspace_most;
+}
+
+static cublasStatus_t propose(product_t *p, bool aligned, cublasLtMatmulHeuristicResult_t *found,
+                              int *count_out) {
+    const product_shape_t *s = &p->shape;
+    cublasLtMatmulPreference_t preference = NULL;
+    cublasStatus_t error = cublasLtMatmulPreferenceCreate(&preference);
+    if (error != CUBLAS_STATUS_SUCCESS) {
+        return error;
+    }
+    error = prefer(preference, aligned ? VECTOR_BYTES : (uint32_t)dtype_bytes(s->in),
+                   aligned ? VECTOR_BYTES : (uint32_t)dtype_bytes(s->out));
+    if (error == CUBLAS_STATUS_SUCCESS) {
+        error =
+            cublasLtMatmulAlgoGetHeuristic(p->context->products, p->description, p->b, p->a, p->c,
+                                           p->c, preference, PROPOSALS_MAX, found, count_out);
+    }
+    (void)cublasLtMatmulPreferenceDestroy(preference);
+    return error;
+}
+
+/* Which one does not depend on how many a call makes. */
 static status_t choose(product_t *p, int alignment) {
     const product_shape_t *s = &p->shape;
     bool aligned = alignment == ALIGNED && rows_are_aligned(s->a_row, s->in) &&
                    rows_are_aligned(s->b_row, s->in) && rows_are_aligned(s->c_row, s->out);
-    cublasLtMatmulPreference_t preference = NULL;
-    cublasLtMatmulHeuristicResult_t found;
+    cublasLtMatmulHeuristicResult_t found[PROPOSALS_MAX];
     int count = 0;
-    TRY(cuda_product_status(cublasLtMatmulPreferenceCreate(&preference),
-                            "cannot prepare a product"));
-    cublasStatus_t error = prefer(preference, aligned ? VECTOR_BYTES : (uint32_t)dtype_bytes(s->in),
-                                  aligned ? VECTOR_BYTES : (uint32_t)dtype_bytes(s->out));
-    if (error == CUBLAS_STATUS_SUCCESS) {
-        error = cublasLtMatmulAlgoGetHeuristic(p->context->products, p->description, p->b, p->a,
-                                               p->c, p->c, preference, 1, &found, &count);
+    cublasStatus_t error = propose(p, aligned, found, &count);
+    for (int i = 0; i < count && error == CUBLAS_STATUS_SUCCESS; i++) {
+        size_t bytes = found[i].workspaceSize;
+        if (found[i].state == CUBLAS_STATUS_SUCCESS && makes(p, &found[i].algo, 2, &bytes)) {
+            p->algorithm[alignment] = found[i].algo;
+            if (!makes(p, &found[i].algo, max_i64(s->most, 1), &bytes)) {
+                break;
+            }
+            p->workspace_bytes[alignment] = bytes;
+            return STATUS_OK;
+        }
     }
-    (void)cublasLtMatmulPreferenceDestroy(preference);
-    if (error != CUBLAS_STATUS_SUCCESS || count == 0) {
-        return status_fail(STATUS_UNAVAILABLE,
-                           "cuBLASLt has no algorithm for a product of %lld x %lld by %lld x %lld "
-                           "(status %d); use backend: cpu",
-                           (long long)s->m, (long long)s->k, (long long)s->k, (long long)s->n,
-                           (int)error);
-    }
-    p->algorithm[alignment] = found.algo;
-    p->workspace_bytes[alignment] = found.workspaceSize;
-    return STATUS_OK;
+    return status_fail(STATUS_UNAVAILABLE,
+                       "cuBLASLt has no algorithm for a product of %lld x %lld by %lld x %lld "
+                       "(status %d); use backend: cpu",
+                       (long long)s->m, (long long)s->k, (long long)s->k, (long long)s->n,
+                       (int)error);
 }
 
-/* Grows while plans are made; calls read where it is. */
+/* Grows while plans are made; calls read where it is. What it was before stays: a step that is
+ * recorded has its address. */
 static status_t need_workspace(cuda_context_t *context, size_t bytes) {
     if (bytes <= context->product_workspace_bytes) {
         return STATUS_OK;
     }
     void *memory = NULL;
     TRY(cuda_status(cudaMalloc(&memory, bytes), "cannot allocate the workspace of products"));
-    (void)cudaFree(context->product_workspace);
+    context->workspaces =
+        array_grow(context->workspaces, context->workspace_count, sizeof *context->workspaces);
+    context->workspaces[context->workspace_count++] = memory;
     context->product_workspace = memory;
     context->product_workspace_bytes = bytes;
     return STATUS_OK;
@@ -174,23 +242,8 @@ void product_close(product_t *product) {
 
 /* --- running --------------------------------------------------------------------------------- */
 
-#define PRODUCT_REQUIRE(call) REQUIRE((call) == CUBLAS_STATUS_SUCCESS)
-
 static bool is_aligned(const void *data, int64_t next, dtype_t dtype) {
     return (uintptr_t)data % VECTOR_BYTES == 0 && rows_are_aligned(next, dtype);
-}
-
-static void set_batch(cublasLtMatrixLayout_t layout, int32_t batch, int64_t next) {
-    PRODUCT_REQUIRE(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
-                                                     &batch, sizeof batch));
-    PRODUCT_REQUIRE(cublasLtMatrixLayoutSetAttribute(
-        layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &next, sizeof next));
-}
-
-static void set_rows(cublasLtMatrixLayout_t layout, int64_t rows) {
-    uint64_t cols = (uint64_t)rows; /* by column */
-    PRODUCT_REQUIRE(
-        cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_COLS, &cols, sizeof cols));
 }
 
 void product_run(const product_t *product, const product_call_t *call) {
@@ -201,13 +254,10 @@ void product_run(const product_t *product, const product_call_t *call) {
     int32_t batch = one_matrix ? 1 : (int32_t)call->batch;
     bool aligned = is_aligned(call->a, call->a_next, s->in) &&
                    is_aligned(call->b, call->b_next, s->in) &&
-                   is_aligned(call->c, call->c_next, s->out);
+                   is_aligned(call->c, call->c_next, s->out) &&
+                   (!s->bias || is_aligned(call->bias, 0, s->out));
     int alignment = aligned ? ALIGNED : UNALIGNED;
-    if (!s->a_transposed) {
-        int64_t rows = one_matrix ? s->m * call->batch : s->m;
-        set_rows(product->a, rows);
-        set_rows(product->c, rows);
-    }
+    set_rows(product, one_matrix ? call->batch : 1);
     set_batch(product->a, batch, call->a_next);
     set_batch(product->b, batch, call->b_next);
     set_batch(product->c, batch, call->c_next);

@@ -26,6 +26,7 @@ const conv_plan *conv_of(const op_plan_t *plan) {
 status_t open_products(conv_plan *plan) {
     const op_description_t *d = &plan->base.description;
     product_shape_t y = {};
+    y.most = plan_shards(d);
     y.m = d->out.rows;
     y.n = d->out.cols;
     y.k = plan->width;
@@ -40,6 +41,7 @@ status_t open_products(conv_plan *plan) {
         return STATUS_OK;
     }
     product_shape_t w = {};
+    w.most = plan_shards(d);
     w.m = d->out.cols;
     w.n = plan->width;
     w.k = d->out.rows;
@@ -51,6 +53,7 @@ status_t open_products(conv_plan *plan) {
     w.out = DTYPE_F32;
     TRY(product_open(plan->base.context, &w, &plan->weights));
     product_shape_t x = {};
+    x.most = plan_shards(d);
     x.m = d->out.rows;
     x.n = plan->width;
     x.k = d->out.cols;

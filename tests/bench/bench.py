@@ -41,12 +41,14 @@ def has_peer(python, packages):
 
 def peer_python(packages=PEER_PACKAGES):
     """A Python with the peer's packages: this one, that of build/bench-venv (made here by pip if need
-    be), or the system's, where Debian's python3-torch and python3-h5py are."""
+    be, but not with JMT_PEER_INSTALL=0), or the system's, where Debian's python3-torch and python3-h5py are."""
     venv = ROOT / "build" / "bench-venv"
     own = str(venv / "bin" / "python")
     for python in (os.environ.get("JMT_PEER_PYTHON"), sys.executable, own, "/usr/bin/python3"):
         if python and os.path.exists(python) and has_peer(python, packages):
             return python
+    if os.environ.get("JMT_PEER_INSTALL") == "0":
+        unavailable(f"no Python with {', '.join(packages)} for the peer; set JMT_PEER_PYTHON to one")
     print(f"installing the peer ({', '.join(packages)}) into build/bench-venv ...", file=sys.stderr)
     make = [sys.executable, "-m", "venv", str(venv)]
     install = [own, "-m", "pip", "install", "-q", *packages]

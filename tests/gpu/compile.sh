@@ -1,14 +1,23 @@
 #!/usr/bin/env bash
-# Compiles every kernel of kernels/cuda by nvcc, for the GPUs that a build is for and as PTX, and the C
-# files beside them and of comm/nccl against NVIDIA's headers, warnings being errors; fails where a
-# kernel spills registers. No GPU is needed. Prints each kernel file's most registers by
-# architecture.
+# What can be known of the GPU code without a GPU, in one run: compiles every kernel of kernels/cuda by nvcc, for the
+# GPUs that a build is for and as PTX, and the C files beside them and of comm/nccl against NVIDIA's headers, warnings
+# being errors; fails where a kernel spills registers, or where that takes more than two cores do in two minutes; then has
+# the real cuDNN plan every convolution of the shipped configurations. Prints each kernel file's most registers by
+# architecture, the time, and the largest workspaces.
 # usage: tests/gpu/compile.sh [ARCHITECTURES, such as "80 90a 100"]
+# The toolkit is that of CUDA_HOME, of launch/setup --gpu (.cache/cuda) or /usr/local/cuda, as for a build; the plans are
+# asked for by build-gpu/. Exit codes: 0 all is well, 1 something is not, 77 no toolkit.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-nvcc=${CUDA_HOME:-/usr/local/cuda}/bin/nvcc
+cpu_most_s=240
+home=${CUDA_HOME:-}
+if [ -z "$home" ]; then
+    home=/usr/local/cuda
+    [ ! -x .cache/cuda/bin/nvcc ] || home=$PWD/.cache/cuda
+fi
+nvcc=$home/bin/nvcc
 if [ ! -x "$nvcc" ]; then
-    echo "SKIP: no $nvcc; set CUDA_HOME to NVIDIA's toolkit"
+    echo "SKIP: no $nvcc; run launch/setup --gpu, or set CUDA_HOME to NVIDIA's toolkit"
     exit 77
 fi
 read -ra architectures <<<"${1:-80 90a 100}"
@@ -33,23 +42,30 @@ compile() {
 compile_c() {
     local name
     name=$(basename "$1" .c)
-    mpicc -std=c11 -D_GNU_SOURCE -O3 "${warnings[@]}" -Werror -I. -isystem "${nvcc%/bin/nvcc}/include" \
+    mpicc -std=c11 -D_GNU_SOURCE -O3 "${warnings[@]}" -Werror -I. -isystem "$home/include" \
         -c "$1" -o "$out/$name.o" >"$out/$name.log" 2>&1 || echo "$1: does not compile" >>"$out/failed"
 }
-for file in kernels/cuda/*.c comm/nccl/*.c; do
-    compile_c "$file"
-done
-running=0
-for file in kernels/cuda/*.cu; do
-    compile "$file" &
-    running=$((running + 1))
-    if [ "$running" -ge 2 ]; then
-        wait -n
-        running=$((running - 1))
-    fi
-done
-wait
+compile_all() { # two at a time
+    local file running=0
+    for file in kernels/cuda/*.c comm/nccl/*.c; do
+        compile_c "$file"
+    done
+    for file in kernels/cuda/*.cu; do
+        compile "$file" &
+        running=$((running + 1))
+        if [ "$running" -ge 2 ]; then
+            wait -n
+            running=$((running - 1))
+        fi
+    done
+    wait
+}
 status=0
+
+# --- compiling -----------------------------------------------------------------------------------
+
+TIMEFORMAT='%R %U %S'
+{ time compile_all 2>/dev/null; } 2>"$out/time"
 if [ -e "$out/failed" ]; then
     status=1
     cat "$out/failed"
@@ -66,4 +82,23 @@ for file in kernels/cuda/*.cu; do
         END { line = name; for (a in most) line = line " " a ": " most[a]
             print line; exit bad }' "$log" || status=1
 done
-exit "$status"
+read -r wall_s user_s system_s <"$out/time"
+cpu_s=$(awk "BEGIN { printf \"%.0f\", $user_s + $system_s }")
+echo "compiled in $wall_s s, two at a time: $cpu_s s of processor time; at most $cpu_most_s are asked for"
+if [ "$cpu_s" -gt $cpu_most_s ]; then
+    echo "that is more than two minutes of two cores"
+    status=1
+fi
+
+# --- plans of cuDNN ------------------------------------------------------------------------------
+
+if ! { cmake --preset release -B build-gpu -DGPU=cuda -DCUDA_HOME="$home" &&
+    cmake --build build-gpu -j2 --target test_convolution_plans; } >"$out/plans.log" 2>&1; then
+    echo "tests/golden/test_convolution_plans does not build:"
+    tail -n 20 "$out/plans.log"
+    exit 1
+fi
+build-gpu/tests/golden/test_convolution_plans >"$out/plans" 2>&1 || status=1
+cat "$out/plans"
+[ $status = 0 ] && echo "all compiled, nothing spilled, every convolution has its plans"
+exit $status

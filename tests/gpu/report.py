@@ -1,4 +1,5 @@
-"""What tests/gpu/run found, as report.md: tests, benchmarks beside what is asked of them, and where a step's time goes.
+"""What tests/gpu/run found, as report.md: what is next, benchmarks beside what is asked of them, tests, and where a
+step's time goes.
 Plain functions of the dictionary that is report.json; what was not measured is said to be."""
 
 NOT_MEASURED = "not measured"
@@ -36,36 +37,56 @@ def bandwidths(report):
 
 
 def aims(report):
-    """Rows (what is asked, aim, measured, verdict); nothing is reached on a simulated GPU."""
+    """Rows (what is asked, aim, measured, what is missing, verdict); nothing is reached on a simulated GPU."""
     rows = []
 
-    def add(what, aim, text, said):
-        rows.append((what, aim, text, "simulated: says nothing" if report["simulated"] and text != NOT_MEASURED
-                     else said))
+    def add(what, aim, text, missing, said):
+        if report["simulated"] and text != NOT_MEASURED:
+            missing, said = "", "simulated: says nothing"
+        rows.append((what, aim, text, missing, said))
     for name, aim in RATIO_AIMS.items():
         for run in [r for r in report["peers"] if r["name"] == name] or [None]:
             what = name if run is None else run["title"]
             if run is None or run.get("ratio_median") is None:
-                add(what, f"{aim} x", NOT_MEASURED, "" if run is None else run.get("why", ""))
+                add(what, f"{aim} x", NOT_MEASURED, "", "" if run is None else run.get("why", ""))
             else:
-                add(what, f"{aim} x {run['setting']}", f"{run['ratio_median']:.3g} ({run['ratio_range'][0]:.3g} to "
-                    f"{run['ratio_range'][1]:.3g})", verdict(run["ratio_median"], aim))
+                ratio = run["ratio_median"]
+                add(what, f"{aim} x {run['setting']}", f"{ratio:.3g} ({run['ratio_range'][0]:.3g} to "
+                    f"{run['ratio_range'][1]:.3g})", "" if ratio >= aim else f"{aim / ratio:.3g} x",
+                    verdict(ratio, aim))
     for what, row in bandwidths(report).items():
         if row is None:
-            add(f"{what}: of the measured bandwidth", f"{BANDWIDTH_AIM:.0%}", NOT_MEASURED, "")
+            add(f"{what}: of the measured bandwidth", f"{BANDWIDTH_AIM:.0%}", NOT_MEASURED, "", "")
         else:
+            part = row["limit_ratio"]
             add(f"{what}: of the measured bandwidth ({row['name']}, {row['shape']})", f"{BANDWIDTH_AIM:.0%}",
-                f"{row['limit_ratio']:.0%}", verdict(row["limit_ratio"], BANDWIDTH_AIM))
+                f"{part:.0%}", "" if part >= BANDWIDTH_AIM else f"{BANDWIDTH_AIM / part:.3g} x",
+                verdict(part, BANDWIDTH_AIM))
     for run in report["host"] or [{"title": "host time of a step"}]:
         us = run.get("host_us")
         add(run["title"], f"< {HOST_AIM_US} us", NOT_MEASURED if us is None else f"{us:.0f} us",
+            "" if us is None or us <= HOST_AIM_US else f"{us / HOST_AIM_US:.3g} x",
             "" if us is None else verdict(us, HOST_AIM_US, higher=False))
     for what in ("run to run", "resume"):
         rows_of = [row for row in report["tests"] if row["name"].startswith(f"bits, {what}")]
         counted = [row for row in rows_of if row["passed"] or row["failed"]]
         rows.append((f"bits, {what}", "identical", "identical" if counted and not any(r["failed"] for r in counted)
-                     else "**different, or failed**" if counted else NOT_MEASURED, ""))
+                     else "**different, or failed**" if counted else NOT_MEASURED, "", ""))
     return rows
+
+
+def next_lines(report):
+    """What to do about it, the first first: what failed, what is missed, where the time is, what is not known."""
+    steps = [f"{row['name']} failed: {row.get('why') or 'see logs/'}" for row in report["tests"] if row["failed"]]
+    rows = aims(report)
+    steps += [f"{what}: {text}, {aim} is asked ({missing} is missing)" for what, aim, text, missing, said in rows
+              if said == "**missed**"]
+    if not report["simulated"]:
+        steps += [f"{name}: {gap:.3g} ms a step above its limit" for name, _, _, gap in roofline(report)[:3]]
+    unknown = [what for what, _, text, _, _ in rows if text == NOT_MEASURED]
+    steps += [f"not measured: {'; '.join(unknown)}"] * bool(unknown)
+    steps += ["a run on a GPU: a simulated one has no speed"] * report["simulated"]
+    return ["", "## What is next", ""] + ([f"{i}. {step}" for i, step in enumerate(steps, 1)] or ["Nothing."])
 
 
 def roofline(report):
@@ -110,11 +131,13 @@ def peer_lines(report):
     rows = []
     for run in report["peers"]:
         if run.get("ratio_median") is None:
-            rows.append((run["title"], NOT_MEASURED, "", "", run.get("why", "")))
+            rows.append((run["title"], NOT_MEASURED, "", "", "", run.get("why", "")))
         else:
             rows.append((run["title"], f"{run['ours_median_ms']:.4g}", f"{run['peer_median_ms']:.4g}",
-                         f"{run['max_rel']:.2g}", f"{run['peer']} {run['peer_version']}, {run['setting']}"))
-    return lines + table(("what", ">ours, ms", ">peer, ms", ">largest difference", "the peer's fastest setting"), rows)
+                         f"{run['ratio_median']:.3g}", f"{run['max_rel']:.2g}",
+                         f"{run['peer']} {run['peer_version']}, {run['setting']}"))
+    return lines + table(("what", ">ours, ms", ">peer, ms", ">ratio", ">largest difference",
+                          "the peer's fastest setting"), rows)
 
 
 def test_lines(report):
@@ -126,16 +149,26 @@ def test_lines(report):
     return lines
 
 
+def parts_lines(report):
+    lines = []
+    if report["running"]:
+        lines += ["", f"**Not complete: {report['running']} was running when this was written.**"]
+    missing = [f"{name} ({'not asked for' if name in report['not_asked'] else 'not reached'})"
+               for name in report["not_run"]]
+    return lines + (["", f"Not run: {', '.join(missing)}."] if missing else [])
+
+
 def markdown(report):
     machine = report["machine"]
     lines = ["# GPU report", "", f"{machine['device']}, {machine['versions']}, commit {machine['commit']}, "
              f"{report['date']}."]
     if report["simulated"]:
         lines += ["", "**A simulated GPU: times say nothing.**"]
-    if not report["complete"]:
-        lines += ["", f"**Not complete: {report['why']}.**"]
-    lines += ["", *(f"- {line}" for line in machine["nvidia_smi"])]
-    lines += ["", "## What is asked", ""] + table(("what", "aim", "measured", ""), aims(report))
+    lines += parts_lines(report)
+    if machine["nvidia_smi"]:
+        lines += ["", *(f"- {line}" for line in machine["nvidia_smi"])]
+    lines += next_lines(report)
+    lines += ["", "## What is asked", ""] + table(("what", "aim", "measured", "to go", "verdict"), aims(report))
     lines += peer_lines(report)
     limits = report.get("limits")
     lines += ["", "## This GPU's limits", "", NOT_MEASURED + "." if not limits else

@@ -67,6 +67,19 @@ static cublasStatus_t choose(const product_case_t *p, cublasLtHandle_t handle,
     return status;
 }
 
+/* More of it than the algorithm was chosen for. */
+static cublasStatus_t make_many(const product_case_t *p, cublasLtMatrixLayout_t a,
+                                cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t d) {
+    if (p->chosen_columns > 0) {
+        SET_LAYOUT(b, COLS, p->columns);
+        SET_LAYOUT(d, COLS, p->columns);
+    }
+    SET_LAYOUT(a, BATCH_COUNT, p->batch);
+    SET_LAYOUT(b, BATCH_COUNT, p->batch);
+    SET_LAYOUT(d, BATCH_COUNT, p->batch);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
 cublasStatus_t product_run(const product_case_t *p, cudaStream_t stream) {
     cublasLtHandle_t handle;
     cublasLtMatmulDesc_t form;
@@ -77,12 +90,15 @@ cublasStatus_t product_run(const product_case_t *p, cudaStream_t stream) {
     CHECK(cublasLtMatmulDescCreate(
         &form, p->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
     CHECK(describe(p, form));
+    int32_t batch = p->chosen_batch > 0 ? p->chosen_batch : p->batch;
+    uint64_t columns = p->chosen_columns > 0 ? p->chosen_columns : p->columns;
     CHECK(lay_out(&a, p->in, p->transpose_a ? p->inner : p->rows,
-                  p->transpose_a ? p->rows : p->inner, p->batch));
-    CHECK(lay_out(&b, p->in, p->transpose_b ? p->columns : p->inner,
-                  p->transpose_b ? p->inner : p->columns, p->batch));
-    CHECK(lay_out(&d, p->out, p->rows, p->columns, p->batch));
+                  p->transpose_a ? p->rows : p->inner, batch));
+    CHECK(lay_out(&b, p->in, p->transpose_b ? columns : p->inner,
+                  p->transpose_b ? p->inner : columns, batch));
+    CHECK(lay_out(&d, p->out, p->rows, columns, batch));
     cublasStatus_t status = choose(p, handle, form, a, b, d, &result);
+    CHECK(make_many(p, a, b, d));
     if (status == CUBLAS_STATUS_SUCCESS) {
         status = cublasLtMatmul(handle, form, &alpha, p->a, a, p->b, b, &p->beta, p->d, d, p->d, d,
                                 &result.algo, p->work, p->work_bytes, stream);

@@ -12,7 +12,8 @@ typedef struct product_case {
     bool transpose_a, transpose_b, tf32;
     cudaDataType_t in, out;
     cublasLtEpilogue_t epilogue;
-    int32_t batch;
+    int32_t batch, chosen_batch; /* chosen_: what the algorithm is asked for; 0: as it is */
+    uint64_t chosen_columns;
     float beta;
     uint32_t alignment; /* that pointers promise */
     void *a, *b, *d, *bias, *aux, *work;

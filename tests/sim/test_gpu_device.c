@@ -285,27 +285,42 @@ static void copies_ahead_are_in_order(void **state) {
     device->release(device, sum);
 }
 
-static double product(bool strict, float factor) {
-    const kernels_t *kernels = NULL;
-    op_plan_t *plan = NULL;
-    op_needs_t needs;
-    op_description_t d = {.kind = OP_linear, .device = device, .input_count = 1, .shard_count = 1};
-    d.out = d.in[0] = (op_shape_t){1, 1, 1};
-    CHECK_OK(kernels_for("cuda", DTYPE_F32, &kernels));
-    device->set_strict(device, strict);
-    CHECK_OK(kernels->ops[OP_linear].plan(&d, &plan, &needs));
-    device->set_strict(device, false);
-    float *there = alloc_floats(4), *workspace = alloc_floats(needs.workspace_count);
-    device->copy_in(device, there, (float[]){factor, factor, 0, 0}, 4 * sizeof(float));
+/* A product of `size` by `size`, or a convolution of one number. */
+static op_description_t described(op_kind_t kind, int64_t size) {
+    op_description_t d = {.kind = kind, .device = device, .input_count = 1, .shard_count = 1};
+    d.out = d.in[0] = (op_shape_t){size, size, size};
+    d.attributes.groups = 1;
+    for (int a = 0; a < OP_AXES; a++) {
+        d.attributes.axis[a] = (op_axis_t){1, 1, 1, 1, 1, 0};
+    }
+    return d;
+}
+
+static op_call_t call_on(float *there, float *workspace) {
     op_call_t call = {.shard_end = 1, .workspace = workspace};
     call.in[0] = (matrix_t){there, 1, 1, 1, 1};
     call.out = (matrix_t){there + 3, 1, 1, 1, 1};
     call.weight[0] = there + 1;
     call.weight[1] = there + 2;
-    kernels->ops[OP_linear].forward(plan, &call);
+    return call;
+}
+
+static double square(op_kind_t kind, bool strict, float factor) {
+    const kernels_t *kernels = NULL;
+    op_plan_t *plan = NULL;
+    op_needs_t needs;
+    op_description_t d = described(kind, 1);
+    CHECK_OK(kernels_for("cuda", DTYPE_F32, &kernels));
+    device->set_strict(device, strict);
+    CHECK_OK(kernels->ops[kind].plan(&d, &plan, &needs));
+    device->set_strict(device, false);
+    float *there = alloc_floats(4), *workspace = alloc_floats(needs.workspace_count);
+    device->copy_in(device, there, (float[]){factor, factor, 0, 0}, 4 * sizeof(float));
+    op_call_t call = call_on(there, workspace);
+    kernels->ops[kind].forward(plan, &call);
     float result = 0.0F;
     device->copy_out(device, &result, there + 3, sizeof result);
-    kernels->ops[OP_linear].plan_close(plan);
+    kernels->ops[kind].plan_close(plan);
     device->release(device, workspace);
     device->release(device, there);
     return (double)result;
@@ -315,8 +330,39 @@ static double product(bool strict, float factor) {
 static void strict_products(void **state) {
     (void)state;
     const float factor = 1.0F + 0x1p-12F;
-    assert_true(product(true, factor) == (double)(factor * factor));
-    assert_true(product(false, factor) == 1.0);
+    const op_kind_t kinds[] = {OP_linear, OP_conv};
+    for (int i = 0; i < ARRAY_LEN(kinds); i++) {
+        assert_true(square(kinds[i], true, factor) == (double)(factor * factor));
+        assert_true(square(kinds[i], false, factor) == 1.0);
+    }
+}
+
+/* Whose workspace is where it was, whatever is planned afterwards. */
+static void a_recorded_product_outlives_later_plans(void **state) {
+    (void)state;
+    const kernels_t *kernels = NULL;
+    op_plan_t *plan = NULL, *larger = NULL;
+    device_recording_t *recording = NULL;
+    op_needs_t needs;
+    op_description_t d = described(OP_linear, 1), many = described(OP_linear, 512);
+    CHECK_OK(kernels_for("cuda", DTYPE_F32, &kernels));
+    CHECK_OK(kernels->ops[OP_linear].plan(&d, &plan, &needs));
+    float *there = alloc_floats(4), *workspace = alloc_floats(needs.workspace_count), result = 0.0F;
+    op_call_t call = call_on(there, workspace);
+    kernels->ops[OP_linear].forward(plan, &call);
+    device->recorder->begin(device);
+    kernels->ops[OP_linear].forward(plan, &call);
+    CHECK_OK(device->recorder->end(device, &recording));
+    CHECK_OK(kernels->ops[OP_linear].plan(&many, &larger, &needs));
+    device->copy_in(device, there, (float[]){3, 2, 1, 0}, 4 * sizeof(float));
+    device->recorder->replay(device, recording);
+    device->copy_out(device, &result, there + 3, sizeof result);
+    assert_true(result == 7.0F);
+    device->recorder->close(device, recording);
+    kernels->ops[OP_linear].plan_close(plan);
+    kernels->ops[OP_linear].plan_close(larger);
+    device->release(device, workspace);
+    device->release(device, there);
 }
 
 static void a_failure_is_told(void **state) {
@@ -435,6 +481,7 @@ int main(void) {
         cmocka_unit_test(too_much_is_refused_and_forgotten),
         cmocka_unit_test(plans_without_memory),
         cmocka_unit_test(strict_products),
+        cmocka_unit_test(a_recorded_product_outlives_later_plans),
         cmocka_unit_test(a_failure_is_told),
         cmocka_unit_test(what_a_library_cannot_do_is_refused),
         cmocka_unit_test(what_is_too_large_is_refused),

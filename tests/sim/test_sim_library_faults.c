@@ -113,6 +113,30 @@ static int batch_is_too_long(void) {
     return multiplied();
 }
 
+/* As found for one, which the library need not make more of. */
+static int batch_of_what_makes_one(void) {
+    open_all();
+    product.columns = N / 2;
+    product.batch = 2;
+    product.inner = K / 2;
+    product.chosen_batch = 1;
+    return multiplied();
+}
+
+static int workspace_of_fewer_columns(void) {
+    open_all();
+    product.chosen_columns = 1;
+    product.work_bytes = 1792; /* of M x 1 */
+    return multiplied();
+}
+
+static int bias_is_unaligned(void) {
+    open_all();
+    product.bias = bias + 1;
+    product.epilogue = CUBLASLT_EPILOGUE_BIAS;
+    return multiplied();
+}
+
 static int product_without_event(void) {
     open_all();
     fill(other, a, 2, M * K);
@@ -189,6 +213,9 @@ static const fault_t faults[] = {
     FAULT(workspace_is_smaller_than_said, "cublasLtMatmul workspace: out of bounds"),
     FAULT(pointer_is_unaligned, "a pointer is less aligned"),
     FAULT(batch_is_too_long, "cublasLtMatmul: out of bounds"),
+    FAULT(batch_of_what_makes_one, "the algorithm makes no batch"),
+    FAULT(workspace_of_fewer_columns, "the workspace is less than the algorithm needs for these"),
+    FAULT(bias_is_unaligned, "the bias is less aligned"),
     FAULT(product_without_event, "which no event or sync orders"),
     FAULT(result_read_without_event, "which no event or sync orders"),
     FAULT(product_into_host, "cublasLtMatmul: a matrix is not in device memory"),

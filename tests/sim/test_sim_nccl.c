@@ -31,6 +31,8 @@ typedef enum wrong {
     MESSAGES_WITHOUT_EVENT,
     NOT_ASKED,
     HOST_WAITS,
+    GRAPH_DESTROYED,
+    GRAPH_KEPT,
 } wrong_t;
 
 typedef struct rank {
@@ -233,10 +235,25 @@ static int run_host_waits(int rank, ncclUniqueId id, volatile int *flag) {
     return close_rank(&r);
 }
 
+/* A communicator that is destroyed before the graphs that have its calls waits for them. */
+static int run_graph(int rank, ncclUniqueId id, wrong_t wrong) {
+    rank_t r = {.rank = rank};
+    cudaGraph_t graph = NULL;
+    open_rank(&r, id);
+    cudaStreamBeginCapture(r.compute, cudaStreamCaptureModeThreadLocal);
+    ncclAllReduce(r.gradient[0], r.gradient[0], N, ncclFloat32, ncclSum, r.comm, r.compute);
+    cudaStreamEndCapture(r.compute, &graph);
+    if (wrong == GRAPH_DESTROYED) {
+        cudaGraphDestroy(graph);
+    }
+    return close_rank(&r);
+}
+
 static int run_one(int rank, ncclUniqueId id, wrong_t wrong, volatile int *flag) {
-    return wrong == NOT_ASKED    ? run_unasked(rank, id, wrong)
-           : wrong == HOST_WAITS ? run_host_waits(rank, id, flag)
-                                 : run_rank(rank, id, wrong);
+    return wrong == NOT_ASKED         ? run_unasked(rank, id, wrong)
+           : wrong == HOST_WAITS      ? run_host_waits(rank, id, flag)
+           : wrong >= GRAPH_DESTROYED ? run_graph(rank, id, wrong)
+                                      : run_rank(rank, id, wrong);
 }
 
 static int run_all(wrong_t wrong) {
@@ -294,12 +311,15 @@ RUN(messages_right, MESSAGES)
 RUN(messages_without_event, MESSAGES_WITHOUT_EVENT)
 RUN(call_under_way, NOT_ASKED)
 RUN(host_waits_right, HOST_WAITS)
+RUN(graph_destroyed_right, GRAPH_DESTROYED)
+RUN(graph_kept, GRAPH_KEPT)
 
 static const fault_t faults[] = {
     RIGHT(all_reduce_right),
     RIGHT(all_reduce_grouped),
     RIGHT(messages_right),
     RIGHT(host_waits_right),
+    RIGHT(graph_destroyed_right),
     FAULT(no_event_to_comm, "which no event or sync orders"),
     FAULT(no_event_back, "which no event or sync orders"),
     FAULT(count_differs, "mismatched collectives"),
@@ -314,6 +334,7 @@ static const fault_t faults[] = {
     FAULT(message_not_received, "timeout: rank"),
     FAULT(messages_without_event, "which no event or sync orders"),
     FAULT(call_under_way, "while the call before is under way"),
+    FAULT(graph_kept, "ncclCommDestroy waits for ever"),
 };
 
 int main(void) { return fault_run_all(faults, (int)(sizeof faults / sizeof *faults)); }

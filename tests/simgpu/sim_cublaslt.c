@@ -11,8 +11,9 @@ static const int64_t AUX_BITS = 128; /* leading dimension of the bits of RELU_AU
 typedef struct choice {
     uint32_t a_alignment, b_alignment, c_alignment, d_alignment;
     uint32_t a_next, b_next, c_next, d_next;
-    uint64_t work_bytes;
-    uint32_t schemes; /* by which parts of a sum may be added */
+    uint64_t work_bytes; /* of that product; 0: needs none */
+    uint32_t schemes;    /* by which parts of a sum may be added */
+    bool one_alone;      /* makes no batch */
 } choice_t;
 
 _Static_assert(sizeof(sim_layout_t) <= sizeof(cublasLtMatrixLayoutOpaque_t), "a layout must fit");
@@ -238,15 +239,37 @@ static bool is_less_aligned(const void *data, const sim_layout_t *layout, uint32
     return (uintptr_t)data % bytes != 0 || step_of(layout) % next != 0;
 }
 
+/* Larger products, and more of them, ask for more. */
+static uint64_t work_of(const sim_matmul_t *m) {
+    uint64_t bytes = 4 * WORK_BYTES;
+    for (uint64_t left = m->d.rows * m->d.columns * (uint64_t)m->d.batch; left > 1; left /= 2) {
+        bytes += WORK_BYTES;
+    }
+    return bytes;
+}
+
+/* As those of the results, which they are added to. */
+static bool bias_is_less_aligned(const sim_matmul_t *m, const choice_t *choice) {
+    return (m->form.epilogue & CUBLASLT_EPILOGUE_BIAS) != 0 &&
+           (uintptr_t)m->form.bias % choice->d_alignment != 0;
+}
+
 static const char *wrong_choice(const sim_matmul_t *m, const choice_t *choice) {
+    if (choice->one_alone && m->d.batch > 1) {
+        return "the algorithm makes no batch of products";
+    }
+    if (bias_is_less_aligned(m, choice)) {
+        return "the bias is less aligned than the algorithm was chosen for";
+    }
     if (is_less_aligned(m->a_data, &m->a, choice->a_alignment, choice->a_next) ||
         is_less_aligned(m->b_data, &m->b, choice->b_alignment, choice->b_next) ||
         (m->beta != 0 && is_less_aligned(m->c_data, &m->c, choice->c_alignment, choice->c_next)) ||
         is_less_aligned(m->d_data, &m->d, choice->d_alignment, choice->d_next)) {
         return "a pointer is less aligned than the algorithm was chosen for";
     }
-    return m->work_bytes < choice->work_bytes ? "the workspace is less than the algorithm asked for"
-                                              : NULL;
+    return choice->work_bytes > 0 && m->work_bytes < work_of(m)
+               ? "the workspace is less than the algorithm needs for these products"
+               : NULL;
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t form, const void *alpha,
@@ -367,15 +390,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* Larger products ask for more. */
-static uint64_t work_of(const sim_matmul_t *m) {
-    uint64_t bytes = 4 * WORK_BYTES;
-    for (uint64_t left = m->d.rows * m->d.columns; left > 1; left /= 2) {
-        bytes += WORK_BYTES;
-    }
-    return bytes;
-}
-
+/* What is proposed first for one product makes no batch, as may be. */
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t form,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -398,9 +413,35 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     choice.c_next = next_alignment(&m.c, choice.c_alignment);
     choice.d_next = next_alignment(&m.d, choice.d_alignment);
     choice.work_bytes = choice.work_bytes < work_of(&m) ? 0 : work_of(&m);
-    memset(results, 0, sizeof *results);
-    memcpy(&results->algo, &choice, sizeof choice);
-    results->workspaceSize = choice.work_bytes;
-    *count_out = 1;
+    choice.one_alone = m.d.batch == 1;
+    for (int i = 0; i < (wanted > 1 ? 2 : 1); i++) {
+        memset(&results[i], 0, sizeof results[i]);
+        memcpy(&results[i].algo, &choice, sizeof choice);
+        results[i].workspaceSize = choice.work_bytes;
+        choice.one_alone = false;
+        *count_out = i + 1;
+    }
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDesc_t form,
+                                       cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                       cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                       const cublasLtMatmulAlgo_t *algorithm,
+                                       cublasLtMatmulHeuristicResult_t *result) {
+    (void)handle;
+    sim_matmul_t m = {.form = *(const sim_matmul_form_t *)form,
+                      .a = *(const sim_layout_t *)a,
+                      .b = *(const sim_layout_t *)b,
+                      .c = *(const sim_layout_t *)c,
+                      .d = *(const sim_layout_t *)d};
+    choice_t choice;
+    memcpy(&choice, algorithm, sizeof choice);
+    if (wrong_shape(&m) != NULL || (choice.one_alone && m.d.batch > 1)) {
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    }
+    memset(result, 0, sizeof *result);
+    result->algo = *algorithm;
+    result->workspaceSize = choice.work_bytes > 0 ? work_of(&m) : 0;
     return CUBLAS_STATUS_SUCCESS;
 }

@@ -282,6 +282,7 @@ cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type,
     }
     bag->type = type;
     *out = bag;
+    sim_count_live(1, "cuDNN descriptor", SIM_PC);
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -289,6 +290,7 @@ cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t descriptor)
     bag_t *bag = descriptor;
     if (bag != NULL) {
         free(bag->graph);
+        sim_count_live(-1, "cuDNN descriptor", NULL);
     }
     free(bag);
     return CUDNN_STATUS_SUCCESS;
@@ -308,6 +310,17 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
     attribute->count = count;
     memcpy(attribute->bytes, value, bytes);
     return CUDNN_STATUS_SUCCESS;
+}
+
+/* Engines by what they warn of, in the order in which they are proposed where several are asked
+ * for; who asks for one gets the last. */
+static const int notes[] = {
+    CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
+    CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS, CUDNN_NUMERICAL_NOTE_TENSOR_CORE, SIM_NO_NOTE};
+enum { ENGINES = sizeof notes / sizeof *notes };
+
+static int64_t engine_of(const bag_t *bag) {
+    return need_int64(bag, CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
 }
 
 static const bag_t *graph_of_plan(const bag_t *plan) {
@@ -332,19 +345,35 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
         if (bag->graph == NULL || !read_graph(bag->graph, graph_of_plan(bag))) {
             return refuse(CUDNN_STATUS_BAD_PARAM, "no plan");
         }
+        bag->graph->note = notes[engine_of(need_bag(bag, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG))];
     }
     bag->is_final = true;
     return CUDNN_STATUS_SUCCESS;
 }
 
-/* There is one engine; its configuration and the engine itself hold the graph. */
-static cudnnStatus_t give_graph(bag_t *to, const bag_t *from) {
+/* An engine's configuration and the engine itself hold the graph and its number. */
+static cudnnStatus_t give_engine(bag_t *to, const bag_t *from, int64_t engine) {
     to->count = 0;
     to->is_final = false;
     cudnnStatus_t status = cudnnBackendSetAttribute(
         to, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
         need(from, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH));
+    if (status == CUDNN_STATUS_SUCCESS) {
+        status = cudnnBackendSetAttribute(to, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1,
+                                          &engine);
+    }
     to->is_final = true;
+    return status;
+}
+
+static cudnnStatus_t propose(const bag_t *heuristic, int64_t wanted, bag_t **out,
+                             int64_t *count_out) {
+    bool all = wanted >= ENGINES;
+    cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
+    *count_out = all ? ENGINES : 1;
+    for (int i = 0; i < *count_out && wanted > 0 && status == CUDNN_STATUS_SUCCESS; i++) {
+        status = give_engine(out[i], heuristic, all ? i : ENGINES - 1);
+    }
     return status;
 }
 
@@ -361,20 +390,27 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor
     cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
     switch (name) {
     case CUDNN_ATTR_ENGINEHEUR_RESULTS:
+        status = propose(bag, out == NULL ? 0 : wanted, out, &count);
+        break;
     case CUDNN_ATTR_ENGINECFG_ENGINE:
         if (out != NULL && wanted > 0) {
-            status = give_graph(*(bag_t **)out, bag);
+            status = give_engine(*(bag_t **)out, bag, engine_of(bag));
         }
         break;
     case CUDNN_ATTR_ENGINE_GLOBAL_INDEX:
-        *(int64_t *)out = 0;
+        *(int64_t *)out = engine_of(bag);
         break;
     case CUDNN_ATTR_ENGINE_NUMERICAL_NOTE:
+        count = notes[engine_of(bag)] != SIM_NO_NOTE;
+        if (count > 0 && out != NULL && wanted > 0) {
+            memcpy(out, &notes[engine_of(bag)], sizeof *notes);
+        }
+        break;
     case CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE:
         count = 0;
-        break; /* nothing to warn of */
+        break;
     case CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE:
-        *(int64_t *)out = SIM_DNN_WORK_BYTES;
+        *(int64_t *)out = (int64_t)sim_dnn_work_bytes(bag->graph);
         break;
     default:
         sim_report(SIM_PC, "cuDNN: reading attribute %d is not simulated", (int)name);
@@ -445,8 +481,8 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     sim_dnn_graph_t graph = *of->graph;
     void *work = *(void *const *)need(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
     if (!sim_is_device(work)) {
-        sim_report(SIM_PC, "cuDNN: the plan needs a workspace of %d bytes, and gets %p",
-                   SIM_DNN_WORK_BYTES, work);
+        sim_report(SIM_PC, "cuDNN: the plan needs a workspace of %zu bytes, and gets %p",
+                   sim_dnn_work_bytes(&graph), work);
     }
     bind(&graph, pack, SIM_PC);
     sim_dnn_enqueue(&graph, work, handle->stream);

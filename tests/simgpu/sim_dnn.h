@@ -33,10 +33,13 @@ typedef struct sim_node {
     float alpha, beta;
 } sim_node_t;
 
+enum { SIM_NO_NOTE = -1 };
+
 typedef struct sim_dnn_graph {
     sim_node_t nodes[SIM_NODES];
     sim_tensor_t tensors[SIM_TENSORS];
     int node_count, tensor_count;
+    int note; /* cudnnBackendNumericalNote_t: what the plan's engine does to its numbers */
 } sim_dnn_graph_t;
 
 int64_t sim_tensor_count(const sim_tensor_t *tensor); /* elements */

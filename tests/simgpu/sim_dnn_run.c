@@ -4,11 +4,17 @@
 
 #include "sim_dnn_run.h"
 
+enum { WORK_BYTES = 1024 };
+
 typedef struct dnn_op {
     sim_op_t op;
     sim_dnn_graph_t graph;
     void *work;
 } dnn_op_t;
+
+size_t sim_dnn_work_bytes(const sim_dnn_graph_t *graph) {
+    return WORK_BYTES * (1 + (size_t)graph->nodes[0].kind);
+}
 
 int64_t sim_tensor_count(const sim_tensor_t *tensor) {
     int64_t count = 1;
@@ -50,6 +56,22 @@ static bool is_written(const sim_dnn_graph_t *graph, int tensor) {
     return false;
 }
 
+static float as_bf16(float x) { return sim_bits_float((uint32_t)sim_float_bf16(x) << 16); }
+
+static float as_engine_reads(const sim_dnn_graph_t *graph, float x) {
+    return graph->note == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS ? as_bf16(x)
+           : graph->note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE       ? sim_float_tf32(x)
+                                                                   : x;
+}
+
+/* Sums in no order differ in their last bits from run to run. */
+static float as_engine_sums(const sim_dnn_graph_t *graph, float x) {
+    return graph->note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC
+               ? x * (1.0F + 0x1p-22F * (float)sim_random(4))
+           : graph->note == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ? as_bf16(x)
+                                                                             : x;
+}
+
 static void load(const sim_dnn_graph_t *graph, int index, sim_tensor_t *tensor, const char *name) {
     int64_t count = sim_tensor_count(tensor);
     tensor->value = calloc((size_t)count, sizeof *tensor->value);
@@ -61,23 +83,26 @@ static void load(const sim_dnn_graph_t *graph, int index, sim_tensor_t *tensor, 
     }
     sim_touch(tensor->data, span_bytes(tensor), SIM_READ, name);
     for (int64_t i = 0; i < count; i++) {
-        tensor->value[i] = (float)sim_number_load(tensor->type, tensor->data, place(tensor, i));
+        float x = (float)sim_number_load(tensor->type, tensor->data, place(tensor, i));
+        tensor->value[i] = as_engine_reads(graph, x);
     }
 }
 
-static void store(const sim_tensor_t *tensor, const char *name) {
+static void store(const sim_dnn_graph_t *graph, const sim_tensor_t *tensor, const char *name) {
     sim_touch(tensor->data, span_bytes(tensor), SIM_WRITE, name);
     int64_t count = sim_tensor_count(tensor);
     for (int64_t i = 0; i < count; i++) {
-        sim_number_store(tensor->type, tensor->data, place(tensor, i), tensor->value[i]);
+        float x = as_engine_sums(graph, tensor->value[i]);
+        sim_number_store(tensor->type, tensor->data, place(tensor, i), x);
     }
 }
 
 static bool run_graph(sim_op_t *op) {
     dnn_op_t *run = (dnn_op_t *)op;
     sim_dnn_graph_t *graph = &run->graph;
-    sim_touch(run->work, SIM_DNN_WORK_BYTES, SIM_WRITE, "cuDNN workspace");
-    sim_poison(run->work, SIM_DNN_WORK_BYTES); /* what was there is gone */
+    size_t bytes = sim_dnn_work_bytes(graph);
+    sim_touch(run->work, bytes, SIM_WRITE, "cuDNN workspace");
+    sim_poison(run->work, bytes); /* what was there is gone */
     for (int i = 0; i < graph->tensor_count; i++) {
         load(graph, i, &graph->tensors[i], op->name);
     }
@@ -90,7 +115,7 @@ static bool run_graph(sim_op_t *op) {
     }
     for (int i = 0; i < graph->tensor_count; i++) {
         if (is_written(graph, i) && !graph->tensors[i].is_virtual) {
-            store(&graph->tensors[i], op->name);
+            store(graph, &graph->tensors[i], op->name);
         }
         free(graph->tensors[i].value);
     }

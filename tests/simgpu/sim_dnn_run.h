@@ -4,8 +4,8 @@
 
 #include "sim_dnn.h"
 
-enum { SIM_DNN_WORK_BYTES = 1024 };
-
+/* Of its kind: a gradient asks for more than what is forward. */
+size_t sim_dnn_work_bytes(const sim_dnn_graph_t *graph);
 void sim_dnn_enqueue(const sim_dnn_graph_t *graph, void *work, cudaStream_t stream);
 
 #endif

@@ -18,14 +18,6 @@ static void touch(const sim_layout_t *layout, const void *data, int kind) {
     }
 }
 
-/* As the tensor cores read a float: ten bits behind the point. */
-static float rounded_tf32(float x) {
-    uint32_t bits = sim_float_bits(x);
-    return (bits & 0x7F800000) == 0x7F800000
-               ? x
-               : sim_bits_float((bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFFu);
-}
-
 /* Matrix `index` of the batch as float [outer][inner]: inner runs over rows unless transposed. */
 static float *packed(const sim_layout_t *layout, const void *data, int index, bool transposed,
                      bool tf32) {
@@ -40,7 +32,7 @@ static float *packed(const sim_layout_t *layout, const void *data, int index, bo
             size_t at = (size_t)(index * layout->stride) +
                         (transposed ? o + i * (size_t)layout->ld : o * (size_t)layout->ld + i);
             float x = (float)sim_number_load(layout->type, data, at);
-            out[o * inner + i] = tf32 && layout->type == SIM_F32 ? rounded_tf32(x) : x;
+            out[o * inner + i] = tf32 && layout->type == SIM_F32 ? sim_float_tf32(x) : x;
         }
     }
     return out;

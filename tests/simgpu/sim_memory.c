@@ -8,7 +8,7 @@
 
 #include "simgpu.h"
 
-enum { PAGE = 4096, GUARD = 256, KINDS = 8 };
+enum { PAGE = 4096, GUARD = 256, KINDS = 12 };
 enum { POISON = 0xFF }; /* NaN in every floating format, -1 in every integer */
 static const size_t ARENA_BYTES = (size_t)16 << 30;
 

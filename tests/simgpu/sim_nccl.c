@@ -131,6 +131,17 @@ static struct {
 } group[GROUPED];
 static int group_count;
 
+static void drop_kept(sim_op_t *op) { ((sim_nccl_op_t *)op)->comm->kept--; }
+
+/* A graph keeps its communicator. */
+static void put(sim_op_t *op, cudaStream_t stream, struct ncclComm *comm) {
+    if (sim_capture_of(sim_stream_of(stream)) != NULL) {
+        op->drop = drop_kept;
+        comm->kept++;
+    }
+    sim_enqueue(stream, op);
+}
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmissing-prototypes" /* nccl.h has them without (void) */
 ncclResult_t ncclGroupStart(void) {
@@ -147,7 +158,7 @@ ncclResult_t ncclGroupEnd(void) {
     }
     ncclResult_t result = ncclSuccess;
     for (int i = 0; i < group_count; i++) {
-        sim_enqueue(group[i].stream, group[i].op);
+        put(group[i].op, group[i].stream, group[i].comm);
         last.comm = group[i].comm;
         last.stream = group[i].stream;
         if (under_way(group[i].comm) == ncclInProgress) {
@@ -335,8 +346,12 @@ static bool map_board(struct ncclComm *comm, const char *name) {
     return sized && comm->board != MAP_FAILED;
 }
 
-static ncclResult_t close_comm(struct ncclComm *comm) {
+static ncclResult_t close_comm(struct ncclComm *comm, const char *call, const void *pc) {
     sim_drain();
+    if (comm->kept > 0) {
+        sim_report(pc, "%s waits for ever: a graph with %d of its calls is not destroyed", call,
+                   comm->kept);
+    }
     munmap(comm->board, comm->bytes);
     last.comm = last.comm == comm ? NULL : last.comm;
     free(comm);
@@ -376,7 +391,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *out, int ranks, ncclUniqueId id,
     shm_unlink(id.internal);
     ncclResult_t result = comm->error;
     if (result != ncclSuccess) {
-        close_comm(comm);
+        close_comm(comm, "ncclCommInitRank", SIM_PC);
         *out = NULL;
     }
     return result;
@@ -416,7 +431,7 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error_out) {
 /* What is under way ends without a result. */
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
     atomic_store(&comm->board->members[comm->rank].aborted, 1);
-    return close_comm(comm);
+    return close_comm(comm, "ncclCommAbort", SIM_PC);
 }
 
 ncclResult_t ncclCommFinalize(ncclComm_t comm) {
@@ -424,7 +439,9 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
     return comm->error;
 }
 
-ncclResult_t ncclCommDestroy(ncclComm_t comm) { return close_comm(comm); }
+ncclResult_t ncclCommDestroy(ncclComm_t comm) {
+    return close_comm(comm, "ncclCommDestroy", SIM_PC);
+}
 
 ncclResult_t ncclGetVersion(int *version_out) {
     *version_out = NCCL_VERSION_CODE;

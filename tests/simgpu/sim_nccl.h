@@ -51,6 +51,7 @@ struct ncclComm {
     int rank, ranks;
     uint64_t round, number;
     bool blocking, joined;
+    int kept;       /* calls in graphs */
     uint32_t polls; /* how often a call is still under way when one asks */
     ncclResult_t error;
     char why[400], name[NCCL_UNIQUE_ID_BYTES];
@@ -65,6 +66,12 @@ void sim_nccl_leave(struct ncclComm *comm);
 void sim_nccl_blocked(struct ncclComm *comm); /* an operation waits for others */
 /* Sets the communicator's error if another rank has aborted or died. */
 void sim_nccl_look(struct ncclComm *comm);
+
+/* What every operation of NCCL's begins with. */
+typedef struct sim_nccl_op {
+    sim_op_t op;
+    struct ncclComm *comm;
+} sim_nccl_op_t;
 
 /* One collective (sim_nccl_collective.c), as an operation. */
 sim_op_t *sim_collective_new(struct ncclComm *comm, const sim_call_t *call, const void *send,

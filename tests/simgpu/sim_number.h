@@ -54,6 +54,14 @@ static inline uint16_t sim_float_bf16(float x) { /* to nearest, ties to even; Na
                                             : (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
+/* As tensor cores read a float: ten bits behind the point. */
+static inline float sim_float_tf32(float x) {
+    uint32_t bits = sim_float_bits(x);
+    return (bits & 0x7F800000) == 0x7F800000
+               ? x
+               : sim_bits_float((bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFFu);
+}
+
 static inline double sim_number_load(sim_number_t type, const void *p, size_t i) {
     switch (type) {
     case SIM_I8:

@@ -40,7 +40,8 @@ else:
 '''
 TEST = "#!/bin/sh\necho 1..3\necho ok 1 - a\necho 'ok 2 - b # SKIP none'\necho ok 3 - c\n"
 CANNED = {
-    "date": "today", "simulated": False, "complete": True, "why": "", "passed": 3, "failed": 1, "skipped": 0,
+    "date": "today", "simulated": False, "complete": True, "running": "", "not_run": [],
+    "not_asked": [], "passed": 3, "failed": 1, "skipped": 0,
     "machine": {"device": "1 x H200", "versions": "CUDA 13", "commit": "abc", "nvidia_smi": ["H200, 570"]},
     "tests": [{"name": "bits, run to run, f32", "passed": 1, "failed": 0, "skipped": 0, "exit": 0, "time_s": 1},
               {"name": "bits, resume, f32", "passed": 0, "failed": 1, "skipped": 0, "exit": 1, "time_s": 1}],
@@ -78,32 +79,39 @@ def row_of(text, begin):
 
 def canned():
     text = gpu_report.markdown(CANNED)
-    check(row_of(text, "step, V=1").endswith("| 1.4 (1.3 to 1.5) | reached |"), "a ratio above its aim")
-    check(row_of(text, "step, V=8").endswith("| 1.2 (1.1 to 1.3) | **missed** |"), "a ratio below it")
-    check("| not measured | no torchvision |" in row_of(text, "end to end"), "what was not measured says why")
-    check("(attention.forward, long) | 80% | 85% | reached" in row_of(text, "attention: "),
+    check(row_of(text, "step, V=1").endswith("| 1.4 (1.3 to 1.5) |  | reached |"), "a ratio above its aim")
+    check(row_of(text, "step, V=8").endswith("| 1.2 (1.1 to 1.3) | 1.08 x | **missed** |"), "a ratio below it")
+    check("| not measured |  | no torchvision |" in row_of(text, "end to end"), "what was not measured says why")
+    check("(attention.forward, long) | 80% | 85% |  | reached" in row_of(text, "attention: "),
           "the slowest row of those that are more than a launch")
-    check(row_of(text, "AdamW").endswith("50% | **missed** |") and "not measured" in row_of(text, "batch norm"),
+    check(row_of(text, "AdamW").endswith("50% | 1.6 x | **missed** |") and "not measured" in row_of(text, "batch norm"),
           "a bandwidth that is missed, and one that is not known")
-    check(row_of(text, "host time").endswith("40 us | reached |"), "host time")
+    check(row_of(text, "host time").endswith("40 us |  | reached |"), "host time")
     check("identical" in row_of(text, "bits, run to run") and "different" in row_of(text, "bits, resume"), "bits")
     # linear 2.0 of which 0.5; attention 2.001 of which 1.70001; AdamW 0.5 of which 0.25
     check(gpu_report.roofline(CANNED)[0][:2] == ("linear.forward", 2.0) and
           "takes 5 ms. Its operations one by one take 4.501 ms, and would take 2.45 ms" in text and
           row_of(text, "linear.forward | 2 ").endswith("| 0.5 | 1.5 | 73% |") and "Beside them: 0.499 ms" in text,
           "the gap to the roofline and where it goes")
+    following = text[text.index("## What is next"):text.index("## What is asked")]
+    check("1. bits, resume, f32 failed" in following and "2. step, V=8, f32: 1.2" in following and
+          "1.08 x is missing" in following and "4. linear.forward: 1.5 ms a step above its limit" in following and
+          "not measured: end to end, f32; layer norm" in following, "what is next, the first first")
     bare = {**copy.deepcopy(CANNED), "peers": [], "kernels": [], "host": [], "tests": [], "limits": None,
-            "step_ms": None, "complete": False, "why": "it was cut short"}
+            "step_ms": None, "complete": False, "running": "bench", "not_run": ["bench", "peers"], "not_asked": ["peers"]}
     text = gpu_report.markdown(bare)
-    check("Not complete: it was cut short" in text and text.count("not measured") >= 11 and "reached" not in text,
+    check("Not complete: bench was running" in text and text.count("not measured") >= 11 and
+          "reached" not in text.replace("not reached", "") and "bench (not reached), peers (not asked for)" in text,
           "nothing measured is nothing reached")
-    check("reached" not in gpu_report.markdown({**CANNED, "simulated": True}), "nothing is reached by simulation")
+    text = gpu_report.markdown({**CANNED, "simulated": True})
+    check("reached" not in text and "missed" not in text and "above its limit" not in text and
+          "a simulated one has no speed" in text, "nothing is reached by simulation")
 
 
-def run(folder, **more):
+def run(folder, *words, **more):
     out = os.path.join(folder, "out")
     done = subprocess.run([sys.executable, os.path.join(ROOT, "tests/gpu/run"), "--simulated", "--quick", "--build",
-                           folder, "--out", out], capture_output=True, text=True, check=False,
+                           folder, "--out", out, *words], capture_output=True, text=True, check=False,
                           env={**os.environ, "JMT_PEER_PYTHON": sys.executable, **more})
     with open(os.path.join(out, "report.json"), encoding="utf-8") as file:
         found = json.load(file)
@@ -135,6 +143,13 @@ def whole():
         check(done.returncode == 1 and rows["bits, resume, bf16"]["failed"] == 1 and
               "the device is lost" in rows["bench model tiny, f32"]["why"] and found["complete"] and
               "**different, or failed**" in text, "what fails is said, and the rest goes on")
+        done, found, text = run(folder, "--parts", "bits,bench")
+        check(done.returncode == 0 and not found["complete"] and found["not_run"] == ["tests", "sanitizer", "peers"] and
+              "Not run: tests (not asked for), sanitizer" in text and found["step_ms"] == 9.0 and
+              not any(row["name"].startswith("unit/") for row in found["tests"]), "parts alone")
+        done = subprocess.run([sys.executable, os.path.join(ROOT, "tests/gpu/run"), "--parts", "bit"],
+                              capture_output=True, text=True, check=False)
+        check(done.returncode == 2 and "'bit' is none; there are tests, bits" in done.stderr, "parts that there are")
 
 
 canned()
