@@ -53,16 +53,7 @@ elseif(NOT GPU STREQUAL "off" AND gpu_missing)
                       "set CUDA_HOME to the toolkit, or build with -DGPU=off")
 endif()
 
-# Equal where both sides of the plug-in were compiled with the same headers.
-file(GLOB abi_headers RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS
-     ${CMAKE_SOURCE_DIR}/kernels/*.h ${CMAKE_SOURCE_DIR}/kernels/base/*.h ${CMAKE_SOURCE_DIR}/comm/*.h)
-set(abi "${CMAKE_C_COMPILER_ID} ${MPI_C_LIBRARIES}")
-foreach(header ${abi_headers})
-  file(SHA256 ${CMAKE_SOURCE_DIR}/${header} hash)
-  string(APPEND abi " ${header} ${hash}")
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${header})
-endforeach()
-string(SHA256 JMT_PLUGIN_ABI "${abi}")
+jmt_abi(JMT_PLUGIN_ABI "${CMAKE_C_COMPILER_ID} ${MPI_C_LIBRARIES}" kernels kernels/base comm)
 
 # jmt_cuda_sources(FILES...): says how the .cu files of this directory are compiled. Under sim they are
 # C++ whose accesses call the simulator.

@@ -1,34 +1,14 @@
 /* kernels/cuda.h by jmt_cuda.so, which is loaded when something is asked of it, and stays. */
 #include <dlfcn.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "kernels/base/plugin_file.h"
 #include "kernels/plugin.h"
-
-enum { PATH_BYTES = 4096 };
-
-/* Beside the program, or where an installed program has it. */
-static bool find(char path[PATH_BYTES]) {
-    static const char *const places[] = {"", "../lib/jmt/"};
-    char self[PATH_BYTES];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(self, '/');
-    for (size_t i = 0; i < sizeof places / sizeof places[0] && slash != NULL; i++) {
-        int written = snprintf(path, PATH_BYTES, "%.*s%s%s", (int)(slash + 1 - self), self,
-                               places[i], PLUGIN_FILE);
-        if (written < PATH_BYTES && access(path, R_OK) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* what: "device" | "backend", which cannot be had. */
 static status_t load(const char *what, const cuda_plugin_t **plugin_out) {
-    char path[PATH_BYTES];
-    if (!find(path)) {
+    char path[PLUGIN_PATH_BYTES];
+    if (!plugin_file_find(PLUGIN_FILE, path)) {
         return status_fail(STATUS_UNAVAILABLE,
                            "%s cuda is not in this build (no " PLUGIN_FILE
                            " beside the program); build with -DGPU=cuda, or use %s: cpu",
@@ -52,8 +32,8 @@ static status_t load(const char *what, const cuda_plugin_t **plugin_out) {
 }
 
 bool cuda_is_built(void) {
-    char path[PATH_BYTES];
-    return find(path);
+    char path[PLUGIN_PATH_BYTES];
+    return plugin_file_find(PLUGIN_FILE, path);
 }
 
 status_t cuda_device_open(int local_index, int local_count, const device_t **device_out) {

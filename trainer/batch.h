@@ -89,8 +89,8 @@ size_t batch_ahead_bytes(const graph_t *graph, int64_t slots, int64_t ahead);
  * statistics, labels and order are read on another thread. */
 void batch_start(batch_t *batch, const batch_stream_t *stream);
 /* The stream's next batch into the executor's inputs, `target`, `there` and `labelled`, and its
- * samples that are not empty. On a device that is not the host: the one before must have been waited
- * for. What went wrong in making a batch is said when that batch is asked for. */
+ * samples that are not empty. On a device that is not the host: the one before must have been
+ * waited for. What went wrong in making a batch is said when that batch is asked for. */
 status_t batch_next(batch_t *batch, int64_t *samples_out) MUST_CHECK;
 /* Sends the stream's next batch ahead, if it has been made: to be called when what works on the
  * present one has been called. On the host: nothing. */

@@ -10,8 +10,9 @@
 enum { DOT_COLS_LEAST = 128 };
 
 typedef struct head {
-    bool causal, keeping;        /* keeping: probabilities, for the backward */
-    int64_t queries, keys, cols; /* cols: of one head */
+    bool causal, keeping;   /* keeping: probabilities, for the backward */
+    int64_t first, queries; /* those of a group's queries that count */
+    int64_t keys, cols;     /* cols: of one head */
     int64_t group, first_col;
     int64_t padded;      /* keys, up to a whole vector: the stride of what follows */
     float *transposed;   /* [cols, padded]: keys or values, if cols < DOT_COLS_LEAST */
@@ -44,19 +45,18 @@ status_t REAL(attention_plan)(const op_description_t *description, op_plan_t **p
     return STATUS_OK;
 }
 
-/* Without the group and head. */
+/* Without the group, its queries, and the head. */
 static head_t head_of(const op_plan_t *plan, const op_call_t *call, int part) {
     const op_attributes_t *a = &plan->description.attributes;
     head_t h = {
         .causal = a->causal,
-        .queries = a->query_len,
         .keys = a->key_len,
         .cols = plan->description.out.cols / a->heads,
         .padded = align_up(a->key_len, WIDTH),
         .transposed = (float *)call->workspace + part * workspace_count(&plan->description),
     };
     h.score = h.transposed + transposed_rows(h.cols) * h.padded;
-    h.keep = (int32_t *)(void *)(h.score + h.queries * h.padded);
+    h.keep = (int32_t *)(void *)(h.score + a->query_len * h.padded);
     h.scale = 1 / sqrtf((float)h.cols);
     return h;
 }
@@ -67,14 +67,44 @@ static void set_head(head_t *h, const op_plan_t *plan, const op_call_t *call, in
     h->first_col = head * h->cols;
     h->keeping = plan->description.d_out.rows > 0;
     if (h->keeping) {
-        int64_t index = group * plan->description.attributes.heads + head;
-        h->kept =
-            (float *)call->saved + shard * call->saved_shard_stride + index * h->queries * h->keys;
+        const op_attributes_t *a = &plan->description.attributes;
+        int64_t row = (group * a->heads + head) * a->query_len + h->first;
+        h->kept = (float *)call->saved + shard * call->saved_shard_stride + row * h->keys;
     }
 }
 
-static float *block(matrix_t matrix, int shard, const head_t *h, int64_t length) {
-    return row_of(matrix, shard, h->group * length) + h->first_col;
+static float *keys_of(matrix_t matrix, int shard, const head_t *h) {
+    return row_of(matrix, shard, h->group * h->keys) + h->first_col;
+}
+
+static float *queries_of(matrix_t matrix, int shard, const head_t *h, int64_t query_len) {
+    return row_of(matrix, shard, h->group * query_len + h->first) + h->first_col;
+}
+
+static void clear_rows(matrix_t matrix, int shard, int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end && matrix.data != NULL; r++) {
+        memset(row_of(matrix, shard, r), 0, (size_t)matrix.cols * sizeof(float));
+    }
+}
+
+/* Finds the queries that count, and writes 0 for the others; false: none does. */
+static bool set_queries(head_t *h, const op_plan_t *plan, const op_call_t *call, int shard,
+                        int64_t group, matrix_t out) {
+    const op_attributes_t *a = &plan->description.attributes;
+    const live_t *live = call->live;
+    int64_t begin = 0, end = a->query_len, first = group * a->query_len;
+    if (live != NULL) {
+        int64_t groups = a->groups / live->samples, of_step = groups * a->query_len / live->length;
+        step_range_t range = live->ranges[shard * live->samples + group / groups];
+        int64_t before = group % groups * a->query_len; /* rows of its sample */
+        begin = min_i64(max_i64(range.begin * of_step - before, 0), end);
+        end = max_i64(min_i64(range.end * of_step - before, end), begin);
+    }
+    clear_rows(out, shard, first, first + begin);
+    clear_rows(out, shard, first + end, first + a->query_len);
+    h->first = begin;
+    h->queries = end - begin;
+    return h->queries > 0;
 }
 
 /* scores[queries, padded] = left right' */
@@ -111,7 +141,9 @@ static void set_keep(head_t *h, const op_call_t *call, int shard, int64_t group)
 }
 
 /* Of row i: the keys that it sees are those before this one. */
-static int64_t seen_by(const head_t *h, int64_t i) { return h->causal ? i + 1 : h->keys; }
+static int64_t seen_by(const head_t *h, int64_t i) {
+    return h->causal ? h->first + i + 1 : h->keys;
+}
 
 /* Scales the scores of row i, -inf where a key does not count; the largest, or 0 if none counts. */
 static float mask_scores(const head_t *h, int64_t i) {
@@ -238,15 +270,15 @@ static void softmax_rows(const head_t *h) {
     }
 }
 
-static void head_forward(const head_t *h, const op_call_t *call, int shard) {
+static void head_forward(const head_t *h, const op_call_t *call, int shard, int64_t query_len) {
     matrix_t q = call->in[0], k = call->in[1], v = call->in[2], out = call->out;
-    row_products(h, block(q, shard, h, h->queries), q.row_stride, block(k, shard, h, h->keys),
+    row_products(h, queries_of(q, shard, h, query_len), q.row_stride, keys_of(k, shard, h),
                  k.row_stride);
     softmax_rows(h);
     REAL(product)
     (h->queries, h->cols, h->keys, h->keeping ? h->kept : h->score,
-     h->keeping ? h->keys : h->padded, 1, block(v, shard, h, h->keys), v.row_stride,
-     block(out, shard, h, h->queries), out.row_stride);
+     h->keeping ? h->keys : h->padded, 1, keys_of(v, shard, h), v.row_stride,
+     queries_of(out, shard, h, query_len), out.row_stride);
 }
 
 static int64_t group_count(const op_plan_t *plan, const op_call_t *call) {
@@ -268,9 +300,10 @@ static void groups_forward(const op_plan_t *plan, const op_call_t *call, int64_t
         if (i == begin || call->mask.data != NULL) {
             set_keep(&h, call, shard, i % a->groups);
         }
-        for (int64_t head = 0; head < a->heads; head++) {
+        bool any = set_queries(&h, plan, call, shard, i % a->groups, call->out);
+        for (int64_t head = 0; any && head < a->heads; head++) {
             set_head(&h, plan, call, shard, i % a->groups, head);
-            head_forward(&h, call, shard);
+            head_forward(&h, call, shard, a->query_len);
         }
     }
 }
@@ -302,10 +335,10 @@ INLINE void gradient_narrow(const head_t *h, int64_t first, const int vectors) {
 }
 
 /* Of the scaled scores: P * (dP - sum(dP * P)) / sqrt(cols), dP = dO V'. */
-static void score_gradient(const head_t *h, const op_call_t *call, int shard) {
+static void score_gradient(const head_t *h, const op_call_t *call, int shard, int64_t query_len) {
     matrix_t v = call->in[2], d_out = call->d_out;
-    row_products(h, block(d_out, shard, h, h->queries), d_out.row_stride,
-                 block(v, shard, h, h->keys), v.row_stride);
+    row_products(h, queries_of(d_out, shard, h, query_len), d_out.row_stride, keys_of(v, shard, h),
+                 v.row_stride);
     int64_t narrow = h->padded <= NARROW * WIDTH ? h->queries - h->queries % ROWS : 0;
     for (int64_t first = 0; first < narrow; first += ROWS) {
         if (h->padded == WIDTH) {
@@ -329,27 +362,27 @@ static void score_gradient(const head_t *h, const op_call_t *call, int shard) {
     }
 }
 
-static void head_backward(const head_t *h, const op_call_t *call, int shard) {
+static void head_backward(const head_t *h, const op_call_t *call, int shard, int64_t query_len) {
     matrix_t q = call->in[0], k = call->in[1], d_out = call->d_out;
     matrix_t dq = call->d_in[0], dk = call->d_in[1], dv = call->d_in[2];
     if (dv.data != NULL) {
         REAL(product)
-        (h->keys, h->cols, h->queries, h->kept, 1, h->keys, block(d_out, shard, h, h->queries),
-         d_out.row_stride, block(dv, shard, h, h->keys), dv.row_stride);
+        (h->keys, h->cols, h->queries, h->kept, 1, h->keys, queries_of(d_out, shard, h, query_len),
+         d_out.row_stride, keys_of(dv, shard, h), dv.row_stride);
     }
     if (dq.data == NULL && dk.data == NULL) {
         return;
     }
-    score_gradient(h, call, shard);
+    score_gradient(h, call, shard, query_len);
     if (dq.data != NULL) {
         REAL(product)
-        (h->queries, h->cols, h->keys, h->score, h->padded, 1, block(k, shard, h, h->keys),
-         k.row_stride, block(dq, shard, h, h->queries), dq.row_stride);
+        (h->queries, h->cols, h->keys, h->score, h->padded, 1, keys_of(k, shard, h), k.row_stride,
+         queries_of(dq, shard, h, query_len), dq.row_stride);
     }
     if (dk.data != NULL) {
         REAL(product)
-        (h->keys, h->cols, h->queries, h->score, 1, h->padded, block(q, shard, h, h->queries),
-         q.row_stride, block(dk, shard, h, h->keys), dk.row_stride);
+        (h->keys, h->cols, h->queries, h->score, 1, h->padded, queries_of(q, shard, h, query_len),
+         q.row_stride, keys_of(dk, shard, h), dk.row_stride);
     }
 }
 
@@ -359,9 +392,14 @@ static void groups_backward(const op_plan_t *plan, const op_call_t *call, int64_
     head_t h = head_of(plan, call, part);
     for (int64_t i = begin; i < end; i++) {
         int shard = call->shard_begin + (int)(i / a->groups);
-        for (int64_t head = 0; head < a->heads; head++) {
-            set_head(&h, plan, call, shard, i % a->groups, head);
-            head_backward(&h, call, shard);
+        int64_t group = i % a->groups, keys = group * a->key_len;
+        bool any = set_queries(&h, plan, call, shard, group, call->d_in[0]);
+        for (int k = 1; k < 3 && !any; k++) {
+            clear_rows(call->d_in[k], shard, keys, keys + a->key_len);
+        }
+        for (int64_t head = 0; any && head < a->heads; head++) {
+            set_head(&h, plan, call, shard, group, head);
+            head_backward(&h, call, shard, a->query_len);
         }
     }
 }

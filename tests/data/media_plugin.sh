@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# jmt_media.so is loaded when raw media is read and not before, from beside the program or from where an installed one
+# has it; without it, or with one of another build, one line says so.
+set -u
+trap 'rm -rf "$work"' EXIT
+work=$(mktemp -d)
+build=${JMT%/*}
+number=0 failures=0
+check() { # check TEXT COMMAND...
+    local text=$1 word=ok
+    shift
+    "$@" || { word="not ok" && failures=$((failures + 1)); }
+    number=$((number + 1))
+    echo "$word $number - $text"
+}
+fails() { ! "$@"; }
+[ -e "$build/jmt_media.so" ] || { echo "SKIP: built without the readers of raw media"; exit 77; }
+
+generate=(shard --generate biovid --set people=2 --set per_class=1 --set side=16)
+links() { ldd "$1" | grep -Eq 'libav|libsw|libturbojpeg|libpng|libsamplerate'; }
+opened() { LD_DEBUG=files "$@" 2>&1 >"$work/out" | grep -Eq 'calling init: .*(jmt_media|libavformat)'; }
+make() { # make CODE PROGRAM
+    rm -rf "$work/data"
+    "$2" "${generate[@]}" --out "$work/data" >"$work/said" 2>&1
+    [ $? = "$1" ] && [[ $1 = 0 || $(grep -c '' "$work/said") = 1 ]]
+}
+says() { grep -qF -- "$1" "$work/said"; }
+
+check "the program needs no library for raw media" fails links "$JMT"
+check "its plug-in does" links "$build/jmt_media.so"
+check "a start loads neither" fails opened "$JMT" --version
+check "raw media is made and read by the plug-in" opened "$JMT" "${generate[@]}" --out "$work/first"
+mkdir -p "$work/bin" "$work/lib/jmt"
+cp "$JMT" "$work/bin/jmt"
+check "without it: exit 3" make 3 "$work/bin/jmt"
+check "and the file is named" says 'there is no jmt_media.so beside the program'
+cp "$build/jmt_media.so" "$work/lib/jmt/"
+check "an installed one is found" make 0 "$work/bin/jmt"
+hash=$(strings -n 64 "$JMT" | grep -xE '[0-9a-f]{64}' | while read -r hash; do
+    grep -qF "$hash" "$build/jmt_media.so" && echo "$hash"
+done | head -n 1)
+sed "s/$hash/${hash//[0-9]/0}/" "$build/jmt_media.so" >"$work/bin/jmt_media.so"
+check "one of another build: exit 3" make 3 "$work/bin/jmt"
+check "and that is said" says 'jmt_media.so is of another build of jmt; build both together'
+sed 's/libsamplerate\.so/libsamplerale.so/' "$build/jmt_media.so" >"$work/bin/jmt_media.so"
+check "one whose library is missing: exit 3" make 3 "$work/bin/jmt"
+check "and what is missing is named" says 'jmt_media.so cannot be loaded: libsamplerale.so'
+echo "1..$number"
+[ $failures = 0 ]
