@@ -328,25 +328,57 @@ static status_t read_sound(const media_import_t *import, const face_video_t *v,
     return STATUS_OK;
 }
 
-static status_t rate_of(const face_video_t *v, double *fps_out) {
+/* frames 0: nobody knows. */
+static status_t look_at_video(const media_import_t *import, const face_video_t *v, double *fps_out,
+                              int64_t *frames_out) {
     archive_member_t *member = NULL;
+    double fps = 0.0;
+    int64_t frames = 0;
     *fps_out = v->fps;
-    if (v->fps > 0.0) {
+    *frames_out = 0;
+    if (v->video == NULL) {
         return STATUS_OK;
     }
     TRY(archive_member_of_file(v->video->path, &member));
-    status_t status = media_video_rate(v->video->path, member, fps_out);
+    status_t status = media_video_length(v->video->path, member, &fps, &frames);
     archive_member_close(member);
-    return status;
+    if (status == STATUS_INPUT && v->fps > 0.0 && !import->rules.strict) {
+        return STATUS_OK; /* its sound cannot be read either, which is noted there */
+    }
+    TRY(status);
+    *fps_out = v->fps > 0.0 ? v->fps : fps;
+    *frames_out = frames;
+    return *fps_out > 0.0
+               ? STATUS_OK
+               : status_fail(STATUS_INPUT, "%s: does not state its rate; give it", v->video->path);
+}
+
+/* A line of a frame that the video does not have labels nothing. */
+static void compare_lengths(const task_t *task, const face_video_t *v, int64_t lines,
+                            int64_t frames, media_recording_t *made) {
+    if (frames == 0 || frames == lines) {
+        return;
+    }
+    char *text = text_format(
+        "%s has %lld lines and %lld frames%s", v->name, (long long)lines, (long long)frames,
+        lines > frames ? "; labels of frames that are not there are left out" : "");
+    notes_list(&made->notes, "annotations with more or fewer lines than their video has frames",
+               text);
+    free(text);
+    for (int i = 0; i < task->target_count && lines > frames; i++) {
+        memset(made->valid[LABELS + i] + frames, 0, (size_t)(lines - frames));
+        memset(made->values[LABELS + i] + frames, 0, (size_t)(lines - frames) * sizeof(float));
+    }
 }
 
 static status_t make(const media_import_t *import, int64_t item, media_recording_t *made) {
     const affwild2_t *a = import->context;
     const face_video_t *v = &a->videos[item];
     double fps = 0.0;
-    int64_t steps = 0;
-    TRY(rate_of(v, &fps));
+    int64_t steps = 0, frames = 0;
+    TRY(look_at_video(import, v, &fps, &frames));
     TRY(read_labels(a->task, v, fps, made, &steps));
+    compare_lengths(a->task, v, steps, frames, made);
     if (v->faces == NULL) {
         notes_add(&made->notes, "recordings without any face, of sound alone", 1, v->name);
     } else {

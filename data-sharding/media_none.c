@@ -32,8 +32,9 @@ status_t media_sound(const media_ears_t *ears, track_kind_t kind, const char *la
     return media_available();
 }
 
-status_t media_video_rate(const char *label, const archive_member_t *member, double *rate_hz_out) {
-    (void)label, (void)member, (void)rate_hz_out;
+status_t media_video_length(const char *label, const archive_member_t *member, double *rate_hz_out,
+                            int64_t *frames_out) {
+    (void)label, (void)member, (void)rate_hz_out, (void)frames_out;
     return media_available();
 }
 

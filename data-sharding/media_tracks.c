@@ -134,16 +134,14 @@ status_t media_video(const media_rules_t *rules, const char *label, const archiv
     return status;
 }
 
-status_t media_video_rate(const char *label, const archive_member_t *member, double *rate_hz_out) {
+status_t media_video_length(const char *label, const archive_member_t *member, double *rate_hz_out,
+                            int64_t *frames_out) {
     video_t *video = NULL;
     TRY(video_open(label, member, &video));
-    double rate_hz = video_info(video)->fps;
+    *rate_hz_out = video_info(video)->fps;
+    status_t status = video_count(video, frames_out);
     video_close(video);
-    if (rate_hz <= 0.0) {
-        return status_fail(STATUS_INPUT, "%s: does not state its rate; give it", label);
-    }
-    *rate_hz_out = rate_hz;
-    return STATUS_OK;
+    return status;
 }
 
 /* --- files of pictures ---------------------------------------------------------------------- */

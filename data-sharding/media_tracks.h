@@ -65,9 +65,9 @@ typedef struct media_sound {
 status_t media_sound(const media_ears_t *ears, track_kind_t kind, const char *label,
                      const archive_member_t *member, media_sound_t *sound_out) MUST_CHECK;
 
-/* The pictures a second that a video states. */
-status_t media_video_rate(const char *label, const archive_member_t *member,
-                          double *rate_hz_out) MUST_CHECK;
+/* The pictures a second that a video states (0: it does not), and how many there are. */
+status_t media_video_length(const char *label, const archive_member_t *member, double *rate_hz_out,
+                            int64_t *frames_out) MUST_CHECK;
 
 /* Whether this build reads raw media; else STATUS_UNAVAILABLE, and what is missing. */
 status_t media_available(void) MUST_CHECK;

@@ -97,6 +97,10 @@ static status_t convert(video_t *video) {
                                 : video_file_refuse(&video->file, "a picture cannot be converted");
 }
 
+status_t video_count(video_t *video, int64_t *count_out) {
+    return video_file_count(&video->file, count_out);
+}
+
 status_t video_next(video_t *video, uint8_t *rgb_out, double *time_s_out, bool *end_out) {
     const AVFrame *frame = video->file.frame;
     TRY(video_file_next(&video->file, time_s_out, end_out));

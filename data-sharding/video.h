@@ -31,6 +31,9 @@ status_t video_open(const char *label, const archive_member_t *member,
 void video_close(video_t *video); /* NULL allowed */
 const video_info_t *video_info(const video_t *video);
 
+/* How many there are, without decoding one; before the first of them. */
+status_t video_count(video_t *video, int64_t *count_out) MUST_CHECK;
+
 /* The next picture, none earlier than the one before; rgb_out: [height, width, 3]; or *end_out. */
 status_t video_next(video_t *video, uint8_t *rgb_out, double *time_s_out, bool *end_out) MUST_CHECK;
 

@@ -228,3 +228,16 @@ status_t video_file_next(video_file_t *file, double *time_s_out, bool *end_out) 
         return STATUS_OK;
     }
 }
+
+status_t video_file_count(video_file_t *file, int64_t *count_out) {
+    int error = 0;
+    *count_out = packets_stated(file);
+    while (*count_out <= 0 && (error = av_read_frame(file->format, file->packet)) >= 0) {
+        file->packets += file->packet->stream_index == file->stream->index;
+        av_packet_unref(file->packet);
+    }
+    *count_out = *count_out > 0 ? *count_out : file->packets;
+    TRY(file->read_status);
+    return error < 0 && error != AVERROR_EOF ? library_failed(file, "cut off or damaged", error)
+                                             : STATUS_OK;
+}

@@ -32,6 +32,10 @@ void video_file_close(video_file_t *file);
 /* The next decoded frame, in file->frame, and its time; or *end_out. */
 status_t video_file_next(video_file_t *file, double *time_s_out, bool *end_out) MUST_CHECK;
 
+/* How many pictures the file states, or has where it states none: then all of it is read. Before
+ * the first video_file_next. */
+status_t video_file_count(video_file_t *file, int64_t *count_out) MUST_CHECK;
+
 /* Refuses a file that ends before its own lengths say, or does not state them. */
 status_t video_file_check_length(const video_file_t *file) MUST_CHECK;
 

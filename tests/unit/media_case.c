@@ -154,7 +154,7 @@ static void write_pictures(AVFormatContext *format, track_t *track, const media_
         frame->color_range = track->codec->color_range;
         REQUIRE(av_frame_get_buffer(frame, 0) == 0);
         (what->grey != NULL ? draw_grey : draw)(frame, what, i);
-        frame->pts = i;
+        frame->pts = what->tick != NULL ? what->tick(what->context, i) : i;
         encode(format, track, frame);
         av_frame_unref(frame);
     }

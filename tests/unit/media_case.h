@@ -19,6 +19,7 @@ typedef struct media_video {
     /* Instead of plain quarters, and of the tone; NULL: those. */
     double (*grey)(const void *context, int frame, int x, int y); /* 0 to 255 */
     double (*sound)(const void *context, int sample);             /* -1 to 1 */
+    int (*tick)(const void *context, int frame); /* when a frame is shown, in 1/fps; NULL: frame */
     const void *context;
 } media_video_t;
 

@@ -1,7 +1,9 @@
 /* The importers of raw data sets against sources of which everything is known (raw_case.h): what is
  * seen and heard at each time, labels, gaps, splits; and sources that are not as they should be. */
+#include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "data-sharding/import.h"
@@ -129,6 +131,76 @@ static void affwild2_has_three_challenges(void **state) {
     raw_write_text(source, "EXPR_Recognition_Challenge/Train_Set/v1.txt", text);
     free(text);
     expect_refused("affwild2", place, tasks[0], ":2: 0.5 is neither");
+    free(source);
+    place_remove(place);
+}
+
+/* An annotation of so many lines, each of them 0.5. */
+static void write_lines(const char *source, const char *set, const char *name, int lines) {
+    char *text = text_copy("valence,arousal\n");
+    for (int i = 0; i < lines; i++) {
+        char *longer = text_format("%s0.5,0.5\n", text);
+        free(text);
+        text = longer;
+    }
+    char *path = text_format("6th ABAW Annotations/VA_Estimation_Challenge/%s/%s.txt", set, name);
+    raw_write_text(source, path, text);
+    free(path);
+    free(text);
+}
+
+/* What the import says, caller frees. */
+static char *told(const char *place) {
+    char *path = place_path(place, "stderr"), *text = NULL;
+    size_t bytes = 0;
+    int kept = dup(2), fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    assert_true(kept >= 0 && fd >= 0 && dup2(fd, 2) == 2);
+    status_t status = run_import("affwild2", place, NULL, 0);
+    assert_true(dup2(kept, 2) == 2);
+    close(kept);
+    close(fd);
+    CHECK_OK(status);
+    CHECK_OK(file_read(path, &text, &bytes));
+    free(path);
+    return text;
+}
+
+/* v1 has 60 frames, v2 40 for two people, v9 30, in a file that does not count them. Each video
+ * that does not fit is told, and a line without a frame labels nothing. */
+static void affwild2_lines_and_frames_are_compared(void **state) {
+    (void)state;
+    char *place = place_make(), *source = place_path(place, "source");
+    char *mp4 = place_path(source, "batch1/v9.mp4"), *mkv = place_path(source, "batch1/v9.mkv");
+    raw_affwild2(source);
+    unlink(mp4);
+    raw_write_video(mkv, 4, 30, 30, NULL, true);
+    write_lines(source, "Train_Set", "v1", 63);
+    write_lines(source, "Train_Set", "v2_left", 39);
+    write_lines(source, "Validation_Set", "v9", 31);
+    char *text = told(place);
+    assert_non_null(strstr(text, "3 annotations with more or fewer lines than their video has"));
+    assert_non_null(strstr(text, ": v1 has 63 lines and 60 frames; labels of frames that are not"));
+    assert_non_null(strstr(text, ": v2_left has 39 lines and 40 frames\n"));
+    assert_non_null(strstr(text, ": v9 has 31 lines and 30 frames; labels of frames that are not"));
+    assert_null(strstr(text, "v2_right has")); /* as many, and 10-60-1280x720 has no video */
+    dataset_t *dataset = open_data(place);
+    static const struct {
+        const char *name;
+        int64_t lines, frames;
+    } cases[] = {
+        {"v1", 63, 60}, {"v2_left", 39, 40}, {"v2_right", 40, 40}, {"", 50, 50}, {"v9", 31, 30}};
+    for (int r = 0; r < ARRAY_LEN(cases); r++) {
+        taken_t valence = take(dataset, r, "valence", true);
+        assert_int_equal(valence.span.length, cases[r].lines);
+        for (int64_t i = cases[r].frames - 2; i < cases[r].lines; i++) {
+            assert_int_equal(valence.valid[i], i < cases[r].frames);
+        }
+        taken_free(&valence);
+    }
+    dataset_close(dataset);
+    free(text);
+    free(mkv);
+    free(mp4);
     free(source);
     place_remove(place);
 }
@@ -399,6 +471,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(affwild2_is_taken_as_distributed),
         cmocka_unit_test(affwild2_has_three_challenges),
+        cmocka_unit_test(affwild2_lines_and_frames_are_compared),
         cmocka_unit_test(affwild2_makes_clips),
         cmocka_unit_test(affwild2_that_is_not_so_is_refused),
         cmocka_unit_test(biovid_is_taken_as_distributed),
