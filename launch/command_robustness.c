@@ -112,7 +112,7 @@ static json_t *row_of(const trainer_t *t, const corruption_t *c, const evaluatio
 static status_t predict_all(trainer_t *t, split_t split, const curve_t *curve, json_t *rows) {
     for (int i = 0; i < curve->count; i++) {
         evaluation_t *evaluation = NULL;
-        t->batch.corruption = curve->points[i];
+        TRY(batch_corrupt(&t->batch, &curve->points[i]));
         TRY(trainer_evaluate(t, split, "scoring", &evaluation));
         json_array_append_new(rows, row_of(t, &curve->points[i], evaluation, split));
         evaluation_free(evaluation);

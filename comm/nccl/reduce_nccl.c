@@ -105,6 +105,8 @@ static status_t publish(reduce_t *reduce, int bucket) {
         fold_local(reduce, bucket);
     }
     TRY(follow(own->messages, own->ready[bucket], own->compute, operation));
+    trace_begin_row(reduce->trace, reduce->fast ? "all-reduce" : "all-to-all", "bucket", bucket,
+                    own->messages);
     (void)ncclGroupStart();
     range_t all = bucket_range(reduce, bucket);
     if (reduce->fast && length_of(all) > 0) {
@@ -119,6 +121,7 @@ static status_t publish(reduce_t *reduce, int bucket) {
         receive_parts(reduce, bucket);
     }
     TRY(nccl_end_group(own->group, operation));
+    trace_end(reduce->trace, TRACK_MAIN);
     return nccl_cuda_status(cudaEventRecord(own->moved[bucket], own->messages), operation);
 }
 
@@ -151,7 +154,9 @@ static status_t finish(reduce_t *reduce) {
         int bucket = reduce->order[i];
         TRY(nccl_cuda_status(cudaStreamWaitEvent(own->compute, own->moved[bucket], 0), operation));
         if (!reduce->fast) {
+            trace_begin_row(reduce->trace, "tree", "bucket", bucket, own->compute);
             fold(reduce, bucket);
+            trace_end(reduce->trace, TRACK_MAIN);
         }
     }
     return STATUS_OK;
@@ -162,11 +167,13 @@ static status_t share(reduce_t *reduce) {
     owned_t *own = reduce->own;
     TRY(follow(own->messages, own->updated, own->compute, operation));
     for (int b = 0; b < reduce->layout.bucket_count; b++) {
+        trace_begin_row(reduce->trace, "all-gather", "bucket", b, own->messages);
         (void)ncclGroupStart();
         for (int i = 1; i < reduce->comm->size; i++) {
             exchange_weights(reduce, b, (reduce->comm->rank + i) % reduce->comm->size);
         }
         TRY(nccl_end_group(own->group, operation));
+        trace_end(reduce->trace, TRACK_MAIN);
     }
     return follow(own->compute, own->shared, own->messages, operation);
 }
