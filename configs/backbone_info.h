@@ -11,8 +11,8 @@ typedef enum { STEP_CLIP, STEP_PICTURE, STEP_MEL, STEP_PATCH, STEP_SIGNAL } step
 
 /* Of each kind of data the one that jmt config --for begins with stands first. */
 #define BACKBONE_LIST(X)                                                                           \
-    X(r2plus1d_18, STEP_CLIP, "frozen size upsample reduce batch_norm")                            \
-    X(r3d_18, STEP_CLIP, "frozen size upsample reduce batch_norm")                                 \
+    X(r2plus1d_18, STEP_CLIP, "frozen size upsample width reduce batch_norm")                      \
+    X(r3d_18, STEP_CLIP, "frozen size upsample width reduce batch_norm")                           \
     X(i3d, STEP_CLIP, "frozen size upsample batch_norm")                                           \
     X(ir_resnet_50, STEP_PICTURE, "frozen size upsample batch_norm")                               \
     X(resnet_50, STEP_PICTURE, "frozen size upsample reduce batch_norm")                           \

@@ -23,6 +23,7 @@ typedef struct modality_config { /* modalities.NAME */
     char *backbone;       /* none | a name of backbone_info.h */
     int64_t size;         /* of a picture's sides */
     int64_t upsample;     /* times as long as those of the data */
+    int64_t width;        /* planes of the first layer of r2plus1d_18 and r3d_18 */
     char *reduce;         /* max | average | flatten: places of a backbone to one */
     char *batch_norm;     /* frozen | shard | global */
     char *augment;        /* none | colour | strong | mirror | spectrum */

@@ -122,7 +122,7 @@ static status_t check_corrupt(const checked_t *checked) {
 
 /* Settings that only some backbones read. */
 static status_t check_backbone(const checked_t *checked) {
-    static const char *const keys[] = {"size",       "upsample", "reduce",
+    static const char *const keys[] = {"size",       "upsample", "width",  "reduce",
                                        "batch_norm", "frozen",   "fc_relu"};
     const modality_config_t *modality = checked->modality;
     const backbone_info_t *info = backbone_info(modality->backbone);

@@ -237,6 +237,9 @@ static const config_field_t modality_rows[] = {
     {"upsample", FIELD_INT, MODALITY_AT(upsample), "1", 1, 16, NULL, NULL, "times",
      "backbones of pictures only: size is so many times that of the data, which are enlarged"
      " bilinearly"},
+    {"width", FIELD_INT, MODALITY_AT(width), "64", 1, 1024, NULL, NULL, "planes",
+     "r2plus1d_18 and r3d_18 only: of their first layer, which the next three double; published"
+     " weights have 64"},
     {"reduce", FIELD_CHOICE, MODALITY_AT(reduce), "max", 0, 0, "max average flatten", "", "",
      "backbones but cnn_1d: how all places become one; flatten: by a Linear to 512"},
     {"batch_norm", FIELD_CHOICE, MODALITY_AT(batch_norm), "frozen", 0, 0,

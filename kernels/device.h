@@ -80,7 +80,7 @@ struct device {
     /* Points in the stream of work, numbered: taken, passed again and again, and, once waited for,
      * the milliseconds from one to another; false: one of them was not passed. */
     status_t (*marks_open)(const device_t *device, int count);
-    void (*mark)(const device_t *device, int mark);
+    void (*mark)(const device_t *device, int mark, void *stream); /* NULL: of work; else another */
     bool (*marks_ms)(const device_t *device, int from, int to, double *ms_out);
 };
 

@@ -28,6 +28,7 @@
 
 #include "kernels/base/status.h"
 #include "kernels/device.h"
+#include "kernels/picture.h"
 
 /* Of activations and their gradients. What else there is of a table (weights and their gradients,
  * saved, workspace, kept, optimiser state) is float, or double with DTYPE_F64. */
@@ -413,6 +414,20 @@ typedef struct multiply_call {
     void *c;
 } multiply_call_t;
 
+/* Clips of pictures from bytes to the numbers of an input (picture.h). A token that is masked
+ * becomes zeros, and its bytes and change are not read. */
+typedef struct pictures_call {
+    const device_t *device;
+    dtype_t dtype;                   /* of out: the table's */
+    int64_t tokens, clip;            /* of all samples; pictures of a token */
+    int64_t size, times;             /* height and width of the bytes; times these in out */
+    const uint8_t *bytes;            /* [tokens, clip, size, size, 3] */
+    const uint8_t *mask;             /* [tokens] */
+    const picture_change_t *changes; /* [tokens] */
+    float scale[2 * PICTURE_COLOURS];
+    void *out; /* [tokens, clip, times size, times size, 3] */
+} pictures_call_t;
+
 typedef struct kernels {
     const char *backend; /* "ref" | "cpu" | "cuda" */
     const char *device;  /* whose memory it works in: "cpu" | "cuda" */
@@ -440,6 +455,8 @@ typedef struct kernels {
      * over them (comm/tree.h, op_sums_add); all [shards, sum_count] may be overwritten. */
     void (*sums_total)(const device_t *device, pass_t pass, int64_t sum_count, int shards,
                        double *all, double *total);
+
+    void (*pictures)(const pictures_call_t *call);
 
     /* Masks are bytes on every backend; the lists in, query and key are the host's.
      * out[r] = any of in[i][r]; all of in[i][r]. */

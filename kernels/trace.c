@@ -89,13 +89,13 @@ static void keep(trace_t *trace, lane_t *lane, const trace_slice_t *slice) {
     atomic_store_explicit(&lane->count, count + 1, memory_order_release);
 }
 
-static int pass_mark(trace_t *trace, bool anchor) {
+static int pass_mark(trace_t *trace, bool anchor, void *stream) {
     if (trace->mark_count == trace->mark_room) {
         return -1;
     }
     int mark = trace->mark_count++;
     trace->anchors[mark] = anchor;
-    trace->device->mark(trace->device, mark);
+    trace->device->mark(trace->device, mark, stream);
     return mark;
 }
 
@@ -110,7 +110,8 @@ void trace_begin_(trace_t *trace, track_t track, const trace_slice_t *slice) {
     }
     if (keeps(trace)) {
         open->begin_ns = clock_ns();
-        open->mark_begin = track == TRACK_MAIN ? pass_mark(trace, lane->depth == 1) : -1;
+        open->mark_begin =
+            track == TRACK_MAIN ? pass_mark(trace, lane->depth == 1, slice->stream) : -1;
     }
 }
 
@@ -119,7 +120,7 @@ void trace_end_(trace_t *trace, track_t track) {
     REQUIRE(lane->depth > 0);
     trace_slice_t *open = &lane->open[--lane->depth];
     if (open->begin_ns >= 0 && keeps(trace)) {
-        open->mark_end = open->mark_begin >= 0 ? pass_mark(trace, false) : -1;
+        open->mark_end = open->mark_begin >= 0 ? pass_mark(trace, false, open->stream) : -1;
         open->end_ns = clock_ns();
         keep(trace, lane, open);
     }
@@ -147,7 +148,7 @@ void trace_start(trace_t *trace) {
     if (trace->mark_room > 0) { /* the first mark is passed when this clock says so */
         trace->device->synchronize(trace->device);
         trace->mark_ns[0] = clock_ns();
-        (void)pass_mark(trace, true);
+        (void)pass_mark(trace, true, NULL);
     }
     atomic_store_explicit(&trace->keeps, true, memory_order_relaxed);
 }
@@ -171,6 +172,7 @@ static void keep_device(trace_t *trace) {
         bool marked = slice.mark_begin >= 0 && slice.mark_end >= 0;
         slice.begin_ns = marked ? trace->mark_ns[slice.mark_begin] : -1;
         slice.end_ns = marked ? trace->mark_ns[slice.mark_end] : -1;
+        slice.crossing = slice.row;
         if (slice.begin_ns >= 0 && slice.end_ns >= 0) {
             keep(trace, &trace->lanes[TRACK_DEVICE], &slice);
         } else if (!marked && !slice.crossing) {

@@ -27,6 +27,8 @@ typedef struct trace_slice {
     int64_t number;
     int64_t begin_ns, end_ns; /* clock_ns */
     bool crossing;            /* may overlap others of its track */
+    bool row;                 /* on the device: crossing, in the row of its number */
+    void *stream;             /* of the device, whose time it is; NULL: that of work */
     int mark_begin, mark_end; /* of the device; -1: none */
 } trace_slice_t;
 
@@ -66,6 +68,17 @@ static inline void trace_begin_number(trace_t *trace, track_t track, const char 
                                       const char *unit, int64_t number) {
     if (trace != NULL) {
         trace_begin_(trace, track, &(trace_slice_t){.name = name, .unit = unit, .number = number});
+    }
+}
+/* What is called on a stream of the device that may be another than that of work: its device time
+ * is that stream's, in a row for each number. */
+static inline void trace_begin_row(trace_t *trace, const char *name, const char *unit,
+                                   int64_t number, void *stream) {
+    if (trace != NULL) {
+        trace_begin_(
+            trace, TRACK_MAIN,
+            &(trace_slice_t){
+                .name = name, .unit = unit, .number = number, .row = true, .stream = stream});
     }
 }
 static inline void trace_end(trace_t *trace, track_t track) {

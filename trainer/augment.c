@@ -55,121 +55,105 @@ augment_rule_t augment_rule(const char *name) {
     return AUGMENT_NONE;
 }
 
-/* --- colours --------------------------------------------------------------------------------- */
+/* --- pictures -------------------------------------------------------------------------------- */
 
-static float clipped(float v) { return fminf(fmaxf(v, 0.0f), 1.0f); }
-
-static float grey_of(const float rgb[3]) {
-    return 0.299f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2];
+static void draw_places(const draws_t *draws, int64_t size, picture_change_t *change) {
+    const float pi = 3.14159265f;
+    float angle = between(draws, DRAW_ANGLE, -6.0f, 6.0f) * pi / 180.0f;
+    float scale = sqrtf(between(draws, DRAW_AREA, 0.8f, 1.0f)), rest = (1.0f - scale) * (float)size;
+    change->warped = true;
+    change->cosine = cosf(angle);
+    change->sine = sinf(angle);
+    change->scale = scale;
+    change->left = between(draws, DRAW_LEFT, 0.0f, rest);
+    change->top = between(draws, DRAW_TOP, 0.0f, rest);
 }
 
-/* to + factor (x - to), of all three colours. */
-static void blend(float rgb[3], float to, float factor) {
-    for (int c = 0; c < 3; c++) {
-        rgb[c] = clipped(to + factor * (rgb[c] - to));
+static void draw_jitter(const draws_t *draws, picture_change_t *change) {
+    change->jittered = happens(draws, DRAW_JITTER, 0.8f);
+    change->jitter_brightness = between(draws, DRAW_JITTER_BRIGHTNESS, 0.6f, 1.4f);
+    change->jitter_contrast = between(draws, DRAW_JITTER_CONTRAST, 0.6f, 1.4f);
+    change->saturation = between(draws, DRAW_SATURATION, 0.6f, 1.4f);
+    change->hue = between(draws, DRAW_HUE, -0.1f, 0.1f);
+}
+
+picture_change_t augment_draw(augment_rule_t rule, rng_key_t key, uint64_t clip, int64_t size) {
+    const draws_t draws = {key, clip};
+    picture_change_t change = {0};
+    if (rule == AUGMENT_COLOUR || rule == AUGMENT_STRONG) {
+        change.colours = true;
+        change.brightness = between(&draws, DRAW_BRIGHTNESS, 0.8f, 1.2f);
+        change.contrast = between(&draws, DRAW_CONTRAST, 0.8f, 1.2f);
     }
+    if (rule == AUGMENT_MIRROR || rule == AUGMENT_STRONG) {
+        change.mirrored = happens(&draws, DRAW_MIRROR, 0.5f);
+    }
+    if (rule == AUGMENT_STRONG) {
+        draw_places(&draws, size, &change);
+        change.grey = happens(&draws, DRAW_GREY, 0.2f);
+        draw_jitter(&draws, &change);
+    }
+    return change;
 }
 
 static void brighten(float *x, int64_t pixels, float factor) {
-    for (int64_t i = 0; i < 3 * pixels; i++) {
-        x[i] = clipped(x[i] * factor);
+    for (int64_t i = 0; i < pixels; i++) {
+        picture_brighten(x + i * PICTURE_COLOURS, factor);
     }
 }
 
 /* Towards the mean grey of the picture, as PIL has it. */
 static void contrast(float *x, int64_t pixels, float factor) {
-    double sum = 0.0;
+    double sums[PICTURE_LANES] = {0.0};
     for (int64_t i = 0; i < pixels; i++) {
-        sum += (double)grey_of(x + 3 * i);
+        sums[i % PICTURE_LANES] += (double)picture_grey(x + i * PICTURE_COLOURS);
     }
-    float mean = (float)(sum / (double)pixels);
+    for (int half = PICTURE_LANES / 2; half > 0; half /= 2) {
+        for (int lane = 0; lane < half; lane++) {
+            sums[lane] += sums[lane + half];
+        }
+    }
+    float mean = (float)(sums[0] / (double)pixels);
     for (int64_t i = 0; i < pixels; i++) {
-        blend(x + 3 * i, mean, factor);
+        picture_blend(x + i * PICTURE_COLOURS, mean, factor);
     }
 }
 
 static void saturate(float *x, int64_t pixels, float factor) {
     for (int64_t i = 0; i < pixels; i++) {
-        blend(x + 3 * i, grey_of(x + 3 * i), factor);
+        float *rgb = x + i * PICTURE_COLOURS;
+        picture_blend(rgb, picture_grey(rgb), factor);
     }
 }
 
-/* Around the circle of hues, which has length 1; lightness and saturation (of HSV) stay. */
-static void turn_hue(float *x, int64_t pixels, float by) {
-    for (int64_t i = 0; i < pixels; i++) {
-        float *rgb = x + 3 * i, high = fmaxf(rgb[0], fmaxf(rgb[1], rgb[2]));
-        float low = fminf(rgb[0], fminf(rgb[1], rgb[2])), range = high - low;
-        if (range <= 0.0f) {
-            continue;
-        }
-        float hue = high == rgb[0]   ? (rgb[1] - rgb[2]) / range
-                    : high == rgb[1] ? 2.0f + (rgb[2] - rgb[0]) / range
-                                     : 4.0f + (rgb[0] - rgb[1]) / range;
-        hue = hue / 6.0f + by;
-        hue -= floorf(hue);
-        static const float offset[3] = {5.0f, 3.0f, 1.0f};
-        for (int c = 0; c < 3; c++) {
-            float k = fmodf(offset[c] + 6.0f * hue, 6.0f);
-            rgb[c] = high - range * fmaxf(0.0f, fminf(fminf(k, 4.0f - k), 1.0f));
-        }
-    }
-}
-
-/* --- places ---------------------------------------------------------------------------------- */
-
-/* Where in the picture a place of the result comes from: mirrored, scaled, shifted, turned. */
-typedef struct warp {
-    float cosine, sine, scale, left, top;
-    bool mirrored;
-} warp_t;
-
-static warp_t drawn_warp(const draws_t *draws, int64_t size) {
-    const float pi = 3.14159265f;
-    float angle = between(draws, DRAW_ANGLE, -6.0f, 6.0f) * pi / 180.0f;
-    float scale = sqrtf(between(draws, DRAW_AREA, 0.8f, 1.0f)), rest = (1.0f - scale) * (float)size;
-    return (warp_t){.cosine = cosf(angle),
-                    .sine = sinf(angle),
-                    .scale = scale,
-                    .left = between(draws, DRAW_LEFT, 0.0f, rest),
-                    .top = between(draws, DRAW_TOP, 0.0f, rest),
-                    .mirrored = happens(draws, DRAW_MIRROR, 0.5f)};
-}
-
-/* One colour of a place between four pixels; black outside. */
-static float bilinear(const float *x, int64_t size, float row, float column, int c) {
-    float r0 = floorf(row), c0 = floorf(column), sum = 0.0f;
+/* One place between four pixels; black outside. */
+static void bilinear(const float *x, int64_t size, const picture_source_t *source,
+                     float rgb[PICTURE_COLOURS]) {
+    memset(rgb, 0, PICTURE_COLOURS * sizeof *rgb);
     for (int i = 0; i < 4; i++) {
-        int64_t r = (int64_t)r0 + i / 2, k = (int64_t)c0 + i % 2;
-        float weight = (i / 2 == 0 ? 1.0f - (row - r0) : row - r0) *
-                       (i % 2 == 0 ? 1.0f - (column - c0) : column - c0);
-        if (r >= 0 && r < size && k >= 0 && k < size) {
-            sum += weight * x[(r * size + k) * 3 + c];
+        int64_t row = source->row + i / 2, column = source->column + i % 2;
+        float part = picture_part(source, i);
+        for (int c = 0; c < PICTURE_COLOURS; c++) {
+            bool inside = row >= 0 && row < size && column >= 0 && column < size;
+            rgb[c] += inside ? part * x[(row * size + column) * PICTURE_COLOURS + c] : 0.0f;
         }
     }
-    return sum;
 }
 
-static void warp_picture(const warp_t *warp, int64_t size, const float *from, float *to) {
-    float middle = 0.5f * (float)(size - 1);
-    for (int64_t r = 0; r < size; r++) {
-        for (int64_t k = 0; k < size; k++) {
-            int64_t column = warp->mirrored ? size - 1 - k : k;
-            float y = warp->top + warp->scale * ((float)r + 0.5f) - 0.5f - middle;
-            float x = warp->left + warp->scale * ((float)column + 0.5f) - 0.5f - middle;
-            float row = middle + warp->cosine * y - warp->sine * x;
-            float place = middle + warp->sine * y + warp->cosine * x;
-            for (int c = 0; c < 3; c++) {
-                to[(r * size + k) * 3 + c] = bilinear(from, size, row, place, c);
-            }
-        }
+static void warp(const picture_change_t *change, int64_t size, float *scratch, float *x) {
+    memcpy(scratch, x, (size_t)(size * size * PICTURE_COLOURS) * sizeof *x);
+    for (int64_t i = 0; i < size * size; i++) {
+        picture_source_t source = picture_source(change, size, i / size, i % size);
+        bilinear(scratch, size, &source, x + i * PICTURE_COLOURS);
     }
 }
 
 static void mirror(float *x, int64_t size) {
     for (int64_t r = 0; r < size; r++) {
         for (int64_t k = 0; k < size / 2; k++) {
-            for (int c = 0; c < 3; c++) {
-                float *a = &x[(r * size + k) * 3 + c], *b = &x[(r * size + size - 1 - k) * 3 + c];
+            for (int c = 0; c < PICTURE_COLOURS; c++) {
+                float *a = &x[(r * size + k) * PICTURE_COLOURS + c];
+                float *b = &x[(r * size + size - 1 - k) * PICTURE_COLOURS + c];
                 float kept = *a;
                 *a = *b;
                 *b = kept;
@@ -178,40 +162,39 @@ static void mirror(float *x, int64_t size) {
     }
 }
 
-static void jitter(const draws_t *draws, float *x, int64_t pixels) {
-    brighten(x, pixels, between(draws, DRAW_JITTER_BRIGHTNESS, 0.6f, 1.4f));
-    contrast(x, pixels, between(draws, DRAW_JITTER_CONTRAST, 0.6f, 1.4f));
-    saturate(x, pixels, between(draws, DRAW_SATURATION, 0.6f, 1.4f));
-    turn_hue(x, pixels, between(draws, DRAW_HUE, -0.1f, 0.1f));
+static void jitter(const picture_change_t *change, float *x, int64_t pixels) {
+    brighten(x, pixels, change->jitter_brightness);
+    contrast(x, pixels, change->jitter_contrast);
+    saturate(x, pixels, change->saturation);
+    for (int64_t i = 0; i < pixels; i++) {
+        picture_turn_hue(x + i * PICTURE_COLOURS, change->hue);
+    }
 }
 
-static void strengthen(const draws_t *draws, float *x, int64_t size, float *scratch) {
-    warp_t warp = drawn_warp(draws, size);
-    warp_picture(&warp, size, x, scratch);
-    memcpy(x, scratch, (size_t)(size * size * 3) * sizeof *x);
-    if (happens(draws, DRAW_GREY, 0.2f)) {
-        saturate(x, size * size, 0.0f);
+void augment_picture(const picture_change_t *change, int64_t size, float *scratch, float *x) {
+    int64_t pixels = size * size;
+    if (change->colours) {
+        brighten(x, pixels, change->brightness);
+        contrast(x, pixels, change->contrast);
     }
-    if (happens(draws, DRAW_JITTER, 0.8f)) {
-        jitter(draws, x, size * size);
+    if (change->warped) {
+        warp(change, size, scratch, x);
+    } else if (change->mirrored) {
+        mirror(x, size);
+    }
+    if (change->grey) {
+        saturate(x, pixels, 0.0f);
+    }
+    if (change->jittered) {
+        jitter(change, x, pixels);
     }
 }
 
 void augment_pictures(augment_rule_t rule, rng_key_t key, uint64_t clip, int64_t frames,
                       int64_t size, float *scratch, float *x) {
-    const draws_t draws = {key, clip};
-    int64_t pixels = size * size;
+    picture_change_t change = augment_draw(rule, key, clip, size);
     for (int64_t f = 0; f < frames; f++) {
-        float *picture = x + f * pixels * 3;
-        if (rule == AUGMENT_COLOUR || rule == AUGMENT_STRONG) {
-            brighten(picture, pixels, between(&draws, DRAW_BRIGHTNESS, 0.8f, 1.2f));
-            contrast(picture, pixels, between(&draws, DRAW_CONTRAST, 0.8f, 1.2f));
-        }
-        if (rule == AUGMENT_STRONG) {
-            strengthen(&draws, picture, size, scratch);
-        } else if (rule == AUGMENT_MIRROR && happens(&draws, DRAW_MIRROR, 0.5f)) {
-            mirror(picture, size);
-        }
+        augment_picture(&change, size, scratch, x + f * size * size * PICTURE_COLOURS);
     }
 }
 

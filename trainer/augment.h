@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "kernels/base/rng.h"
+#include "kernels/picture.h"
 
 /* COLOUR: brightness and contrast times 0.8 to 1.2. STRONG: that, then turned by up to 6 degrees, a
  * square of 80 to 100 % of the area brought to full size, mirrored (half), grey (a fifth), and
@@ -22,6 +23,11 @@ typedef enum {
     AUGMENT_SPECTRUM
 } augment_rule_t;
 augment_rule_t augment_rule(const char *name); /* "none" | "colour" | "strong" | ... */
+
+/* What key and clip draw for a clip of pictures of this size. */
+picture_change_t augment_draw(augment_rule_t rule, rng_key_t key, uint64_t clip, int64_t size);
+/* One picture of it, [size, size, 3] between 0 and 1, in place; scratch: as large. */
+void augment_picture(const picture_change_t *change, int64_t size, float *scratch, float *x);
 
 /* key and clip: which draws. x: [frames, size, size, 3] between 0 and 1, in place; scratch: a
  * picture. */

@@ -188,10 +188,19 @@ uint8_t *feed_bytes(const feed_t *feed, int64_t steps, float *x) {
     return (uint8_t *)(x + steps * feed->step) - steps * feed->given;
 }
 
+static rng_key_t key_of(const feed_t *feed, const chance_t *chance) {
+    return (rng_key_t){chance->seed, feed->name, chance->step};
+}
+
+/* Windows are at most 65536 long. */
+static uint64_t clip_of(const chance_t *chance, int64_t token) {
+    return (chance->sample << 16) + (uint64_t)token;
+}
+
 /* One token: of pictures between 0 and 1, or of sound. */
 static void augment(const feed_t *feed, const chance_t *chance, int64_t token, float *x) {
-    rng_key_t key = {chance->seed, feed->name, chance->step};
-    uint64_t clip = (chance->sample << 16) + (uint64_t)token; /* windows are at most 65536 long */
+    rng_key_t key = key_of(feed, chance);
+    uint64_t clip = clip_of(chance, token);
     if (feed->bytes) {
         augment_pictures(feed->rule, key, clip, feed->clip, feed->size, feed->scratch, x);
     } else {
@@ -238,5 +247,20 @@ void feed_prepare(const feed_t *feed, int64_t steps, const uint8_t *mask, const 
         } else {
             prepare_token(feed, steps, t, chance, x);
         }
+    }
+}
+
+void feed_describe(const feed_t *feed, pictures_call_t *call) {
+    call->clip = feed->clip;
+    call->size = feed->size;
+    call->times = feed->times;
+    memcpy(call->scale, feed->colours, sizeof call->scale);
+}
+
+void feed_changes(const feed_t *feed, int64_t steps, const chance_t *chance,
+                  picture_change_t *changes) {
+    memset(changes, 0, (size_t)steps * sizeof *changes);
+    for (int64_t t = 0; t < steps && chance != NULL; t++) {
+        changes[t] = augment_draw(feed->rule, key_of(feed, chance), clip_of(chance, t), feed->size);
     }
 }

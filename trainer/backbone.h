@@ -6,6 +6,7 @@
 
 #include "configs/config.h"
 #include "data-sharding/track_kind.h"
+#include "kernels/kernels.h"
 #include "trainer/augment.h"
 #include "trainer/layers_grid.h"
 
@@ -47,6 +48,11 @@ typedef struct chance {
 } chance_t;
 void feed_prepare(const feed_t *feed, int64_t steps, const uint8_t *mask, const chance_t *chance,
                   float *x);
+/* The same of pixels by a table's `pictures`: what it does to each (fields of `call` that do not
+ * differ from batch to batch), and what chance changes of each step. */
+void feed_describe(const feed_t *feed, pictures_call_t *call);
+void feed_changes(const feed_t *feed, int64_t steps, const chance_t *chance,
+                  picture_change_t *changes);
 
 /* The architectures: [length, columns] of x. */
 value_t backbone_r2plus1d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x);

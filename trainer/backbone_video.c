@@ -1,8 +1,10 @@
 /* R(2+1)D-18 and R3D-18 (jmt.md 1.2; Tran et al., A Closer Look at Spatiotemporal Convolutions,
  * CVPR 2018), as torchvision has them: a stem, then four layers of two residual blocks with 64,
- * 128, 256 and 512 planes, each layer but the first halving time and space. */
+ * 128, 256 and 512 planes (or another width, doubled likewise), each layer but the first halving
+ * time and space. */
 #include <string.h>
 
+#include "kernels/base/bytes.h"
 #include "trainer/backbone.h"
 
 typedef grid_t (*conv_rule_t)(const trunk_t *trunk, const char *name, grid_t x, int64_t planes,
@@ -53,7 +55,7 @@ static grid_t block(const trunk_t *trunk, const char *name, grid_t x, int64_t pl
 static value_t layers(const trunk_t *trunk, const modality_config_t *modality, grid_t x,
                       conv_rule_t conv) {
     for (int layer = 0; layer < 4; layer++) {
-        int64_t planes = (int64_t)64 << layer;
+        int64_t planes = modality->width << layer;
         for (int i = 0; i < 2; i++) {
             int64_t stride = layer > 0 && i == 0 ? 2 : 1;
             x = block(trunk, name_of("layer%d.%d", layer + 1, i).text, x, planes, stride, conv);
@@ -69,13 +71,14 @@ static value_t layers(const trunk_t *trunk, const modality_config_t *modality, g
 value_t backbone_r2plus1d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x) {
     window_t space = window_2d(7, 2, 3);
     window_t time = window_3d((int64_t[]){3, 1, 1}, (int64_t[]){1, 1, 1}, (int64_t[]){1, 0, 0});
-    x = trunk_conv_norm(trunk, "stem.0", "stem.1", x, 45, &space, ACTIVATION_RELU);
-    x = trunk_conv_norm(trunk, "stem.3", "stem.4", x, 64, &time, ACTIVATION_RELU);
+    int64_t middle = max_i64(45 * modality->width / 64, 1);
+    x = trunk_conv_norm(trunk, "stem.0", "stem.1", x, middle, &space, ACTIVATION_RELU);
+    x = trunk_conv_norm(trunk, "stem.3", "stem.4", x, modality->width, &time, ACTIVATION_RELU);
     return layers(trunk, modality, x, conv_2plus1d);
 }
 
 value_t backbone_r3d_18(const trunk_t *trunk, const modality_config_t *modality, grid_t x) {
     window_t stem = window_3d((int64_t[]){3, 7, 7}, (int64_t[]){1, 2, 2}, (int64_t[]){1, 3, 3});
-    x = trunk_conv_norm(trunk, "stem.0", "stem.1", x, 64, &stem, ACTIVATION_RELU);
+    x = trunk_conv_norm(trunk, "stem.0", "stem.1", x, modality->width, &stem, ACTIVATION_RELU);
     return layers(trunk, modality, x, conv_3d);
 }

@@ -22,12 +22,35 @@ static size_t target_bytes(const batch_t *batch) { return mask_bytes(batch) * si
 
 static bool is_far(const batch_t *batch) { return !executor_device(batch->executor)->host; }
 
+static int64_t tokens(const batch_t *batch) { return batch->slots * batch->length; }
+
+/* Of one modality: pixels of a step, in the data. */
+static int64_t given(const batch_t *batch, int m) {
+    return batch->info[m].clip * batch->info[m].dim;
+}
+
+/* Where a modality is made worse that is done to its numbers, on the host. */
+static void choose_bytes(batch_t *batch) {
+    for (int m = 0; m < batch->modality_count; m++) {
+        bool worse = batch->corrupts[m][0].kind != CORRUPTION_NONE ||
+                     (batch->corruption.kind != CORRUPTION_NONE && batch->corruption.modality == m);
+        batch->as_bytes[m] = is_far(batch) && batch->info[m].kind == TRACK_PIXELS && !worse;
+    }
+}
+
+static size_t change_bytes(const batch_t *batch) {
+    return aligned((size_t)tokens(batch) * sizeof(picture_change_t));
+}
+
 /* What lies where in a batch that goes to the device as a whole. */
 static void lay_out(batch_t *batch) {
     size_t element = dtype_bytes(executor_dtype(batch->executor)), bytes = 0;
     for (int m = 0; m < batch->modality_count; m++) {
         batch->feature_at[m] = bytes;
-        bytes += aligned(feature_bytes(batch, m) / sizeof(float) * element);
+        bytes += aligned(batch->as_bytes[m] ? (size_t)(tokens(batch) * given(batch, m))
+                                            : feature_bytes(batch, m) / sizeof(float) * element);
+        batch->change_at[m] = bytes;
+        bytes += batch->as_bytes[m] ? change_bytes(batch) : 0;
         batch->mask_at[m] = bytes;
         bytes += aligned(mask_bytes(batch));
     }
@@ -48,13 +71,20 @@ static status_t place_open(const batch_t *batch, bool inputs, batch_place_t *pla
     }
     place->whole = whole;
     place->features = alloc_zero(batch->modality_count, sizeof *place->features);
+    place->pixels = alloc_zero(batch->modality_count, sizeof *place->pixels);
+    place->changes = alloc_zero(batch->modality_count, sizeof *place->changes);
     place->masks = alloc_zero(batch->modality_count, sizeof *place->masks);
     place->target = alloc_zero(batch->target_count, sizeof *place->target);
     for (int m = 0; m < batch->modality_count; m++) {
-        place->features[m] = whole != NULL && !batch->staged
-                                 ? (void *)(place->whole + batch->feature_at[m])
-                             : inputs ? executor_input(batch->executor, m)
-                                      : alloc_aligned(feature_bytes(batch, m));
+        if (batch->as_bytes[m]) {
+            place->pixels[m] = (uint8_t *)place->whole + batch->feature_at[m];
+            place->changes[m] = (void *)(place->whole + batch->change_at[m]);
+        } else {
+            place->features[m] = whole != NULL && !batch->staged
+                                     ? (void *)(place->whole + batch->feature_at[m])
+                                 : inputs ? executor_input(batch->executor, m)
+                                          : alloc_aligned(feature_bytes(batch, m));
+        }
         place->masks[m] = whole != NULL ? (uint8_t *)place->whole + batch->mask_at[m]
                           : inputs      ? executor_mask(batch->executor, m)
                                         : alloc_aligned(mask_bytes(batch));
@@ -80,17 +110,31 @@ static void place_close(const batch_t *batch, bool inputs, batch_place_t *place)
         device->release_pinned(device, place->whole);
     }
     free(place->features);
+    free(place->pixels);
+    free(place->changes);
     free(place->masks);
     free(place->target);
+    *place = (batch_place_t){0};
 }
 
-size_t batch_ahead_bytes(const graph_t *graph, int64_t slots, int64_t ahead) {
-    int64_t steps = slots * graph_length(graph);
+/* Of a step; pixels go to a device as bytes, with a change each, unless they are made worse. */
+static int64_t step_bytes(const graph_t *graph, const config_t *config, int m, bool far) {
+    int indices[CONFIG_MODALITIES_MAX];
+    model_modalities(config, indices);
+    const modality_config_t *modality = &config->modalities[indices[m]];
+    if (far && modality_takes_pixels(modality) && modality->corrupt[0] == '\0') {
+        return graph_input_dim(graph, m) / (modality->upsample * modality->upsample) +
+               (int64_t)sizeof(picture_change_t);
+    }
+    return graph_input_dim(graph, m) * (int64_t)sizeof(float);
+}
+
+size_t batch_ahead_bytes(const graph_t *graph, const config_t *config, bool far, int64_t ahead) {
     int64_t each = graph_output_count(graph) * (int64_t)sizeof(float);
     for (int m = 0; m < graph_input_count(graph); m++) {
-        each += graph_input_dim(graph, m) * (int64_t)sizeof(float) + 1;
+        each += step_bytes(graph, config, m, far) + 1;
     }
-    return (size_t)(ahead * steps * each);
+    return (size_t)(ahead * config->batch * graph_length(graph) * each);
 }
 
 /* corrupts: room for all kinds and `none` behind them. */
@@ -168,8 +212,24 @@ static void close_places(batch_t *batch) {
         place_close(batch, false, &batch->places[i]);
     }
     free(batch->places);
+    batch->places = NULL;
     device->release(device, batch->current);
     device->release(device, batch->arriving);
+    batch->current = batch->arriving = NULL;
+}
+
+/* Those who read the old places are to be done. */
+status_t batch_corrupt(batch_t *batch, const corruption_t *corruption) {
+    bool before[CONFIG_MODALITIES_MAX];
+    batch_stop(batch);
+    memcpy(before, batch->as_bytes, sizeof before);
+    batch->corruption = *corruption;
+    choose_bytes(batch);
+    if (memcmp(before, batch->as_bytes, sizeof before) == 0) {
+        return STATUS_OK;
+    }
+    close_places(batch);
+    return open_places(batch);
 }
 
 status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t *dataset,
@@ -196,6 +256,7 @@ status_t batch_open(executor_t *executor, const graph_t *graph, const dataset_t 
     }
     batch.staged = executor_dtype(executor) != DTYPE_F32;
     batch.stream_count = model_streams_of(config, batch.stream_of);
+    choose_bytes(&batch);
     status_t status = open_places(&batch);
     if (status == STATUS_OK) {
         status = prefetch_open(batch.ahead, make, batch_out, &batch.prefetch);
@@ -238,7 +299,9 @@ void batch_close(batch_t *batch) {
 static void fill_empty(const batch_t *batch, float *const *features, uint8_t *const *masks,
                        float *const *targets) {
     for (int m = 0; m < batch->modality_count; m++) {
-        memset(features[m], 0, (size_t)(batch->length * batch->dims[m]) * sizeof(float));
+        if (features[m] != NULL) {
+            memset(features[m], 0, (size_t)(batch->length * batch->dims[m]) * sizeof(float));
+        }
         memset(masks[m], 0, (size_t)batch->length);
     }
     for (int t = 0; t < batch->target_count; t++) {
@@ -316,15 +379,20 @@ static void make_worse(const batch_t *batch, const chance_t *chance, int64_t sam
     }
 }
 
+/* NULL: it goes as bytes. */
+static float *features_at(const batch_t *batch, const batch_place_t *place, int m, int64_t slot) {
+    return batch->as_bytes[m] ? NULL : place->features[m] + slot * batch->length * batch->dims[m];
+}
+
 static status_t fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,
                      int64_t sample, const chance_t *chance) {
     float *features[STREAMS_MAX], *targets[STREAMS_MAX];
     uint8_t *masks[STREAMS_MAX];
     void *tokens[STREAMS_MAX];
     for (int m = 0; m < batch->modality_count; m++) {
-        int64_t elements = batch->length * batch->dims[m];
-        features[m] = place->features[m] + slot * elements;
-        tokens[m] = tokens_of(batch, m, features[m]);
+        features[m] = features_at(batch, place, m, slot);
+        tokens[m] = batch->as_bytes[m] ? place->pixels[m] + slot * batch->length * given(batch, m)
+                                       : tokens_of(batch, m, features[m]);
         masks[m] = place->masks[m] + slot * batch->length;
     }
     for (int t = 0; t < batch->target_count; t++) {
@@ -340,6 +408,11 @@ static status_t fill(const batch_t *batch, const batch_place_t *place, split_t s
                (size_t)batch->length * sizeof(float));
     }
     for (int m = 0; m < batch->modality_count; m++) {
+        if (batch->as_bytes[m]) {
+            feed_changes(&batch->feed[m], batch->length, chance,
+                         place->changes[m] + slot * batch->length);
+            continue;
+        }
         if (is_muted(batch, m, sample, chance)) {
             mute(batch, split, m, sample, features[m], masks[m]);
         }
@@ -360,8 +433,10 @@ status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t sp
 }
 
 static void hide(const batch_t *batch, const batch_place_t *place, int m, int64_t slot) {
-    int64_t elements = batch->length * batch->dims[m];
-    memset(place->features[m] + slot * elements, 0, (size_t)elements * sizeof(float));
+    float *features = features_at(batch, place, m, slot);
+    if (features != NULL) {
+        memset(features, 0, (size_t)(batch->length * batch->dims[m]) * sizeof *features);
+    }
     memset(place->masks[m] + slot * batch->length, 0, (size_t)batch->length);
 }
 
@@ -415,8 +490,10 @@ static status_t fill_place(const batch_t *batch, const batch_place_t *place, int
         }
     }
     for (int m = 0; place->whole != NULL && batch->staged && m < batch->modality_count; m++) {
-        dtype_from_float(executor_dtype(batch->executor), place->whole + batch->feature_at[m],
-                         place->features[m], batch->slots * batch->length * batch->dims[m]);
+        if (!batch->as_bytes[m]) {
+            dtype_from_float(executor_dtype(batch->executor), place->whole + batch->feature_at[m],
+                             place->features[m], tokens(batch) * batch->dims[m]);
+        }
     }
     return STATUS_OK;
 }
@@ -466,6 +543,18 @@ static void send(batch_t *batch, const batch_place_t *place) {
     device->copy_ahead(device, batch->arriving, place->whole, batch->whole_bytes);
 }
 
+/* Of a modality that came as bytes; of any other: none. */
+static void take_pictures(batch_t *batch, int m) {
+    pictures_call_t call = {.tokens = tokens(batch),
+                            .bytes = (const uint8_t *)batch->current + batch->feature_at[m],
+                            .mask = (const uint8_t *)batch->current + batch->mask_at[m],
+                            .changes = (const void *)(batch->current + batch->change_at[m])};
+    if (batch->as_bytes[m]) {
+        feed_describe(&batch->feed[m], &call);
+    }
+    executor_take_pictures(batch->executor, m, batch->as_bytes[m] ? &call : NULL);
+}
+
 /* What has arrived becomes what the executor takes, which makes room for the next. */
 static void bring(batch_t *batch, const batch_place_t *place) {
     const device_t *device = executor_device(batch->executor);
@@ -482,6 +571,7 @@ static void bring(batch_t *batch, const batch_place_t *place) {
     for (int m = 0; m < batch->modality_count; m++) {
         features[m] = batch->current + batch->feature_at[m];
         masks[m] = batch->current + batch->mask_at[m];
+        take_pictures(batch, m);
     }
     executor_take_from(batch->executor, features, masks);
 }

@@ -13,10 +13,12 @@
 #include "trainer/mirror.h"
 #include "trainer/standardize.h"
 
-typedef struct batch_place { /* memory of one batch, by modality and by target */
-    float **features;        /* [slots, length, dim] */
-    uint8_t **masks;         /* [slots, length] */
-    float **target;          /* [slots, length]; NaN: no valid label */
+typedef struct batch_place {    /* memory of one batch, by modality and by target */
+    float **features;           /* [slots, length, dim]; NULL of a modality that goes as bytes */
+    uint8_t **pixels;           /* of one that does: [slots, length, clip, dim of the data], */
+    picture_change_t **changes; /* [slots, length] */
+    uint8_t **masks;            /* [slots, length] */
+    float **target;             /* [slots, length]; NaN: no valid label */
     char *whole; /* pinned, where the device is not the host: all of it, features of its type */
 } batch_place_t;
 
@@ -53,6 +55,8 @@ typedef struct batch {
      * them what is. */
     char *current, *arriving;
     size_t feature_at[CONFIG_MODALITIES_MAX], mask_at[CONFIG_MODALITIES_MAX];
+    size_t change_at[CONFIG_MODALITIES_MAX];
+    bool as_bytes[CONFIG_MODALITIES_MAX]; /* pixels that become numbers on the device */
     size_t target_at[CONFIG_TARGETS_MAX], whole_bytes;
     bool holds;   /* a place that is, or has been, on its way */
     bool is_sent; /* the one behind it, too */
@@ -60,7 +64,7 @@ typedef struct batch {
     float **labels[SPLIT_COUNT];
     int ahead;               /* batches */
     batch_place_t *places;   /* [ahead] */
-    corruption_t corruption; /* of every sample; changed between streams alone */
+    corruption_t corruption; /* of every sample (batch_corrupt) */
     /* Of training samples, by modality: `none` behind the last; seeds are the stream's. */
     corruption_t corrupts[CONFIG_MODALITIES_MAX][CORRUPTION_COUNT];
     prefetch_t *prefetch;
@@ -82,8 +86,8 @@ void batch_close(batch_t *batch);
 /* STATUS_INPUT: a kind that this modality cannot be made worse by. */
 status_t batch_takes(const batch_t *batch, int m, corruption_kind_t kind) MUST_CHECK;
 
-/* What so many batches ahead take. */
-size_t batch_ahead_bytes(const graph_t *graph, int64_t slots, int64_t ahead);
+/* What so many batches ahead take; far: of a device that is not the host. */
+size_t batch_ahead_bytes(const graph_t *graph, const config_t *config, bool far, int64_t ahead);
 
 /* Begins a stream; the one before, if any, ends. Between it and batch_stop, or the last batch_next,
  * statistics, labels and order are read on another thread. */
@@ -104,6 +108,9 @@ void batch_stop(batch_t *batch);
  * can be learnt of people stays. Reads the whole split; not during a stream. */
 status_t batch_permute_labels(batch_t *batch, split_t split, bool within_person,
                               uint64_t seed) MUST_CHECK;
+
+/* Every sample from here on is made worse so; not during a stream. */
+status_t batch_corrupt(batch_t *batch, const corruption_t *corruption) MUST_CHECK;
 
 /* One sample alone, not during a stream. sample < 0: an empty slot. */
 status_t batch_fill(const batch_t *batch, const batch_place_t *place, split_t split, int64_t slot,

@@ -46,6 +46,9 @@ uint8_t *executor_mask(executor_t *executor, int input);
 /* From here on forward takes the batch from these, by input, on a device that is not the host, and
  * not from the host's memory. */
 void executor_take_from(executor_t *executor, const void *const *inputs, const void *const *masks);
+/* Or its numbers are made of bytes there, by the table's `pictures`; NULL: no more. Of the call
+ * `out`, `dtype` and `device` are the executor's. */
+void executor_take_pictures(executor_t *executor, int input, const pictures_call_t *pictures);
 dtype_t executor_dtype(const executor_t *executor); /* of inputs and outputs */
 const device_t *executor_device(const executor_t *executor);
 int64_t executor_samples(const executor_t *executor); /* local: shard_count * samples_per_shard */

@@ -34,6 +34,7 @@ status_t executor_open_host(executor_t *executor) {
     int64_t bytes = 0, most = 0;
     executor->host_at = alloc_zero(2 * graph->input_count, sizeof *executor->host_at);
     executor->taken_from = alloc_zero(2 * graph->input_count, sizeof *executor->taken_from);
+    executor->pictures = alloc_zero(graph->input_count, sizeof *executor->pictures);
     for (int i = 0; i < graph->input_count; i++) {
         executor->host_at[i] = bytes;
         bytes += align_up((int64_t)span_bytes(executor, input_matrix(executor, i)), HOST_ALIGNMENT);
@@ -59,6 +60,7 @@ void executor_close_host(executor_t *executor) {
     device->release_pinned(device, executor->fetched);
     free(executor->host_at);
     free(executor->taken_from);
+    free(executor->pictures);
 }
 
 void *executor_input(executor_t *executor, int input) {
@@ -81,6 +83,15 @@ void executor_take_from(executor_t *executor, const void *const *inputs, const v
     }
 }
 
+void executor_take_pictures(executor_t *executor, int input, const pictures_call_t *pictures) {
+    matrix_t x = input_matrix(executor, input);
+    REQUIRE(executor->pictures != NULL);
+    executor->pictures[input] = pictures != NULL ? *pictures : (pictures_call_t){0};
+    executor->pictures[input].device = executor->config.device;
+    executor->pictures[input].dtype = executor_dtype(executor);
+    executor->pictures[input].out = x.data;
+}
+
 static void bring(const executor_t *executor, void *to, const void *host, int place, size_t bytes) {
     const device_t *device = executor->config.device;
     if (executor->taken_from[place] != NULL) {
@@ -95,7 +106,11 @@ void executor_bring_batch(executor_t *executor) {
     for (int i = 0; executor->host != NULL && i < count; i++) {
         matrix_t x = input_matrix(executor, i);
         mask_t mask = input_mask(executor, i);
-        bring(executor, x.data, executor_input(executor, i), i, span_bytes(executor, x));
+        if (executor->pictures[i].bytes != NULL) {
+            executor->config.kernels->pictures(&executor->pictures[i]);
+        } else {
+            bring(executor, x.data, executor_input(executor, i), i, span_bytes(executor, x));
+        }
         bring(executor, mask.data, executor_mask(executor, i), count + i,
               (size_t)(mask.count * executor->config.shard_count));
     }

@@ -20,6 +20,7 @@ struct executor {
     char *host;                      /* pinned: the batch, where the device is not the host */
     int64_t *host_at;                /* by input: its numbers; then by input: its mask */
     const void **taken_from;         /* as host_at, on the device; by input NULL: from host */
+    pictures_call_t *pictures;       /* by input; bytes NULL: it has none */
     char *fetched;                   /* pinned, where the device is not the host */
     size_t fetched_bytes;
     matrix_t fetched_from;   /* of the last fetch */

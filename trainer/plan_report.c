@@ -145,7 +145,7 @@ static json_t *describe(const planned_t *plan) {
     int64_t process = process_bytes(plan->dataset != NULL);
     bool host = plan->device->host;
     int64_t ahead = config->data.prefetch,
-            batch = (int64_t)batch_ahead_bytes(plan->graph, config->batch, 1);
+            batch = (int64_t)batch_ahead_bytes(plan->graph, config, !host, 1);
     int64_t places = executor_dtype(plan->executor) == DTYPE_F32 ? ahead : ahead + 1; /* as float */
     if (!host) {
         places = ahead + (ahead > 0) + 2; /* on its way; the executor's own; what is not ahead */

@@ -44,7 +44,7 @@ struct timeline {
 
 static int64_t slices_of(const trainer_t *t, int64_t steps) {
     int64_t each =
-        4 * (int64_t)executor_operation_count(t->executor) + 4 * (int64_t)t->flat.bucket_count + 64;
+        4 * (int64_t)executor_operation_count(t->executor) + 8 * (int64_t)t->flat.bucket_count + 64;
     return min_i64(steps * each + SLICES_BESIDE, SLICES_MAX);
 }
 
@@ -203,13 +203,15 @@ static void put_args(const writer_t *w, const trace_slice_t *slice) {
     }
 }
 
-/* One row for each bucket: async events, for buckets overlap. */
-static void put_crossing(const writer_t *w, const trace_slice_t *slice) {
+/* One row for each bucket: async events, for buckets overlap. On the device one more: what its
+ * streams do of it, one after the other. */
+static void put_crossing(const writer_t *w, const trace_slice_t *slice, int track) {
     char *name = text_format("%s %s %" PRId64, slice->name, slice->unit, slice->number);
     for (int end = 0; end < 2; end++) {
-        put_head(w, slice, TRACK_MESSAGES, end ? "e" : "b");
+        put_head(w, slice, track == TRACK_DEVICE ? track : TRACK_MESSAGES, end ? "e" : "b");
         put_text(w->stream, name);
-        fprintf(w->stream, ",\"id\":\"%d.%" PRId64 "\",\"ts\":", w->rank, slice->number);
+        fprintf(w->stream, ",\"id\":\"%d.%s%" PRId64 "\",\"ts\":", w->rank,
+                track == TRACK_DEVICE ? "device." : "", slice->number);
         put_us(w->stream, max_i64(0, (end ? slice->end_ns : slice->begin_ns) - w->origin_ns));
         put_args(w, slice);
         fputc('}', w->stream);
@@ -255,7 +257,7 @@ static void put_track(const writer_t *w, const trace_t *trace, int track) {
     }
     for (int64_t i = 0; i < count; i++) {
         if (order[i]->crossing) {
-            put_crossing(w, order[i]);
+            put_crossing(w, order[i], track);
         } else {
             put_slice(w, order[i], track);
         }

@@ -252,6 +252,8 @@ static status_t publish(reduce_t *reduce, int bucket) {
         fold_local(reduce, bucket);
     }
     TRY(follow(own->messages, own->ready[bucket], own->compute, operation));
+    trace_begin_row(reduce->trace, reduce->fast ? "all-reduce" : "all-to-all", "bucket", bucket,
+                    own->messages);
     (void)ncclGroupStart();
     range_t all = bucket_range(reduce, bucket);
     if (reduce->fast && length_of(all) > 0) {
@@ -269,6 +271,7 @@ static status_t publish(reduce_t *reduce, int bucket) {
     if (own->levels.hosts > 1 && !reduce->fast) {
         TRY(publish_to_hosts(reduce, bucket, operation));
     }
+    trace_end(reduce->trace, TRACK_MAIN);
     return nccl_cuda_status(cudaEventRecord(own->moved[bucket], own->messages), operation);
 }
 
@@ -301,7 +304,9 @@ static status_t finish(reduce_t *reduce) {
         int bucket = reduce->order[i];
         TRY(nccl_cuda_status(cudaStreamWaitEvent(own->compute, own->moved[bucket], 0), operation));
         if (!reduce->fast) {
+            trace_begin_row(reduce->trace, "tree", "bucket", bucket, own->compute);
             fold(reduce, bucket);
+            trace_end(reduce->trace, TRACK_MAIN);
         }
     }
     return STATUS_OK;
@@ -314,6 +319,8 @@ static status_t share(reduce_t *reduce) {
     int buckets = reduce->layout.bucket_count;
     int lag = own->levels.hosts > 1; /* a bucket comes in while the one before is handed on */
     for (int b = 0; b < buckets + lag; b++) {
+        trace_begin_row(reduce->trace, "all-gather", "bucket", b >= lag ? b - lag : 0,
+                        own->messages);
         (void)ncclGroupStart();
         if (lag > 0 && b < buckets) {
             weights_between_hosts(reduce, b);
@@ -322,6 +329,7 @@ static status_t share(reduce_t *reduce) {
             weights_within_host(reduce, b - lag);
         }
         TRY(nccl_end_group(own->group, operation));
+        trace_end(reduce->trace, TRACK_MAIN);
     }
     return follow(own->compute, own->shared, own->messages, operation);
 }

@@ -185,9 +185,9 @@ static status_t gpu_marks_open(const device_t *device, int count) {
     return STATUS_OK;
 }
 
-static void gpu_mark(const device_t *device, int mark) {
+static void gpu_mark(const device_t *device, int mark, void *stream) {
     const cuda_context_t *context = cuda_context_of(device);
-    CUDA_REQUIRE(cudaEventRecord(context->marks[mark], context->stream));
+    CUDA_REQUIRE(cudaEventRecord(context->marks[mark], stream != NULL ? stream : context->stream));
 }
 
 static bool gpu_marks_ms(const device_t *device, int from, int to, double *ms_out) {

@@ -31,6 +31,7 @@ void loss_sums_cuda_bf16(const loss_call_t *call, double *sums);
 void loss_gradient_cuda_f32(const loss_call_t *call, const double total[LOSS_SUMS]);
 void loss_gradient_cuda_bf16(const loss_call_t *call, const double total[LOSS_SUMS]);
 void optimizer_update_cuda(const optimizer_call_t *call);
+void pictures_cuda(const pictures_call_t *call);
 void judge_cuda(const judge_call_t *call);
 void sum_squares_spans_cuda(const device_t *device, const void *gradient,
                             const optimizer_span_t *spans, int64_t span_count, double *partials);
@@ -103,7 +104,7 @@ void mask_tokens_cuda(const device_t *device, mask_t out, const mask_t *query, c
         .sum_squares_spans = sum_squares_spans_cuda, .add = add_cuda,                              \
         .all_finite = all_finite_cuda, .mask_any = mask_any_cuda, .mask_all = mask_all_cuda,       \
         .mask_seen = mask_seen_cuda, .mask_tokens = mask_tokens_cuda,                              \
-        .sums_total = sums_total_cuda,                                                             \
+        .sums_total = sums_total_cuda, .pictures = pictures_cuda,                                  \
     }
 
 const kernels_t kernels_cuda_f32 = CUDA_TABLE(cuda_f32, DTYPE_F32);

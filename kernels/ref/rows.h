@@ -66,7 +66,7 @@
         .backward_weights = WEIGHTS_##name(ROW_NAME(name##_backward_weights, suffix)),             \
     },
 
-/* Of the tables that work on the host (kernels/masks.c, op_sums.c). */
+/* Of the tables that work on the host (kernels/masks.c, op_sums.c, pictures.c). */
 void host_mask_any(const device_t *device, mask_t out, const mask_t *in, int count, int shard_begin,
                    int shard_end);
 void host_mask_all(const device_t *device, mask_t out, const mask_t *in, int count, int shard_begin,
@@ -77,11 +77,12 @@ void host_mask_tokens(const device_t *device, mask_t out, const mask_t *query, c
                       int tokens, int64_t groups, bool causal, int shard_begin, int shard_end);
 void host_sums_total(const device_t *device, pass_t pass, int64_t sum_count, int shards,
                      double *all, double *total);
+void host_pictures(const pictures_call_t *call);
 void host_judge(const judge_call_t *call); /* kernels/judge.c */
 #define ON_HOST                                                                                    \
     .device = "cpu", .mask_any = host_mask_any, .mask_all = host_mask_all,                         \
     .mask_seen = host_mask_seen, .mask_tokens = host_mask_tokens, .sums_total = host_sums_total,   \
-    .judge = host_judge
+    .judge = host_judge, .pictures = host_pictures
 
 /* Behind the rows of a table. */
 #define OP_SUMS(suffix) [OP_batch_norm].sums = ROW_NAME(batch_norm_sums, suffix)

@@ -158,6 +158,7 @@ elsewhere modalities.NAME.augment mpi/backbones.sh
 elsewhere modalities.NAME.batch_norm mpi/backbones.sh
 elsewhere modalities.NAME.size golden/test_refusals.py
 elsewhere modalities.NAME.upsample data/raw_media.sh
+elsewhere modalities.NAME.width unit/test_backbone_input.c
 elsewhere modalities.NAME.reduce golden/test_refusals.py
 elsewhere targets.NAME.classes mpi/losses.sh
 elsewhere targets.NAME.class_names mpi/submission.sh

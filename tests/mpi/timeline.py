@@ -42,7 +42,7 @@ def steps_have_parts(rank, events):
 
 
 def buckets(events, ranks):
-    """Every bucket that begins ends, later, on as many ranks (between GPUs there are none)."""
+    """Every bucket that begins ends, later, on as many ranks."""
     began = {}
     for event in events:
         key = (event.get("id"), event["pid"])
@@ -53,6 +53,17 @@ def buckets(events, ranks):
     found = len({pid for _, pid in began})
     if any(began.values()) or found != ranks:
         wrong.append(f"buckets of {found} ranks")
+
+
+def rows(names, events):
+    """A GPU's exchange, tree and gathering of a bucket, in this order, step after step."""
+    for pid in names:
+        mine = {}
+        for event in sorted((e for e in events if e["pid"] == pid and e["ph"] == "b"), key=lambda e: e["ts"]):
+            mine.setdefault(event["id"], []).append(event["name"].split(" bucket ")[0])
+        for found in mine.values():
+            if found != ["all-to-all", "tree", "all-gather"] * (len(found) // 3):
+                wrong.append(f"{names[pid]}: a bucket's row is {found}")
 
 
 def main():
@@ -79,12 +90,16 @@ def main():
         steps_have_parts(pid - 1, main_thread[0])
         all_names = [e["name"] for track, found in tracks.items() if track[0] == pid for e in found]
         all_names += [threads[track] for track in tracks if track[0] == pid]
+        all_names += [e["name"] for e in events if e["ph"] == "b" and e["pid"] == pid]
         all_names += [e["args"]["operation"] for e in main_thread[0] if "operation" in e.get("args", {})]
         for wanted in sys.argv[3:]:
             name, count = wanted.rsplit("=", 1)
             if all_names.count(name) != int(count) and (int(count) > 0 or name not in all_names):
                 wrong.append(f"{names[pid]}: {all_names.count(name)} times {name}, not {count}")
-    buckets(events, 0 if "device" in threads.values() else ranks)
+    alone = "device" in threads.values() and ranks == 1 # between GPUs, by their own time
+    buckets(events, 0 if alone else ranks)
+    if "device" in threads.values():
+        rows(names, [e for e in events if e["ph"] in "be"])
     for line in wrong[:20]:
         print(f"# {line}")
     sys.exit(1 if wrong else 0)

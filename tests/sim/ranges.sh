@@ -20,9 +20,12 @@ wanted="step
  forward
   video.front
  backward
+  all-to-all
  finish reduction
+  tree
  update
- share weights"
+ share weights
+  all-gather"
 shown() { # shown FILE: each line of $wanted twice, once a step
     local line
     while IFS= read -r line; do

@@ -102,8 +102,12 @@ fi
 ranks=$((gpus > 1 ? 2 : 1))
 run $ranks train "${small[@]}" --run "$work/profile" --steps $steps --profile --profile-steps 2:3
 check "a run with a timeline: the bits of one" same "$(hash_of "$work/profile")" "$one"
-python3 tests/mpi/timeline.py "$work/profile/timeline.json" $ranks step=4 forward=4 video.front=8 device=1
-report $? "which has the device's time"
+between=() # of GPUs: each in main, and in the row of its bucket
+[ $ranks = 1 ] || between=("all-to-all=2" tree=2 "all-gather=2" "all-to-all bucket 0=2" "tree bucket 0=2"
+    "all-gather bucket 0=2")
+python3 tests/mpi/timeline.py "$work/profile/timeline.json" $ranks step=4 forward=4 video.front=8 device=1 \
+    "${between[@]}"
+report $? "which has the device's time, and what GPUs exchange"
 
 # A step that is not finite changes nothing, be it called or replayed.
 for ranks in 1 3; do

@@ -105,6 +105,8 @@ static bool run_copy(sim_op_t *op) {
     }
     if (to_host) {
         after_write(copy);
+    } else if (!sim_is_device(copy->from)) {
+        sim_brought(copy->width * copy->rows);
     }
     return true;
 }

@@ -40,14 +40,18 @@ uint32_t sim_random(uint32_t n) { /* xorshift */
 
 static long asked[SIM_ASKED];
 
+static size_t brought;
+
 void sim_asked(sim_asked_t what) { asked[what]++; }
+
+void sim_brought(size_t bytes) { brought += bytes; }
 
 __attribute__((destructor)) static void write_asked(void) {
     const char *path = getenv("SIMGPU_CALLS");
     FILE *file = path != NULL && asked[SIM_ASKED_OPERATION] > 0 ? fopen(path, "a") : NULL;
     if (file != NULL) {
-        fprintf(file, "operations %ld graphs %ld waits %ld\n", asked[SIM_ASKED_OPERATION],
-                asked[SIM_ASKED_GRAPH], asked[SIM_ASKED_WAIT]);
+        fprintf(file, "operations %ld graphs %ld waits %ld bytes %zu\n", asked[SIM_ASKED_OPERATION],
+                asked[SIM_ASKED_GRAPH], asked[SIM_ASKED_WAIT], brought);
         fclose(file);
     }
 }

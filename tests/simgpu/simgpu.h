@@ -28,6 +28,7 @@ typedef enum sim_asked {
     SIM_ASKED
 } sim_asked_t;
 void sim_asked(sim_asked_t what);
+void sim_brought(size_t bytes); /* from the host to the device */
 
 /* --- operations and streams (sim_stream.c) -------------------------------------------------- */
 

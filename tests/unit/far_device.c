@@ -16,13 +16,15 @@ static struct {
     char *begin, *memory; /* addresses, and where what they stand for is */
     size_t used;          /* once used, never again before all is released */
     int allocations, pinned;
-    int64_t waits;
+    int64_t waits, ahead;
     bool strict;
 } far; /* a test has one process and one device */
 
 bool far_is_strict(void) { return far.strict; }
 
 int64_t far_waits(void) { return far.waits; }
+
+int64_t far_bytes_ahead(void) { return far.ahead; }
 
 int far_allocations(void) { return far.allocations + far.pinned; }
 
@@ -78,6 +80,11 @@ static void far_copy_in(const device_t *device, void *to, const void *host, size
     memcpy(near(to), host, bytes);
 }
 
+static void far_copy_ahead(const device_t *device, void *to, const void *pinned, size_t bytes) {
+    far_copy_in(device, to, pinned, bytes);
+    far.ahead += (int64_t)bytes;
+}
+
 static void far_copy_out(const device_t *device, void *host, const void *from, size_t bytes) {
     (void)device;
     far.waits++;
@@ -119,7 +126,7 @@ static const device_t far_device = {
     .copy_out = far_copy_out,
     .copy = far_copy,
     .ahead_begin = far_ahead,
-    .copy_ahead = far_copy_in,
+    .copy_ahead = far_copy_ahead,
     .ahead_end = far_ahead,
     .fill_zero = far_fill_zero,
     .synchronize = far_synchronize,
@@ -315,6 +322,16 @@ static void far_sums_total(const device_t *device, pass_t pass, int64_t sum_coun
     floats()->sums_total(device, pass, sum_count, shards, near(all), near(total));
 }
 
+static void far_pictures(const pictures_call_t *call) {
+    pictures_call_t inner = *call;
+    REQUIRE(call->device == &far_device);
+    inner.bytes = near(call->bytes);
+    inner.mask = near(call->mask);
+    inner.changes = near(call->changes);
+    inner.out = near(call->out);
+    floats()->pictures(&inner);
+}
+
 static mask_t near_mask(mask_t mask) {
     mask.data = near(mask.data);
     return mask;
@@ -391,6 +408,7 @@ status_t cuda_kernels(dtype_t dtype, const kernels_t **kernels_out) {
     table->add = far_add;
     table->all_finite = far_all_finite;
     table->sums_total = far_sums_total;
+    table->pictures = far_pictures;
     table->mask_any = far_mask_any;
     table->mask_all = far_mask_all;
     table->mask_seen = far_mask_seen;

@@ -11,6 +11,9 @@ int far_allocations(void);
 /* How often the host has waited for the device. */
 int64_t far_waits(void);
 
+/* What has been copied ahead. */
+int64_t far_bytes_ahead(void);
+
 /* What the device was told last. */
 bool far_is_strict(void);
 

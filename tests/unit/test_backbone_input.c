@@ -145,12 +145,49 @@ static void steps_of_the_data_have_what_backbones_take(void **state) {
     }
 }
 
+/* modalities.m.width: a first layer of so many planes, and all others in proportion. */
+static void width_is_that_of_all_layers(void **state) {
+    (void)state;
+    static const struct {
+        char name[16];
+        const char *stem;
+        int64_t width, stem_elements;
+    } rows[] = {{"r2plus1d_18", "m.backbone.stem.3.weight", 64, 64 * 45 * 3},
+                {"r2plus1d_18", "m.backbone.stem.3.weight", 4, 4 * 2 * 3},
+                {"r2plus1d_18", "m.backbone.stem.3.weight", 1, 1 * 1 * 3},
+                {"r3d_18", "m.backbone.stem.0.weight", 6, 6 * 3 * 3 * 7 * 7}};
+    for (int i = 0; i < ARRAY_LEN(rows); i++) {
+        char name[16], m[] = "m", norm[] = "shard", reduce[] = "max";
+        memcpy(name, rows[i].name, sizeof name);
+        modality_config_t modality = {.name = m,
+                                      .backbone = name,
+                                      .batch_norm = norm,
+                                      .reduce = reduce,
+                                      .clip = 2,
+                                      .size = 16,
+                                      .upsample = 1,
+                                      .width = rows[i].width};
+        graph_t *graph = graph_open(2);
+        stream_t x;
+        int64_t dim = 0, found = 0;
+        CHECK_OK(backbone_input(graph, &modality, 2 * 16 * 16 * 3, &x, &dim));
+        assert_int_equal(dim, 8 * rows[i].width);
+        for (int p = 0; p < graph_parameter_count(graph); p++) {
+            parameter_info_t info = graph_parameter_info(graph, p);
+            found = strcmp(info.name, rows[i].stem) == 0 ? info.count : found;
+        }
+        assert_int_equal(found, rows[i].stem_elements);
+        graph_close(graph);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_are_scaled_by_colour),
         cmocka_unit_test(pictures_are_enlarged),
         cmocka_unit_test(sound_is_turned),
         cmocka_unit_test(steps_of_the_data_have_what_backbones_take),
+        cmocka_unit_test(width_is_that_of_all_layers),
     };
     return RUN_TESTS(tests);
 }

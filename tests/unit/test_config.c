@@ -229,6 +229,7 @@ static const struct {
     {"modalities.a.tcn_dropout", "modalities.a.front=tcn"},
     {"modalities.a.size", "modalities.a.backbone=r3d_18"},
     {"modalities.a.upsample", "modalities.a.backbone=r3d_18"},
+    {"modalities.a.width", "modalities.a.backbone=r3d_18"},
     {"modalities.a.reduce", "modalities.a.backbone=r3d_18"},
     {"modalities.a.batch_norm", "modalities.a.backbone=r3d_18"},
     {"modalities.a.frozen", "modalities.a.backbone=r3d_18"},

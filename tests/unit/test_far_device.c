@@ -16,6 +16,7 @@
 #include "trainer/step_port.h"
 #include "trainer/train.h"
 #include "unit/far_device.h"
+#include "unit/picture_case.h"
 
 enum { SETTINGS_MAX = 8, TRAIN = 40, TEST = 11, FIRST_STEPS = 3, STEPS = 7 };
 
@@ -183,6 +184,61 @@ static void a_step_is_read_once(void **state) {
     fixture_close(f);
 }
 
+/* --- pictures -------------------------------------------------------------------------------- */
+
+enum { SIDE = 9, BATCH = 4, WINDOW = 3, CLIP = 2, FACES = BATCH * WINDOW * CLIP * SIDE * SIDE * 3 };
+
+static const char faces[] = "seed: 1\nbatch: 4\nvirtual_shards: 2\n"
+                            "model: {name: jmt, dim: 4, ff: 4, head_hidden: 2}\n"
+                            "data: {window: 3}\n"
+                            "modalities:\n"
+                            "  face: {backbone: r3d_18, clip: 2, size: 9, width: 2,"
+                            " batch_norm: shard, augment: strong}\n"
+                            "  heart: {dim: 3}\n"
+                            "targets: {valence: {loss: ccc}}\n";
+
+static void train_on_faces(fixture_t *f, const char *backend, const char *setting,
+                           checkpoint_t *checkpoint_out) {
+    char *data = text_format("data.path=%s", f->data), *on = text_format("backend=%s", backend);
+    CHECK_OK(config_parse(faces, "test", (const char *const[]){data, on, setting}, 3, &f->config));
+    train(f, backend, NULL, FIRST_STEPS);
+    CHECK_OK(checkpoint_read(f->run, checkpoint_out));
+    CHECK_OK(dir_remove(f->run));
+    unload(f);
+    free(data);
+    free(on);
+}
+
+/* They go there as bytes, and become on the device what they become on the host; what is done to
+ * their numbers is done on the host, so those go there as floats. */
+static void pictures_go_as_bytes(void **state) {
+    (void)state;
+    enum { ROWS = 6, FLOATS = ROWS - 1 };
+    static const char *const settings[ROWS] = {"seed=1",
+                                               "model.modality_dropout=0.4",
+                                               "modalities.face.augment=none",
+                                               "data.prefetch=0",
+                                               "precision=bf16",
+                                               "modalities.face.corrupt=[noise:10]"};
+    int64_t bytes[ROWS];
+    fixture_t *f = fixture_open();
+    CHECK_OK(picture_data_write(f->data, SIDE));
+    for (int i = 0; i < ROWS; i++) {
+        checkpoint_t here = {0}, far = {0};
+        train_on_faces(f, "cpu", settings[i], &here);
+        bytes[i] = far_bytes_ahead();
+        train_on_faces(f, "cuda", settings[i], &far);
+        bytes[i] = far_bytes_ahead() - bytes[i];
+        check_tensors(&here.tensors, &far.tensors);
+        checkpoint_free(&here);
+        checkpoint_free(&far);
+    }
+    for (int i = 0; i < FLOATS; i++) {
+        assert_true(bytes[i] > FIRST_STEPS * FACES && 3 * bytes[i] < bytes[FLOATS]);
+    }
+    fixture_close(f);
+}
+
 /* --- features made once ---------------------------------------------------------------------- */
 
 static const char signals[] = "seed: 1\nbatch: 8\nvirtual_shards: 4\n"
@@ -340,6 +396,7 @@ int main(void) {
         cmocka_unit_test(every_tiny_model),
         cmocka_unit_test(every_way_to_train),
         cmocka_unit_test(a_step_is_read_once),
+        cmocka_unit_test(pictures_go_as_bytes),
         cmocka_unit_test(features_are_the_same),
         cmocka_unit_test(step_gives_the_same_numbers),
         cmocka_unit_test(operations_are_timed_where_they_run),

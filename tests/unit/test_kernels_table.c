@@ -25,6 +25,7 @@ static void check_full(const kernels_t *kernels, const char *backend, dtype_t dt
     assert_true(kernels->optimizer_update != NULL && kernels->judge != NULL &&
                 kernels->add != NULL);
     assert_true(kernels->multiply != NULL && kernels->sums_total != NULL);
+    assert_true(kernels->pictures != NULL);
     assert_true(kernels->mask_any != NULL && kernels->mask_all != NULL);
     assert_true(kernels->mask_seen != NULL && kernels->mask_tokens != NULL);
     assert_string_equal(kernels->device, "cpu");
