@@ -111,6 +111,8 @@ bool reduce_writes_weights(const reduce_t *reduce) {
 
 const float *reduce_gradient(const reduce_t *reduce) { return reduce->parts[0]; }
 
+int reduce_joining_hosts(const reduce_t *reduce) { return reduce->joining_hosts; }
+
 reduce_times_t reduce_last_times(const reduce_t *reduce) { return reduce->times; }
 
 static void check_layout(const reduce_layout_t *layout) {
@@ -225,6 +227,7 @@ status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast, con
     reduce->device = device;
     reduce->add = add;
     reduce->way = way_of(reduce);
+    reduce->joining_hosts = 1;
     reduce->part_count = reduce_cover(layout, comm->rank, comm->size, reduce->leaves);
     reduce->order = alloc_zero(layout->bucket_count, sizeof *reduce->order);
     reduce->slice_at = alloc_zero(layout->bucket_count + 1, sizeof *reduce->slice_at);

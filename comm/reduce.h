@@ -70,6 +70,10 @@ float *reduce_part(reduce_t *reduce, int part);
 float *reduce_weights(reduce_t *reduce);
 bool reduce_writes_weights(const reduce_t *reduce);
 
+/* Between GPUs: hosts whose ranks join their gradients before they go to another; 1: all exchange
+ * with all. */
+int reduce_joining_hosts(const reduce_t *reduce);
+
 /* Chunks of bucket b that rank owns: [begin, end). */
 bucket_t reduce_slice(const reduce_t *reduce, int bucket, int rank);
 

@@ -59,7 +59,7 @@ struct reduce {
     float
         *weights; /* flat, with the constants; on the device; on hosts in the first rank's window */
     float *parts[TREE_NODES_MAX]; /* flat; on the device */
-    int part_count;
+    int part_count, joining_hosts;
     tree_node_t leaves[TREE_NODES_MAX];
 
     shared_t windows;          /* host; count 0: `memory` is the only one */

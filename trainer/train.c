@@ -244,13 +244,18 @@ static void announce(const run_t *run) {
     char parameters[AMOUNT_BYTES];
     int ranks = comm_size(run->comm);
     amount_text((double)graph_parameter_elements(t->graph), parameters);
-    char *device = t->device->host ? text_copy("") : text_format(" (%s)", t->device->kind);
+    int hosts = t->reduce != NULL ? reduce_joining_hosts(t->reduce) : 1;
+    char *joins = hosts > 1 ? text_format("; gradients joined on each of %d hosts", hosts) : NULL;
+    char *device = t->device->host
+                       ? text_copy("")
+                       : text_format(" (%s%s)", t->device->kind, joins != NULL ? joins : "");
     log_info(
         "training %s, %s parameters, on %lld samples (%lld steps an epoch), %d rank%s%s, into %s",
         run->config->model.name, parameters, (long long)t->train_count,
         (long long)trainer_batches(t), ranks, ranks > 1 ? "s" : "", device,
         run->options->run_directory);
     free(device);
+    free(joins);
 }
 
 static status_t loop(run_t *run) {

@@ -391,6 +391,7 @@ static void plan_parts(reduce_t *reduce) {
     int rank = reduce->comm->rank, shards = reduce->layout.shards;
     tree_node_t nodes[TREE_NODES_MAX];
     levels_open(&own->levels, reduce->comm->size, reduce->comm->host_of);
+    reduce->joining_hosts = reduce->fast ? 1 : own->levels.hosts;
     own->parts = levels_parts(&own->levels, shards, rank, &own->part_count, &own->local_begin,
                               &own->local_count);
     tree_node_t *leaves = alloc_zero(own->part_count, sizeof *leaves);

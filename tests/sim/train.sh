@@ -54,6 +54,8 @@ for ranks in 2 3 4; do
     [ "$ranks" -le "$gpus" ] || { skip_one "$ranks ranks train" "$gpus GPUs"; continue; }
     run $ranks train "${small[@]}" --run "$work/on-$ranks" --steps $steps
     report $? "$ranks ranks train, a GPU each"
+    grep -q 'gradients joined' "$work/stderr"
+    check "all with all" [ $? = 1 ]
     check "with the bits of one" same "$(hash_of "$work/on-$ranks")" "$one"
 done
 if [ "$gpus" -ge 3 ]; then
@@ -81,6 +83,7 @@ if [ "$simulated" -gt 0 ]; then
         rm -f "$work/calls"
         SIMGPU_CALLS="$work/calls" on_hosts "$sizes" train "${small[@]}" --run "$work/hosts-$sizes" --steps $steps
         report $? "hosts with $sizes GPUs train"
+        check "and say so" grep -q "; gradients joined on each of $(wc -w <<<"$sizes") hosts)" "$work/stderr"
         check "with the bits of one" same "$(hash_of "$work/hosts-$sizes")" "$one"
         check "by graphs, from the second step on" awk '{ ranks++; graphs += $4 }
             END { print "#", ranks, "ranks,", graphs, "graphs"; exit ranks < 3 || graphs != 4 * ranks }' "$work/calls"
