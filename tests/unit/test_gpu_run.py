@@ -56,6 +56,8 @@ CANNED = {
                  "limit_ratio": 0.85, "limit": "memory", "uses": 2},
                 {"bench": "full, f32", "name": "attention.forward", "shape": "short", "ms_min": 0.001,
                  "ms_median": 0.001, "limit_ratio": 0.01, "limit": "memory", "uses": 1},
+                {"bench": "full, f32", "name": "attention.backward_data", "shape": "longer", "ms_min": 2.0,
+                 "ms_median": 2.0, "limit_ratio": 0.95, "limit": "memory", "uses": 0},
                 {"bench": "full, f32", "name": "optimizer_adam", "shape": "n", "ms_min": 0.5, "ms_median": 0.5,
                  "limit_ratio": 0.5, "limit": "memory"},
                 {"bench": "full, f32", "name": "linear.forward", "shape": "n", "ms_min": 2.0, "ms_median": 2.0,
