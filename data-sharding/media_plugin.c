@@ -57,10 +57,11 @@ status_t media_sound(const media_ears_t *ears, track_kind_t kind, const char *la
     return plugin->sound(ears, kind, label, member, sound_out);
 }
 
-status_t media_video_rate(const char *label, const archive_member_t *member, double *rate_hz_out) {
+status_t media_video_length(const char *label, const archive_member_t *member, double *rate_hz_out,
+                            int64_t *frames_out) {
     const media_plugin_t *plugin = NULL;
     TRY(load(&plugin));
-    return plugin->video_rate(label, member, rate_hz_out);
+    return plugin->video_length(label, member, rate_hz_out, frames_out);
 }
 
 status_t media_write_jpeg(const char *path, const uint8_t *rgb, int side) {

@@ -24,7 +24,8 @@ typedef struct media_plugin {
                        media_pictures_t *pictures_out);
     status_t (*sound)(const media_ears_t *ears, track_kind_t kind, const char *label,
                       const archive_member_t *member, media_sound_t *sound_out);
-    status_t (*video_rate)(const char *label, const archive_member_t *member, double *rate_hz_out);
+    status_t (*video_length)(const char *label, const archive_member_t *member, double *rate_hz_out,
+                             int64_t *frames_out);
     status_t (*write_jpeg)(const char *path, const uint8_t *rgb, int side);
     status_t (*write_video)(const char *path, const written_video_t *video);
 } media_plugin_t;

@@ -7,7 +7,7 @@ const media_plugin_t jmt_media_plugin = {
     .video = media_video,
     .images = media_images,
     .sound = media_sound,
-    .video_rate = media_video_rate,
+    .video_length = media_video_length,
     .write_jpeg = media_write_jpeg,
     .write_video = media_write_video,
 };

@@ -14,10 +14,10 @@ static float label_of(int recording, int64_t step) {
     return (float)sin(1.7 * recording + 0.9 * (double)step);
 }
 
-static status_t draw_faces(const char *place, int recording, int64_t side,
+static status_t draw_faces(steps_store_t *store, int recording, int64_t side,
                            steps_file_t **file_out) {
     int64_t dim = side * side * 3;
-    TRY(steps_file_open(place, dim, file_out));
+    *file_out = steps_file_open(store, dim);
     uint8_t *face = alloc_zero(dim, 1);
     status_t status = STATUS_OK;
     for (int64_t t = 0; t < STEPS && status == STATUS_OK; t++) {
@@ -45,7 +45,7 @@ static status_t add_recording(dataset_writer_t *writer, int index, int64_t side)
     writer_signal_t signals[TRACKS] = {[FACE] = {.rate_hz = 1.0},
                                        [HEART] = {heart, NULL, STEPS, 1.0},
                                        [LABEL] = {label, NULL, STEPS, 1.0}};
-    TRY(draw_faces(dataset_writer_place(writer), index, side, &signals[FACE].pictures));
+    TRY(draw_faces(dataset_writer_store(writer), index, side, &signals[FACE].pictures));
     int subject = index % PEOPLE;
     writer_recording_t recording = {.name = name,
                                     .session = "",
