@@ -65,8 +65,8 @@ else
     skip_one "2 ranks train, 3 go on" "$gpus GPUs"
 fi
 
-# Of the last batch of an epoch, 5 samples of 32, the second of two ranks has none. Who begins with it has not called what
-# a recorded step has.
+# Of the last batch of an epoch, 5 samples of 32, the second of two ranks has none. Who begins with it has not called
+# what a recorded step has.
 if [ "$gpus" -ge 2 ]; then
     make_data "$work/few" recordings=6 subjects=6 test_recordings=2 test_subjects=2
     short=("${small[@]}" --set "data.path=$work/few" --set batch=32)
