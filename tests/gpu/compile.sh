@@ -42,7 +42,7 @@ compile() {
 compile_c() {
     local name
     name=$(basename "$1" .c)
-    mpicc -std=c11 -D_GNU_SOURCE -O3 "${warnings[@]}" -Werror -I. -isystem "$home/include" \
+    mpicc -std=c11 -D_GNU_SOURCE -DJMT_PLUGIN_ABI=\"none\" -O3 "${warnings[@]}" -Werror -I. -isystem "$home/include" \
         -c "$1" -o "$out/$name.o" >"$out/$name.log" 2>&1 || echo "$1: does not compile" >>"$out/failed"
 }
 compile_all() { # two at a time
