@@ -180,11 +180,14 @@ static status_t record(trainer_t *t, const step_scalars_t *scalars) {
     return comm_agree(t->comm, status == STATUS_OK ? ended : status, "keep a step");
 }
 
-/* The last batch of an epoch has fewer samples, and who watches sees each call. All ranks answer
- * the same. */
+/* The last batch of an epoch may have fewer samples. All ranks answer the same. */
+static bool is_whole(const trainer_t *t) {
+    return (t->progress.batch + 1) * t->config->batch <= t->train_count;
+}
+
+/* Who watches sees each call. */
 static bool replays(const trainer_t *t) {
-    bool whole = (t->progress.batch + 1) * t->config->batch <= t->train_count;
-    return t->device->recorder != NULL && t->has_stepped && whole && !trace_keeps(t->trace);
+    return t->device->recorder != NULL && t->has_stepped && is_whole(t) && !trace_keeps(t->trace);
 }
 
 /* Where the device records, a step is called, the next whole one recorded, and that replayed from
@@ -209,7 +212,7 @@ static status_t compute(trainer_t *t, int64_t samples, step_result_t *result, do
         TRY(apply(t));
         result->reduce = reduce_last_times(t->reduce); /* a replay does not say when */
     }
-    t->has_stepped = true;
+    t->has_stepped = t->has_stepped || is_whole(t); /* in others a rank may have called nothing */
     return STATUS_OK;
 }
 

@@ -54,7 +54,10 @@ __device__ __forceinline__ void update_one(const update &u, bool first, int64_t 
     u.weight[at] = w - u.rate * (RULE == RULE_NESTEROV ? g + u.momentum * m : m);
 }
 
-template <rule_t RULE> __global__ void __launch_bounds__(BLOCK_THREADS) update_spans(update u) {
+enum { BLOCKS = 6 }; /* on a multiprocessor: for 8, nvcc spills AdamW's numbers on sm_100 */
+
+template <rule_t RULE>
+__global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS) update_spans(update u) {
     const optimizer_span_t span = u.spans[blockIdx.x];
     if (!begin(&u)) {
         return;

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What can be known of the GPU code without a GPU, in one run: compiles every kernel of kernels/cuda by nvcc, for the
-# GPUs that a build is for and as PTX, and the C files beside them and of comm/nccl against NVIDIA's headers, warnings
-# being errors; fails where a kernel spills registers, or where that takes more than two cores do in two minutes; then has
-# the real cuDNN plan every convolution of the shipped configurations. Prints each kernel file's most registers by
-# architecture, the time, and the largest workspaces.
+# What can be known of the GPU code without a GPU, in one run: compiles every kernel of kernels/cuda by nvcc, for
+# the GPUs that a build is for and as PTX, and the C files beside them and of comm/nccl against NVIDIA's headers,
+# warnings being errors; fails where a kernel spills registers, or where that takes more than two cores do in two
+# minutes; then has the real cuDNN plan every convolution of the shipped configurations. Prints each kernel file's
+# most registers by architecture, the time, and the largest workspaces.
 # usage: tests/gpu/compile.sh [ARCHITECTURES, such as "80 90a 100"]
-# The toolkit is that of CUDA_HOME, of launch/setup --gpu (.cache/cuda) or /usr/local/cuda, as for a build; the plans are
-# asked for by build-gpu/. Exit codes: 0 all is well, 1 something is not, 77 no toolkit.
+# The toolkit is that of CUDA_HOME, of launch/setup --gpu (.cache/cuda) or /usr/local/cuda, as for a build; the plans
+# are asked for by build-gpu/. Exit codes: 0 all is well, 1 something is not, 77 no toolkit.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 cpu_most_s=240
@@ -42,7 +42,7 @@ compile() {
 compile_c() {
     local name
     name=$(basename "$1" .c)
-    mpicc -std=c11 -D_GNU_SOURCE -O3 "${warnings[@]}" -Werror -I. -isystem "$home/include" \
+    mpicc -std=c11 -D_GNU_SOURCE -DJMT_PLUGIN_ABI=\"none\" -O3 "${warnings[@]}" -Werror -I. -isystem "$home/include" \
         -c "$1" -o "$out/$name.o" >"$out/$name.log" 2>&1 || echo "$1: does not compile" >>"$out/failed"
 }
 compile_all() { # two at a time

@@ -21,15 +21,17 @@ def check(right, what):
 
 def main():
     with tempfile.TemporaryDirectory() as out:
-        done = subprocess.run([sys.executable, os.path.join(ROOT, "tests/gpu/run"), "--simulated", "--quick", "--build",
-                               BUILD, "--out", out, "--parts", "bits,bench"], capture_output=True, text=True, check=False)
+        command = [sys.executable, os.path.join(ROOT, "tests/gpu/run"), "--simulated", "--quick", "--build", BUILD]
+        done = subprocess.run([*command, "--out", out, "--parts", "bits,bench"], capture_output=True, text=True,
+                              check=False)
         print("".join(f"# {line}\n" for line in (done.stdout + done.stderr).splitlines()), end="")
         with open(os.path.join(out, "report.json"), encoding="utf-8") as file:
             report = json.load(file)
         with open(os.path.join(out, "report.md"), encoding="utf-8") as file:
             text = file.read()
     check(done.returncode == 0 and report["failed"] == 0 and report["passed"] == 4, "every part passes")
-    check(report["simulated"] and "simulated GPU, sm_90" in text and "times say nothing" in text, "whose times say nothing")
+    check(report["simulated"] and "simulated GPU, sm_90" in text and "times say nothing" in text,
+          "whose times say nothing")
     check("| bits, run to run | identical | identical |" in text and "| bits, resume | identical | identical |" in text,
           "the same bits")
     names = {row["name"].split(".")[0] for row in report["kernels"]}

@@ -22,6 +22,7 @@ static void open_all(void) {
     for (int i = 0; i < 3; i++) {
         cudaMalloc((void **)all[i], BYTES);
         fill(s, *all[i], 1, N);
+        scale(s, *all[i], *all[i], 1, N); /* what is captured has been launched before */
     }
     cudaMallocHost((void **)&pinned, BYTES);
     memset(pinned, 0, BYTES);
@@ -197,6 +198,13 @@ static int event_of_inside(void) {
     return close_all(0);
 }
 
+static int launches_first_while_captured(void) {
+    begin();
+    ccc_loss(s, c, c + N / 2, a, b, N / 2);
+    end();
+    return close_all(0);
+}
+
 static int waits_while_captured(void) {
     begin();
     scale(s, a, a, 2, N);
@@ -277,6 +285,7 @@ static const fault_t faults[] = {
     FAULT(event_of_outside, "recorded outside of the capture"),
     FAULT(event_of_inside, "in a capture that has ended"),
     FAULT(waits_while_captured, "cudaStreamSynchronize while a stream is captured"),
+    FAULT(launches_first_while_captured, "launched for the first time, and in a capture"),
     FAULT(allocates_while_captured, "cudaMalloc while a stream is captured"),
     FAULT(default_stream_while_captured, "the default stream while a stream is captured"),
     FAULT(pageable_copy, "needs pinned host memory"),

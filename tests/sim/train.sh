@@ -101,6 +101,20 @@ if [ "$simulated" -gt 0 ]; then
     check "goes on to the same bits" same "$(hash_of "$run_at")" "$one"
 fi
 
+# Of the last batch of an epoch, 5 samples of 32, the second of two ranks has none. Who begins with it has not called
+# what a recorded step has.
+if [ "$gpus" -ge 2 ]; then
+    make_data "$work/few" recordings=6 subjects=6 test_recordings=2 test_subjects=2
+    short=("${small[@]}" --set "data.path=$work/few" --set batch=32)
+    run 1 train "${short[@]}" --run "$work/short-1" --steps 5
+    run 2 train "${short[@]}" --run "$work/short-2" --steps 1 &&
+        run 2 train "${short[@]}" --run "$work/short-2" --steps 5 --resume auto
+    report $? "two ranks go on with a short batch, of which one has nothing"
+    check "with the bits of one" same "$(hash_of "$work/short-2")" "$(hash_of "$work/short-1")"
+else
+    skip_one "two ranks go on with a short batch" "$gpus GPUs"
+fi
+
 # A slice of device time for each of main's, and no bit of the model.
 ranks=$((gpus > 1 ? 2 : 1))
 run $ranks train "${small[@]}" --run "$work/profile" --steps $steps --profile --profile-steps 2:3

@@ -15,7 +15,7 @@ typedef struct attribute {
 
 typedef struct bag {
     cudnnBackendDescriptorType_t type;
-    bool is_final;
+    bool is_final, has_run; /* has_run: a plan */
     int count;
     attribute_t attributes[ATTRIBUTES];
     sim_dnn_graph_t *graph; /* of a plan */
@@ -474,7 +474,7 @@ static void bind(sim_dnn_graph_t *graph, const bag_t *pack, const void *pc) {
 
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
                                   cudnnBackendDescriptor_t pack) {
-    const bag_t *of = plan;
+    bag_t *of = plan;
     if (!of->is_final || !((const bag_t *)pack)->is_final) {
         return refuse(CUDNN_STATUS_BAD_PARAM, "the plan or the pack is not final");
     }
@@ -484,6 +484,10 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
         sim_report(SIM_PC, "cuDNN: the plan needs a workspace of %zu bytes, and gets %p",
                    sim_dnn_work_bytes(&graph), work);
     }
+    if (!of->has_run && sim_capture_of(sim_stream_of(handle->stream)) != NULL) {
+        sim_report(SIM_PC, "cuDNN: a plan is executed for the first time, and in a capture");
+    }
+    of->has_run = true;
     bind(&graph, pack, SIM_PC);
     sim_dnn_enqueue(&graph, work, handle->stream);
     return CUDNN_STATUS_SUCCESS;

@@ -37,6 +37,25 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute name
     return cudaSuccess;
 }
 
+/* A kernel is loaded when it is first launched, which takes memory, and is not for a capture. */
+static void refuse_first(const char *name, const void *kernel, cudaStream_t stream,
+                         const void *pc) {
+    static const void *launched[KERNELS];
+    static int count;
+    for (int i = 0; i < count; i++) {
+        if (launched[i] == kernel) {
+            return;
+        }
+    }
+    if (sim_capture_of(sim_stream_of(stream)) != NULL) {
+        sim_report(pc, "%s is launched for the first time, and in a capture", name);
+    }
+    if (count == KERNELS) {
+        sim_report(pc, "more than %d kernels", KERNELS);
+    }
+    launched[count++] = kernel;
+}
+
 static size_t allowed_bytes(const void *kernel) {
     for (int i = 0; i < opted_count; i++) {
         if (opted_in[i].kernel == kernel) {
@@ -73,6 +92,7 @@ void sim_launch(const char *name, const void *kernel, void (*call)(void *), void
                    "%zu)",
                    name, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared_bytes, allowed);
     }
+    refuse_first(name, kernel, stream, SIM_PC);
     launch_t *launch = sim_op_new(sizeof *launch, name, run_launch, drop_launch);
     launch->kernel = (sim_kernel_t){name, call, args, args_size, grid, block, shared_bytes};
     launch->drop = drop;

@@ -100,7 +100,8 @@ def canned():
           "1.08 x is missing" in following and "4. linear.forward: 1.5 ms a step above its limit" in following and
           "not measured: end to end, f32; layer norm" in following, "what is next, the first first")
     bare = {**copy.deepcopy(CANNED), "peers": [], "kernels": [], "host": [], "tests": [], "limits": None,
-            "step_ms": None, "complete": False, "running": "bench", "not_run": ["bench", "peers"], "not_asked": ["peers"]}
+            "step_ms": None, "complete": False, "running": "bench", "not_run": ["bench", "peers"],
+            "not_asked": ["peers"]}
     text = gpu_report.markdown(bare)
     check("Not complete: bench was running" in text and text.count("not measured") >= 11 and
           "reached" not in text.replace("not reached", "") and "bench (not reached), peers (not asked for)" in text,
