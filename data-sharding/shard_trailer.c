@@ -37,6 +37,27 @@ static int64_t add_range(trailer_range_t **ranges, int64_t count, uint64_t offse
     return count;
 }
 
+/* They follow each other, so that many are read at once. */
+static status_t hash_ranges(int fd, const char *path, trailer_range_t *ranges, int64_t count) {
+    enum { PIECE_BYTES = 1 << 20 };
+    char *piece = alloc_aligned(PIECE_BYTES);
+    status_t status = STATUS_OK;
+    for (int64_t i = 0, end = 0; i < count && status == STATUS_OK; i = end) {
+        uint64_t bytes = 0;
+        for (end = i; end < count && bytes + ranges[end].bytes <= PIECE_BYTES; end++) {
+            bytes += ranges[end].bytes;
+        }
+        status = file_pread(fd, path, (int64_t)ranges[i].offset, (int64_t)bytes, piece);
+        const char *at = piece;
+        for (int64_t k = i; k < end && status == STATUS_OK; k++) {
+            ranges[k].hash = XXH3_64bits(at, (size_t)ranges[k].bytes);
+            at += ranges[k].bytes;
+        }
+    }
+    free(piece);
+    return status;
+}
+
 status_t trailer_append(int fd, const char *path, const trailer_range_t *bulk, int64_t bulk_count) {
     struct stat info;
     if (fstat(fd, &info) != 0) {
@@ -53,14 +74,7 @@ status_t trailer_append(int fd, const char *path, const trailer_range_t *bulk, i
     }
     count = add_range(&ranges, count, at, end - at, RANGE_STRUCTURE);
 
-    status_t status = STATUS_OK;
-    char *buffer = alloc_aligned(RANGE_BYTES_MAX);
-    for (int64_t i = 0; i < count && status == STATUS_OK; i++) {
-        status = file_pread(fd, path, (int64_t)ranges[i].offset, (int64_t)ranges[i].bytes, buffer);
-        ranges[i].hash = XXH3_64bits(buffer, (size_t)ranges[i].bytes);
-    }
-    free(buffer);
-
+    status_t status = hash_ranges(fd, path, ranges, count);
     size_t range_bytes = (size_t)count * sizeof *ranges;
     size_t bytes = sizeof(trailer_head_t) + range_bytes + sizeof(trailer_foot_t);
     char *data = alloc_zero((int64_t)bytes, 1);
