@@ -422,6 +422,17 @@ static step_range_t labelled_steps(const batch_t *batch, int64_t slot) {
     return range.end > 0 ? range : (step_range_t){0, 0};
 }
 
+/* 1 + the last step that a modality has, be it a shifted one behind the sample's own. */
+static int64_t steps_there(const batch_t *batch, int64_t slot, int64_t steps) {
+    for (int m = 0; m < batch->modality_count && !is_far(batch); m++) {
+        const uint8_t *mask = executor_mask(batch->executor, m) + slot * batch->length;
+        for (int64_t i = steps; i < batch->length; i++) {
+            steps = mask[i] != 0 ? i + 1 : steps;
+        }
+    }
+    return steps;
+}
+
 static void measure(batch_t *batch) {
     const batch_stream_t *stream = &batch->stream;
     for (int64_t slot = 0; slot < batch->slots; slot++) {
@@ -429,7 +440,7 @@ static void measure(batch_t *batch) {
         if (sample >= 0) {
             steps = dataset_sample(batch->dataset, stream->split, sample).steps;
         }
-        batch->there[slot] = (step_range_t){0, (int32_t)steps};
+        batch->there[slot] = (step_range_t){0, (int32_t)steps_there(batch, slot, steps)};
         batch->labelled[slot] = labelled_steps(batch, slot);
     }
 }
