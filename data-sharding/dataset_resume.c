@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "data-sharding/dataset_writer_internal.h"
+#include "data-sharding/name_table.h"
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 #include "kernels/base/log.h"
@@ -38,15 +39,18 @@ static status_t take_shard(dataset_writer_t *writer, const char *name) {
     free(path);
     TRY(status);
     const shard_content_t *content = shard_content(shard);
+    name_table_t people = {0};
+    for (int64_t s = 0; s < writer->config.subject_count; s++) {
+        name_add(&people, writer->aliases[s]);
+    }
     for (int64_t r = 0; r < content->recording_count; r++) {
-        for (int64_t s = 0; s < writer->config.subject_count; s++) {
-            if (strcmp(writer->aliases[s], content->recordings[r].subject) == 0 &&
-                !writer->subject_used[s]) {
-                writer->subject_used[s] = true;
-                writer->manifest.subjects++;
-            }
+        int64_t s = name_find(&people, content->recordings[r].subject);
+        if (s >= 0 && !writer->subject_used[s]) {
+            writer->subject_used[s] = true;
+            writer->manifest.subjects++;
         }
     }
+    name_table_free(&people);
     writer->manifest.recordings += content->recording_count;
     shard_close(shard);
     return manifest_add_shard(&writer->manifest, writer->aside, name);

@@ -267,6 +267,13 @@ status_t dataset_writer_add(dataset_writer_t *writer, const writer_recording_t *
 
 steps_store_t *dataset_writer_store(const dataset_writer_t *writer) { return writer->store; }
 
+/* Before their folder is moved or removed. */
+static void close_pictures(dataset_writer_t *writer) {
+    drop_pictures(writer);
+    steps_store_close(writer->store);
+    writer->store = NULL;
+}
+
 static status_t publish_key(dataset_writer_t *writer) {
     char *path = text_format("%s.key", writer->out);
     status_t status = key_write(path, writer->config.salt, writer->config.subjects, writer->aliases,
@@ -295,6 +302,7 @@ status_t dataset_writer_publish(dataset_writer_t *writer, const char *facts) {
     unlink(journal); /* if there is one */
     free(journal);
     TRY(manifest_write(writer->aside, manifest));
+    close_pictures(writer);
     TRY(publish_key(writer));
     TRY(out_directory_publish(writer->aside, writer->out));
     writer->published = true;
@@ -306,6 +314,7 @@ void dataset_writer_close(dataset_writer_t *writer) {
         return;
     }
     work_end(&writer->work);
+    close_pictures(writer);
     bool kept = writer->journal.shards > 0 && !writer->published;
     if (!kept && dir_remove(writer->aside) != STATUS_OK) {
         /* The next import to the same place removes it first, and says so if it cannot. */
@@ -315,8 +324,6 @@ void dataset_writer_close(dataset_writer_t *writer) {
     }
     free(writer->aliases);
     free(writer->subject_used);
-    drop_pictures(writer);
-    steps_store_close(writer->store);
     shard_content_free(&writer->pending);
     manifest_free(&writer->manifest);
     free(writer->aside);

@@ -15,10 +15,15 @@ static status_t load(const media_plugin_t **plugin_out) {
                            " beside the program; copy it there from the build, or install again");
     }
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const char *why = object == NULL ? dlerror() : "";
+    if (strstr(why, "undefined symbol") != NULL) {
+        return status_fail(STATUS_UNAVAILABLE, "%s cannot be loaded: %s; build both together", path,
+                           why);
+    }
     if (object == NULL) {
         return status_fail(STATUS_UNAVAILABLE,
                            "%s cannot be loaded: %s; install its libraries (launch/setup --media)",
-                           path, dlerror());
+                           path, why);
     }
     const media_plugin_t *plugin = dlsym(object, MEDIA_PLUGIN_SYMBOL);
     if (plugin == NULL || strcmp(plugin->abi, JMT_MEDIA_ABI) != 0) {

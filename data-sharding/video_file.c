@@ -137,14 +137,18 @@ void video_file_close(video_file_t *file) {
 
 /* --- frames --------------------------------------------------------------------------------- */
 
+static bool is_indexed(const video_file_t *file) {
+    return strncmp(file->format->iformat->name, "mov,", 4) == 0;
+}
+
 /* Pictures that the file says it has; 0: it does not say. A .mov's index is what it gives, after
  * its edits; others count in a header. */
 static int64_t packets_stated(const video_file_t *file) {
     if (file->codec->codec_type != AVMEDIA_TYPE_VIDEO) {
         return 0; /* there a .avi counts samples */
     }
-    bool indexed = strncmp(file->format->iformat->name, "mov,", 4) == 0;
-    return indexed ? avformat_index_get_entries_count(file->stream) : file->stream->nb_frames;
+    return is_indexed(file) ? avformat_index_get_entries_count(file->stream)
+                            : file->stream->nb_frames;
 }
 
 /* Whether packets up to the end that a .flac states are there. */
@@ -229,9 +233,10 @@ status_t video_file_next(video_file_t *file, double *time_s_out, bool *end_out) 
     }
 }
 
+/* What a header says may be wrong, and is not what is there: only an index is taken at its word. */
 status_t video_file_count(video_file_t *file, int64_t *count_out) {
     int error = 0;
-    *count_out = packets_stated(file);
+    *count_out = is_indexed(file) ? packets_stated(file) : 0;
     while (*count_out <= 0 && (error = av_read_frame(file->format, file->packet)) >= 0) {
         file->packets += file->packet->stream_index == file->stream->index;
         av_packet_unref(file->packet);
