@@ -122,7 +122,7 @@ static status_t predict_all(trainer_t *t, split_t split, const curve_t *curve, j
         const corruption_t *c = &curve->points[i];
         bool none = c->kind == CORRUPTION_NONE;
         evaluation_t *evaluation = NULL;
-        TRY(batch_corrupt(&t->batch, c));
+        TRY(comm_agree(t->comm, batch_corrupt(&t->batch, c), "robustness"));
         TRY(trainer_evaluate(t, split, "scoring", &evaluation));
         json_array_append_new(rows, row_of(t, none ? "" : t->modality_names[c->modality],
                                            corruption_name(c->kind), none ? NAN : c->level,
