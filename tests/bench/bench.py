@@ -82,6 +82,11 @@ def on_device(arguments):
     return (["backend=cuda"] if gpu else []), arguments.peer_device or arguments.device, None if gpu else arguments.core
 
 
+def in_full_floats(arguments):
+    """Words for what is compared before it is timed: on a GPU floats that are products of TF32 would differ by that."""
+    return ["--set", "precision=f32_strict"] if arguments.device == "cuda" and arguments.precision == "f32" else []
+
+
 def environment(**more):
     """One thread, whatever the library: torch.set_num_threads alone leaves OpenBLAS on two."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

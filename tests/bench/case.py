@@ -65,9 +65,9 @@ class Case:
         self.batch_file = self.file("batch.safetensors")
         safetensors.write(self.batch_file, batch)
 
-    def gradients(self):
-        """A file with loss, outputs and gradients of the batch, by `jmt step`."""
+    def gradients(self, *more):
+        """A file with loss, outputs and gradients of the batch, by `jmt step`; more: words for it."""
         out = self.file("gradients.safetensors")
-        jmt("step", *self.words, "--weights", self.weights, "--batch", self.batch_file,
+        jmt("step", *self.words, *more, "--weights", self.weights, "--batch", self.batch_file,
             "--out", out)
         return out

@@ -101,7 +101,7 @@ def main():
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.set_defaults(evaluate=False)
     torch.set_num_threads(1)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    peer_jmt.use_tf32(True)
     torch.backends.cudnn.benchmark = True
     Peer(parser.parse_args()).serve()
 

@@ -38,6 +38,9 @@ class Jmt:
         model = config["model"]
         self.d, self.heads, self.layers = model["dim"], model["heads"], model["layers"]
         self.modalities, self.targets = list(config["modalities"]), list(config["targets"])
+        self.losses = [target["loss"] for target in config["targets"].values()]
+        if not set(self.losses) <= {"ccc", "mse"}:
+            raise ValueError(f"losses other than ccc and mse: {self.losses}")
         self.unbiased = config["loss"]["ccc_unbiased"]
         count, m = len(self.modalities), range(len(self.modalities))
         self.streams = self.modalities + ["joint"]
@@ -110,8 +113,8 @@ class Jmt:
         return outputs
 
     def loss(self, p, inputs, targets):
-        return sum(ccc_loss(x.float(), y, self.unbiased)
-                   for x, y in zip(self.forward(p, inputs), targets))
+        return sum(ccc_loss(x.float(), y, self.unbiased) if loss == "ccc" else F.mse_loss(x.float(), y)
+                   for x, y, loss in zip(self.forward(p, inputs), targets, self.losses))
 
 
 def ccc_loss(x, y, unbiased):
@@ -141,6 +144,10 @@ def timed(run):
 
 def say(answer):
     print(json.dumps(answer), flush=True)
+
+
+def use_tf32(does):
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = does
 
 
 class Peer:
@@ -218,9 +225,11 @@ class Peer:
 
     def compare(self, path):
         """How far loss and gradients are from those of `jmt step`, relative to the largest of each
-        tensor."""
+        tensor. In full floats, also where what is timed is not."""
+        use_tf32(False)
         loss = self.model.loss(self.p, self.inputs, self.targets)
         loss.backward()
+        use_tf32(True)
         ours = read(path)
         loss = float(loss.detach())
         worst = abs(float(ours["loss"]) / loss - 1)
@@ -276,7 +285,7 @@ def main():
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     torch.set_num_threads(1)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    use_tf32(True)
     torch._logging.set_logs(inductor=40)
     Peer(parser.parse_args()).serve()
 
