@@ -136,14 +136,16 @@ static status_t predict_all(trainer_t *t, split_t split, const curve_t *curve, j
     return STATUS_OK;
 }
 
-/* Whether both are of the same steps of the same labels. */
+/* Whether both are of the same steps of the same sequences. */
 static bool same_steps(const evaluation_t *a, const evaluation_t *b) {
-    size_t steps = (size_t)a->steps;
-    bool same = a->steps == b->steps && a->length == b->length &&
-                a->target_count == b->target_count &&
-                memcmp(a->sequence, b->sequence, steps * sizeof *a->sequence) == 0;
+    return a->steps == b->steps && a->length == b->length &&
+           memcmp(a->sequence, b->sequence, (size_t)a->steps * sizeof *a->sequence) == 0;
+}
+
+static bool same_labels(const evaluation_t *a, const evaluation_t *b) {
+    bool same = same_steps(a, b) && a->target_count == b->target_count;
     for (int i = 0; same && i < a->target_count; i++) {
-        same = memcmp(a->label[i], b->label[i], steps * sizeof(float)) == 0;
+        same = memcmp(a->label[i], b->label[i], (size_t)a->steps * sizeof(float)) == 0;
     }
     return same;
 }
@@ -175,7 +177,7 @@ static status_t predict_imported(comm_t *comm, const opened_t *opened, const cha
     TRY(comm_agree(comm, read_level(dir, &level), NULL));
     TRY(opened_trainer(comm, opened->config, &source, opened->split, &t));
     status_t status = trainer_evaluate(t, opened->split, "scoring", &evaluation);
-    if (status == STATUS_OK && !same_steps(clean, evaluation)) {
+    if (status == STATUS_OK && !same_labels(clean, evaluation)) {
         status = status_fail(STATUS_INPUT,
                              "--imported %s: holds other recordings or labels than %s; import the "
                              "same source",
@@ -201,11 +203,8 @@ typedef struct measured {
 /* Curves stand side by side where the same steps of the same data were scored. */
 static status_t check_alike(const measured_t *measured, const trainer_t *t, const char *path,
                             const evaluation_t *clean) {
-    const evaluation_t *first = measured->first;
     bool same = strcmp(measured->identity, dataset_identity(t->dataset)) == 0 &&
-                first->steps == clean->steps && first->length == clean->length &&
-                memcmp(first->sequence, clean->sequence,
-                       (size_t)clean->steps * sizeof *clean->sequence) == 0;
+                same_steps(measured->first, clean);
     return same ? STATUS_OK
                 : status_fail(STATUS_INPUT,
                               "%s: is scored on other data, people or windows than the first "

@@ -4,49 +4,13 @@ set -u
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 jmt=${JMT_BUILD:-$root/build}/jmt
 cd "$root" || exit 1
-skip() { # skip REASON: the whole test
-    echo "SKIP: $1"
-    exit 77
-}
+. "$root/tests/tap.sh"
 [ -x "$jmt" ] || skip "$jmt is not built"
 command -v mpirun >/dev/null || skip "mpirun is not installed"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
-number=0 failures=0
-
-report() { # report CODE TEXT: code 0 is ok; otherwise shows what the last program said
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
-    else
-        failures=$((failures + 1))
-        echo "not ok $number - $2"
-        [ -f "$work/stderr" ] && tail -n 20 "$work/stderr" | sed 's/^/# /'
-    fi
-}
-check() { # check TEXT COMMAND...
-    local text=$1
-    shift
-    "$@"
-    report $? "$text"
-}
-skip_one() { # skip_one TEXT REASON
-    number=$((number + 1))
-    echo "ok $number - $1 # SKIP $2"
-}
-finish() {
-    echo "1..$number"
-    [ "$failures" = 0 ]
-    exit
-}
-same() { # same A B, both not empty
-    [ -n "$1" ] && [ "$1" = "$2" ] && return 0
-    echo "# '$1' is not '$2'"
-    return 1
-}
-
 # run RANKS ARGUMENTS...: jmt on that many ranks; its exit code; output in $work/stdout and stderr.
 run() {
     local ranks=$1

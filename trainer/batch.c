@@ -424,7 +424,7 @@ static step_range_t labelled_steps(const batch_t *batch, int64_t slot) {
 
 /* 1 + the last step that a modality has, be it a shifted one behind the sample's own. */
 static int64_t steps_there(const batch_t *batch, int64_t slot, int64_t steps) {
-    for (int m = 0; m < batch->modality_count && !is_far(batch); m++) {
+    for (int m = 0; m < batch->modality_count; m++) {
         const uint8_t *mask = executor_mask(batch->executor, m) + slot * batch->length;
         for (int64_t i = steps; i < batch->length; i++) {
             steps = mask[i] != 0 ? i + 1 : steps;
@@ -458,10 +458,10 @@ status_t batch_next(batch_t *batch, int64_t *samples_out) {
         if (batch->ahead > 0 || batch->staged) {
             copy_in(batch, place_at(batch, place));
         }
+        measure(batch);
         prefetch_give_back(batch->prefetch);
     }
     *samples_out = min_i64(batch->slots, max_i64(0, batch->stream.end - batch->next));
-    measure(batch);
     batch->next += batch->stream.stride;
     return STATUS_OK;
 }

@@ -71,7 +71,7 @@ typedef struct batch {
     batch_stream_t stream;
     int64_t next; /* position of the next batch */
     /* [slots]: of each sample of the last batch the steps that it has, and from the first label to
-     * the last. */
+     * the last. Kept where the host computes. */
     step_range_t *there, *labelled;
     trace_t *trace; /* who is told of reading; set before the first stream; NULL: nobody */
 } batch_t;

@@ -4,15 +4,7 @@
 set -u
 trap 'rm -rf "$work"' EXIT
 work=$(mktemp -d)
-number=0 failures=0
-
-check() { # check TEXT COMMAND...
-    local text=$1 word=ok
-    shift
-    "$@" || { word="not ok" && failures=$((failures + 1)); }
-    number=$((number + 1))
-    echo "$word $number - $text"
-}
+. tests/tap.sh
 fails() { ! "$@"; }
 configure() { # configure CUDA_HOME OPTIONS...
     CUDA_HOME=$1 cmake -G Ninja -S . -B "$work/build" -DCMAKE_BUILD_TYPE=Debug -DTESTS=OFF -DMEDIA=OFF "${@:2}" \
@@ -83,5 +75,4 @@ check "and nobody is asked" test "$(wc -l <"$work/asked")" = "$asked"
 setup --check --gpu
 code=$?
 check "setup --check says so" test $code = 0
-echo "1..$number"
-[ $failures = 0 ]
+finish

@@ -4,15 +4,7 @@
 set -u
 trap 'rm -rf "$work"' EXIT
 work=$(mktemp -d)
-number=0 failures=0
-
-check() { # check TEXT COMMAND...
-    local text=$1 word=ok
-    shift
-    "$@" || { word="not ok" && failures=$((failures + 1)); }
-    number=$((number + 1))
-    echo "$word $number - $text"
-}
+. tests/tap.sh
 fails() { ! "$@"; }
 
 wants() { # wants PACKAGE [--tests]: whether launch/setup misses it where nothing is installed
@@ -84,5 +76,4 @@ else
     check "images are unavailable" dumps 3 image README.md
     check "and so are the importers of raw media" imports 3 media
 fi
-echo "1..$number"
-[ $failures = 0 ]
+finish

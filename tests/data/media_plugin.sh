@@ -5,16 +5,9 @@ set -u
 trap 'rm -rf "$work"' EXIT
 work=$(mktemp -d)
 build=${JMT%/*}
-number=0 failures=0
-check() { # check TEXT COMMAND...
-    local text=$1 word=ok
-    shift
-    "$@" || { word="not ok" && failures=$((failures + 1)); }
-    number=$((number + 1))
-    echo "$word $number - $text"
-}
+. tests/tap.sh
 fails() { ! "$@"; }
-[ -e "$build/jmt_media.so" ] || { echo "SKIP: built without the readers of raw media"; exit 77; }
+[ -e "$build/jmt_media.so" ] || skip "built without the readers of raw media"
 
 generate=(shard --generate biovid --set people=2 --set per_class=1 --set side=16)
 links() { ldd "$1" | grep -Eq 'libav|libsw|libturbojpeg|libpng|libsamplerate'; }
@@ -45,5 +38,4 @@ check "and that is said" says 'jmt_media.so is of another build of jmt; build bo
 sed 's/libsamplerate\.so/libsamplerale.so/' "$build/jmt_media.so" >"$work/bin/jmt_media.so"
 check "one whose library is missing: exit 3" make 3 "$work/bin/jmt"
 check "and what is missing is named" says 'jmt_media.so cannot be loaded: libsamplerale.so'
-echo "1..$number"
-[ $failures = 0 ]
+finish

@@ -390,6 +390,16 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     return CUBLAS_STATUS_SUCCESS;
 }
 
+static sim_matmul_t matmul_of(cublasLtMatmulDesc_t form, cublasLtMatrixLayout_t a,
+                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
+                              cublasLtMatrixLayout_t d) {
+    return (sim_matmul_t){.form = *(const sim_matmul_form_t *)form,
+                          .a = *(const sim_layout_t *)a,
+                          .b = *(const sim_layout_t *)b,
+                          .c = *(const sim_layout_t *)c,
+                          .d = *(const sim_layout_t *)d};
+}
+
 /* What is proposed first for one product makes no batch, as may be. */
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t form,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
@@ -398,11 +408,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
                                               cublasLtMatmulHeuristicResult_t results[],
                                               int *count_out) {
     (void)handle;
-    sim_matmul_t m = {.form = *(const sim_matmul_form_t *)form,
-                      .a = *(const sim_layout_t *)a,
-                      .b = *(const sim_layout_t *)b,
-                      .c = *(const sim_layout_t *)c,
-                      .d = *(const sim_layout_t *)d};
+    sim_matmul_t m = matmul_of(form, a, b, c, d);
     choice_t choice = *(const choice_t *)preference;
     *count_out = 0;
     if (wanted < 1 || wrong_shape(&m) != NULL || sim_fails(__func__)) {
@@ -430,11 +436,7 @@ cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDe
                                        const cublasLtMatmulAlgo_t *algorithm,
                                        cublasLtMatmulHeuristicResult_t *result) {
     (void)handle;
-    sim_matmul_t m = {.form = *(const sim_matmul_form_t *)form,
-                      .a = *(const sim_layout_t *)a,
-                      .b = *(const sim_layout_t *)b,
-                      .c = *(const sim_layout_t *)c,
-                      .d = *(const sim_layout_t *)d};
+    sim_matmul_t m = matmul_of(form, a, b, c, d);
     choice_t choice;
     memcpy(&choice, algorithm, sizeof choice);
     if (wrong_shape(&m) != NULL || (choice.one_alone && m.d.batch > 1)) {
