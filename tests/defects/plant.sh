@@ -33,7 +33,7 @@ plant_parse() {
         plant_command=("build/tests/$group/$name")
         [ -z "$ranks" ] || plant_command=(mpirun -q -n "$ranks" "${plant_command[@]}")
     elif [ -f "tests/$group/$name.sh" ]; then
-        plant_targets=(jmt bad_data power_cut slow_reads)
+        plant_targets=(jmt test_tools)
         plant_command=(bash "tests/$group/$name.sh" "build/tests/$group")
     elif [ -f "tests/$group/$name.py" ]; then
         plant_targets=(jmt)
