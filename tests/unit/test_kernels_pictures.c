@@ -119,19 +119,10 @@ static void check_table(const char *backend, dtype_t dtype) {
     }
 }
 
-static void the_host_makes_the_same_bits(void **state) {
+static void every_table_makes_the_same_bits(void **state) {
     (void)state;
-    check_table("ref", DTYPE_F32);
-    check_table("cpu", DTYPE_BF16);
-}
-
-static void a_gpu_makes_the_same_bits(void **state) {
-    (void)state;
-    if (case_gpu() == NULL) {
-        skip();
-    }
-    check_table("cuda", DTYPE_F32);
-    check_table("cuda", DTYPE_BF16);
+    check_table(case_on_gpu() ? "cuda" : "ref", DTYPE_F32);
+    check_table(case_on_gpu() ? "cuda" : "cpu", DTYPE_BF16);
 }
 
 /* A change that is drawn is one that shows: of the same clip, another step draws others. */
@@ -153,9 +144,8 @@ static void steps_draw_for_themselves(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_host_makes_the_same_bits),
-        cmocka_unit_test(a_gpu_makes_the_same_bits),
+        cmocka_unit_test(every_table_makes_the_same_bits),
         cmocka_unit_test(steps_draw_for_themselves),
     };
-    return RUN_TESTS(tests);
+    return RUN_ON_GPU_OR_HOST(tests);
 }
