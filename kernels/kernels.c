@@ -120,7 +120,7 @@ status_t kernels_on_host(const kernels_t *kernels, const kernels_t **host_out) {
 
 /* The products' own number: to be raised when an order of additions changes. */
 const char *kernels_library_version(const char *backend) {
-    return strcmp(backend, "cpu") == 0    ? "products 6"
+    return strcmp(backend, "cpu") == 0    ? "products 7"
            : strcmp(backend, "cuda") == 0 ? cuda_library_version()
                                           : "none";
 }

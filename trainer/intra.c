@@ -48,7 +48,8 @@ static value_t apply_attention(graph_t *graph, const char *name, const intra_t *
     stack.x = encoder_apply(graph, name, &intra->encoder, stack, length);
     value_t last = graph_select_token(graph, name_of("%s.last", name).text, stack.x, INTRA_PARTS,
                                       stack.mask, TOKEN_LAST);
-    value_t query = attention_query(graph, attention.text, intra->attention, last);
+    query_t query = attention_query(graph, attention.text, intra->attention, last,
+                                    graph_rows_of(graph, stack.x), 1);
     return attention_cross(graph, attention.text, intra->attention, query, stack, length);
 }
 

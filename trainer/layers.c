@@ -161,44 +161,55 @@ value_t attention_self(graph_t *graph, const char *name, attention_t a, stream_t
     return attend(graph, name, a, q, k, v, x.mask, groups);
 }
 
-value_t attention_query(graph_t *graph, const char *name, attention_t a, value_t x) {
-    if (a.folded) {
-        return a.literal ? x : ask(graph, name, a, x); /* literal: keys ask */
-    }
-    return project(graph, name, "query", a, x, 0, a.dim);
+/* The rows themselves can be weighed by K' q, as when folded, but in steps that learn. It costs a
+ * product of the queries and one less of each stream of keys, and V, if the queries are fewer, is
+ * applied to the mean that they get. */
+static bool asks_of_rows(attention_t a, int64_t queries, int64_t keys, int streams) {
+    int64_t values = queries < keys ? queries : keys;
+    return a.heads == 1 && !a.literal && queries + streams * values < streams * 2 * keys;
 }
 
-/* Of one head, with fewer queries than keys: as when folded, but in steps that learn. What is asked
- * is K' q, what is weighed are the rows themselves, and V is applied to their mean. */
-static value_t attend_to_rows(graph_t *graph, const char *name, attention_t a, value_t query,
+query_t attention_query(graph_t *graph, const char *name, attention_t a, value_t x, int64_t keys,
+                        int streams) {
+    if (a.folded) {
+        return (query_t){a.literal ? x : ask(graph, name, a, x), true}; /* literal: keys ask */
+    }
+    value_t q = project(graph, name, "query", a, x, 0, a.dim);
+    if (!asks_of_rows(a, graph_rows_of(graph, q), keys, streams)) {
+        return (query_t){q, false};
+    }
+    weight_t key = {a.in_weight, a.dim, a.dim}, bias = {a.in_bias, a.dim, a.dim};
+    q = graph_linear_transposed(graph, name_of("%s.key", name).text, q, key, bias);
+    return (query_t){q, true};
+}
+
+/* V of the mean of rows: they are more than those who ask. */
+static value_t attend_to_rows(graph_t *graph, const char *name, attention_t a, value_t asked,
                               stream_t rows, int64_t groups) {
-    weight_t key = {a.in_weight, a.dim, a.dim}, key_bias = {a.in_bias, a.dim, a.dim};
-    value_t asked =
-        graph_linear_transposed(graph, name_of("%s.key", name).text, query, key, key_bias);
     value_t mean = graph_attention(graph, name_of("%s.attention", name).text, asked, rows.x, rows.x,
                                    rows.mask, groups, a.heads, a.causal);
     value_t y = project(graph, name, "value", a, mean, 2 * a.dim, a.dim);
     row_mask_t seen =
-        graph_mask_seen(graph, rows.mask, graph_rows_of(graph, query), groups, a.causal);
+        graph_mask_seen(graph, rows.mask, graph_rows_of(graph, asked), groups, a.causal);
     y = graph_mask_rows(graph, name_of("%s.seen", name).text, y, seen);
     return drop(graph, name, project_out(graph, name, a, y), a.dropout);
 }
 
-value_t attention_cross(graph_t *graph, const char *name, attention_t a, value_t query,
+value_t attention_cross(graph_t *graph, const char *name, attention_t a, query_t query,
                         stream_t key_value, int64_t groups) {
-    value_t k = key_value.x, v = key_value.x;
+    value_t q = query.x, k = key_value.x, v = key_value.x;
     if (a.folded) {
         k = a.literal ? ask(graph, name, a, k) : k;
-    } else if (a.heads == 1 && !a.literal &&
-               graph_rows_of(graph, query) < graph_rows_of(graph, k)) {
-        return attend_to_rows(graph, name, a, query, key_value, groups);
+    } else if (query.of_rows && graph_rows_of(graph, q) < graph_rows_of(graph, k)) {
+        return attend_to_rows(graph, name, a, q, key_value, groups);
+    } else if (query.of_rows) {
+        v = project(graph, name, "value", a, v, 2 * a.dim, a.dim);
     } else {
         value_t packed = project(graph, name, "key_value", a, key_value.x, a.dim, 2 * a.dim);
         k = graph_columns(graph, packed, 0, a.dim);
         v = graph_columns(graph, packed, a.dim, a.dim);
     }
-    return attend(graph, name, a, a.literal ? k : query, a.literal ? query : k, v, key_value.mask,
-                  groups);
+    return attend(graph, name, a, a.literal ? k : q, a.literal ? q : k, v, key_value.mask, groups);
 }
 
 /* --- encoder --------------------------------------------------------------------------------- */
@@ -298,7 +309,7 @@ cross_t cross_make(graph_t *graph, const char *name, const block_spec_t *spec, b
 }
 
 value_t cross_apply(graph_t *graph, const char *name, const cross_t *cross, value_t query,
-                    value_t projected, stream_t key_value) {
+                    query_t projected, stream_t key_value) {
     const encoder_layer_t *layer = &cross->layer;
     value_t t = attention_cross(graph, name, layer->attention, projected, key_value, 1);
     if (cross->residual) {

@@ -91,12 +91,19 @@ attention_t attention_make(graph_t *graph, const char *name, const block_spec_t 
 /* Self-attention of `groups` independent sequences per sample. */
 value_t attention_self(graph_t *graph, const char *name, attention_t attention, stream_t x,
                        int64_t groups);
-/* The query projection of x: made once, used by every branch with this query stream. */
-value_t attention_query(graph_t *graph, const char *name, attention_t attention, value_t x);
-/* Queries already projected against keys and values of another stream, out-projection included.
+/* What the rows of x ask of `streams` streams of `keys` rows each, once for all that have these
+ * weights: Q x or, where that makes fewer products, K' Q x. The bias of the keys adds the same to
+ * all scores of a row, and is left out there. */
+typedef struct query {
+    value_t x;
+    bool of_rows; /* K' is applied: the keys are the rows of a stream themselves */
+} query_t;
+query_t attention_query(graph_t *graph, const char *name, attention_t attention, value_t x,
+                        int64_t keys, int streams);
+/* Of such queries against keys and values of another stream, out-projection included.
  * spec.literal: softmax(K Q') V as the paper writes it: rows belong to keys and weigh over queries
  * (jmt.md 1.6.3); the mask is then that of steps where both streams are valid. */
-value_t attention_cross(graph_t *graph, const char *name, attention_t attention, value_t query,
+value_t attention_cross(graph_t *graph, const char *name, attention_t attention, query_t query,
                         stream_t key_value, int64_t groups);
 
 /* Post-norm transformer encoder: y = LN(x + MHA(x, x)); z = LN(y + W2 relu(W1 y + b1) + b2). */
@@ -130,7 +137,7 @@ cross_t cross_make(graph_t *graph, const char *name, const block_spec_t *spec, b
                    bool feed_forward);
 /* projected: attention_query of `query`. */
 value_t cross_apply(graph_t *graph, const char *name, const cross_t *cross, value_t query,
-                    value_t projected, stream_t key_value);
+                    query_t projected, stream_t key_value);
 
 /* Heads, Linear -> ReLU -> Dropout -> Linear (jmt.md 1.6.5), in two halves, because targets may
  * share the first: NAME.0 (and .2, the dropout), and TARGET.head.3, which is the graph's output

@@ -59,6 +59,15 @@ static int first_of(const jmt_t *jmt, int b) {
     return jmt->separate ? b : first;
 }
 
+/* How many branches have the weights of branch b. */
+static int with_weights_of(const jmt_t *jmt, int b) {
+    int count = 0;
+    for (int other = 0; other < jmt->branches; other++) {
+        count += first_of(jmt, other) == first_of(jmt, b);
+    }
+    return count;
+}
+
 /* Shared sets in the order of their streams, separate ones in the order of the branches. */
 static void make_cross(graph_t *graph, const config_t *config, block_spec_t spec, jmt_t *jmt) {
     spec.literal = jmt->literal;
@@ -147,15 +156,17 @@ static stream_t joint_stream(graph_t *graph, const jmt_t *jmt, const model_input
 /* (3) */
 static void cross_attend(graph_t *graph, const jmt_t *jmt, const stream_t *stream,
                          tokens_t *tokens_out) {
-    value_t query[OP_INPUTS_MAX]; /* once for all branches with the same weights (jmt.md 7.3) */
+    query_t query[OP_INPUTS_MAX]; /* once for all branches with the same weights (jmt.md 7.3) */
     for (int s = 0; s < (jmt->separate ? 1 : jmt->streams); s++) {
         for (int b = 0; b < jmt->branches; b++) {
             if (jmt->separate || jmt->branch[b].query == s) {
                 int first = first_of(jmt, b);
-                query[b] = first < b ? query[first]
-                                     : attention_query(graph, cross_name(jmt, b).text,
-                                                       jmt->cross[b].layer.attention,
-                                                       stream[jmt->branch[b].query].x);
+                query[b] = first < b
+                               ? query[first]
+                               : attention_query(graph, cross_name(jmt, b).text,
+                                                 jmt->cross[b].layer.attention,
+                                                 stream[jmt->branch[b].query].x,
+                                                 graph_length(graph), with_weights_of(jmt, b));
             }
         }
     }

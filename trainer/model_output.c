@@ -42,7 +42,8 @@ value_t output_self_attention(graph_t *graph, const config_t *config, const toke
     /* Of the last attention one row is read: the query of the selected token is enough. */
     value_t last =
         graph_select_token(graph, "token.last", stack.x, tokens->count, stack.mask, rule);
-    value_t query = attention_query(graph, "token.attention", attention, last);
+    query_t query = attention_query(graph, "token.attention", attention, last,
+                                    graph_rows_of(graph, stack.x), 1);
     return attention_cross(graph, "token.attention", attention, query, stack, length);
 }
 

@@ -44,13 +44,15 @@ def encoder(length):
 HEADS = 2 * L * (D * HIDDEN + HIDDEN)
 AS_WRITTEN = (L * 2 * D * D + 3 * encoder(L) + 6 * mha(L, L) + L * encoder(TOKENS)
               + L * mha(TOKENS, TOKENS) + HEADS)
-# Queries are projected once per stream, not per branch; of the last attention only the token that
+# Queries are projected once per stream, not per branch, and ask K' q of the two streams that they meet, so that
+# K is applied once, too; of the last attention only the token that
 # is kept is projected, attends, and is projected out. One query asks K' q of the tokens themselves, and V is
 # applied to their mean.
 SHARED_QUERIES = 3 * L * D * D
+SHARED_KEYS = 3 * L * D * D
 ONE_TOKEN = L * (mha(TOKENS, TOKENS) - mha(1, TOKENS))
 KEYS_OF_ONE = L * 2 * (TOKENS - 1) * D * D
-MACS = {"jmt": AS_WRITTEN - SHARED_QUERIES - ONE_TOKEN - KEYS_OF_ONE,
+MACS = {"jmt": AS_WRITTEN - SHARED_QUERIES - SHARED_KEYS - ONE_TOKEN - KEYS_OF_ONE,
         "mt": 2 * encoder(L) + 2 * mha(L, L) + L * 2 * D * D + HEADS,
         "concat": L * 2 * D * D + HEADS}
 
@@ -85,7 +87,10 @@ def main():
     alone = PAIR + ["--set", "model.modalities=second"]
     report.equal("a part alone", golden.plan([FULL] + alone)["parameters"], 65922)
     report.equal("JMT mean token", golden.plan([FULL, "--set", "model.token=mean"])["macs"],
-                 AS_WRITTEN - SHARED_QUERIES)
+                 AS_WRITTEN - SHARED_QUERIES - SHARED_KEYS)
+    report.equal("JMT, weights of each branch",
+                 golden.plan([FULL, "--set", "model.cross_weights=separate"])["macs"],
+                 AS_WRITTEN - ONE_TOKEN - KEYS_OF_ONE)
     for model, count in RIVALS.items():
         config = os.path.join(os.path.dirname(FULL), model + ".yaml")
         report.equal(model + ": parameters", golden.plan([config])["parameters"], count)

@@ -93,7 +93,7 @@ static void the_instruction_set_can_be_chosen(void **state) {
     setenv("JMT_ISA", kept, 1);
     CHECK_OK(kernels_isa(&isa));
     assert_string_equal(isa, session);
-    assert_string_equal(kernels_library_version("cpu"), "products 6");
+    assert_string_equal(kernels_library_version("cpu"), "products 7");
 }
 
 static void device_memory(void **state) {

@@ -29,19 +29,25 @@ static void sizes_are_those_of_the_paper(void **state) {
         int modalities;
         int64_t parameters, macs; /* macs of the step as executed: query projected once per stream,
                                      the last attention for one token only (jmt.md 7.3), which
-                                     applies K and V once, not to each of six */
+                                     applies K and V once, not to each of six, as K is where
+                                     several branches share a query */
     } rows[] = {
-        {"jmt", 2, 11170818, 386830336 - 16 * 10 * 512 * 512},
-        {"jmt", 3, 14061570, 0},
+        {"jmt", 2, 11170818, 386830336 - 16 * (10 + 3) * 512 * 512},
+        {"jmt, heads: 2", 2, 11170818, 386830336},
+        {"jmt, attn_form: paper_literal", 2, 11170818, 386830336 - 16 * 10 * 512 * 512},
+        {"jmt", 3, 14061570, /* d x d of a step: joint, encoders, Q and K, V and O, tokens, last */
+         16 * (3 + 4 * 6 + 4 * 2 + 12 * 2 + 12 * 6 + 4) * 512 * 512 +
+             512 * (2 * 16 * 16 * (4 + 12) + 16 * 2 * 12 * (12 + 1)) + 2 * 16 * (512 * 128 + 128)},
         {"jmt", 4, 16952322, 0},
-        {"jmt_no_joint", 2, 8017410, 0},
+        {"jmt_no_joint", 2, 8017410, /* of each query one branch */
+         16 * (2 * 6 + 2 * 4 + 2 * 6 + 4) * 512 * 512 +
+             512 * (2 * 16 * 16 * (2 + 2) + 16 * 2 * 2 * (2 + 1)) + 2 * 16 * (512 * 128 + 128)},
         {"jmt, output: fc", 2, 11820034, 0},
-        {"jmt, cross_weights: separate", 2, 14322690, 0},
+        {"jmt, cross_weights: separate", 2, 14322690, 386830336 - 16 * (10 - 3) * 512 * 512},
         {"jmt, joint: sum", 2, 11170818 - 524800, 0},
         {"jmt, joint: mlp, ff: 512", 2, 11170818 + 512 * 512 + 512, 0},
         {"jmt, missing: learned", 3, 14061570 + 3 * 512, 0},
         {"concat, normalize: layernorm", 2, 656386 + 2 * 1024, 0},
-        {"jmt, attn_form: paper_literal", 2, 11170818, 0},
         {"jmt_no_joint, output: fc", 2, 5913602, 0},
         {"decision", 2, 2 * 65922, 0},
         {"concat_att", 2, 656386 + 1024 * 1024 + 1024, 0},

@@ -24,10 +24,10 @@ static void full_size_is_counted_right(void **state) {
     const double d = 512, length = 16, tokens = 6, batch = 32, parameters = 11170818;
     json_t *plan = plan_of("virtual_shards=8");
     assert_true(number(plan, "parameters") == parameters);
-    /* jmt.md 7.2 and 7.3: queries of a stream projected once, the last attention for one token,
-     * which applies K and V once */
+    /* jmt.md 7.2 and 7.3: Q and K of a stream's queries applied once, the last attention for one
+     * token, which applies K and V once */
     double encoder = length * 6 * d * d + 2 * length * length * d;
-    double cross = 3 * length * d * d + 6 * (length * 3 * d * d + 2 * length * length * d);
+    double cross = 3 * length * 2 * d * d + 6 * (length * 2 * d * d + 2 * length * length * d);
     double token = length * tokens * 6 * d * d + 2 * length * tokens * tokens * d;
     double last = length * 4 * d * d + 2 * length * tokens * d;
     double heads = 2 * length * (d * 128 + 128);
