@@ -97,13 +97,10 @@ static status_t write_part(trainer_t *t, const char *directory, bool enospc,
     tensor_set_t part = {0};
     trainer_read_state(t);
     collect_part(t, &part);
-    status_t status = safetensors_write(path, &part);
-    if (status == STATUS_OK) {
-        status = sha256_file(path, digest_out);
-    }
+    status_t status = safetensors_write_new(path, &part, digest_out);
     tensor_set_free(&part);
     free(path);
-    return status;
+    return status == STATUS_OK ? dir_sync(directory) : status;
 }
 
 /* --- manifest -------------------------------------------------------------------------------- */
@@ -207,10 +204,7 @@ static status_t write_manifest(const trainer_t *t, int64_t generation, const cha
     char *path = text_format("%s/" STATISTICS_FILE, directory);
     standardize_save(&t->standardize, t->modality_names, &set);
     target_fit_save(t->config, &t->target_fit, &set);
-    status_t status = safetensors_write(path, &set);
-    if (status == STATUS_OK) {
-        status = sha256_file(path, statistics);
-    }
+    status_t status = safetensors_write_new(path, &set, statistics);
     free(path);
     tensor_set_free(&set);
     TRY(status);
@@ -218,14 +212,14 @@ static status_t write_manifest(const trainer_t *t, int64_t generation, const cha
     char *text = json_dumps(manifest, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     json_decref(manifest);
     path = text_format("%s/" MANIFEST_FILE, directory);
-    status = file_write_durable(path, text, strlen(text));
-    sha256_memory(text, strlen(text), digest);
+    status = file_write_new(path, &(file_piece_t){text, strlen(text)}, 1, digest);
     digest[SHA256_TEXT_BYTES - 1] = '\n';
     free(text);
     free(path);
     if (status == STATUS_OK) {
+        char ignored[SHA256_TEXT_BYTES];
         path = text_format("%s/" DIGEST_FILE, directory);
-        status = file_write_durable(path, digest, sizeof digest);
+        status = file_write_new(path, &(file_piece_t){digest, sizeof digest}, 1, ignored);
         free(path);
     }
     return status == STATUS_OK ? dir_sync(directory) : status;
@@ -292,6 +286,7 @@ static status_t prune(const char *root, int64_t keep) {
 
 /* --- publishing ------------------------------------------------------------------------------ */
 
+/* root is the caller's to sync. */
 static status_t link_step(const char *root, const char *name, const char *step_name) {
     char *link = text_format("%s/%s", root, name), *aside = text_format("%s/.%s.tmp", root, name);
     status_t status = STATUS_OK;
@@ -301,7 +296,7 @@ static status_t link_step(const char *root, const char *name, const char *step_n
     }
     free(link);
     free(aside);
-    return status == STATUS_OK ? dir_sync(root) : status;
+    return status;
 }
 
 /* One rename. Where an earlier life of the run left this step, the two change places, so that the
@@ -335,6 +330,7 @@ static status_t publish(const checkpoint_order_t *order, const char *aside, int6
         status = link_step(order->root, order->best[i], step_name);
     }
     status = status == STATUS_OK ? link_step(order->root, "last", step_name) : status;
+    status = status == STATUS_OK ? dir_sync(order->root) : status;
     status = status == STATUS_OK ? prune(order->root, order->keep) : status;
     generation_unlock(lock);
     free(step_name);

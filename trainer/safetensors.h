@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernels/base/status.h"
+#include "kernels/base/file.h"
 
 typedef enum {
     TENSOR_F32,
@@ -55,6 +55,9 @@ void tensor_set_sort(tensor_set_t *set); /* by name, bytewise */
 
 /* metadata values are strings. The file is written aside and renamed, synced. */
 status_t safetensors_write(const char *path, const tensor_set_t *set) MUST_CHECK;
+/* By file_write_new, which says what for. */
+status_t safetensors_write_new(const char *path, const tensor_set_t *set,
+                               char digest_out[SHA256_TEXT_BYTES]) MUST_CHECK;
 status_t safetensors_read(const char *path, tensor_set_t *set_out) MUST_CHECK;
 
 /* SHA-256 over a sorted set: name NUL dtype NUL dims(comma) NUL data; `jmt inspect --hash`. */

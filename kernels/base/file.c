@@ -104,7 +104,17 @@ static status_t write_piece(int fd, const char *path, const file_piece_t *piece)
     return STATUS_OK;
 }
 
-static status_t write_synced(const char *path, const file_piece_t *pieces, int count) {
+static void digest_pieces(const file_piece_t *pieces, int count, char *text_out) {
+    sha256_t *hash = sha256_open();
+    for (int i = 0; i < count; i++) {
+        sha256_add(hash, pieces[i].data, pieces[i].bytes);
+    }
+    sha256_close(hash, text_out);
+}
+
+/* digest_out, or NULL: of the pieces, worked out while the disk takes them. */
+static status_t write_synced(const char *path, const file_piece_t *pieces, int count,
+                             char *digest_out) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) {
         return status_fail_errno(STATUS_FAILED, "cannot create %s", path);
@@ -113,6 +123,10 @@ static status_t write_synced(const char *path, const file_piece_t *pieces, int c
     for (int i = 0; i < count && status == STATUS_OK; i++) {
         status = write_piece(fd, path, &pieces[i]);
     }
+    if (digest_out != NULL) {
+        sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a hint; fsync says what failed */
+        digest_pieces(pieces, count, digest_out);
+    }
     if (status == STATUS_OK && fsync(fd) != 0) {
         status = status_fail_errno(STATUS_FAILED, "cannot write %s", path);
     }
@@ -120,6 +134,11 @@ static status_t write_synced(const char *path, const file_piece_t *pieces, int c
         status = status_fail_errno(STATUS_FAILED, "cannot write %s", path);
     }
     return status;
+}
+
+status_t file_write_new(const char *path, const file_piece_t *pieces, int count,
+                        char digest_out[SHA256_TEXT_BYTES]) {
+    return write_synced(path, pieces, count, digest_out);
 }
 
 static char *parent_of(const char *path) {
@@ -137,7 +156,7 @@ static char *parent_of(const char *path) {
 
 static status_t replace_file(const char *path, const file_piece_t *pieces, int count) {
     char *aside = text_format("%s.tmp", path);
-    status_t status = write_synced(aside, pieces, count);
+    status_t status = write_synced(aside, pieces, count, NULL);
     if (status == STATUS_OK && rename(aside, path) != 0) {
         status = status_fail_errno(STATUS_FAILED, "cannot write %s", path);
     }

@@ -34,6 +34,12 @@ typedef struct file_piece {
 } file_piece_t;
 status_t file_write_pieces(const char *path, const file_piece_t *pieces, int count) MUST_CHECK;
 
+enum { SHA256_TEXT_BYTES = 65 };
+/* Into a directory that nobody reads before the caller has synced and published it: created, written
+ * and synced in place. digest_out: the 64 hex digits of SHA-256 of the pieces. */
+status_t file_write_new(const char *path, const file_piece_t *pieces, int count,
+                        char digest_out[SHA256_TEXT_BYTES]) MUST_CHECK;
+
 bool file_exists(const char *path);
 int64_t file_bytes(const char *path); /* 0 if absent */
 bool dir_exists(const char *path);
@@ -46,7 +52,6 @@ status_t dir_list(const char *path, char ***names_out, int *count_out) MUST_CHEC
 void names_free(char **names, int count);
 
 /* The 64 hex digits of SHA-256 of a file, and of memory. */
-enum { SHA256_TEXT_BYTES = 65 };
 status_t sha256_file(const char *path, char text_out[SHA256_TEXT_BYTES]) MUST_CHECK;
 void sha256_memory(const void *data, size_t bytes, char text_out[SHA256_TEXT_BYTES]);
 
