@@ -12,6 +12,8 @@ enum { JPEG_FLAGS = TJFLAG_ACCURATEDCT | TJFLAG_STOPONWARNING | TJFLAG_LIMITSCAN
 
 struct image_decoder {
     tjhandle jpeg;
+    uint8_t *rgb; /* the last one of image_read */
+    size_t room;  /* of rgb, bytes */
 };
 
 image_decoder_t *image_decoder_open(void) {
@@ -24,6 +26,7 @@ image_decoder_t *image_decoder_open(void) {
 void image_decoder_close(image_decoder_t *decoder) {
     if (decoder != NULL) {
         tjDestroy(decoder->jpeg);
+        free(decoder->rgb);
         free(decoder);
     }
 }
@@ -126,6 +129,14 @@ status_t image_size(image_decoder_t *decoder, const char *label, const void *dat
     return STATUS_OK;
 }
 
+static status_t decode_known(image_decoder_t *decoder, const char *label, const void *data,
+                             size_t bytes, int width, int height, uint8_t *rgb_out) {
+    if (is_jpeg(data, bytes)) {
+        return jpeg_decode(decoder, label, data, bytes, width, height, rgb_out);
+    }
+    return png_decode(label, data, bytes, rgb_out);
+}
+
 status_t image_decode(image_decoder_t *decoder, const char *label, const void *data, size_t bytes,
                       int width, int height, uint8_t *rgb_out) {
     int own_width = 0, own_height = 0;
@@ -135,8 +146,18 @@ status_t image_decode(image_decoder_t *decoder, const char *label, const void *d
                            "%s: the image is %d x %d, others are %d x %d; bring them to one size",
                            label, own_width, own_height, width, height);
     }
-    if (is_jpeg(data, bytes)) {
-        return jpeg_decode(decoder, label, data, bytes, width, height, rgb_out);
+    return decode_known(decoder, label, data, bytes, width, height, rgb_out);
+}
+
+status_t image_read(image_decoder_t *decoder, const char *label, const void *data, size_t bytes,
+                    const uint8_t **rgb_out, int *width_out, int *height_out) {
+    TRY(image_size(decoder, label, data, bytes, width_out, height_out));
+    size_t want = (size_t)*width_out * (size_t)*height_out * 3;
+    if (want > decoder->room) {
+        free(decoder->rgb);
+        decoder->rgb = alloc_aligned(want);
+        decoder->room = want;
     }
-    return png_decode(label, data, bytes, rgb_out);
+    *rgb_out = decoder->rgb;
+    return decode_known(decoder, label, data, bytes, *width_out, *height_out, decoder->rgb);
 }

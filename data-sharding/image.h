@@ -31,4 +31,8 @@ status_t image_size(image_decoder_t *decoder, const char *label, const void *dat
 status_t image_decode(image_decoder_t *decoder, const char *label, const void *data, size_t bytes,
                       int width, int height, uint8_t *rgb_out) MUST_CHECK;
 
+/* Both at once: *rgb_out is [height, width, 3], the decoder's until its next call. */
+status_t image_read(image_decoder_t *decoder, const char *label, const void *data, size_t bytes,
+                    const uint8_t **rgb_out, int *width_out, int *height_out) MUST_CHECK;
+
 #endif

@@ -203,40 +203,32 @@ static status_t list_images(const archive_t *archive, const char *prefix, notes_
 }
 
 static status_t decode(image_decoder_t *decoder, const archive_t *archive, int64_t index,
-                       uint8_t **rgb_out, int *width_out, int *height_out) {
+                       const uint8_t **rgb_out, int *width_out, int *height_out) {
     int64_t count;
     const char *label = archive_entries(archive, &count)[index].name;
     char *data = NULL;
     size_t bytes = 0;
     TRY(archive_read(archive, index, &data, &bytes));
-    status_t status = image_size(decoder, label, data, bytes, width_out, height_out);
-    if (status == STATUS_OK) {
-        uint8_t *rgb = alloc_zero((int64_t)*width_out * *height_out, MEDIA_COLOURS);
-        status = image_decode(decoder, label, data, bytes, *width_out, *height_out, rgb);
-        if (status == STATUS_OK) {
-            *rgb_out = rgb;
-        } else {
-            free(rgb);
-        }
-    }
+    status_t status = image_read(decoder, label, data, bytes, rgb_out, width_out, height_out);
     free(data);
     return status;
 }
 
 static status_t add_image(sink_t *sink, image_decoder_t *decoder, const archive_t *archive,
                           int64_t index, int64_t frame) {
-    uint8_t *rgb = NULL;
-    int width = 0, height = 0;
+    const uint8_t *rgb = NULL;
+    int width = 0, height = 0, side = sink->rules->side;
     status_t status = decode(decoder, archive, index, &rgb, &width, &height);
     if (status == STATUS_INPUT && !sink->rules->strict) {
         notes_add(sink->notes, "pictures that cannot be read, taken as missing", 1, status_text());
         return steps_file_add(sink->out.steps, NULL, 1);
     }
-    if (status == STATUS_OK) {
-        status = show(sink, frame, rgb, width, height);
+    TRY(status);
+    if (sink->boxes == NULL && width == side && height == side) {
+        return steps_file_add(sink->out.steps, rgb, 1); /* as it is */
     }
-    free(rgb);
-    return status == STATUS_OK ? add_last(sink) : status;
+    TRY(show(sink, frame, rgb, width, height));
+    return add_last(sink);
 }
 
 static status_t read_images(sink_t *sink, const archive_t *archive, const image_list_t *list,

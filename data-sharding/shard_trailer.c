@@ -25,33 +25,44 @@ typedef struct trailer_foot {
     char magic[8];
 } trailer_foot_t;
 
-static int64_t add_range(trailer_range_t **ranges, int64_t count, uint64_t offset, uint64_t bytes,
-                         range_kind_t kind) {
-    while (bytes > 0) {
-        uint64_t part = bytes < RANGE_BYTES_MAX ? bytes : RANGE_BYTES_MAX;
+static int64_t add_range(trailer_range_t **ranges, int64_t count, const trailer_range_t *range) {
+    for (uint64_t done = 0, part; done < range->bytes; done += part) {
+        uint64_t left = range->bytes - done;
+        part = left < RANGE_BYTES_MAX ? left : RANGE_BYTES_MAX;
+        uint64_t hash = part == range->bytes ? range->hash : 0;
         *ranges = array_grow(*ranges, count, sizeof **ranges);
-        (*ranges)[count++] = (trailer_range_t){offset, part, 0, (uint64_t)kind};
-        offset += part;
-        bytes -= part;
+        (*ranges)[count++] = (trailer_range_t){range->offset + done, part, hash, range->kind};
     }
     return count;
 }
 
-/* They follow each other, so that many are read at once. */
+int64_t trailer_hash(trailer_range_t *ranges, int64_t first, int64_t count, int64_t offset,
+                     int64_t bytes, const void *data) {
+    const char *at = data;
+    uint64_t begin = (uint64_t)offset, end = begin + (uint64_t)bytes;
+    for (; first < count && ranges[first].offset + ranges[first].bytes <= end; first++) {
+        trailer_range_t *r = &ranges[first];
+        REQUIRE(r->offset >= begin);
+        r->hash = XXH3_64bits(at + (r->offset - begin), (size_t)r->bytes);
+    }
+    return first;
+}
+
+/* They follow each other, so that many are read at once; those that have their hash are skipped. */
 static status_t hash_ranges(int fd, const char *path, trailer_range_t *ranges, int64_t count) {
-    enum { PIECE_BYTES = 1 << 20 };
+    enum { PIECE_BYTES = 1 << 18 };
     char *piece = alloc_aligned(PIECE_BYTES);
     status_t status = STATUS_OK;
-    for (int64_t i = 0, end = 0; i < count && status == STATUS_OK; i = end) {
-        uint64_t bytes = 0;
-        for (end = i; end < count && bytes + ranges[end].bytes <= PIECE_BYTES; end++) {
-            bytes += ranges[end].bytes;
+    for (int64_t i = 0, end = 0; i < count && status == STATUS_OK; i = max_i64(end, i + 1)) {
+        int64_t bytes = 0, offset = (int64_t)ranges[i].offset;
+        for (end = i; end < count && ranges[end].hash == 0 &&
+                      bytes + (int64_t)ranges[end].bytes <= PIECE_BYTES;
+             end++) {
+            bytes += (int64_t)ranges[end].bytes;
         }
-        status = file_pread(fd, path, (int64_t)ranges[i].offset, (int64_t)bytes, piece);
-        const char *at = piece;
-        for (int64_t k = i; k < end && status == STATUS_OK; k++) {
-            ranges[k].hash = XXH3_64bits(at, (size_t)ranges[k].bytes);
-            at += ranges[k].bytes;
+        status = bytes > 0 ? file_pread(fd, path, offset, bytes, piece) : STATUS_OK;
+        if (status == STATUS_OK) {
+            trailer_hash(ranges, i, end, offset, bytes, piece);
         }
     }
     free(piece);
@@ -68,11 +79,13 @@ status_t trailer_append(int fd, const char *path, const trailer_range_t *bulk, i
     int64_t count = 0;
     for (int64_t i = 0; i < bulk_count; i++) {
         REQUIRE(bulk[i].offset >= at && bulk[i].offset + bulk[i].bytes <= end);
-        count = add_range(&ranges, count, at, bulk[i].offset - at, RANGE_STRUCTURE);
-        count = add_range(&ranges, count, bulk[i].offset, bulk[i].bytes, RANGE_BULK);
+        const trailer_range_t before = {at, bulk[i].offset - at, 0, RANGE_STRUCTURE};
+        count = add_range(&ranges, count, &before);
+        count = add_range(&ranges, count, &bulk[i]);
         at = bulk[i].offset + bulk[i].bytes;
     }
-    count = add_range(&ranges, count, at, end - at, RANGE_STRUCTURE);
+    const trailer_range_t rest = {at, end - at, 0, RANGE_STRUCTURE};
+    count = add_range(&ranges, count, &rest);
 
     status_t status = hash_ranges(fd, path, ranges, count);
     size_t range_bytes = (size_t)count * sizeof *ranges;

@@ -27,8 +27,13 @@ typedef struct trailer {
  * are no burden: 32 bytes in 16,384. */
 enum { RANGE_BYTES_MAX = 1 << 14 };
 
-/* Hashes the file and appends its trailer. bulk: sorted, not overlapping, offset and bytes set;
- * what lies between becomes structure ranges. */
+/* Hashes those ranges from `first` on that end in the `bytes` bytes of the file at `offset`, which
+ * hold them whole; data: these bytes. Returns the first range behind them. */
+int64_t trailer_hash(trailer_range_t *ranges, int64_t first, int64_t count, int64_t offset,
+                     int64_t bytes, const void *data);
+
+/* Hashes the file and appends its trailer. bulk: sorted, not overlapping, offset and bytes set, and
+ * the hash where it is known already, else 0; what lies between becomes structure ranges. */
 status_t trailer_append(int fd, const char *path, const trailer_range_t *bulk,
                         int64_t bulk_count) MUST_CHECK;
 

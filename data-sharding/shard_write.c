@@ -41,10 +41,11 @@ void shard_content_free(shard_content_t *content) {
 }
 
 static void bulk_add(bulk_list_t *list, int64_t offset, int64_t bytes) {
-    if (bytes > 0) {
+    for (int64_t part; bytes > 0; offset += part, bytes -= part) {
+        part = min_i64(bytes, RANGE_BYTES_MAX);
         list->ranges = array_grow(list->ranges, list->count, sizeof *list->ranges);
         list->ranges[list->count++] =
-            (trailer_range_t){(uint64_t)offset, (uint64_t)bytes, 0, RANGE_BULK};
+            (trailer_range_t){(uint64_t)offset, (uint64_t)part, 0, RANGE_BULK};
     }
 }
 
@@ -64,9 +65,13 @@ static void bulk_blocks(bulk_list_t *list, const shard_track_t *track, int64_t r
 }
 
 /* Pictures are read one by one: each begins a block, or as many as fit into one share it. */
+static int64_t pictures_together(int64_t step_bytes) {
+    return max_i64(RANGE_BYTES_MAX / step_bytes, 1);
+}
+
 static void bulk_pictures(bulk_list_t *list, const shard_track_t *track, int64_t file_offset,
                           int64_t step_bytes) {
-    int64_t together = max_i64(RANGE_BYTES_MAX / step_bytes, 1);
+    int64_t together = pictures_together(step_bytes);
     for (int64_t step = 0; step < track->steps; step += together) {
         int64_t steps = min_i64(together, track->steps - step);
         bulk_add(list, file_offset + step * step_bytes, steps * step_bytes);
@@ -188,40 +193,64 @@ static status_t list_bulk(const char *path, const shard_content_t *content, bulk
     return status != STATUS_OK ? status : closed;
 }
 
+/* The first range that does not begin before `offset`. */
+static int64_t first_range(const bulk_list_t *list, int64_t offset) {
+    int64_t low = 0, high = list->count;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if ((int64_t)list->ranges[middle].offset < offset) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Pieces of pictures hold whole blocks, which are hashed while the cache has them. */
+static status_t pour_track(int fd, const char *path, const shard_track_t *track, int index,
+                           const shard_source_t *source, bulk_list_t *bulk, int64_t values_at) {
+    enum { PIECE_BYTES = 1 << 18 };
+    int64_t step_bytes = shard_step_bytes(track), together = pictures_together(step_bytes);
+    int64_t room = max_i64(PIECE_BYTES / (step_bytes * together), 1) * together;
+    int64_t range = first_range(bulk, values_at);
+    char *piece = alloc_aligned((size_t)(room * step_bytes));
+    status_t status = STATUS_OK;
+    for (int64_t step = 0; step < track->steps && status == STATUS_OK; step += room) {
+        int64_t steps = min_i64(room, track->steps - step), bytes = steps * step_bytes;
+        int64_t at = values_at + step * step_bytes;
+        status = source->read(source->context, index, step, steps, piece);
+        if (status == STATUS_OK && track->kind == TRACK_PIXELS) {
+            range = trailer_hash(bulk->ranges, range, bulk->count, at, bytes, piece);
+        }
+        if (status == STATUS_OK) {
+            status = file_pwrite(fd, path, at, bytes, piece);
+        }
+    }
+    free(piece);
+    return status;
+}
+
 /* Values that are not in memory go to their place in the file piece by piece. */
 static status_t pour(int fd, const char *path, const shard_content_t *content,
-                     const shard_source_t *source, const int64_t *values_at) {
-    enum { PIECE_BYTES = 1 << 20 };
+                     const shard_source_t *source, bulk_list_t *bulk, const int64_t *values_at) {
     for (int i = 0; i < content->track_count; i++) {
         const shard_track_t *track = &content->tracks[i];
-        if (track->values != NULL || track->steps == 0) {
-            continue;
+        if (track->values == NULL && track->steps > 0) {
+            REQUIRE(source != NULL);
+            TRY(pour_track(fd, path, track, i, source, bulk, values_at[i]));
         }
-        REQUIRE(source != NULL);
-        int64_t step_bytes = shard_step_bytes(track), room = max_i64(PIECE_BYTES / step_bytes, 1);
-        void *piece = alloc_aligned((size_t)(room * step_bytes));
-        status_t status = STATUS_OK;
-        for (int64_t step = 0; step < track->steps && status == STATUS_OK; step += room) {
-            int64_t steps = min_i64(room, track->steps - step);
-            status = source->read(source->context, i, step, steps, piece);
-            if (status == STATUS_OK) {
-                status = file_pwrite(fd, path, values_at[i] + step * step_bytes, steps * step_bytes,
-                                     piece);
-            }
-        }
-        free(piece);
-        TRY(status);
     }
     return STATUS_OK;
 }
 
 static status_t seal(const char *path, const shard_content_t *content, const shard_source_t *source,
-                     const bulk_list_t *bulk, const int64_t *values_at) {
+                     bulk_list_t *bulk, const int64_t *values_at) {
     int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0) {
         return status_fail_errno(STATUS_FAILED, "shard %s: cannot open", path);
     }
-    status_t status = pour(fd, path, content, source, values_at);
+    status_t status = pour(fd, path, content, source, bulk, values_at);
     if (status == STATUS_OK) {
         status = trailer_append(fd, path, bulk->ranges, bulk->count);
     }

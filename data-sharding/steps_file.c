@@ -3,11 +3,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "kernels/base/bytes.h"
 
-enum { EXTENT_BYTES = 4 << 20, GRANT_BYTES = 1 << 16 };
+enum { EXTENT_BYTES = 4 << 20, GRANT_BYTES = 1 << 16, AHEAD_BYTES = 1 << 20, PAGE_BYTES = 4096 };
 
 struct steps_store {
     char *dir, *label;    /* label: for errors */
@@ -25,6 +26,7 @@ struct steps_file {
     uint8_t *valid;   /* [room] */
     char *memory;     /* all steps, unless they are in extents */
     int64_t granted;  /* bytes of memory */
+    int64_t asked;    /* bytes of memory that the kernel was asked for */
     int64_t *extents; /* places of EXTENT_BYTES each in the store's file */
     int64_t extent_count;
     void *blank;    /* a step of zeros */
@@ -123,7 +125,7 @@ static void drop_memory(steps_file_t *file) {
     free(file->memory);
     give_memory(file->store, file->granted);
     file->memory = NULL;
-    file->granted = 0;
+    file->granted = file->asked = 0;
 }
 
 void steps_file_close(steps_file_t *file) {
@@ -169,6 +171,24 @@ static status_t get_from_disk(const steps_file_t *file, int64_t offset, int64_t 
     return STATUS_OK;
 }
 
+/* Asked for a megabyte at once, pages cost less than one by one. Not all kernels can. */
+static void ask_ahead(steps_file_t *file, int64_t want) {
+#ifdef MADV_POPULATE_WRITE
+    if (want > file->asked) {
+        int64_t to = min_i64(max_i64(want, file->asked + AHEAD_BYTES), file->granted);
+        uintptr_t begin =
+            (uintptr_t)align_up((int64_t)(uintptr_t)(file->memory + file->asked), PAGE_BYTES);
+        uintptr_t end = (uintptr_t)(file->memory + to) / PAGE_BYTES * PAGE_BYTES;
+        if (end > begin && madvise((void *)begin, end - begin, MADV_POPULATE_WRITE) != 0) {
+            to = file->granted;
+        }
+        file->asked = to;
+    }
+#else
+    (void)file, (void)want;
+#endif
+}
+
 /* Room for one more step in memory; false: there is none. */
 static bool has_room(steps_file_t *file) {
     int64_t want = (file->count + 1) * file->step_bytes;
@@ -176,6 +196,7 @@ static bool has_room(steps_file_t *file) {
         return false;
     }
     if (want <= file->granted) {
+        ask_ahead(file, want);
         return true;
     }
     int64_t more = max_i64(align_up(want - file->granted, GRANT_BYTES), file->granted);
@@ -185,6 +206,7 @@ static bool has_room(steps_file_t *file) {
     file->granted += more;
     file->memory = realloc(file->memory, (size_t)file->granted);
     REQUIRE(file->memory != NULL);
+    ask_ahead(file, want);
     return true;
 }
 
