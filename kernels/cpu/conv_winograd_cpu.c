@@ -308,6 +308,20 @@ static place_t place_of(const grid_t *grid, int64_t tile) {
     return (place_t){line / grid->down, line % grid->down * side, tile % grid->across * side};
 }
 
+/* Of the tile after it: without dividing. */
+static void next_place(const grid_t *grid, place_t *place) {
+    int64_t side = grid->space ? 2 : 1;
+    place->x += side;
+    if (place->x == grid->across * side) {
+        place->x = 0;
+        place->y += side;
+    }
+    if (place->y == grid->down * side) {
+        place->y = 0;
+        place->sample++;
+    }
+}
+
 static void window_at(const block_t *block, place_t place, int64_t step, window_t *window) {
     const grid_t *grid = block->grid;
     const patches_t *patches = &grid->pass->patches;
@@ -334,15 +348,16 @@ static void window_at(const block_t *block, place_t place, int64_t step, window_
     }
 }
 
+/* Step by step: so each line of a plane is read in order, which the processor foresees. */
 static void read_block(const block_t *block) {
     const grid_t *grid = block->grid;
     bool masked = grid->pass->patches.mask != NULL;
     window_t window;
-    for (int64_t i = 0; i < block->count; i++) {
-        place_t place = place_of(grid, block->begin + i);
-        for (int64_t step = 0; step < grid->in_steps; step++) {
+    for (int64_t step = 0; step < grid->in_steps; step++) {
+        place_t place = place_of(grid, block->begin);
+        act_t *to = block->in + step * grid->block * grid->row;
+        for (int64_t i = 0; i < block->count; i++, to += grid->row, next_place(grid, &place)) {
             window_at(block, place, step, &window);
-            act_t *to = block->in + (step * grid->block + i) * grid->row;
             if (grid->space && masked) {
                 transform_window(&window, true, true, grid->k, to, grid->in_apart);
             } else if (grid->space) {
@@ -413,11 +428,11 @@ static void write_block(const block_t *block, int64_t col, int64_t cols) {
     const grid_t *grid = block->grid;
     const conv_pass_t *pass = grid->pass;
     results_t results = {.bias = pass->bias != NULL ? pass->bias + col : NULL, .relu = pass->relu};
-    for (int64_t i = 0; i < block->count; i++) {
-        place_t place = place_of(grid, block->begin + i);
-        for (int64_t step = 0; step < grid->steps; step++) {
+    for (int64_t step = 0; step < grid->steps; step++) {
+        place_t place = place_of(grid, block->begin);
+        const float *from = block->out + step * grid->block * TILE_COLS;
+        for (int64_t i = 0; i < block->count; i++, from += TILE_COLS, next_place(grid, &place)) {
             results_at(block, place, step, col, &results);
-            const float *from = block->out + (step * grid->block + i) * TILE_COLS;
             if (grid->space) {
                 transform_products(from, grid->out_apart, true, cols, &results);
             } else {
