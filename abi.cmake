@@ -1,8 +1,10 @@
 # What is loaded at run time: plug-ins beside the program (kernels/plugin.h, data-sharding/media_plugin.h).
 
-# jmt_abi(VARIABLE SEED FOLDERS...): a hash of the headers of these folders, equal where both sides of a
-# plug-in were compiled with the same ones.
+# jmt_abi(VARIABLE SEED FOLDERS...): a hash of the version and of the headers of these folders, equal where both sides
+# of a plug-in were compiled with the same ones: what a call of the other needs to be safe. Folders are all whose
+# headers objects on both sides include. That both compute the same is not what it says.
 function(jmt_abi variable seed)
+  string(APPEND seed " ${PROJECT_VERSION}")
   list(TRANSFORM ARGN PREPEND ${CMAKE_SOURCE_DIR}/)
   list(TRANSFORM ARGN APPEND /*.h)
   file(GLOB headers RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS ${ARGN})
@@ -33,5 +35,5 @@ function(jmt_takes plugin list language objects)
   add_library(${plugin}_taken MODULE ${CMAKE_CURRENT_BINARY_DIR}/${plugin}_taken.c ${objects})
   target_link_libraries(${plugin}_taken PRIVATE ${ARGN})
   target_link_options(${plugin}_taken PRIVATE LINKER:-z,defs)
-  set_target_properties(${plugin}_taken PROPERTIES LINKER_LANGUAGE ${language})
+  set_target_properties(${plugin}_taken PROPERTIES LINKER_LANGUAGE ${language} CUDA_RUNTIME_LIBRARY Shared)
 endfunction()

@@ -53,7 +53,8 @@ elseif(NOT GPU STREQUAL "off" AND gpu_missing)
                       "set CUDA_HOME to the toolkit, or build with -DGPU=off")
 endif()
 
-jmt_abi(JMT_PLUGIN_ABI "${CMAKE_C_COMPILER_ID} ${MPI_C_LIBRARIES}" kernels kernels/base comm)
+# Both sides also share the layout of sums and rows that kernels/ref has.
+jmt_abi(JMT_PLUGIN_ABI "${CMAKE_C_COMPILER_ID} ${MPI_C_LIBRARIES}" kernels kernels/base kernels/ref comm)
 
 # jmt_cuda_sources(FILES...): says how the .cu files of this directory are compiled. Under sim they are
 # C++ whose accesses call the simulator.

@@ -34,6 +34,23 @@ check "all that is taken is in the list" list first second_2
 nm -D --defined-only "$work/build/program" | awk '{ print $3 }' | sort >"$work/exported"
 check "which a program exports though it calls none of it" grep -qx second_2 "$work/exported"
 check "and nothing else" fails grep -qx third "$work/exported"
+
+# Headers that a plug-in's sources include (FILES, of OWN folders) are those that its hash is made of.
+hashed() { # hashed VARIABLE CMAKE OWN FILES...
+    local folder known
+    known=" $(sed -n "s/.*jmt_abi($1 \"[^\"]*\" \(.*\))/\1/p" "$2") $3 "
+    shift 3
+    sed -n 's|^#include "\(.*\)/[^/]*"$|\1|p' "$@" | sort -u | while read -r folder; do
+        [[ $known == *" $folder "* ]] || { echo "# $folder is not in$known"; exit 1; }
+    done
+}
+check "headers of the GPU plug-in" hashed JMT_PLUGIN_ABI gpu.cmake "kernels/cuda comm/nccl" \
+    kernels/cuda/*.* comm/nccl/*.*
+check "headers of the readers of raw media" hashed JMT_MEDIA_ABI data-sharding/CMakeLists.txt "" \
+    data-sharding/{audio_resample,image,media_sound,media_table,media_tracks,media_write,picture_fit}.c \
+    data-sharding/video*.c
+check "which are some" fails hashed JMT_PLUGIN_ABI gpu.cmake "" kernels/cuda/*.*
+
 check "a name that the list lacks: no build" fails list first
 check "and the linker names it" grep -q "undefined reference to .second_2" "$work/log"
 finish
