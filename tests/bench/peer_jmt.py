@@ -129,15 +129,27 @@ def ccc_loss(x, y, unbiased):
 
 # --- how far apart --------------------------------------------------------------------------------
 
+def group_of(name, x):
+    """Tensors of few numbers count as one: one number that is nearly nothing is wrong by any part of itself."""
+    return name if x.numel() >= FEW else "all of few numbers"
+
+
 def deviations(found, exact):
-    """Of each tensor the norm of what is wrong beside the norm. Those of few numbers count as one: one number that is
-    nearly nothing is wrong by any part of itself."""
+    """Of each tensor the norm of what is wrong beside the norm."""
     sums = {}
     for name, x in exact.items():
-        of = sums.setdefault(name if x.numel() >= FEW else "all of few numbers", [0.0, 0.0])
+        of = sums.setdefault(group_of(name, x), [0.0, 0.0])
         of[0] += float((found[name] - x).double().square().sum())
         of[1] += float(x.double().square().sum())
     return {name: (wrong / max(whole, 1e-60)) ** 0.5 for name, (wrong, whole) in sums.items()}
+
+
+def units(exact):
+    """A unit's part of the norm of each tensor, if all have as much."""
+    rows = {}
+    for name, x in exact.items():
+        rows[group_of(name, x)] = rows.get(group_of(name, x), 0) + x.shape[0]
+    return {name: count ** -0.5 for name, count in rows.items()}
 
 
 # --- rounds ---------------------------------------------------------------------------------------
@@ -270,7 +282,7 @@ class Peer:
         answer = {"loss": loss, "max_rel": worst}
         if self.options.precision == "bf16":
             rounded = self.gradients(self.autocast())[1]
-            answer["apart"] = apart(deviations(theirs, exact), deviations(rounded, exact))
+            answer["apart"] = apart(deviations(theirs, exact), deviations(rounded, exact), units(exact))
         return answer
 
     # evaluation

@@ -124,13 +124,15 @@ def same_results():
     """By f32 a number; by bf16 what rounding does to the peer."""
     usual = {"a": 0.05, "b": 0.06, "c": 0.35, "lucky": 0.001}
 
-    def code(ours, peers=(), **more):
-        found = apart.apart({**usual, **ours}, {**usual, **dict(peers)})
+    def code(ours, peers=(), unit=0.0, **more):
+        found = apart.apart({**usual, **ours}, {**usual, **dict(peers)}, dict.fromkeys(usual, unit))
         return gpu_run.same_results({"max_rel": 0.4, "apart": found, **more})
     check(code({})[0] == 0 and code({"lucky": 0.09})[0] == 0 and code({"c": 0.5})[0] == 0, "bf16: as far as the peer")
     check(code({"a": 0.5})[0] == code({"c": 0.8})[0] == code({"lucky": 1.0})[0] == code({"b": float("nan")})[0] == 1 and
           code({"a": 0.5})[1].startswith("a: 0.5 from full floats, the peer 0.05 (usually 0.055): 9.09 times"),
           "bf16: farther is wrong")
+    check(code({"a": 0.3}, unit=0.2)[0] == 0 and code({"a": 0.4}, unit=0.2)[0] == 1 and
+          code({"c": 0.8}, {"c": 0.8})[0] == 0, "a unit that is on once, and a gradient that is nearly nothing")
     wrong = float("nan")
     check(code({}, {"a": wrong})[0] == code({}, {"c": 1e29})[0] == 0 and code({"a": 0.8}, {"a": wrong})[0] == 1 and
           code({"c": wrong}, {"c": wrong})[0] == 1 and code({}, {"a": wrong, "b": wrong})[0] == 3,
