@@ -53,7 +53,8 @@ elseif(NOT GPU STREQUAL "off" AND gpu_missing)
                       "set CUDA_HOME to the toolkit, or build with -DGPU=off")
 endif()
 
-jmt_abi(JMT_PLUGIN_ABI "${CMAKE_C_COMPILER_ID} ${MPI_C_LIBRARIES}" kernels kernels/base comm)
+# Both sides also share the layout of sums and rows that kernels/ref has.
+jmt_abi(JMT_PLUGIN_ABI "${CMAKE_C_COMPILER_ID} ${MPI_C_LIBRARIES}" kernels kernels/base kernels/ref comm)
 
 # jmt_cuda_sources(FILES...): says how the .cu files of this directory are compiled. Under sim they are
 # C++ whose accesses call the simulator.
@@ -92,12 +93,14 @@ if(JMT_GPU STREQUAL "cuda")
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES "80-real;90a-real;100") # 100: also as PTX, for what comes after
   endif()
+  set(JMT_GPU_LANGUAGE CUDA)
   enable_language(CUDA)
   if(WERROR)
     add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>")
   endif()
   target_link_libraries(jmt_gpu INTERFACE ${gpu_libraries} m)
 elseif(JMT_GPU STREQUAL "sim")
+  set(JMT_GPU_LANGUAGE CXX)
   enable_language(CXX)
   include(CheckCXXCompilerFlag)
   check_cxx_compiler_flag(-ftrivial-auto-var-init=pattern JMT_GARBAGE_LOCALS)
@@ -111,6 +114,6 @@ endif()
 # jmt_loads_plugin(TARGET): a program, or a library of programs, that may ask for a GPU.
 function(jmt_loads_plugin target)
   if(NOT JMT_GPU STREQUAL "off")
-    add_dependencies(${target} jmt_cuda)
+    add_dependencies(${target} jmt_cuda jmt_cuda_taken)
   endif()
 endfunction()

@@ -15,11 +15,18 @@ static status_t load(const char *what, const cuda_plugin_t **plugin_out) {
                            what, what);
     }
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const char *why = object == NULL ? dlerror() : "";
+    if (strstr(why, "undefined symbol") != NULL) {
+        return status_fail(STATUS_UNAVAILABLE,
+                           "%s cannot be loaded: %s; build both together, with the libraries of "
+                           "NVIDIA's that are here, or use %s: cpu",
+                           path, why, what);
+    }
     if (object == NULL) {
         return status_fail(STATUS_UNAVAILABLE,
                            "%s cannot be loaded: %s; install NVIDIA's libraries (launch/setup "
                            "--gpu) or name their folder in LD_LIBRARY_PATH, or use %s: cpu",
-                           path, dlerror(), what);
+                           path, why, what);
     }
     const cuda_plugin_t *plugin = dlsym(object, PLUGIN_SYMBOL);
     if (plugin == NULL || strcmp(plugin->abi, JMT_PLUGIN_ABI) != 0) {

@@ -5,6 +5,7 @@ import array
 import json
 import os
 import pathlib
+import re
 import statistics
 import struct
 import subprocess
@@ -15,6 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 JMT = os.environ.get("JMT", str(ROOT / "build" / "jmt"))
 ROUNDS = 11
 PEER_PACKAGES = ("torch", "numpy", "h5py")
+VISION_PACKAGES = ("torch", "torchvision", "numpy", "h5py")
+TORCH_CUDA_12 = "https://download.pytorch.org/whl/cu126"
 MODULES = {"pillow": "PIL"} # where a module is not called like its package
 
 
@@ -34,28 +37,47 @@ def arguments(description, add=None, rounds=ROUNDS):
     return parser.parse_args()
 
 
-def has_peer(python, packages):
+def has_peer(python, packages, gpu=False):
+    """gpu: a PyTorch that is built for GPUs of NVIDIA's; whether it sees one is asked where it runs."""
     imports = "import " + ", ".join(MODULES.get(name, name) for name in packages)
+    imports += "; assert torch.version.cuda" if gpu else ""
     return subprocess.run([python, "-c", imports], capture_output=True, check=False).returncode == 0
 
 
-def peer_python(packages=PEER_PACKAGES):
+def wheels_of(packages, driver):
+    """pip's arguments. PyPI's PyTorch is for CUDA 13; a driver that says no more than 12 gets one for that."""
+    found = re.search(r"CUDA Version: *(\d+)", driver)
+    torch = [name for name in packages if name.startswith("torch")]
+    if not torch or found is None or int(found.group(1)) >= 13:
+        return [list(packages)]
+    return [[*torch, "--index-url", TORCH_CUDA_12], [name for name in packages if name not in torch]]
+
+
+def driver_says():
+    try:
+        return subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return ""
+
+
+def peer_python(packages=PEER_PACKAGES, gpu=False):
     """A Python with the peer's packages: this one, that of build/bench-venv (made here by pip if need
     be, but not with JMT_PEER_INSTALL=0), or the system's, where Debian's python3-torch and python3-h5py are."""
     venv = ROOT / "build" / "bench-venv"
     own = str(venv / "bin" / "python")
     for python in (os.environ.get("JMT_PEER_PYTHON"), sys.executable, own, "/usr/bin/python3"):
-        if python and os.path.exists(python) and has_peer(python, packages):
+        if python and os.path.exists(python) and has_peer(python, packages, gpu):
             return python
     if os.environ.get("JMT_PEER_INSTALL") == "0":
         unavailable(f"no Python with {', '.join(packages)} for the peer; set JMT_PEER_PYTHON to one")
     print(f"installing the peer ({', '.join(packages)}) into build/bench-venv ...", file=sys.stderr)
+    pip = [own, "-m", "pip", "install", "-q"]
     make = [sys.executable, "-m", "venv", str(venv)]
-    install = [own, "-m", "pip", "install", "-q", *packages]
-    for command in (make, install):
+    for command in (make, *(pip + words for words in wheels_of(packages, driver_says()))):
         if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
             names = " ".join(MODULES.get(name, name).lower() for name in packages)
-            unavailable(f"no peer here: pip cannot install it; apt install python3-{names.replace(' ', ' python3-')}")
+            unavailable(f"no peer here: pip cannot install it; apt install python3-{names.replace(' ', ' python3-')}, "
+                        "or set JMT_PEER_PYTHON to a Python that has them")
     return own
 
 
@@ -169,3 +191,7 @@ def report(result, as_json):
         print(json.dumps({**result, "machine": machine()}))
     else:
         print_lines(result)
+
+
+if __name__ == "__main__": # what end_to_end and step need, once and beforehand: tests/gpu/run --prepare
+    print(peer_python(VISION_PACKAGES, gpu=sys.argv[1:] == ["cuda"]))

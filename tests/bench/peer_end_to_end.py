@@ -103,7 +103,9 @@ def main():
     torch.set_num_threads(1)
     peer_jmt.use_tf32(True)
     torch.backends.cudnn.benchmark = True
-    Peer(parser.parse_args()).serve()
+    options = parser.parse_args()
+    peer_jmt.require(options.device)
+    Peer(options).serve()
 
 
 if __name__ == "__main__":

@@ -20,9 +20,11 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "reference"))
 import safetensors # noqa: E402
+from apart import apart # noqa: E402
 
 EPSILON = 1e-12
 TRIALS = 5
+FEW = 64 # numbers of a tensor
 
 
 def read(path):
@@ -125,6 +127,31 @@ def ccc_loss(x, y, unbiased):
     return 1 - 2 * covariance / (spread + 1e-8)
 
 
+# --- how far apart --------------------------------------------------------------------------------
+
+def group_of(name, x):
+    """Tensors of few numbers count as one: one number that is nearly nothing is wrong by any part of itself."""
+    return name if x.numel() >= FEW else "all of few numbers"
+
+
+def deviations(found, exact):
+    """Of each tensor the norm of what is wrong beside the norm."""
+    sums = {}
+    for name, x in exact.items():
+        of = sums.setdefault(group_of(name, x), [0.0, 0.0])
+        of[0] += float((found[name] - x).double().square().sum())
+        of[1] += float(x.double().square().sum())
+    return {name: (wrong / max(whole, 1e-60)) ** 0.5 for name, (wrong, whole) in sums.items()}
+
+
+def units(exact):
+    """A unit's part of the norm of each tensor, if all have as much."""
+    rows = {}
+    for name, x in exact.items():
+        rows[group_of(name, x)] = rows.get(group_of(name, x), 0) + x.shape[0]
+    return {name: count ** -0.5 for name, count in rows.items()}
+
+
 # --- rounds ---------------------------------------------------------------------------------------
 
 def wait():
@@ -144,6 +171,14 @@ def timed(run):
 
 def say(answer):
     print(json.dumps(answer), flush=True)
+
+
+def require(device):
+    """Exit code 3 where PyTorch cannot compute there."""
+    if device == "cuda" and not torch.cuda.is_available():
+        print(f"jmt: error: PyTorch {torch.__version__} (CUDA {torch.version.cuda}) sees no GPU; set JMT_PEER_PYTHON "
+              "to a Python whose PyTorch is for this driver", file=sys.stderr)
+        sys.exit(3)
 
 
 def use_tf32(does):
@@ -223,22 +258,32 @@ class Peer:
         self.reset() # the trials have trained
         self.run = self.step_with(forms[form], **ways[way])
 
-    def compare(self, path):
-        """How far loss and gradients are from those of `jmt step`, relative to the largest of each
-        tensor. In full floats, also where what is timed is not."""
-        use_tf32(False)
-        loss = self.model.loss(self.p, self.inputs, self.targets)
-        loss.backward()
-        use_tf32(True)
-        ours = read(path)
-        loss = float(loss.detach())
-        worst = abs(float(ours["loss"]) / loss - 1)
-        for name, x in self.p.items():
-            difference = (ours["grad/" + name].reshape(x.shape).to(x.grad.device) - x.grad).abs().max()
-            worst = max(worst, float(difference / x.grad.abs().max().clamp_min(1e-30)))
+    def gradients(self, precision):
+        loss = self.model.loss
+        with precision:
+            value = loss(self.p, self.inputs, self.targets)
+        value.backward()
+        found = {name: x.grad.float() for name, x in self.p.items()}
         for x in self.p.values():
             x.grad = None
-        return {"loss": loss, "max_rel": worst}
+        return float(value.detach()), found
+
+    def compare(self, path):
+        """How far loss and gradients are from those of `jmt step`, relative to the largest of each
+        tensor. In full floats, also where what is timed is not; bf16 beside what autocast does to the peer's own."""
+        use_tf32(False)
+        loss, exact = self.gradients(contextlib.nullcontext())
+        use_tf32(True)
+        ours = read(path)
+        theirs = {name: ours["grad/" + name].reshape(x.shape).to(x.device) for name, x in exact.items()}
+        worst = abs(float(ours["loss"]) / loss - 1)
+        for name, x in exact.items():
+            worst = max(worst, float((theirs[name] - x).abs().max() / x.abs().max().clamp_min(1e-30)))
+        answer = {"loss": loss, "max_rel": worst}
+        if self.options.precision == "bf16":
+            rounded = self.gradients(self.autocast())[1]
+            answer["apart"] = apart(deviations(theirs, exact), deviations(rounded, exact), units(exact))
+        return answer
 
     # evaluation
 
@@ -287,7 +332,9 @@ def main():
     torch.set_num_threads(1)
     use_tf32(True)
     torch._logging.set_logs(inductor=40)
-    Peer(parser.parse_args()).serve()
+    options = parser.parse_args()
+    require(options.device)
+    Peer(options).serve()
 
 
 if __name__ == "__main__":

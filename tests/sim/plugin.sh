@@ -40,6 +40,12 @@ check "which jmt --version does not list then" bash -c '! grep -q cuda "$0"' "$w
 sed 's/libm\.so\.6/libw.so.6/' "$JMT_BUILD/jmt_cuda.so" >"$work/bin/jmt_cuda.so"
 fails "one whose library is missing" 3 'jmt_cuda.so cannot be loaded: libw.so.6: cannot open .*; install NVIDIA' 1 \
     "${on_gpu[@]}"
+sed 's/levels_open/levels_none/' "$JMT_BUILD/jmt_cuda.so" >"$work/lib/jmt/jmt_cuda.so"
+mv "$work/bin/jmt_cuda.so" "$work/missing.so"
+fails "one that takes what this program has not" 3 \
+    'cannot be loaded: .*undefined symbol: levels_none; build both together' 1 "${on_gpu[@]}"
+mv "$work/missing.so" "$work/bin/jmt_cuda.so"
+rm "$work/lib/jmt/jmt_cuda.so"
 "$jmt" doctor --json >"$work/doctor" 2>"$work/stderr" &&
     grep -q '"cuda": ".*jmt_cuda.so cannot be loaded: libw.so.6' "$work/doctor"
 report $? "as jmt doctor says"

@@ -2,6 +2,8 @@
 """tests/gpu/run to its end on a build whose programs are stand-ins, and its report of numbers that are known here: the
 script that is to run on a machine with a GPU, once, is not seen to fail there for the first time."""
 import copy
+import importlib.machinery
+import importlib.util
 import json
 import os
 import stat
@@ -11,8 +13,15 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "gpu"))
+sys.path.insert(0, os.path.join(ROOT, "tests", "bench"))
 sys.dont_write_bytecode = True
+import apart  # noqa: E402
+import bench  # noqa: E402
 import report as gpu_report  # noqa: E402
+
+loader = importlib.machinery.SourceFileLoader("gpu_run", os.path.join(ROOT, "tests", "gpu", "run"))
+gpu_run = importlib.util.module_from_spec(importlib.util.spec_from_loader("gpu_run", loader))
+loader.exec_module(gpu_run)
 
 JMT = '''#!/usr/bin/env python3
 import hashlib, json, os, sys
@@ -111,6 +120,37 @@ def canned():
           "a simulated one has no speed" in text, "nothing is reached by simulation")
 
 
+def same_results():
+    """By f32 a number; by bf16 what rounding does to the peer."""
+    usual = {"a": 0.05, "b": 0.06, "c": 0.35, "lucky": 0.001}
+
+    def code(ours, peers=(), unit=0.0, **more):
+        found = apart.apart({**usual, **ours}, {**usual, **dict(peers)}, dict.fromkeys(usual, unit))
+        return gpu_run.same_results({"max_rel": 0.4, "apart": found, **more})
+    check(code({})[0] == 0 and code({"lucky": 0.09})[0] == 0 and code({"c": 0.5})[0] == 0, "bf16: as far as the peer")
+    check(code({"a": 0.5})[0] == code({"c": 0.8})[0] == code({"lucky": 1.0})[0] == code({"b": float("nan")})[0] == 1 and
+          code({"a": 0.5})[1].startswith("a: 0.5 from full floats, the peer 0.05 (usually 0.055): 9.09 times"),
+          "bf16: farther is wrong")
+    check(code({"a": 0.3}, unit=0.2)[0] == 0 and code({"a": 0.4}, unit=0.2)[0] == 1 and
+          code({"c": 0.8}, {"c": 0.8})[0] == 0, "a unit that is on once, and a gradient that is nearly nothing")
+    wrong = float("nan")
+    check(code({}, {"a": wrong})[0] == code({}, {"c": 1e29})[0] == 0 and code({"a": 0.8}, {"a": wrong})[0] == 1 and
+          code({"c": wrong}, {"c": wrong})[0] == 1 and code({}, {"a": wrong, "b": wrong})[0] == 3,
+          "a peer that is wrong is no measure")
+    check(code({}, apart=None)[0] == 1 and code({}, apart=None, max_rel=0.01)[0] == 0 and
+          code({}, apart=None, max_rel=float("nan"))[0] == 1, "f32: by itself")
+
+
+def wheels():
+    """PyTorch for the driver that is there."""
+    packages = ("torch", "torchvision", "numpy")
+    plain = [["torch", "torchvision", "numpy"]]
+    check(bench.wheels_of(packages, "") == bench.wheels_of(packages, "| CUDA Version: 13.0 |") == plain and
+          bench.wheels_of(("pillow",), "CUDA Version: 12.4") == [["pillow"]], "wheels for the newest CUDA")
+    old = bench.wheels_of(packages, "| Driver Version: 550.54   CUDA Version: 12.4 |")
+    check(old == [["torch", "torchvision", "--index-url", bench.TORCH_CUDA_12], ["numpy"]], "and for one before")
+
+
 def run(folder, *words, **more):
     out = os.path.join(folder, "out")
     done = subprocess.run([sys.executable, os.path.join(ROOT, "tests/gpu/run"), "--simulated", "--quick", "--build",
@@ -124,7 +164,7 @@ def run(folder, *words, **more):
 
 def whole():
     with tempfile.TemporaryDirectory() as folder:
-        for path, text in (("jmt", JMT), ("tests/unit/test_op_rows", TEST)):
+        for path, text in (("jmt", JMT), ("tests/unit/test_op_rows", TEST), ("python", "#!/bin/sh\n")):
             os.makedirs(os.path.dirname(os.path.join(folder, path)), exist_ok=True)
             with open(os.path.join(folder, path), "w", encoding="utf-8") as file:
                 file.write(text)
@@ -137,8 +177,8 @@ def whole():
               "bits are compared")
         check(found["host"][0]["host_us"] == 60.0 and found["kernels"][0]["uses"] == 3 and found["step_ms"] == 9.0,
               "benchmarks are kept")
-        check(done.returncode == 1 and all(run["ratio_median"] is None for run in found["peers"]) and
-              len(found["peers"]) == 2, "a peer that cannot be had is a failure with a report")
+        check(done.returncode == 0 and all(run["ratio_median"] is None for run in found["peers"]) and
+              len(found["peers"]) == 2 and "no Python with torch" in text, "a peer that cannot be had is not measured")
         check(found["passed"] == sum(row["passed"] for row in found["tests"]) and "simulated: says nothing" in text and
               "The gap to the roofline" in text, "report.md has the same")
         done, found, text = run(folder, STAND_IN_DIFFERS="x", STAND_IN_FAILS="model")
@@ -150,12 +190,21 @@ def whole():
         check(done.returncode == 0 and not found["complete"] and found["not_run"] == ["tests", "sanitizer", "peers"] and
               "Not run: tests (not asked for), sanitizer" in text and found["step_ms"] == 9.0 and
               not any(row["name"].startswith("unit/") for row in found["tests"]), "parts alone")
+        os.remove(os.path.join(folder, "tests/unit/test_op_rows"))
+        done, found, text = run(folder, "--parts", "tests")
+        check(done.returncode == 1 and "no tests in" in text and "launch/setup --tests" in text, "no tests are no pass")
+        done = subprocess.run([sys.executable, os.path.join(ROOT, "tests/gpu/run"), "--prepare", "--build", folder],
+                              capture_output=True, text=True, check=False, env={
+                                  **os.environ, "JMT_PEER_PYTHON": os.path.join(folder, "python")})
+        check(done.returncode == 0 and "needs no network now" in done.stdout, "prepared where PyTorch is")
         done = subprocess.run([sys.executable, os.path.join(ROOT, "tests/gpu/run"), "--parts", "bit"],
                               capture_output=True, text=True, check=False)
         check(done.returncode == 2 and "'bit' is none; there are tests, bits" in done.stderr, "parts that there are")
 
 
 canned()
+same_results()
+wheels()
 whole()
 print(f"1..{number}")
 sys.exit(1 if failures else 0)

@@ -19,7 +19,7 @@ typedef struct picture_case {
 static const picture_case_t cases[] = {
     {"none", 1, 1},   {"none", 5, 1},    {"none", 3, 2},    {"colour", 12, 1},
     {"mirror", 7, 1}, {"mirror", 4, 3},  {"strong", 9, 1},  {"strong", 13, 1},
-    {"strong", 6, 2}, {"colour", 11, 2}, {"strong", 16, 1},
+    {"strong", 6, 2}, {"colour", 11, 2}, {"strong", 16, 1}, {"strong", 45, 1},
 };
 
 /* A masked step's are anything. */

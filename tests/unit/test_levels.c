@@ -80,6 +80,7 @@ static void check_rank(const levels_t *levels, int shards, int rank) {
     run_plan(&plan, values);
     float expected = recursion((tree_node_t){0, shards});
     assert_memory_equal(operand(values, count > 1 ? FOLD_RESULT : 0), &expected, sizeof expected);
+    assert_true(plan.pieces <= 1 || 1 << (plan.pieces - 1) <= count); /* a path of the tree */
     check_join(levels, shards, parts + begin, local, host);
     fold_plan_free(&plan);
     free(parts);
@@ -101,6 +102,12 @@ static void check_stand_ins(const levels_t *levels) {
             joined += mine;
         }
         assert_int_equal(joined, levels->ranks);
+        for (int owner = 0; owner < levels->ranks; owner++) { /* by its place on its own host */
+            int at = owner - levels->first[levels->host_of[owner]];
+            bool own = levels->host_of[owner] == host;
+            assert_int_equal(levels_stand_in(levels, owner, host),
+                             own ? owner : first + at % ranks);
+        }
     }
 }
 
