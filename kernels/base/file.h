@@ -35,8 +35,8 @@ typedef struct file_piece {
 status_t file_write_pieces(const char *path, const file_piece_t *pieces, int count) MUST_CHECK;
 
 enum { SHA256_TEXT_BYTES = 65 };
-/* Into a directory that nobody reads before the caller has synced and published it: created, written
- * and synced in place. digest_out: the 64 hex digits of SHA-256 of the pieces. */
+/* Into a directory that nobody reads before the caller has synced and published it: created,
+ * written and synced in place. digest_out: the 64 hex digits of SHA-256 of the pieces. */
 status_t file_write_new(const char *path, const file_piece_t *pieces, int count,
                         char digest_out[SHA256_TEXT_BYTES]) MUST_CHECK;
 
