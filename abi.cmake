@@ -26,7 +26,7 @@ function(jmt_exports target list)
 endfunction()
 
 # jmt_takes(PLUGIN LIST LANGUAGE OBJECTS LIBRARIES...): the target PLUGIN_taken, which does not link where these
-# objects take what LIST lacks: an error of the build, and not on a user's machine.
+# objects take what LIST lacks: an error of the build, and not on a user's machine. Names of LIST may be their own.
 function(jmt_takes plugin list language objects)
   file(READ ${list} text)
   string(REGEX REPLACE "^.*{\n|};.*$" "" text "${text}")
@@ -34,6 +34,6 @@ function(jmt_takes plugin list language objects)
   file(CONFIGURE OUTPUT ${plugin}_taken.c CONTENT "${text}")
   add_library(${plugin}_taken MODULE ${CMAKE_CURRENT_BINARY_DIR}/${plugin}_taken.c ${objects})
   target_link_libraries(${plugin}_taken PRIVATE ${ARGN})
-  target_link_options(${plugin}_taken PRIVATE LINKER:-z,defs)
+  target_link_options(${plugin}_taken PRIVATE LINKER:-z,defs LINKER:-z,muldefs)
   set_target_properties(${plugin}_taken PROPERTIES LINKER_LANGUAGE ${language} CUDA_RUNTIME_LIBRARY Shared)
 endfunction()

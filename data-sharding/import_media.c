@@ -27,8 +27,23 @@ static bool has_sound(const manifest_rows_t *rows) {
     return false;
 }
 
+/* Whether more than files of pictures is to be read. */
+static bool needs_all(const manifest_rows_t *rows) {
+    for (int64_t i = 0; i < rows->recordings.count; i++) {
+        for (int64_t row = row_first(rows, i); row > 0; row = row_next(rows, row)) {
+            const char *path = row_cell(rows, row, COLUMN_PATH);
+            const char *within = row_cell(rows, row, COLUMN_DATASET);
+            if (rows->kinds[row_track(rows, row)].kind == ROW_VIDEO &&
+                media_is_video(media_is_archive(path) ? within : path)) {
+                return true;
+            }
+        }
+    }
+    return has_sound(rows);
+}
+
 static status_t import_media(const import_job_t *job) {
-    TRY(media_available());
+    TRY(media_pictures_available());
     const double *values = job->values;
     manifest_rows_t rows = {.source = job->source,
                             .media = true,
@@ -40,6 +55,9 @@ static status_t import_media(const import_job_t *job) {
         .noise = sound_noise_of(values[OPTION_NOISE], values[OPTION_NOISE_SEED])};
     char digest[SHA256_TEXT_BYTES];
     status_t status = manifest_rows_open(&rows);
+    if (status == STATUS_OK && needs_all(&rows)) {
+        status = media_available();
+    }
     if (status == STATUS_OK && import.noise.wanted && !has_sound(&rows)) {
         status = status_fail(STATUS_INPUT, "%s has no audio: or vggish: for noise_db; leave it out",
                              rows.manifest.path);

@@ -10,6 +10,8 @@ status_t media_available(void) {
                        missing[0] != '\0' ? ": there was no " : "", missing);
 }
 
+status_t media_pictures_available(void) { return media_available(); }
+
 status_t media_video(const media_rules_t *rules, const char *label, const archive_member_t *member,
                      double rate_hz, const face_boxes_t *boxes, notes_t *notes,
                      media_pictures_t *pictures_out) {

@@ -71,6 +71,7 @@ status_t media_video_length(const char *label, const archive_member_t *member, d
 
 /* Whether this build reads raw media; else STATUS_UNAVAILABLE, and what is missing. */
 status_t media_available(void) MUST_CHECK;
+status_t media_pictures_available(void) MUST_CHECK; /* the same of media_images alone */
 
 /* media_names.c: by the name's end, in any case. */
 bool media_is_video(const char *name);   /* .mp4 .mov .avi .mkv .webm .m4v */

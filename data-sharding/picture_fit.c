@@ -1,12 +1,12 @@
 #include "data-sharding/picture_fit.h"
 
-#include <libswscale/swscale.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "data-sharding/image.h"
+#include "data-sharding/picture_scale.h"
 #include "kernels/base/bytes.h"
 
 enum { COLOURS = 3, ALIGN = 64 };
@@ -14,7 +14,7 @@ enum { COLOURS = 3, ALIGN = 64 };
 struct picture_fit {
     int side;
     double margin;
-    struct SwsContext *scale;
+    picture_scale_t scale;
     uint8_t *from, *to; /* one colour of the part, and of what it becomes; rows padded */
     size_t room;        /* of from */
 };
@@ -35,7 +35,7 @@ picture_fit_t *picture_fit_open(int side, double margin) {
 
 void picture_fit_close(picture_fit_t *fit) {
     if (fit != NULL) {
-        sws_freeContext(fit->scale);
+        picture_scale_close(&fit->scale);
         free(fit->from);
         free(fit->to);
         free(fit);
@@ -100,21 +100,6 @@ static void put_colour(int side, int stride, const uint8_t *from, int colour, ui
     }
 }
 
-static status_t scale_colour(picture_fit_t *fit, int side) {
-    fit->scale = sws_getCachedContext(
-        fit->scale, side, side, AV_PIX_FMT_GRAY8, fit->side, fit->side, AV_PIX_FMT_GRAY8,
-        SWS_BICUBIC | SWS_ACCURATE_RND | SWS_BITEXACT, NULL, NULL, NULL);
-    const uint8_t *from[4] = {fit->from};
-    uint8_t *to[4] = {fit->to};
-    const int strides[4] = {padded(side)}, out_strides[4] = {padded(fit->side)};
-    if (fit->scale == NULL ||
-        sws_scale(fit->scale, from, strides, 0, side, to, out_strides) != fit->side) {
-        return status_fail(STATUS_INPUT, "a part of %d x %d cannot be brought to %d x %d", side,
-                           side, fit->side, fit->side);
-    }
-    return STATUS_OK;
-}
-
 status_t picture_fit(picture_fit_t *fit, const uint8_t *rgb, int width, int height,
                      const picture_box_t *box, uint8_t *out) {
     square_t s = {0};
@@ -132,7 +117,8 @@ status_t picture_fit(picture_fit_t *fit, const uint8_t *rgb, int width, int heig
     }
     for (int colour = 0; colour < COLOURS; colour++) {
         take_colour(&s, rgb, width, height, colour, stride, fit->from);
-        TRY(scale_colour(fit, (int)s.side));
+        TRY(picture_scale(&fit->scale, fit->from, (int)s.side, stride, fit->to, fit->side,
+                          padded(fit->side)));
         put_colour(fit->side, padded(fit->side), fit->to, colour, out);
     }
     return STATUS_OK;

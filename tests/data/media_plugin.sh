@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # jmt_media.so is loaded when raw media is read and not before, from beside the program or from where an installed one
-# has it; without it, or with one of another build, one line says so.
+# has it; without it, or with one of another build, one line says so. Files of pictures need jmt_pictures.so alone, as
+# long as they have their size.
 set -u
 trap 'rm -rf "$work"' EXIT
 work=$(mktemp -d)
@@ -38,4 +39,33 @@ check "and that is said" says 'jmt_media.so is of another build of jmt; build bo
 sed 's/libsamplerate\.so/libsamplerale.so/' "$build/jmt_media.so" >"$work/bin/jmt_media.so"
 check "one whose library is missing: exit 3" make 3 "$work/bin/jmt"
 check "and what is missing is named" says 'jmt_media.so cannot be loaded: libsamplerale.so'
+rm "$work/bin/jmt_media.so" "$work/lib/jmt/jmt_media.so"
+
+mkdir -p "$work/mine/r"
+python3 - "$work/mine/r" <<'END'
+import struct, sys, zlib
+def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+rows = b"".join(b"\0" + bytes(range(y, y + 48)) for y in range(16))
+for i in (1, 2, 3):
+    with open(f"{sys.argv[1]}/{i}.png", "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 8, 2, 0, 0, 0))
+                   + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+END
+printf 'recording,subject,group,modality,rate_hz,path\nr,Ann,,video:face,25,r\n' >"$work/mine/manifest.csv"
+generate=(shard media --source "$work/mine" --set first_frame=1 --set threads=1 --set size=16)
+
+check "pictures are not read without theirs" make 3 "$work/bin/jmt"
+check "and that file is named" says 'there is no jmt_pictures.so beside the program'
+cp "$build/jmt_pictures.so" "$work/bin/"
+check "with it they are, as they need nothing else" make 0 "$work/bin/jmt"
+check "nor do they load it" fails opened "$JMT" "${generate[@]}" --out "$work/second"
+generate+=(--set size=8)
+check "those of another size do" opened "$JMT" "${generate[@]}" --out "$work/third"
+check "and are not read without it" make 3 "$work/bin/jmt"
+check "and jmt_media.so is named" says 'there is no jmt_media.so beside the program'
+printf 'recording,subject,group,modality,rate_hz,path\nr,Ann,,video:face,,r.mp4\n' >"$work/mine/manifest.csv"
+: >"$work/mine/r.mp4"
+check "nor is a video" make 3 "$work/bin/jmt"
+check "of which the file is not looked at" says 'there is no jmt_media.so beside the program'
 finish
