@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -266,6 +267,48 @@ static void an_index_that_does_not_fit_is_refused(void **state) {
     place_remove(place);
 }
 
+static status_t counted(void *context, int track, int64_t first, int64_t steps, void *out) {
+    (void)track;
+    int64_t dim = *(const int64_t *)context;
+    for (int64_t i = 0; i < steps * dim; i++) {
+        ((uint8_t *)out)[i] = (uint8_t)((first * dim + i) % 251);
+    }
+    return STATUS_OK;
+}
+
+/* Several small pictures share a block, a large one is several; of both, many pieces. */
+static void pictures_are_hashed_as_they_are_poured(void **state) {
+    (void)state;
+    static const struct { int64_t side, steps; } cases[] = {{8, 3000}, {112, 20}, {400, 3}};
+    char *place = place_make(), *path = place_path(place, "shard-00000.h5"), none[] = "";
+    char name[] = "m";
+    shard_recording_t one = {none, none, none, none, none, none};
+    for (int i = 0; i < ARRAY_LEN(cases); i++) {
+        int64_t side = cases[i].side, steps = cases[i].steps, dim = side * side * 3;
+        shard_span_t span = {0, steps, 1.0, 0.0};
+        shard_track_t track = {.name = name, .dim = dim, .steps = steps, .spans = &span};
+        track.kind = TRACK_PIXELS;
+        track.shape[0] = track.shape[1] = side;
+        track.shape[2] = 3;
+        track.valid = alloc_zero(steps, 1);
+        shard_content_t content = {none, none, none, none, 1, &one, 1, &track};
+        const shard_source_t source = {counted, &dim};
+        shard_t *shard = NULL;
+        uint8_t *got = alloc_zero(steps, (size_t)dim), *want = alloc_zero(steps, (size_t)dim);
+        CHECK_OK(shard_write(path, &content, &source));
+        CHECK_OK(shard_open(path, &shard));
+        CHECK_OK(shard_read_values(shard, shard_track(shard, name, false), 0, steps, got));
+        CHECK_OK(counted(&dim, 0, 0, steps, want));
+        assert_memory_equal(got, want, (size_t)(steps * dim));
+        shard_close(shard);
+        free(got);
+        free(want);
+        free(track.valid);
+    }
+    free(path);
+    place_remove(place);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(intact_is_accepted),
@@ -275,6 +318,7 @@ int main(void) {
         cmocka_unit_test(a_file_of_another_length_is_noticed),
         cmocka_unit_test(a_missing_swapped_or_added_file_is_noticed),
         cmocka_unit_test(an_index_that_does_not_fit_is_refused),
+        cmocka_unit_test(pictures_are_hashed_as_they_are_poured),
     };
     return RUN_TESTS(tests);
 }
