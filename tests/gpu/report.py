@@ -124,6 +124,11 @@ def roofline_lines(report):
                     "the host and in a step do not)."]
 
 
+def difference(run):
+    """bf16: beside what rounding does to the peer (tests/bench/apart.py)."""
+    return f"{run['apart']['ratio']:.2g} x the peer's" if run.get("apart") else f"{run['max_rel']:.2g}"
+
+
 def peer_lines(report):
     lines = ["", "## Beside PyTorch", ""]
     if not report["peers"]:
@@ -134,7 +139,7 @@ def peer_lines(report):
             rows.append((run["title"], NOT_MEASURED, "", "", "", run.get("why", "")))
         else:
             rows.append((run["title"], f"{run['ours_median_ms']:.4g}", f"{run['peer_median_ms']:.4g}",
-                         f"{run['ratio_median']:.3g}", f"{run['max_rel']:.2g}",
+                         f"{run['ratio_median']:.3g}", difference(run),
                          f"{run['peer']} {run['peer_version']}, {run['setting']}"))
     return lines + table(("what", ">ours, ms", ">peer, ms", ">ratio", ">largest difference",
                           "the peer's fastest setting"), rows)
