@@ -47,8 +47,8 @@ hashed() { # hashed VARIABLE CMAKE OWN FILES...
 check "headers of the GPU plug-in" hashed JMT_PLUGIN_ABI gpu.cmake "kernels/cuda comm/nccl" \
     kernels/cuda/*.* comm/nccl/*.*
 check "headers of the readers of raw media" hashed JMT_MEDIA_ABI data-sharding/CMakeLists.txt "" \
-    data-sharding/{audio_resample,image,media_sound,media_table,media_tracks,media_write,picture_fit}.c \
-    data-sharding/video*.c
+    data-sharding/{audio_resample,image,media_images,media_sink,media_sound,media_table,media_tracks,media_write}.c \
+    data-sharding/{picture,video}*.c
 check "which are some" fails hashed JMT_PLUGIN_ABI gpu.cmake "" kernels/cuda/*.*
 
 check "a name that the list lacks: no build" fails list first
