@@ -75,4 +75,14 @@ check "and nobody is asked" test "$(wc -l <"$work/asked")" = "$asked"
 setup --check --gpu
 code=$?
 check "setup --check says so" test $code = 0
+
+# Packages are missing, and nobody here may install them.
+rm -rf "$cuda"
+for name in dpkg-query sudo; do
+    printf '#!/bin/sh\nexit 1\n' >"$work/bin/$name"
+done
+printf '#!/bin/sh\necho 1000\n' >"$work/bin/id"
+chmod +x "$work/bin/"*
+check "without root packages are not installed" fails setup --gpu
+check "the toolkit is there all the same" test -x "$cuda/bin/nvcc"
 finish
