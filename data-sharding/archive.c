@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -231,12 +232,24 @@ static bool is_compressed(const uint8_t *block) {
     return false;
 }
 
+/* An archive stays open, and a manifest may name many: where half of the descriptors are used up, all
+ * that the system grants are asked for. */
+static void leave_descriptors(int fd) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max &&
+        (rlim_t)fd >= limit.rlim_cur / 2) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* else an open will say that there are too many */
+    }
+}
+
 static status_t list_file(archive_t *archive, int64_t bytes) {
     uint8_t block[BLOCK] = {0};
     archive->fd = open(archive->path, O_RDONLY | O_CLOEXEC);
     if (archive->fd < 0) {
         return status_fail_errno(STATUS_INPUT, "cannot open %s", archive->path);
     }
+    leave_descriptors(archive->fd);
     TRY(file_pread(archive->fd, archive->path, 0, min_i64(bytes, BLOCK), block));
     if (memcmp(block, "PK\3\4", 4) == 0 || memcmp(block, "PK\5\6", 4) == 0) {
         return list_zip(archive);

@@ -26,10 +26,10 @@ def report(good, text):
     print("%sok %d - %s" % ("" if good else "not ", number, text))
 
 
-def jmt(*arguments):
-    """Exit code, output, processor time. The limit is of descriptors."""
+def jmt(*arguments, hard=64):
+    """Exit code, output, processor time. The limit, which a program may raise to `hard`, is of descriptors."""
     def limit():
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([JMT, *map(str, arguments)], capture_output=True, text=True, timeout=280, preexec_fn=limit)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -84,6 +84,24 @@ def tables(root):
     report(told.get("subjects") == FILES // 2, "everybody is somebody")
 
 
+def archives(root):
+    """Each recording in a .tar of its own, more than descriptors to begin with."""
+    place = root / "archives"
+    place.mkdir()
+    rows = []
+    for r in range(RECORDINGS):
+        with tarfile.open(place / ("%d.tar" % r), "w") as tar:
+            info = tarfile.TarInfo("v/00001.png")
+            info.size = len(png(r))
+            tar.addfile(info, io.BytesIO(png(r)))
+        rows.append("r%d,p%d,,video:face,25,%d.tar,v" % (r, r, r))
+    write(place / "manifest.csv", rows, ",dataset")
+    code, _, _ = jmt("shard", "media", "--source", place, "--out", root / "archives-data", "--set", "size=8",
+                     "--set", "first_frame=1", hard=1024)
+    if code != 3:
+        report(code == 0, "%d archives, and 64 descriptors to begin with" % RECORDINGS)
+
+
 def pictures(root):
     places = [root / "folders", root / "tar", root / "zip"]
     for place in places:
@@ -121,6 +139,7 @@ def pictures(root):
 
 with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as at:
     tables(pathlib.Path(at))
+    archives(pathlib.Path(at))
     pictures(pathlib.Path(at))
 print("1..%d" % number)
 sys.exit(failures > 0)
