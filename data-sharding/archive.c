@@ -232,8 +232,8 @@ static bool is_compressed(const uint8_t *block) {
     return false;
 }
 
-/* An archive stays open, and a manifest may name many: where half of the descriptors are used up, all
- * that the system grants are asked for. */
+/* An archive stays open, and a manifest may name many: where half of the descriptors are used up,
+ * all that the system grants are asked for. */
 static void leave_descriptors(int fd) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max &&
