@@ -7,10 +7,19 @@ if(NOT GPU MATCHES "^(auto|cuda|sim|off)$")
 endif()
 set(CUDA_HOME "$ENV{CUDA_HOME}" CACHE PATH "NVIDIA's toolkit; GPU=sim needs its headers only")
 set(cuda_home "${CUDA_HOME}")
-if(cuda_home STREQUAL "" AND EXISTS ${CMAKE_SOURCE_DIR}/.cache/cuda/include) # launch/setup --gpu
-  set(cuda_home ${CMAKE_SOURCE_DIR}/.cache/cuda)
-elseif(cuda_home STREQUAL "")
+if(cuda_home STREQUAL "")
   set(cuda_home /usr/local/cuda)
+endif()
+# The rule of launch/setup --gpu, which fetches what the machine has not.
+set(GPU_FETCHED ${CMAKE_SOURCE_DIR}/.cache/cuda CACHE INTERNAL "")
+foreach(header cudnn.h nccl.h cublasLt.h cuda_runtime_api.h)
+  if(EXISTS ${GPU_FETCHED}/include AND NOT EXISTS ${cuda_home}/include/${header} AND NOT EXISTS /usr/include/${header}
+     AND NOT EXISTS /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}/${header})
+    set(cuda_home ${GPU_FETCHED})
+  endif()
+endforeach()
+if(EXISTS ${GPU_FETCHED}/include AND NOT EXISTS ${cuda_home}/bin/nvcc)
+  set(cuda_home ${GPU_FETCHED})
 endif()
 set(gpu_missing "") # of the toolkit
 set(gpu_headers "")
@@ -91,7 +100,12 @@ endif()
 if(JMT_GPU STREQUAL "cuda")
   set(CMAKE_CUDA_COMPILER ${cuda_home}/bin/nvcc CACHE FILEPATH "")
   if(NOT CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES "80-real;90a-real;100") # 100: also as PTX, for what comes after
+    execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-code OUTPUT_VARIABLE known ERROR_QUIET)
+    if(known MATCHES "sm_100\n")
+      set(CMAKE_CUDA_ARCHITECTURES "80-real;90a-real;100") # 100: also as PTX, for what comes after
+    else() # before CUDA 12.8
+      set(CMAKE_CUDA_ARCHITECTURES "80-real;90a-real;90-virtual")
+    endif()
   endif()
   set(JMT_GPU_LANGUAGE CUDA)
   enable_language(CUDA)

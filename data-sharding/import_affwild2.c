@@ -450,6 +450,7 @@ static status_t import_all(const import_job_t *job, affwild2_t *a) {
 
 static status_t import_affwild2(const import_job_t *job) {
     TRY(media_available());
+    TRY(media_pictures_available());
     affwild2_t a = {.source = job->source,
                     .task = &tasks[(int)job->values[OPTION_TASK]],
                     .fps_else = job->values[OPTION_FPS]};

@@ -27,14 +27,16 @@ static bool has_sound(const manifest_rows_t *rows) {
     return false;
 }
 
-/* Whether more than files of pictures is to be read. */
+/* Whether more than files of pictures is to be read. A picture that turns out to be of another size
+ * than the others asks later. */
 static bool needs_all(const manifest_rows_t *rows) {
     for (int64_t i = 0; i < rows->recordings.count; i++) {
         for (int64_t row = row_first(rows, i); row > 0; row = row_next(rows, row)) {
             const char *path = row_cell(rows, row, COLUMN_PATH);
             const char *within = row_cell(rows, row, COLUMN_DATASET);
-            if (rows->kinds[row_track(rows, row)].kind == ROW_VIDEO &&
-                media_is_video(media_is_archive(path) ? within : path)) {
+            bool is_video = media_is_video(media_is_archive(path) ? within : path);
+            bool is_cut = row_cell(rows, row, COLUMN_BOXES)[0] != '\0';
+            if (rows->kinds[row_track(rows, row)].kind == ROW_VIDEO && (is_video || is_cut)) {
                 return true;
             }
         }

@@ -5,6 +5,10 @@
 
 #include "trainer/graph.h"
 
+/* Part of the numerics fingerprint, whatever the backend: to be raised when a block or a model
+ * comes to compute the same by other operations. */
+enum { LAYERS_VERSION = 2 };
+
 /* A name made like printf, by value: name_of("%s.cross", stream).text lives to the end of the call
  * it is an argument of. */
 typedef struct name {

@@ -60,11 +60,12 @@ status_t trainer_fingerprint(const config_t *config, const kernels_t *kernels,
                              const device_t *device, char **text_out) {
     const char *isa = NULL;
     TRY(kernels_isa(&isa));
-    json_t *object = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:s, s:I, s:s}", "backend", kernels->backend, "device",
-        device->kind, "isa", isa, "library", kernels_library_version(kernels->backend), "threads",
-        (json_int_t)config->threads, "precision", products(config, kernels, device),
-        "virtual_shards", (json_int_t)config->virtual_shards, "reduce", config->reduce);
+    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:s}", "backend",
+                               kernels->backend, "device", device->kind, "isa", isa, "library",
+                               kernels_library_version(kernels->backend), "layers",
+                               (json_int_t)LAYERS_VERSION, "threads", (json_int_t)config->threads,
+                               "precision", products(config, kernels, device), "virtual_shards",
+                               (json_int_t)config->virtual_shards, "reduce", config->reduce);
     *text_out = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(object);
     return STATUS_OK;

@@ -123,7 +123,7 @@ static status_t write_synced(const char *path, const file_piece_t *pieces, int c
     for (int i = 0; i < count && status == STATUS_OK; i++) {
         status = write_piece(fd, path, &pieces[i]);
     }
-    if (digest_out != NULL) {
+    if (digest_out != NULL && status == STATUS_OK) {
         sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a hint; fsync says what failed */
         digest_pieces(pieces, count, digest_out);
     }

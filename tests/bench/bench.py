@@ -40,35 +40,49 @@ def arguments(description, add=None, rounds=ROUNDS):
 def has_peer(python, packages, gpu=False):
     """gpu: a PyTorch that is built for GPUs of NVIDIA's; whether it sees one is asked where it runs."""
     imports = "import " + ", ".join(MODULES.get(name, name) for name in packages)
+    newest = cuda_of(driver_says())
     imports += "; assert torch.version.cuda" if gpu else ""
+    imports += f"; assert int(torch.version.cuda.split('.')[0]) <= {newest}" if gpu and newest else ""
     return subprocess.run([python, "-c", imports], capture_output=True, check=False).returncode == 0
+
+
+def cuda_of(text):
+    """The version that nvidia-smi or nvcc says; 0: none."""
+    found = re.search(r"CUDA Version: *(\d+)|release (\d+)", text)
+    return int(found.group(1) or found.group(2)) if found else 0
 
 
 def wheels_of(packages, driver):
     """pip's arguments. PyPI's PyTorch is for CUDA 13; a driver that says no more than 12 gets one for that."""
-    found = re.search(r"CUDA Version: *(\d+)", driver)
     torch = [name for name in packages if name.startswith("torch")]
-    if not torch or found is None or int(found.group(1)) >= 13:
+    if not torch or not 0 < cuda_of(driver) < 13:
         return [list(packages)]
     return [[*torch, "--index-url", TORCH_CUDA_12], [name for name in packages if name not in torch]]
 
 
 def driver_says():
-    try:
-        return subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False).stdout
-    except OSError:
-        return ""
+    """Where there is none, as on a login node, the toolkit in its place."""
+    nvcc = os.path.join(os.environ.get("CUDA_HOME") or "/usr/local/cuda", "bin", "nvcc")
+    for command in (["nvidia-smi"], [nvcc, "--version"]):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError:
+            continue
+        if done.returncode == 0:
+            return done.stdout
+    return ""
 
 
 def peer_python(packages=PEER_PACKAGES, gpu=False):
-    """A Python with the peer's packages: this one, that of build/bench-venv (made here by pip if need
-    be, but not with JMT_PEER_INSTALL=0), or the system's, where Debian's python3-torch and python3-h5py are."""
+    """A Python with the peer's packages: JMT_PEER_PYTHON, and no other, or this one, that of build/bench-venv (made
+    here by pip if need be, but not with JMT_PEER_INSTALL=0), or the system's, where Debian's python3-torch is."""
     venv = ROOT / "build" / "bench-venv"
     own = str(venv / "bin" / "python")
-    for python in (os.environ.get("JMT_PEER_PYTHON"), sys.executable, own, "/usr/bin/python3"):
-        if python and os.path.exists(python) and has_peer(python, packages, gpu):
+    asked = os.environ.get("JMT_PEER_PYTHON")
+    for python in (asked,) if asked else (sys.executable, own, "/usr/bin/python3"):
+        if os.path.exists(python) and has_peer(python, packages, gpu):
             return python
-    if os.environ.get("JMT_PEER_INSTALL") == "0":
+    if asked or os.environ.get("JMT_PEER_INSTALL") == "0":
         unavailable(f"no Python with {', '.join(packages)} for the peer; set JMT_PEER_PYTHON to one")
     print(f"installing the peer ({', '.join(packages)}) into build/bench-venv ...", file=sys.stderr)
     pip = [own, "-m", "pip", "install", "-q"]

@@ -145,10 +145,11 @@ def deviations(found, exact):
 
 
 def units(exact):
-    """A unit's part of the norm of each tensor, if all have as much."""
+    """A unit's part of the norm of each tensor, if all have as much: a row of what makes it, or a column of what reads
+    it, of which a head's last weight has more."""
     rows = {}
     for name, x in exact.items():
-        rows[group_of(name, x)] = rows.get(group_of(name, x), 0) + x.shape[0]
+        rows[group_of(name, x)] = rows.get(group_of(name, x), 0) + max(x.shape[:2])
     return {name: count ** -0.5 for name, count in rows.items()}
 
 

@@ -7,7 +7,8 @@ work=$(mktemp -d)
 . tests/tap.sh
 fails() { ! "$@"; }
 configure() { # configure CUDA_HOME OPTIONS...
-    CUDA_HOME=$1 cmake -G Ninja -S . -B "$work/build" -DCMAKE_BUILD_TYPE=Debug -DTESTS=OFF -DMEDIA=OFF "${@:2}" \
+    CUDA_HOME=$1 cmake -G Ninja -S . -B "$work/build" -DCMAKE_BUILD_TYPE=Debug -DTESTS=OFF -DMEDIA=OFF \
+        -DGPU_FETCHED="$work/none" "${@:2}" \
         >"$work/said" 2>&1
     local code=$?
     rm -rf "$work/build"
@@ -18,6 +19,10 @@ says() { tr -s ' \n' ' ' <"$work/said" | grep -qF -- "$1"; }
 nowhere=$work/nowhere
 check "GPU=auto without a toolkit is no fault" configure "$nowhere" -DGPU=auto
 check "and says what is missing" says "No GPU code: not in $nowhere: header cuda_runtime_api.h"
+mkdir -p "$work/fetched/include"
+touch "$work/fetched/include/"{cuda_runtime_api,cuda_bf16,cublasLt,cudnn,nccl}.h
+check "where it is not whole, what was fetched counts" configure "$nowhere" -DGPU=auto -DGPU_FETCHED="$work/fetched"
+check "and is what is said to lack a library" says "not in $work/fetched: library cudart"
 check "GPU=cuda without one is" fails configure "$nowhere" -DGPU=cuda
 check "and says what to do" says "run launch/setup --gpu, set CUDA_HOME to the toolkit, or build with -DGPU=off"
 check "GPU=sim without its headers as well" fails configure "$nowhere" -DGPU=sim
@@ -47,6 +52,7 @@ for part, names in files.items():
 MAKE
 PYTHON
 printf '#!/bin/sh\nexit 0\n' >"$work/bin/pip3"
+printf '#!/bin/sh\nshift 3\nprintf "installed:%%s " "$@"\n' >"$work/bin/dpkg-query" # all packages are there
 cp "$work/bin/pip3" "$work/bin/g++"
 chmod +x "$work/bin/"*
 setup() { (cd "$work/tree" && CUDA_HOME=$nowhere PATH="$work/bin:$PATH" launch/setup "$@" >"$work/said" 2>&1); }

@@ -126,7 +126,11 @@ def roofline_lines(report):
 
 def difference(run):
     """bf16: beside what rounding does to the peer (tests/bench/apart.py)."""
-    return f"{run['apart']['ratio']:.2g} x the peer's" if run.get("apart") else f"{run['max_rel']:.2g}"
+    if not run.get("apart"):
+        return f"{run['max_rel']:.2g}"
+    if run["apart"].get("peer_usual") == 0:
+        return "not compared"
+    return f"{max(run['apart']['ratio'], 0):.2g} x the peer's"
 
 
 def peer_lines(report):

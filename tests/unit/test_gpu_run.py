@@ -159,7 +159,7 @@ def run(folder, *words, **more):
     out = os.path.join(folder, "out")
     done = subprocess.run([sys.executable, os.path.join(ROOT, "tests/gpu/run"), "--simulated", "--quick", "--build",
                            folder, "--out", out, *words], capture_output=True, text=True, check=False,
-                          env={**os.environ, "JMT_PEER_PYTHON": sys.executable, **more})
+                          env={**os.environ, "JMT_PEER_PYTHON": os.path.join(folder, "nowhere"), **more})
     with open(os.path.join(out, "report.json"), encoding="utf-8") as file:
         found = json.load(file)
     with open(os.path.join(out, "report.md"), encoding="utf-8") as file:
