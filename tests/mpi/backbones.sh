@@ -70,6 +70,19 @@ train whole-resumed 2 3 "${whole[@]}" --resume auto
 check "by batch: two steps on 3 ranks, one on 2" same "$(hash_of "$work/whole-1")" "$(hash_of "$work/whole-resumed")"
 [ "$(hash_of "$work/whole-1")" != "$reference" ]
 report $? "which is not by shard"
+# All that is drawn at once: dropout, missing modalities and augmentation.
+lively=(--set model.dropout=0.2 --set model.head_dropout=0.3 --set model.modality_dropout=0.2)
+lively+=(--set modalities.voice.augment=spectrum)
+for norm in shard global; do
+    for ranks in 1 2 3 4; do
+        train "lively-$norm-$ranks" "$ranks" 3 "${lively[@]}" --set modalities.voice.batch_norm=$norm
+    done
+    hashes=$(for ranks in 1 2 3 4; do hash_of "$work/lively-$norm-$ranks"; done | sort | uniq -c | awk '{ print $1 }')
+    check "by $norm, with dropout and augmentation: R=1 to 4, one hash" same "$hashes" 4
+    [ "$(hash_of "$work/lively-$norm-1")" != "$reference" ]
+    report $? "which is another"
+done
+rm -rf "$work"/lively-*
 # The batch in one shard and in four: statistics are the same to rounding, and with them the losses.
 losses() { python3 -c 'import json, sys
 print(*(json.loads(x)["loss"] for x in open(sys.argv[1]) if "loss" in x and "step" in x))' "$work/$1/metrics.jsonl"; }
