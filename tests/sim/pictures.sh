@@ -60,18 +60,19 @@ if [ "$simulated" -gt 0 ]; then
     report $? "pixels go there as bytes"
 fi
 
-# The CPU's to rounding: at first that of some forty layers in float; then of gradients, too, which norms over a few
-# places multiply. By SGD, as AdamW would divide also a gradient that is nothing but rounding by its own size.
+# The CPU's to rounding, of some forty layers and their gradients in float: less than 1e-6 between the CPU's instruction
+# sets and ref. Norms of the whole batch, as those of a shard are over two places in the last layers, where a difference
+# is but rounding divided by itself (0.7 % of a loss after two steps). By SGD, as AdamW would divide also a
+# gradient that is nothing but rounding by its own size.
 losses() { python3 -c 'import json, sys
 print(*[json.loads(x)["loss"] for x in open(sys.argv[1]) if "\"event\":\"step\"" in x])' "$work/$1/metrics.jsonl"; }
-sgd=(--set optimizer.name=sgd --set optimizer.learning_rate=1e-3)
+sgd=(--set optimizer.name=sgd --set optimizer.learning_rate=1e-3 --set modalities.face.batch_norm=global)
 train strict 1 "${sgd[@]}" --set precision=f32_strict && train cpu 1 "${sgd[@]}" --set backend=cpu
 report $? "strict floats, and the CPU"
 echo "# losses $(losses strict), the CPU's $(losses cpu)"
 check "which are the same to rounding" python3 -c 'import sys
 a, b = (list(map(float, x.split())) for x in sys.argv[1:])
-limits = [1e-5, 1e-3, 1e-3]
-sys.exit(not (len(a) == len(b) == 3 and all(abs(x - y) < e * abs(y) for x, y, e in zip(a, b, limits))))' \
+sys.exit(not (len(a) == len(b) == 3 and all(abs(x - y) < 1e-5 * abs(y) for x, y in zip(a, b))))' \
     "$(losses strict)" "$(losses cpu)"
 
 # Noise is done to numbers, which then go as floats, and as bytes again behind it.
