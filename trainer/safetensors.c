@@ -140,9 +140,9 @@ static char *header_of(const tensor_set_t *set) {
     return text;
 }
 
-/* Straight from where the tensors lie: a large model's checkpoint needs no copy in memory. Caller
- * frees *head_out and the pieces. */
-static file_piece_t *pieces_of(const tensor_set_t *set, char **head_out) {
+/* Straight from where the tensors lie: a large model's checkpoint needs no copy in memory.
+ * digest_out: by file_write_new; NULL: by file_write_pieces. */
+static status_t write_set(const char *path, const tensor_set_t *set, char *digest_out) {
     char *header = header_of(set);
     size_t length = strlen(header), padded = (length + 7) / 8 * 8;
     char *head = alloc_zero((int64_t)(8 + padded), 1);
@@ -151,33 +151,27 @@ static file_piece_t *pieces_of(const tensor_set_t *set, char **head_out) {
     }
     memcpy(head + 8, header, length);
     memset(head + 8 + length, ' ', padded - length);
-    free(header);
-    file_piece_t *pieces = alloc_zero(1 + set->count, sizeof *pieces);
+    int count = 1 + set->count;
+    file_piece_t *pieces = alloc_zero(count, sizeof *pieces);
     pieces[0] = (file_piece_t){head, 8 + padded};
     for (int i = 0; i < set->count; i++) {
         pieces[1 + i] = (file_piece_t){set->tensors[i].data, tensor_bytes(&set->tensors[i])};
     }
-    *head_out = head;
-    return pieces;
+    status_t status = digest_out != NULL ? file_write_new(path, pieces, count, digest_out)
+                                         : file_write_pieces(path, pieces, count);
+    free(pieces);
+    free(head);
+    free(header);
+    return status;
 }
 
 status_t safetensors_write(const char *path, const tensor_set_t *set) {
-    char *head = NULL;
-    file_piece_t *pieces = pieces_of(set, &head);
-    status_t status = file_write_pieces(path, pieces, 1 + set->count);
-    free(pieces);
-    free(head);
-    return status;
+    return write_set(path, set, NULL);
 }
 
 status_t safetensors_write_new(const char *path, const tensor_set_t *set,
                                char digest_out[SHA256_TEXT_BYTES]) {
-    char *head = NULL;
-    file_piece_t *pieces = pieces_of(set, &head);
-    status_t status = file_write_new(path, pieces, 1 + set->count, digest_out);
-    free(pieces);
-    free(head);
-    return status;
+    return write_set(path, set, digest_out);
 }
 
 /* --- reading --------------------------------------------------------------------------------- */

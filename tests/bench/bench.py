@@ -40,9 +40,9 @@ def arguments(description, add=None, rounds=ROUNDS):
 def has_peer(python, packages, gpu=False):
     """gpu: a PyTorch that is built for GPUs of NVIDIA's; whether it sees one is asked where it runs."""
     imports = "import " + ", ".join(MODULES.get(name, name) for name in packages)
-    newest = cuda_of(driver_says())
+    newest = cuda_of(driver_says()) if gpu else 0
     imports += "; assert torch.version.cuda" if gpu else ""
-    imports += f"; assert int(torch.version.cuda.split('.')[0]) <= {newest}" if gpu and newest else ""
+    imports += f"; assert int(torch.version.cuda.split('.')[0]) <= {newest}" if newest else ""
     return subprocess.run([python, "-c", imports], capture_output=True, check=False).returncode == 0
 
 

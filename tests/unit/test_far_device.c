@@ -133,6 +133,7 @@ static void check_run(const char *file, const char *const extra[]) {
     evaluation_t *on_device = run(f, file, "cuda", extra, &far);
     assert_true(here.progress.step == STEPS && far.progress.step == STEPS);
     assert_non_null(strstr(far.fingerprint, "far memory"));
+    assert_non_null(strstr(far.fingerprint, "\"layers\":")); /* of a backend without `products` */
     check_tensors(&here.tensors, &far.tensors);
     check_evaluations(on_host, on_device);
     checkpoint_free(&here);

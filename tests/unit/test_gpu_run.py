@@ -206,9 +206,23 @@ def whole():
         check(done.returncode == 2 and "'bit' is none; there are tests, bits" in done.stderr, "parts that there are")
 
 
+def toolkits():
+    with tempfile.TemporaryDirectory() as folder:
+        cache = os.path.join(folder, "CMakeCache.txt")
+        os.mkdir(os.path.join(folder, "CMakeFiles"))
+        with open(cache, "w", encoding="utf-8") as file:
+            file.write("GPU:STRING=cuda\nCUDA_HOME:PATH=/opt/cuda-13\n")
+        for asked in (None, "", "/opt/cuda-13"):
+            gpu_run.forget_other_toolkit(folder, asked)
+        check(os.path.exists(cache), "a build folder keeps the toolkit that it was configured with")
+        gpu_run.forget_other_toolkit(folder, "/opt/cuda-12.9")
+        check(os.listdir(folder) == [], "and forgets it where CUDA_HOME names another")
+
+
 canned()
 same_results()
 wheels()
+toolkits()
 whole()
 print(f"1..{number}")
 sys.exit(1 if failures else 0)
