@@ -1,6 +1,7 @@
 """Runs `jmt step` on a case and compares it with the stored vectors: independent numbers in float64
 (tests/reference/write_vectors.py). Standard library alone."""
 import array
+import functools
 import json
 import math
 import os
@@ -50,10 +51,25 @@ def program():
     return sys.argv[1] if len(sys.argv) > 1 else os.path.join(cases.ROOT, "build", "jmt")
 
 
-def with_gpu(runs, *more):
-    """Runs of a test, and those on a GPU where the program under test finds one."""
+@functools.lru_cache(maxsize=None)
+def doctor():
     said = subprocess.run([program(), "doctor", "--json"], capture_output=True, text=True, check=False)
-    return runs + more if said.returncode == 0 and json.loads(said.stdout)["gpus"] > 0 else runs
+    if said.returncode != 0:
+        sys.exit(f"jmt doctor: exit {said.returncode}: {said.stderr.strip()}")
+    return json.loads(said.stdout)
+
+
+def simulated():
+    """Whether the program under test has the simulated GPU, on which all takes long."""
+    return doctor()["gpus"] > 0 and "simulated GPU" in doctor()["cuda"]
+
+
+def with_gpu(runs, *more):
+    """Runs of a test, and those on a GPU where there is one; on the simulated GPU these alone, as the CPU's are
+    tested in the release build."""
+    if doctor()["gpus"] == 0:
+        return tuple(runs)
+    return more if simulated() else tuple(runs) + more
 
 
 def run(arguments):

@@ -5,6 +5,7 @@ import golden
 import cases
 
 LIMIT = 0.05
+BACKENDS = golden.with_gpu((("ref", "f32"), ("cpu", "f32")), ("cuda", "f32_strict"))
 NAMES = ("masked_jmt_1_last_1", "masked_jmt_4_mean_1", "masked_mt_3_last_1", "masked_concat_encoder_3_last_2")
 
 
@@ -18,12 +19,12 @@ def main():
     chosen = [case for case in cases.masked() if case.name in NAMES]
     report.equal("the models that are asked", len(chosen), len(NAMES))
     for step in golden.steps(chosen, report):
-        for backend in ("ref", "cpu"):
+        for backend, floats in BACKENDS:
             result = step.run(backend, "bf16")
             step.check_outputs(report, result, f"{backend}/bf16", LIMIT)
             report.check(f"{step.case.name} {backend}", "all gradients, from those of float32",
                          golden.relative(gradients(step, result),
-                                         gradients(step, step.run(backend, "f32"))), LIMIT)
+                                         gradients(step, step.run(backend, floats))), LIMIT)
     report.exit()
 
 

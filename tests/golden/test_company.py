@@ -19,7 +19,7 @@ def instruction_sets():
 
 ISAS = instruction_sets()
 RUNS = [("ref", "f32", "")] + [("cpu", "f32", isa) for isa in ISAS]
-RUNS += [("cpu", "bf16", ISAS[-1])]
+RUNS = golden.with_gpu(RUNS + [("cpu", "bf16", ISAS[-1])], ("cuda", "f32_strict", ""), ("cuda", "bf16", ""))
 
 
 def part(entry, samples):
@@ -139,7 +139,7 @@ def main():
             for backend, precision, isa in RUNS:
                 ask = Asker(step, directory, backend, precision, isa)
                 check_company(report, ask, case.batch)
-                if backend == "ref" and precision == "f32":
+                if backend == "cuda" or (backend, precision) == ("ref", "f32"):
                     check_missing(report, ask, case.batch)
     report.exit()
 

@@ -5,7 +5,8 @@ import golden
 import cases
 
 # backend, precision, outputs, gradients, key biases (analytically zero)
-RUNS = (("ref", "f64", 1e-10, 1e-9, 1e-12), ("cpu", "f32", 1e-5, 5e-3, 1e-5))
+RUNS = golden.with_gpu((("ref", "f64", 1e-10, 1e-9, 1e-12), ("cpu", "f32", 1e-5, 5e-3, 1e-5)),
+                       ("cuda", "f32_strict", 1e-5, 5e-3, 1e-5))
 
 
 def main():

@@ -10,8 +10,8 @@ import golden
 import cases
 import safetensors
 
-LIMITS = {"f64": 1e-13, "f32": 2e-5}
-RUNS = (("ref", "f64"), ("cpu", "f32"))
+LIMITS = {"f64": 1e-13, "f32": 2e-5, "f32_strict": 2e-5}
+RUNS = golden.with_gpu((("ref", "f64"), ("cpu", "f32")), ("cuda", "f32_strict"))
 ORDER = (3, 0, 4, 1, 2)
 
 
