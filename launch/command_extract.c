@@ -29,7 +29,7 @@ static status_t open_config(const arguments_t *arguments, opened_t *opened) {
     }
     int count = 0;
     const char *const *sets = arguments_values(arguments, "--set", &count);
-    TRY(checkpoint_read(path, &opened->checkpoint));
+    TRY(checkpoint_read_weights(path, &opened->checkpoint));
     opened->trained = true;
     return config_parse_stored(opened->checkpoint.config_yaml, path, sets, count, &opened->config);
 }

@@ -51,7 +51,7 @@ static status_t open_parts(const arguments_t *arguments, bool every_window, open
     const char *path = arguments->positional[0];
     checkpoint_t *checkpoint = &opened->checkpoint;
     TRY(split_of(arguments, &opened->split));
-    TRY(checkpoint_read(path, checkpoint));
+    TRY(checkpoint_read_weights(path, checkpoint));
     TRY(checkpoint_name(path, &opened->name));
     const char *every[OPTION_VALUES_MAX + 1] = {"evaluation.every_window=true"};
     for (int i = 0; i < count; i++) {

@@ -50,6 +50,8 @@ typedef struct checkpoint {
 /* Verifies every file, then reads everything. STATUS_INPUT: no checkpoint there; STATUS_FAILED:
  * damaged, naming the file. path: as for checkpoint_resolve. */
 status_t checkpoint_read(const char *path, checkpoint_t *checkpoint_out) MUST_CHECK;
+/* The same, every file verified, without the optimiser's state: enough to evaluate. */
+status_t checkpoint_read_weights(const char *path, checkpoint_t *checkpoint_out) MUST_CHECK;
 void checkpoint_free(checkpoint_t *checkpoint);
 /* The directory that `path` means: itself, a link, or of a run directory or its checkpoints/ what
  * `last` names, and the newest step if `last` names nothing. Caller frees. */

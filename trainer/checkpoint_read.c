@@ -235,7 +235,8 @@ static bool place_fragment(checkpoint_t *c, const tensor_t *fragment, int64_t *f
     return placed;
 }
 
-static status_t read_parts(const char *directory, const json_t *manifest, checkpoint_t *c) {
+static status_t read_parts(const char *directory, const json_t *manifest, bool states,
+                           checkpoint_t *c) {
     json_t *digest;
     const char *name;
     int64_t filled = 0, wanted = 0;
@@ -244,11 +245,12 @@ static status_t read_parts(const char *directory, const json_t *manifest, checkp
     }
     json_object_foreach(json_object_get(manifest, "files"), name, digest) {
         tensor_set_t part = {0};
+        bool is_part = strcmp(name, STATISTICS_FILE) != 0;
         char *path = text_format("%s/%s", directory, name);
-        status_t status = safetensors_read(path, &part);
+        status_t status = safetensors_read_some(path, is_part && !states ? "weights/" : "", &part);
         free(path);
         TRY(status);
-        if (strcmp(name, STATISTICS_FILE) == 0) {
+        if (!is_part) {
             c->statistics = part;
             continue;
         }
@@ -304,8 +306,18 @@ static void take_fields(const json_t *manifest, checkpoint_t *c) {
     c->initial_hash = string_of(manifest, "initial_hash");
 }
 
-static status_t read_directory(const char *directory, checkpoint_t *c) {
-    json_t *manifest = NULL, *state;
+static void add_states(checkpoint_t *c, const json_t *manifest) {
+    size_t i;
+    json_t *state;
+    json_array_foreach(json_object_get(manifest, "optimizer_states"), i, state) {
+        char prefix[128];
+        snprintf(prefix, sizeof prefix, "optimizer/%s", json_string_value(state));
+        add_whole(c, prefix, manifest, false);
+    }
+}
+
+static status_t read_directory(const char *directory, bool states, checkpoint_t *c) {
+    json_t *manifest = NULL;
     TRY(read_manifest(directory, &manifest));
     status_t status = verify_files(directory, manifest);
     if (status == STATUS_OK) {
@@ -313,14 +325,11 @@ static status_t read_directory(const char *directory, checkpoint_t *c) {
     }
     if (status == STATUS_OK) {
         take_fields(manifest, c);
-        size_t i;
         add_whole(c, "weights", manifest, true);
-        json_array_foreach(json_object_get(manifest, "optimizer_states"), i, state) {
-            char prefix[128];
-            snprintf(prefix, sizeof prefix, "optimizer/%s", json_string_value(state));
-            add_whole(c, prefix, manifest, false);
+        if (states) {
+            add_states(c, manifest);
         }
-        status = read_parts(directory, manifest, c);
+        status = read_parts(directory, manifest, states, c);
     }
     json_decref(manifest);
     return status;
@@ -336,12 +345,12 @@ static char *without_links(char *directory) {
     return real;
 }
 
-status_t checkpoint_read(const char *path, checkpoint_t *checkpoint_out) {
+static status_t read_checkpoint(const char *path, bool states, checkpoint_t *checkpoint_out) {
     char *directory = NULL;
     TRY(checkpoint_resolve(path, &directory));
     directory = without_links(directory);
     checkpoint_t c = {0};
-    status_t status = read_directory(directory, &c);
+    status_t status = read_directory(directory, states, &c);
     free(directory);
     if (status != STATUS_OK) {
         checkpoint_free(&c);
@@ -349,6 +358,14 @@ status_t checkpoint_read(const char *path, checkpoint_t *checkpoint_out) {
     }
     *checkpoint_out = c;
     return STATUS_OK;
+}
+
+status_t checkpoint_read(const char *path, checkpoint_t *checkpoint_out) {
+    return read_checkpoint(path, true, checkpoint_out);
+}
+
+status_t checkpoint_read_weights(const char *path, checkpoint_t *checkpoint_out) {
+    return read_checkpoint(path, false, checkpoint_out);
 }
 
 void checkpoint_free(checkpoint_t *c) {

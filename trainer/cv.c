@@ -273,7 +273,8 @@ static status_t evaluate_fold(const cv_t *cv, const config_t *config, const char
     evaluation_t *evaluation = NULL;
     char *name = best_name(config), *best = text_format("%s/checkpoints/%s", directory, name);
     free(name);
-    status_t status = comm_agree(cv->group, checkpoint_read(best, &checkpoint), "read checkpoint");
+    status_t status =
+        comm_agree(cv->group, checkpoint_read_weights(best, &checkpoint), "read checkpoint");
     free(best);
     if (status == STATUS_OK) {
         status = trainer_open_checkpoint(config, cv->group, config->data.path, &checkpoint, &t);

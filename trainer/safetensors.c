@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "data-sharding/number.h"
 #include "kernels/base/bytes.h"
@@ -210,8 +211,15 @@ static bool shape_of(const json_t *shape, tensor_type_t type, json_int_t bytes, 
     return count * (int64_t)types[type].bytes == (int64_t)bytes;
 }
 
-static status_t read_tensor(const char *path, const char *name, const json_t *entry,
-                            const char *data, size_t data_bytes, tensor_set_t *set) {
+typedef struct source {
+    const char *path;
+    int fd;
+    int64_t bytes;      /* of the file */
+    int64_t data_begin; /* behind the header */
+} source_t;
+
+static status_t read_tensor(const source_t *source, const char *name, const json_t *entry,
+                            tensor_set_t *set) {
     tensor_type_t type;
     int rank = 0;
     int64_t dims[TENSOR_RANK_MAX];
@@ -221,67 +229,92 @@ static status_t read_tensor(const char *path, const char *name, const json_t *en
     if (!type_of(json_string_value(json_object_get(entry, "dtype")), &type)) {
         return status_fail(
             STATUS_INPUT,
-            "%s: tensor %s has a dtype that is not one of F32 F64 U8 I64 I32 F16 BF16", path, name);
+            "%s: tensor %s has a dtype that is not one of F32 F64 U8 I64 I32 F16 BF16",
+            source->path, name);
     }
-    if (json_array_size(offsets) != 2 || begin < 0 || end < begin || (size_t)end > data_bytes ||
+    if (json_array_size(offsets) != 2 || begin < 0 || end < begin ||
+        end > source->bytes - source->data_begin ||
         !shape_of(json_object_get(entry, "shape"), type, end - begin, &rank, dims)) {
         return status_fail(STATUS_INPUT, "%s: tensor %s: shape and offsets do not fit the file",
-                           path, name);
+                           source->path, name);
     }
     tensor_t *tensor = tensor_set_add(set, name, type, rank, dims);
-    memcpy(tensor->data, data + begin, (size_t)(end - begin));
-    return STATUS_OK;
+    return file_pread(source->fd, source->path, source->data_begin + begin, end - begin,
+                      tensor->data);
 }
 
-static status_t read_header(const char *path, const char *file, size_t bytes, json_t **header_out,
-                            size_t *data_begin_out) {
+static status_t read_header(source_t *source, json_t **header_out) {
+    uint8_t begin[8] = {0};
     uint64_t length = 0;
-    for (int i = 7; bytes >= 8 && i >= 0; i--) {
-        length = length << 8 | (uint8_t)file[i];
+    bool whole = source->bytes >= (int64_t)sizeof begin;
+    if (whole) {
+        TRY(file_pread(source->fd, source->path, 0, sizeof begin, begin));
+        for (int i = 7; i >= 0; i--) {
+            length = length << 8 | begin[i];
+        }
     }
-    if (bytes < 8 || length > bytes - 8) {
-        return status_fail(STATUS_INPUT, "%s: not a safetensors file, or cut short", path);
+    if (!whole || length > (uint64_t)source->bytes - sizeof begin) {
+        return status_fail(STATUS_INPUT, "%s: not a safetensors file, or cut short", source->path);
     }
-    json_t *header = json_loadb(file + 8, (size_t)length, JSON_REJECT_DUPLICATES, NULL);
+    char *text = alloc_zero((int64_t)length, 1);
+    status_t status = file_pread(source->fd, source->path, sizeof begin, (int64_t)length, text);
+    json_t *header =
+        status == STATUS_OK ? json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    free(text);
+    TRY(status);
     const json_t *metadata = json_object_get(header, "__metadata__");
     if (!json_is_object(header) || (metadata != NULL && !json_is_object(metadata))) {
         json_decref(header);
         return status_fail(STATUS_INPUT,
                            "%s: the safetensors header, or its metadata, is not a JSON object",
-                           path);
+                           source->path);
     }
     *header_out = header;
-    *data_begin_out = 8 + (size_t)length;
+    source->data_begin = (int64_t)(sizeof begin + length);
     return STATUS_OK;
 }
 
-status_t safetensors_read(const char *path, tensor_set_t *set_out) {
-    char *file = NULL;
-    size_t bytes = 0, data_begin = 0;
+static status_t read_source(source_t *source, const char *prefix, tensor_set_t *set) {
     json_t *header = NULL;
-    TRY(file_read(path, &file, &bytes));
-    status_t status = read_header(path, file, bytes, &header, &data_begin);
-    tensor_set_t set = {0};
+    TRY(read_header(source, &header));
     const char *name;
     json_t *entry;
-    if (status == STATUS_OK) {
-        json_object_foreach(header, name, entry) {
-            if (strcmp(name, "__metadata__") == 0) {
-                set.metadata = json_dumps(entry, JSON_COMPACT);
-            } else if (status == STATUS_OK) {
-                status =
-                    read_tensor(path, name, entry, file + data_begin, bytes - data_begin, &set);
-            }
+    status_t status = STATUS_OK;
+    json_object_foreach(header, name, entry) {
+        if (strcmp(name, "__metadata__") == 0) {
+            set->metadata = json_dumps(entry, JSON_COMPACT);
+        } else if (status == STATUS_OK && strncmp(name, prefix, strlen(prefix)) == 0) {
+            status = read_tensor(source, name, entry, set);
         }
     }
     json_decref(header);
-    free(file);
+    return status;
+}
+
+status_t safetensors_read_some(const char *path, const char *prefix, tensor_set_t *set_out) {
+    FILE *file = NULL;
+    struct stat info;
+    TRY(file_open(path, &file));
+    source_t source = {.path = path, .fd = fileno(file)};
+    tensor_set_t set = {0};
+    status_t status = fstat(source.fd, &info) == 0
+                          ? STATUS_OK
+                          : status_fail_errno(STATUS_FAILED, "cannot read %s", path);
+    if (status == STATUS_OK) {
+        source.bytes = (int64_t)info.st_size;
+        status = read_source(&source, prefix, &set);
+    }
+    fclose(file);
     if (status != STATUS_OK) {
         tensor_set_free(&set);
         return status;
     }
     *set_out = set;
     return STATUS_OK;
+}
+
+status_t safetensors_read(const char *path, tensor_set_t *set_out) {
+    return safetensors_read_some(path, "", set_out);
 }
 
 void tensor_set_hash(tensor_set_t *set, char text_out[65]) {

@@ -59,6 +59,9 @@ status_t safetensors_write(const char *path, const tensor_set_t *set) MUST_CHECK
 status_t safetensors_write_new(const char *path, const tensor_set_t *set,
                                char digest_out[SHA256_TEXT_BYTES]) MUST_CHECK;
 status_t safetensors_read(const char *path, tensor_set_t *set_out) MUST_CHECK;
+/* Those alone whose names begin with prefix; of the others not even the entry is looked at. */
+status_t safetensors_read_some(const char *path, const char *prefix,
+                               tensor_set_t *set_out) MUST_CHECK;
 
 /* SHA-256 over a sorted set: name NUL dtype NUL dims(comma) NUL data; `jmt inspect --hash`. */
 void tensor_set_hash(tensor_set_t *set, char text_out[65]);

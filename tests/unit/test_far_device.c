@@ -85,16 +85,38 @@ static void train(fixture_t *f, const char *run, const char *resume, int64_t ste
     CHECK_OK(train_run(f->config, f->comm, &options));
 }
 
+/* What an evaluation reads: the weights of the whole, and nothing besides. */
+static void read_weights(const char *run, const checkpoint_t *whole, checkpoint_t *weights_out) {
+    int expected = 0;
+    CHECK_OK(checkpoint_read_weights(run, weights_out));
+    const tensor_set_t *tensors = &weights_out->tensors;
+    for (int i = 0; i < whole->tensors.count; i++) {
+        const tensor_t *x = &whole->tensors.tensors[i], *y = tensor_set_find(tensors, x->name);
+        bool is_weight = strncmp(x->name, "weights/", 8) == 0;
+        expected += is_weight ? 1 : 0;
+        if ((y != NULL) != is_weight ||
+            (y != NULL && memcmp(x->data, y->data, tensor_bytes(x)) != 0)) {
+            fail_msg("%s: not as in the whole checkpoint", x->name);
+        }
+    }
+    assert_true(tensors->count == expected && expected < whole->tensors.count);
+    assert_int_equal(weights_out->statistics.count, whole->statistics.count);
+    assert_string_equal(weights_out->config_yaml, whole->config_yaml);
+}
+
 /* Trained, stopped, gone on with; what the last checkpoint says of the test people. */
 static evaluation_t *run(fixture_t *f, const char *file, const char *backend,
                          const char *const extra[], checkpoint_t *checkpoint_out) {
     evaluation_t *evaluation = NULL;
     trainer_t *trainer = NULL;
+    checkpoint_t weights = {0};
     load(f, file, backend, extra);
     train(f, backend, NULL, FIRST_STEPS);
     train(f, backend, "auto", STEPS);
     CHECK_OK(checkpoint_read(f->run, checkpoint_out));
-    CHECK_OK(trainer_open_checkpoint(f->config, f->comm, f->data, checkpoint_out, &trainer));
+    read_weights(f->run, checkpoint_out, &weights);
+    CHECK_OK(trainer_open_checkpoint(f->config, f->comm, f->data, &weights, &trainer));
+    checkpoint_free(&weights);
     CHECK_OK(trainer_evaluate(trainer, SPLIT_TEST, NULL, &evaluation));
     assert_string_equal(trainer->device->name, strcmp(backend, "cuda") == 0 ? "cuda" : "cpu");
     trainer_close(trainer);

@@ -57,6 +57,28 @@ static void round_trip_keeps_every_byte(void **state) {
     CHECK_OK(dir_remove(p.dir));
 }
 
+/* A tensor of a type that nobody reads is no hindrance to the others, unless it is asked for. */
+static void some_are_read(void **state) {
+    (void)state;
+    static const char header[] =
+        "{\"ab/x\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[1,4]},"
+        "\"b/x\":{\"dtype\":\"F8\",\"shape\":[1],\"data_offsets\":[0,1]},"
+        "\"ab/y\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}";
+    static const char data[] = "0123";
+    place_t p = place();
+    uint64_t length = strlen(header);
+    file_piece_t pieces[] = {{&length, sizeof length}, {header, length}, {data, 4}};
+    CHECK_OK(file_write_pieces(p.path, pieces, 3));
+    tensor_set_t set = {0};
+    CHECK_OK(safetensors_read_some(p.path, "ab/", &set));
+    assert_int_equal(set.count, 2);
+    assert_memory_equal(tensor_set_find(&set, "ab/x")->data, "123", 3);
+    assert_memory_equal(tensor_set_find(&set, "ab/y")->data, "0", 1);
+    tensor_set_free(&set);
+    CHECK_FAILS(safetensors_read(p.path, &set), STATUS_INPUT, "dtype");
+    CHECK_OK(dir_remove(p.dir));
+}
+
 /* SHA-256 of "n\0F32\0" "1\0" and the four bytes of 1.0f, computed with sha256sum. */
 static void hash_is_the_documented_one(void **state) {
     (void)state;
@@ -107,6 +129,7 @@ static void hostile_headers_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip_keeps_every_byte),
+        cmocka_unit_test(some_are_read),
         cmocka_unit_test(hash_is_the_documented_one),
         cmocka_unit_test(hostile_headers_are_refused),
     };
