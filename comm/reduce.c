@@ -245,6 +245,12 @@ status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast, con
     return STATUS_OK;
 }
 
+void reduce_give_up(reduce_t *reduce) {
+    if (reduce != NULL && reduce->way->give_up != NULL) {
+        reduce->way->give_up(reduce);
+    }
+}
+
 void reduce_close(reduce_t *reduce) {
     if (reduce == NULL) {
         return;

@@ -112,13 +112,19 @@ status_t nccl_open(comm_t *comm, nccl_group_t **group_out) {
     return STATUS_OK;
 }
 
+void nccl_give_up(nccl_group_t *group) {
+    if (group->handle != NULL && (group->has_failed || comm_is_broken(group->comm))) {
+        (void)ncclCommAbort(group->handle);
+        group->handle = NULL;
+    }
+}
+
 void nccl_close(nccl_group_t *group) {
     if (group == NULL) {
         return;
     }
-    if (group->handle != NULL && (group->has_failed || comm_is_broken(group->comm))) {
-        (void)ncclCommAbort(group->handle);
-    } else if (group->handle != NULL) {
+    nccl_give_up(group);
+    if (group->handle != NULL) {
         (void)ncclCommDestroy(group->handle);
     }
     free(group);

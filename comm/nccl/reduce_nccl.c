@@ -479,6 +479,13 @@ static void close_event(cudaEvent_t event) {
     }
 }
 
+static void give_up(reduce_t *reduce) {
+    owned_t *own = reduce->own;
+    if (own->group != NULL) {
+        nccl_give_up(own->group);
+    }
+}
+
 static void close_nccl(reduce_t *reduce) {
     owned_t *own = reduce->own;
     const device_t *device = reduce->device;
@@ -514,5 +521,5 @@ static void close_nccl(reduce_t *reduce) {
 }
 
 extern const reduce_way_t reduce_nccl; /* plugin.c */
-const reduce_way_t reduce_nccl = {open_nccl, close_nccl, publish, finish,
-                                  share,     moved,      gather,  wait_for_all};
+const reduce_way_t reduce_nccl = {open_nccl, close_nccl, publish,      finish, share,
+                                  moved,     gather,     wait_for_all, give_up};
