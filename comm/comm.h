@@ -14,6 +14,10 @@
 
 typedef struct comm comm_t;
 
+/* Set in the environment by who reports a process that dies, and ends the others: those that notice
+ * it give that 3 s before they speak. */
+#define COMM_SUPERVISED "JMT_SUPERVISED"
+
 typedef struct comm_config {
     double timeout_s; /* deadline of one operation */
 } comm_config_t;

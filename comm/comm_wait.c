@@ -2,6 +2,7 @@
  * comes. */
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -90,40 +91,48 @@ static bool is_behind(const comm_t *comm, int rank) {
 
 static bool is_late(const comm_t *comm, const waiting_t *waiting, int rank) {
     return rank != comm->rank &&
-           (is_behind(comm, rank) || waiting->missing(waiting->context, rank));
+           (is_behind(comm, rank) ||
+            (waiting->missing != NULL && waiting->missing(waiting->context, rank)));
 }
 
-static status_t describe_behind(comm_t *comm, const waiting_t *waiting, int local) {
-    char name[BOARD_NAME_WORDS * sizeof(uint64_t)], seen[sizeof name + 64];
+enum { SEEN_BYTES = BOARD_NAME_WORDS * sizeof(uint64_t) + 96 };
+
+static void describe_seen(const comm_t *comm, int local, char text_out[SEEN_BYTES]) {
+    char name[BOARD_NAME_WORDS * sizeof(uint64_t)];
     uint64_t behind = comm->operations - operations_of(comm, local);
     board_t *late = board(comm, local);
     board_name(late, name);
-    if (name[0] == '\0') {
-        snprintf(seen, sizeof seen, "not seen yet");
-    } else {
-        snprintf(seen, sizeof seen, "last seen %s %s",
-                 atomic_load_explicit(&late->inside, memory_order_relaxed) ? "in" : "leaving",
-                 name);
-    }
-    return status_fail(
-        STATUS_FAILED,
-        "%s: no answer from rank %d within %g s (it is %llu operation%s behind, %s); "
-        "if it is only slow raise comm.timeout_s, else look at its process",
-        waiting->operation, comm->local_ranks[local], comm->timeout_s, (unsigned long long)behind,
-        behind == 1 ? "" : "s", seen);
+    bool inside = atomic_load_explicit(&late->inside, memory_order_relaxed) != 0;
+    snprintf(text_out, SEEN_BYTES, "%llu operation%s behind, %s%s", (unsigned long long)behind,
+             behind == 1 ? "" : "s",
+             name[0] == '\0' ? "not seen yet"
+             : inside        ? "last seen in "
+                             : "last seen leaving ",
+             name);
+}
+
+static status_t describe_behind(comm_t *comm, const waiting_t *waiting, int local) {
+    char seen[SEEN_BYTES];
+    describe_seen(comm, local, seen);
+    return status_fail(STATUS_FAILED,
+                       "%s: no answer from rank %d within %g s (it is %s); "
+                       "if it is only slow raise comm.timeout_s, else look at its process",
+                       waiting->operation, comm->local_ranks[local], comm->timeout_s, seen);
 }
 
 static status_t describe_missing(comm_t *comm, const waiting_t *waiting) {
     int first = -1, more = 0;
-    for (int r = 0; r < comm->size; r++) {
+    for (int r = 0; r < comm->size && waiting->missing != NULL; r++) {
         if (r != comm->rank && waiting->missing(waiting->context, r)) {
             more += first >= 0;
             first = first < 0 ? r : first;
         }
     }
     if (first < 0) {
-        return status_fail(STATUS_FAILED, "%s: not done within %g s; raise comm.timeout_s",
-                           waiting->operation, comm->timeout_s);
+        bool alone = waiting->missing != NULL || comm->host_count == 1;
+        return status_fail(STATUS_FAILED, "%s: not done within %g s; %sraise comm.timeout_s%s",
+                           waiting->operation, comm->timeout_s, alone ? "" : "if it is only slow ",
+                           alone ? "" : ", else look at the ranks of the other hosts");
     }
     char others[64] = "", host[HOST_NAME_BYTES + 16] = "";
     if (more > 0) {
@@ -139,6 +148,12 @@ static status_t describe_missing(comm_t *comm, const waiting_t *waiting) {
                        waiting->operation, first, host, others, comm->timeout_s);
 }
 
+/* Where a late rank's host alone knows of it, that speaks at once. */
+static double ignorance_s(const comm_t *comm) {
+    bool knows = comm->host_count == 1 || furthest_behind(comm) >= 0;
+    return knows ? 0.0 : comm->host == 0 ? 0.5 * GRACE_S : GRACE_S;
+}
+
 /* One rank reports. On a host: the first to come here. Among hosts: that of the lowest rank that is
  * not late; the others give it time to abort the job, then speak themselves: better twice than
  * never. */
@@ -151,6 +166,10 @@ static bool must_report(comm_t *comm, const waiting_t *waiting) {
             return false;
         }
     }
+    if (waiting->missing == NULL) {
+        clock_sleep_us((int)(ignorance_s(comm) * 1e6));
+        return true;
+    }
     int lowest = 0;
     while (is_late(comm, waiting, lowest)) {
         lowest++; /* ends at this rank */
@@ -162,7 +181,17 @@ static bool must_report(comm_t *comm, const waiting_t *waiting) {
     return true;
 }
 
+/* Of a rank that is gone `jmt launch` speaks, and mpirun ends the others; of one that is not, these
+ * do. */
 status_t comm_one_reports(comm_t *comm, const waiting_t *waiting, status_t status) {
+    int behind = furthest_behind(comm); /* others come further meanwhile */
+    char seen[SEEN_BYTES];
+    if (behind >= 0) {
+        describe_seen(comm, behind, seen);
+        status = status_fail(status, "%s; rank %d is %s: look at its process", status_text(),
+                             comm->local_ranks[behind], seen);
+        clock_sleep_us(getenv(COMM_SUPERVISED) != NULL ? (int)(GRACE_S * 1e6) : 0);
+    }
     return must_report(comm, waiting)
                ? status
                : status_fail(STATUS_PEER, "another rank reports the failure");

@@ -81,7 +81,8 @@ void comm_release_mpi(const comm_t *comm);
 typedef struct waiting {
     const char *operation;
     status_t (*poll)(void *context, bool *done_out);
-    bool (*missing)(void *context, int rank); /* at the deadline: does `rank` owe us something? */
+    /* At the deadline: does `rank` owe us something? NULL: none but its own host can know. */
+    bool (*missing)(void *context, int rank);
     void *context;
 } waiting_t;
 status_t comm_enter(comm_t *comm, const char *operation) MUST_CHECK;

@@ -245,6 +245,12 @@ status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast, con
     return STATUS_OK;
 }
 
+void reduce_give_up(reduce_t *reduce) {
+    if (reduce != NULL && reduce->way->give_up != NULL) {
+        reduce->way->give_up(reduce);
+    }
+}
+
 void reduce_close(reduce_t *reduce) {
     if (reduce == NULL) {
         return;
@@ -285,10 +291,14 @@ status_t reduce_gather(reduce_t *reduce, double *all, const int64_t *begins,
     if (reduce->comm->size == 1) {
         return STATUS_OK;
     }
+    bool enters = reduce->way->wait != NULL; /* between hosts it is an operation of comm's */
+    if (enters) {
+        TRY(comm_enter(reduce->comm, operation));
+    }
     trace_begin_operation(reduce->trace, TRACK_MAIN, operation, "reduce.gather");
     status_t status = reduce->way->gather(reduce, all, begins, operation);
     trace_end(reduce->trace, TRACK_MAIN);
-    return status;
+    return enters ? comm_leave(reduce->comm, status) : status;
 }
 
 status_t reduce_wait(reduce_t *reduce) {

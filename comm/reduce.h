@@ -57,6 +57,10 @@ typedef void reduce_add_t(const device_t *device, void *out, const void *a, cons
 status_t reduce_open(comm_t *comm, const reduce_layout_t *layout, bool fast, const device_t *device,
                      reduce_add_t *add, reduce_t **reduce_out) MUST_CHECK;
 void reduce_close(reduce_t *reduce); /* collective; NULL allowed */
+/* If an operation has failed, and if comm is broken: what a device waits for other ranks with ends
+ * without a result, so that who waits for the device does. Recordings of steps are closed before,
+ * nothing but reduce_close comes behind. Does nothing if all is well. NULL allowed. */
+void reduce_give_up(reduce_t *reduce);
 
 /* This rank's subtrees, left to right, and the memory of their gradients (float, flat order). */
 int reduce_part_count(const reduce_t *reduce);

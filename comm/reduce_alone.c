@@ -34,4 +34,5 @@ static int moved(reduce_t *reduce) {
     return 0;
 }
 
-const reduce_way_t reduce_alone = {open_alone, close_alone, publish, pass, pass, moved, NULL, NULL};
+const reduce_way_t reduce_alone = {open_alone, close_alone, publish, pass, pass,
+                                   moved,      NULL,        NULL,    NULL};

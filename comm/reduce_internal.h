@@ -41,6 +41,7 @@ typedef struct reduce_way {
     status_t (*gather)(reduce_t *reduce, double *all, const int64_t *begins,
                        const char *operation); /* size > 1 */
     status_t (*wait)(reduce_t *reduce);        /* size > 1; NULL: nothing to wait for */
+    void (*give_up)(reduce_t *reduce);         /* reduce_give_up; NULL: nothing goes on by itself */
 } reduce_way_t;
 
 extern const reduce_way_t reduce_host;  /* reduce_step.c: shared memory and messages */

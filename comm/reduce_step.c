@@ -171,5 +171,5 @@ static void close_host(reduce_t *reduce) {
     free(reduce->offsets);
 }
 
-const reduce_way_t reduce_host = {open_host, close_host,         publish, finish,
-                                  share,     reduce_mover_moved, gather,  NULL};
+const reduce_way_t reduce_host = {open_host,          close_host, publish, finish, share,
+                                  reduce_mover_moved, gather,     NULL,    NULL};

@@ -26,7 +26,8 @@ typedef struct device_recorder {
     void (*begin)(const device_t *device);
     status_t (*end)(const device_t *device, device_recording_t **recording_out);
     void (*replay)(const device_t *device, const device_recording_t *recording);
-    void (*close)(const device_t *device, device_recording_t *recording); /* waits; NULL allowed */
+    /* A replay that is under way goes on. NULL allowed. */
+    void (*close)(const device_t *device, device_recording_t *recording);
 } device_recorder_t;
 
 struct device {

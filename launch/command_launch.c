@@ -210,6 +210,8 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
         if (hosts != NULL && getenv("OMPI_MCA_mca_base_env_list") == NULL) { /* not both */
             add(&line, "-x");
             add(&line, TERMINAL_HINT);
+            add(&line, "-x");
+            add(&line, COMM_SUPERVISED);
         }
     }
     add(&line, self);
@@ -217,6 +219,7 @@ static status_t run(comm_t *comm, const arguments_t *arguments) {
         add(&line, arguments->positional[i]);
     }
     terminal_hint_set();
+    setenv(COMM_SUPERVISED, "1", 1);
     status_t status = supervise(&line);
     free(number);
     return status;

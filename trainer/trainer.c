@@ -326,14 +326,16 @@ void trainer_close(trainer_t *t) {
     if (t == NULL) {
         return;
     }
+    /* First: all else waits for the device, and that perhaps for a rank that does not come. */
+    if (t->recording != NULL) {
+        t->device->recorder->close(t->device, t->recording);
+    }
+    reduce_give_up(t->reduce);
     step_sums_close(t->sums);
     if (t->executor != NULL && t->batch.executor != NULL) {
         batch_close(&t->batch);
     }
     trace_close(t->trace); /* the reader has ended */
-    if (t->recording != NULL) {
-        t->device->recorder->close(t->device, t->recording);
-    }
     optimizer_close(t->optimizer);
     if (t->predictor == NULL) {
         executor_close(t->executor);

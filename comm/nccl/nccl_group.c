@@ -37,11 +37,6 @@ typedef struct awaited {
     const waiting_t *waiting;
 } awaited_t;
 
-static bool nobody_known(void *context, int rank) {
-    (void)context, (void)rank;
-    return false;
-}
-
 static status_t poll(void *context, bool *done_out) {
     awaited_t *awaited = context;
     nccl_group_t *group = awaited->group;
@@ -58,7 +53,7 @@ static status_t poll(void *context, bool *done_out) {
 }
 
 status_t nccl_wait(nccl_group_t *group, cudaEvent_t event, const char *operation) {
-    waiting_t waiting = {operation, poll, nobody_known, NULL};
+    waiting_t waiting = {operation, poll, NULL, NULL};
     awaited_t awaited = {group, event, &waiting};
     waiting.context = &awaited;
     group->comm->looked_s = clock_s();
@@ -112,13 +107,19 @@ status_t nccl_open(comm_t *comm, nccl_group_t **group_out) {
     return STATUS_OK;
 }
 
+void nccl_give_up(nccl_group_t *group) {
+    if (group->handle != NULL && (group->has_failed || comm_is_broken(group->comm))) {
+        (void)ncclCommAbort(group->handle);
+        group->handle = NULL;
+    }
+}
+
 void nccl_close(nccl_group_t *group) {
     if (group == NULL) {
         return;
     }
-    if (group->handle != NULL && (group->has_failed || comm_is_broken(group->comm))) {
-        (void)ncclCommAbort(group->handle);
-    } else if (group->handle != NULL) {
+    nccl_give_up(group);
+    if (group->handle != NULL) {
         (void)ncclCommDestroy(group->handle);
     }
     free(group);

@@ -17,6 +17,10 @@ status_t nccl_open(comm_t *comm, nccl_group_t **group_out) MUST_CHECK;
 /* Collective if all is well, else what is under way is given up. NULL allowed. */
 void nccl_close(nccl_group_t *group);
 
+/* If a call has failed, or the group is broken: nothing is waited for any more, and what is under
+ * way ends. All graphs with calls of it have been destroyed: NCCL waits for that. */
+void nccl_give_up(nccl_group_t *group);
+
 ncclComm_t nccl_handle(const nccl_group_t *group);
 
 /* STATUS_OK also for calls that go on. */

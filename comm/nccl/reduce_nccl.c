@@ -37,6 +37,7 @@ typedef struct owned {
     cudaStream_t compute, messages;
     cudaEvent_t *ready, *moved; /* by bucket */
     cudaEvent_t updated, shared, asked, answered, called;
+    bool recorded; /* the step that was called last: its events are those of a graph */
     levels_t levels;
     level_part_t *parts; /* what the own slices are the sum of */
     int part_count, local_begin, local_count, node_count;
@@ -312,6 +313,12 @@ static status_t finish(reduce_t *reduce) {
     return STATUS_OK;
 }
 
+static bool is_recorded(const owned_t *own) {
+    enum cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    return cudaStreamIsCapturing(own->compute, &status) != cudaSuccess ||
+           status != cudaStreamCaptureStatusNone;
+}
+
 static status_t share(reduce_t *reduce) {
     const char *operation = "reduce_share";
     owned_t *own = reduce->own;
@@ -331,6 +338,7 @@ static status_t share(reduce_t *reduce) {
         TRY(nccl_end_group(own->group, operation));
         trace_end(reduce->trace, TRACK_MAIN);
     }
+    own->recorded = is_recorded(own);
     return follow(own->compute, own->shared, own->messages, operation);
 }
 
@@ -351,11 +359,24 @@ static status_t gather(reduce_t *reduce, double *all, const int64_t *begins,
     return follow(own->compute, own->answered, own->messages, operation);
 }
 
+/* What has not come of a step that was called; one that is replayed does not say. */
+static status_t tell_bucket(const reduce_t *reduce, status_t status) {
+    const owned_t *own = reduce->own;
+    for (int i = 0; i < reduce->layout.bucket_count; i++) {
+        if (cudaEventQuery(own->moved[reduce->order[i]]) != cudaSuccess) {
+            return status_fail(status, "%s (gradients of bucket %d have not come)", status_text(),
+                               reduce->order[i]);
+        }
+    }
+    return status_fail(status, "%s (all gradients have come, weights have not)", status_text());
+}
+
 static status_t wait_for_all(reduce_t *reduce) {
     const char *operation = "reduce_wait";
     owned_t *own = reduce->own;
     TRY(nccl_cuda_status(cudaEventRecord(own->called, own->compute), operation));
-    return nccl_wait(own->group, own->called, operation);
+    status_t status = nccl_wait(own->group, own->called, operation);
+    return status != STATUS_FAILED || own->recorded ? status : tell_bucket(reduce, status);
 }
 
 static int moved(reduce_t *reduce) {
@@ -479,6 +500,13 @@ static void close_event(cudaEvent_t event) {
     }
 }
 
+static void give_up(reduce_t *reduce) {
+    owned_t *own = reduce->own;
+    if (own->group != NULL) {
+        nccl_give_up(own->group);
+    }
+}
+
 static void close_nccl(reduce_t *reduce) {
     owned_t *own = reduce->own;
     const device_t *device = reduce->device;
@@ -514,5 +542,5 @@ static void close_nccl(reduce_t *reduce) {
 }
 
 extern const reduce_way_t reduce_nccl; /* plugin.c */
-const reduce_way_t reduce_nccl = {open_nccl, close_nccl, publish, finish,
-                                  share,     moved,      gather,  wait_for_all};
+const reduce_way_t reduce_nccl = {open_nccl, close_nccl, publish,      finish, share,
+                                  moved,     gather,     wait_for_all, give_up};

@@ -14,11 +14,12 @@ static void gpu_record_begin(const device_t *device) {
         cudaStreamBeginCapture(cuda_context_of(device)->stream, cudaStreamCaptureModeThreadLocal));
 }
 
+/* A graph that is under way is freed when it has ended. */
 static void gpu_recording_close(const device_t *device, device_recording_t *recording) {
+    (void)device;
     if (recording == NULL) {
         return;
     }
-    CUDA_REQUIRE(cudaStreamSynchronize(cuda_context_of(device)->stream));
     if (recording->ready != NULL) {
         (void)cudaGraphExecDestroy(recording->ready);
     }

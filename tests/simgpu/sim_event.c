@@ -39,6 +39,8 @@ void sim_record_drop(sim_record_t *record) {
     }
 }
 
+bool sim_record_is_done(const sim_record_t *record) { return record->done; }
+
 static bool run_record(sim_op_t *op) {
     sim_record_t *record = ((mark_t *)op)->record;
     record->clock = *sim_now.clock;

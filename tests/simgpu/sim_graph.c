@@ -27,6 +27,7 @@ struct CUgraphExec_st {
     struct CUgraph_st *graph;
     struct CUstream_st *streams[LANES]; /* [0]: that of the launch */
     sim_record_t *previous;             /* launches of one graph follow each other */
+    struct CUgraphExec_st *next;        /* of those that are destroyed and under way */
 };
 
 /* progress[a][b]: how many nodes of lane b are over for what lane a captures next. */
@@ -39,6 +40,7 @@ struct sim_capture {
 
 static struct sim_capture *active;
 static bool launching;
+static struct CUgraphExec_st *destroyed;
 
 bool sim_capturing(void) { return active != NULL; }
 
@@ -281,20 +283,41 @@ static void drop_graph(struct CUgraph_st *graph) {
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-    sim_drain();
     drop_graph(graph);
     sim_count_live(-1, "graph", NULL);
     return cudaSuccess;
 }
 
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-    sim_drain();
+static void drop_instance(struct CUgraphExec_st *exec) {
     for (int lane = 1; lane < exec->graph->lanes; lane++) {
         sim_stream_give(exec->streams[lane]);
     }
     drop_graph(exec->graph);
     sim_record_drop(exec->previous);
     free(exec);
+}
+
+static bool is_over(const struct CUgraphExec_st *exec) {
+    return exec->previous == NULL || sim_record_is_done(exec->previous);
+}
+
+void sim_graphs_drop(void) {
+    for (struct CUgraphExec_st **at = &destroyed; *at != NULL;) {
+        struct CUgraphExec_st *exec = *at;
+        if (is_over(exec)) {
+            *at = exec->next;
+            drop_instance(exec);
+        } else {
+            at = &exec->next;
+        }
+    }
+}
+
+/* What is under way of it is not waited for, and goes on. */
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
     sim_count_live(-1, "graph instance", NULL);
+    exec->next = destroyed;
+    destroyed = exec;
+    sim_graphs_drop();
     return cudaSuccess;
 }

@@ -183,6 +183,7 @@ cudaError_t sim_drain(void) {
     for (int i = 0; i < SIM_STREAMS; i++) {
         sim_host_knows(&streams[i].clock);
     }
+    sim_graphs_drop();
     sim_memory_guards();
     return error;
 }

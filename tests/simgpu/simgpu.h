@@ -68,7 +68,8 @@ void sim_stream_give(struct CUstream_st *stream);
 typedef struct sim_record sim_record_t;
 sim_record_t *sim_record_new(void); /* one reference */
 void sim_record_hold(sim_record_t *record);
-void sim_record_drop(sim_record_t *record);    /* NULL allowed */
+void sim_record_drop(sim_record_t *record); /* NULL allowed */
+bool sim_record_is_done(const sim_record_t *record);
 sim_op_t *sim_record_op(sim_record_t *record); /* these hold a reference */
 sim_op_t *sim_wait_op(sim_record_t *record);
 cudaError_t sim_drive(bool (*goal)(const void *), const void *context);
@@ -86,6 +87,7 @@ struct sim_capture *sim_capture_of(const struct CUstream_st *stream);
 void sim_capture_set(struct CUstream_st *stream, struct sim_capture *capture);
 bool sim_capturing(void);
 bool sim_graph_launching(void);
+void sim_graphs_drop(void); /* instances that were destroyed and are over */
 void sim_capture_add(struct CUstream_st *stream, sim_op_t *op);
 /* An event of a capture: its slot among those of the graph. */
 int sim_capture_record(struct CUstream_st *stream);
