@@ -195,6 +195,30 @@ static void constants_lie_behind_what_is_reduced(void **state) {
     close_optimizer(&f);
 }
 
+/* Of a backbone that learns while its batch norms are frozen, which is the default. */
+static void frozen_norms_do_not_drift(void **state) {
+    (void)state;
+    fixture_t f;
+    open_model(&f, "name: adamw, weight_decay: 0.5", "backbone: resnet_18", 64);
+    float *weights = reduce_weights(f.reduce);
+    float *before = alloc_zero(f.flat.elements, sizeof *before);
+    memcpy(before, weights, (size_t)f.flat.elements * sizeof *before);
+    update(&f, 1, 1e-2);
+    int64_t statistics = 0;
+    for (int64_t c = 0; c < f.flat.chunk_count; c++) {
+        const chunk_t *chunk = &f.flat.chunks[c];
+        const char *name = graph_parameter_info(f.graph, chunk->tensor).name;
+        bool running = strstr(name, ".running_") != NULL;
+        size_t bytes = (size_t)chunk->count * sizeof *before;
+        bool same = memcmp(weights + chunk->offset, before + chunk->offset, bytes) == 0;
+        assert_int_equal(same, running);
+        statistics += running ? chunk->count : 0;
+    }
+    assert_int_equal(statistics, 2 * (5 * 64 + 5 * 128 + 5 * 256 + 5 * 512));
+    free(before);
+    close_optimizer(&f);
+}
+
 /* Sums of 1e16, 1, -1e16, ... show in which order they were added. */
 static void loss_sums_add_in_the_order_of_the_tree(void **state) {
     (void)state;
@@ -235,6 +259,7 @@ int main(void) {
         cmocka_unit_test(updates_are_those_of_pytorch),
         cmocka_unit_test(running_statistics_average_the_shards),
         cmocka_unit_test(constants_lie_behind_what_is_reduced),
+        cmocka_unit_test(frozen_norms_do_not_drift),
         cmocka_unit_test(loss_sums_add_in_the_order_of_the_tree),
     };
     return RUN_TESTS(tests);
