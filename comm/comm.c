@@ -79,6 +79,7 @@ status_t comm_open(const comm_config_t *config, comm_t **comm_out) {
     }
     comm_t *comm = alloc_zero(1, sizeof *comm);
     comm->timeout_s = config->timeout_s;
+    comm->supervised = has(COMM_SUPERVISED);
     if (!launched()) {
         open_self(comm);
         *comm_out = comm;
@@ -110,6 +111,7 @@ status_t comm_split(comm_t *comm, int group, comm_t **group_out) {
     }
     comm_t *part = alloc_zero(1, sizeof *part);
     part->timeout_s = comm->timeout_s;
+    part->supervised = comm->supervised;
     if (all_alone) {
         open_self(part);
         part->process_index = comm->process_index;

@@ -2,7 +2,6 @@
  * comes. */
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -148,6 +147,14 @@ static status_t describe_missing(comm_t *comm, const waiting_t *waiting) {
                        waiting->operation, first, host, others, comm->timeout_s);
 }
 
+/* mpirun's SIGTERM, which comes first, cuts no sleep short. */
+static void give_time(double seconds) {
+    double end_s = clock_s() + seconds;
+    while (clock_s() < end_s) {
+        clock_sleep_us(10000);
+    }
+}
+
 /* Where a late rank's host alone knows of it, that speaks at once. */
 static double ignorance_s(const comm_t *comm) {
     bool knows = comm->host_count == 1 || furthest_behind(comm) >= 0;
@@ -162,12 +169,12 @@ static bool must_report(comm_t *comm, const waiting_t *waiting) {
         uint64_t nobody = 0;
         if (!atomic_compare_exchange_strong(&board(comm, 0)->reporter, &nobody,
                                             (uint64_t)comm->rank + 1)) {
-            clock_sleep_us((int)(GRACE_S * 2e6));
+            give_time(2.0 * GRACE_S);
             return false;
         }
     }
     if (waiting->missing == NULL) {
-        clock_sleep_us((int)(ignorance_s(comm) * 1e6));
+        give_time(ignorance_s(comm));
         return true;
     }
     int lowest = 0;
@@ -176,7 +183,7 @@ static bool must_report(comm_t *comm, const waiting_t *waiting) {
     }
     bool here = comm->host_of == NULL ? lowest == comm->rank : comm->host_of[lowest] == comm->host;
     if (!here) {
-        clock_sleep_us((int)(GRACE_S * 1e6));
+        give_time(GRACE_S);
     }
     return true;
 }
@@ -188,9 +195,10 @@ status_t comm_one_reports(comm_t *comm, const waiting_t *waiting, status_t statu
     char seen[SEEN_BYTES];
     if (behind >= 0) {
         describe_seen(comm, behind, seen);
-        status = status_fail(status, "%s; rank %d is %s: look at its process", status_text(),
-                             comm->local_ranks[behind], seen);
-        clock_sleep_us(getenv(COMM_SUPERVISED) != NULL ? (int)(GRACE_S * 1e6) : 0);
+        status =
+            status_fail(status, "%s; furthest behind is rank %d (%s): look at its process first",
+                        status_text(), comm->local_ranks[behind], seen);
+        give_time(comm->supervised ? GRACE_S : 0.0);
     }
     return must_report(comm, waiting)
                ? status

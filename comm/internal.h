@@ -44,6 +44,7 @@ struct comm {
     struct mover *mover; /* a thread that calls MPI, too; NULL: none */
     int rank, size;
     double looked_s;              /* when the clock was last looked at in this operation */
+    bool supervised;              /* COMM_SUPERVISED */
     double timeout_s, deadline_s; /* the deadline is of the operation now running */
     comm_moving_t *moving;        /* NULL: the deadline stands */
     void *moving_context;
