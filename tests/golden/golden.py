@@ -151,13 +151,15 @@ class Step:
                      abs(result["loss"][1][0] - want) / max(abs(want), 1.0), limit)
 
     def check_gradients(self, report, result, label, limit):
-        """Norm, product and entries of every gradient, relative to the reference's norm."""
+        """Norm, product and entries of every gradient, relative to the reference's norm; one limit, or each its own."""
+        limits = limit if isinstance(limit, dict) else dict.fromkeys(self.names, limit)
         largest = max(self.stored_gradient(name)[0] for name in self.names)
         for name in self.names:
             want = self.stored_gradient(name)
             values = array.array("d", result["grad/" + name][1])
             got = formulas.sketch(values, self.case.entries)
             what, kind = f"{self.case.name} {label} {name}", "gradient, relative " + label
+            limit = limits[name]
             if want[0] < 1e-12 * largest: # zero but for rounding
                 report.check(what, "zero gradient, of the largest " + label, got[0] / largest,
                              limit)

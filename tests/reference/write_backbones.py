@@ -5,8 +5,11 @@ signal network by torch.nn), in float64.
     venv/bin/python tests/reference/write_backbones.py [NAME...]
 
 Steps that are masked are left out before the backbone, so that no statistic can see them, and are
-rows of zeros behind it. Statistics of a batch behind forty layers make a step ill-conditioned in
-float32: how far PyTorch's own float32 is from its float64 is stored beside."""
+rows of zeros behind it. Statistics of a batch behind forty layers, and units that lie within rounding
+of a kink, make a step ill-conditioned in float32. How far PyTorch's own float32 is from its float64 is
+stored beside, for each tensor the furthest of RUNS: in both memory formats, of the numbers as they are
+and of such that differ by a unit of float32's last place."""
+import functools
 import json
 import os
 import sys
@@ -15,6 +18,9 @@ import torch
 import torchvision
 from torch import nn
 from torchvision.models import video
+
+RUNS = 8  # even: contiguous, odd: channels last; but for the first two with other last places
+NAMED = 1e-3  # relative; gradients that are nearer are not stored one by one
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "golden"))
@@ -269,26 +275,48 @@ def ccc_loss(x, y):
                                  + 1e-8)
 
 
-def step(row, case, dtype):
+def nudged(x, generator):
+    """Each number as it is, or a unit of the last place up or down."""
+    way = torch.randint(-1, 2, x.shape, generator=generator, dtype=x.dtype)
+    return torch.where(way == 0, x, torch.nextafter(x, way * torch.inf))
+
+
+def channels_last(x):
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return x.contiguous(memory_format=formats[x.dim()]) if x.dim() in formats else x
+
+
+@functools.cache  # they take longer than the step
+def weight_of(case, number, name, shape):
+    return write_vectors.tensor((shape, case.weight(number, name, shape)))
+
+
+def step(row, case, dtype, run=0):
     options = dict(cases._options(row[4]))
     trunk, heads = build(row, options)
     trunk.to(dtype), heads.to(dtype)
+    generator = torch.Generator().manual_seed(run) if run > 1 else None
 
-    def given(entry):
-        return write_vectors.tensor(entry).to(dtype)
+    def given(exact):
+        x = exact.to(dtype)
+        return nudged(x, generator) if generator and x.is_floating_point() else x
 
     tensors = named(trunk, heads)
     order = [(name, tuple(x.shape)) for name, x in tensors.items()]
     for number, (name, shape) in enumerate(order):
         with torch.no_grad():
-            tensors[name].copy_(given((shape, case.weight(number, name, shape))))
+            tensors[name].copy_(given(weight_of(case, number, name, shape)))
+            if run % 2 == 1:
+                tensors[name].data = channels_last(tensors[name].data)
+    start = {name: x.detach().clone() for name, x in tensors.items()}
     trunk.train(options.get("batch_norm") in ("shard", "global"))
     for parameter in trunk.parameters():
         parameter.requires_grad_(options.get("frozen") != "true")
 
     steps, valid = cases.backbone_shape(row), torch.tensor([True, True, True, False])
-    x = given(case.batch["input/stream"]).requires_grad_()
+    x = given(write_vectors.tensor(case.batch["input/stream"])).requires_grad_()
     clips = x.reshape(4, *steps)[valid].movedim(-1, 1)
+    clips = channels_last(clips) if run % 2 == 1 else clips
     rows = torch.zeros(4, 512, dtype=dtype)
     made = trunk(clips) if row[0] in WHOLE else \
         reduced(trunk, places_of(trunk, clips), options.get("reduce", "max"))
@@ -296,7 +324,7 @@ def step(row, case, dtype):
     rows = rows.index_put((valid.nonzero()[:, 0],), made)
     hidden = torch.relu(heads["head"][0](rows))
     outputs = {name: heads[name]["head"]["3"](hidden).reshape(2, 2) for name in ("valence", "level")}
-    targets = {name: given(case.batch["target/" + name]) for name in outputs}
+    targets = {name: given(write_vectors.tensor(case.batch["target/" + name])) for name in outputs}
     loss = ccc_loss(outputs["valence"].flatten(), targets["valence"].flatten()) \
         + 0.3 * ((outputs["level"] - targets["level"]) ** 2).mean()
     loss.backward()
@@ -304,27 +332,38 @@ def step(row, case, dtype):
                  if isinstance(tensors[name], nn.Parameter) and tensors[name].requires_grad}
     gradients["input/stream"] = x.grad.nan_to_num()
     momentum = 0.01 if row[0] == "i3d" else 0.1
-    statistics = {name: (tensors[name].detach() - (1 - momentum) * given(
-        (shape, case.weight(number, name, shape)))) / momentum
-                  for number, (name, shape) in enumerate(order)
+    statistics = {name: (tensors[name].detach() - (1 - momentum) * start[name]) / momentum
+                  for name, _ in order
                   if name.endswith(("running_mean", "running_var")) and trunk.training}
     return order, outputs, loss, gradients, statistics
 
 
-def furthest(exact, single):
-    """The largest relative difference of a tensor, but for those that are zero but for rounding."""
+def distances(exact, single):
+    """The relative difference of each tensor, but for those that are zero but for rounding."""
     norms = {name: float(x.detach().norm()) for name, x in exact.items()}
-    return max((float((single[name].double() - x).detach().norm()) / norms[name]
-                for name, x in exact.items() if norms[name] > 1e-12 * max(norms.values())), default=0.0)
+    return {name: float((single[name].double() - x).detach().norm()) / norms[name]
+            for name, x in exact.items() if norms[name] > 1e-12 * max(norms.values())}
+
+
+def furthest(row, case, exact):
+    """Of all float32 runs: of any output, of any running statistic, and of each gradient."""
+    far = {"output": 0.0, "statistics": 0.0, "gradients": {}}
+    for run in range(RUNS):
+        outputs, _, gradients, statistics = step(row, case, torch.float32, run)[1:]
+        for kind, i, single in (("output", 0, outputs), ("statistics", 3, statistics)):
+            far[kind] = max(far[kind], *distances(exact[i], single).values(), 0.0)
+        for name, distance in distances(exact[2], gradients).items():
+            far["gradients"][name] = max(far["gradients"].get(name, 0.0), distance)
+    far["gradients"] = {name: float(f"{x:.3g}") for name, x in far["gradients"].items() if x > NAMED}
+    return far
 
 
 def main():
     for row, case in cases.backbones():
         if len(sys.argv) == 1 or case.name in sys.argv[1:]:
+            weight_of.cache_clear()
             order, *exact = step(row, case, torch.float64)
-            single = step(row, case, torch.float32)[1:]
-            far = {kind: furthest(exact[i], single[i])
-                   for kind, i in (("output", 0), ("gradient", 2), ("statistics", 3))}
+            far = furthest(row, case, exact)
             write_vectors.write_step(case, order, *exact, extra={"float32": json.dumps(far)})
 
 

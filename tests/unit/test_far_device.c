@@ -262,6 +262,57 @@ static void pictures_go_as_bytes(void **state) {
     fixture_close(f);
 }
 
+/* Evaluated as they are, with their faces made worse, with another modality made worse, and as they
+ * are: what is made worse goes there as floats, and only while it is. */
+enum { CALLS = 4, WORSE_FACES = 1, WORSE_HEART = 2 };
+
+static void evaluate_calls(fixture_t *f, const char *backend, const char *prefetch,
+                           evaluation_t *evaluations[CALLS], int64_t bytes[CALLS]) {
+    static const corruption_t calls[CALLS] = {{CORRUPTION_NONE, 0, 0.0, 7},
+                                              {CORRUPTION_NOISE, 0, 0.0, 7},
+                                              {CORRUPTION_NOISE, 1, 0.0, 7},
+                                              {CORRUPTION_NONE, 0, 0.0, 7}};
+    trainer_t *trainer = NULL;
+    char *on = text_format("backend=%s", backend);
+    CHECK_OK(config_parse(faces, "test", (const char *const[]){on, prefetch}, 2, &f->config));
+    CHECK_OK(trainer_open(f->config, f->comm, f->data, NULL, NULL, false, &trainer));
+    CHECK_OK(trainer_init_weights(trainer, true));
+    for (int i = 0; i < CALLS; i++) {
+        CHECK_OK(batch_corrupt(&trainer->batch, &calls[i]));
+        bytes[i] = far_bytes_ahead();
+        CHECK_OK(trainer_evaluate(trainer, SPLIT_TRAIN, NULL, &evaluations[i]));
+        bytes[i] = far_bytes_ahead() - bytes[i];
+    }
+    trainer_close(trainer);
+    unload(f);
+    free(on);
+}
+
+static void made_worse_they_go_as_floats(void **state) {
+    (void)state;
+    static const char *const prefetches[] = {"data.prefetch=2", "data.prefetch=0"};
+    fixture_t *f = fixture_open();
+    CHECK_OK(picture_data_write(f->data, SIDE));
+    for (int p = 0; p < ARRAY_LEN(prefetches); p++) {
+        evaluation_t *here[CALLS], *far[CALLS];
+        int64_t bytes[CALLS];
+        evaluate_calls(f, "cpu", prefetches[p], here, bytes);
+        evaluate_calls(f, "cuda", prefetches[p], far, bytes);
+        for (int i = 0; i < CALLS; i++) {
+            check_evaluations(here[i], far[i]);
+            assert_true(i == 0 || i == CALLS - 1 || far[i]->loss != far[0]->loss);
+            assert_true((i == WORSE_FACES) == (bytes[i] > 3 * bytes[0]));
+            assert_true(i == WORSE_FACES || bytes[i] == bytes[0]);
+        }
+        assert_true(far[CALLS - 1]->loss == far[0]->loss);
+        for (int i = 0; i < CALLS; i++) {
+            evaluation_free(here[i]);
+            evaluation_free(far[i]);
+        }
+    }
+    fixture_close(f);
+}
+
 /* --- features made once ---------------------------------------------------------------------- */
 
 static const char signals[] = "seed: 1\nbatch: 8\nvirtual_shards: 4\n"
@@ -420,6 +471,7 @@ int main(void) {
         cmocka_unit_test(every_way_to_train),
         cmocka_unit_test(a_step_is_read_once),
         cmocka_unit_test(pictures_go_as_bytes),
+        cmocka_unit_test(made_worse_they_go_as_floats),
         cmocka_unit_test(features_are_the_same),
         cmocka_unit_test(step_gives_the_same_numbers),
         cmocka_unit_test(operations_are_timed_where_they_run),
