@@ -158,7 +158,8 @@ static void weights_open(op_case_t *test) {
     }
     for (int w = 0; w < OP_WEIGHTS_MAX; w++) {
         int64_t count = test->weight_count[w];
-        int64_t beyond = aligned_but == CASE_BUT_WEIGHTS ? 1 : 0;
+        bool off = aligned_but == CASE_BUT_WEIGHTS || (aligned_but == CASE_BUT_BIAS && w == 1);
+        int64_t beyond = off ? 1 : 0;
         void *weight = at(own(test, count + 2 * beyond, state_of(test)), beyond, state_of(test));
         for (int64_t i = 0; i < count; i++) {
             double value = value_of(test, 1000 + (uint64_t)w, (uint64_t)i);

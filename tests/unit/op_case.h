@@ -44,13 +44,15 @@ void case_open_short(op_case_t *test, const kernels_t *kernels, const op_descrip
 void case_close(op_case_t *test);
 
 /* Rows and shards of the cases opened from now on begin at multiples of 16 bytes, but those of one
- * matrix: 0 out, 1 d_out, 2 + 2 i in[i], 3 + 2 i d_in[i]; or but the weights; CASE_BUT_SHARDS + a
- * matrix: its rows do, and its shards do not. Or there is nothing between them. */
+ * matrix: 0 out, 1 d_out, 2 + 2 i in[i], 3 + 2 i d_in[i]; or but the weights, or the bias;
+ * CASE_BUT_SHARDS + a matrix: its rows do, and its shards do not. Or there is nothing between
+ * them. */
 enum {
     CASE_WITHOUT_GAPS = -3,
     CASE_ALIGNED_NONE,
     CASE_ALIGNED_ALL,
     CASE_BUT_WEIGHTS = 2 + 2 * OP_INPUTS_MAX,
+    CASE_BUT_BIAS,
     CASE_BUT_SHARDS,
 };
 int case_align_rows(int but); /* what was so before */

@@ -225,6 +225,7 @@ void case_check_alignment(const op_description_t *description) {
     }
     if (case_on_gpu()) {
         check_aligned_but(description, CASE_BUT_WEIGHTS, 1);
+        check_aligned_but(description, CASE_BUT_BIAS, 1);
     }
 }
 
