@@ -17,7 +17,10 @@ SIMULATED = ("cnn_1d_41_1", "cnn_1d_52_3_true", "resnet_18_11_1_average", "resne
 SHARDS = {True: ("--shards", "2")}
 HEADS = 512 * 128 + 2 * 128
 FRONT = 2048 * 512 # of ResNet-50, to the model's width
-COUNTS = (("resnet_50", 1, 23508032 + FRONT + 512, 4087136256 + FRONT),
+# Those that jmt.md has not, IR-ResNet-50 and VGGish with its front, by hooks on the convolutions and linear layers of
+# the modules that tests/reference/write_backbones.py builds.
+COUNTS = (("ir_resnet_50", 1, 43574976, 6296485888), ("vggish", 96, 72141184 + 129 * 512, 863895552 + 128 * 512),
+          ("resnet_50", 1, 23508032 + FRONT + 512, 4087136256 + FRONT),
           ("r2plus1d_18", 8, 31300125, 20259438080), ("r3d_18", 5, 33166272, 14700564480),
           ("resnet_18", 107, 11170240, 253669376), ("resnet_18", 104, 11170240, 246915072),
           ("cnn_1d", 2816, 11447040, 18818752), ("i3d", 8, 12287264 + 12329472, 33806581760 + 86245376))
@@ -50,6 +53,7 @@ def check_counts(report, directory):
     for name, clip, parameters, macs in COUNTS:
         with open(path, "w") as file:
             file.write(CONFIG.format(name, clip, {"cnn_1d": ", dim: 1", "i3d": ", size: 224",
+                                                    "ir_resnet_50": ", size: 112",
                                                     "resnet_50": ", size: 224"}.get(name, "")))
         plan = golden.plan([path])
         report.equal(f"{name}: parameters", plan["parameters"] - HEADS - 130, parameters)
