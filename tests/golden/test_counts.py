@@ -33,6 +33,19 @@ RIVALS = {"jca": 2 * (16 * 16 + 32 * 16 + 32 * 1024 + 16 * 32) + heads_of(1024),
           "can": 2 * TCN_128 + 2 * (128 + 1) * 128 + (256 + 1) * 2 + heads_of(256)}
 
 
+def head_macs(width):
+    return 2 * L * (width * HIDDEN + HIDDEN)
+
+
+# At the published size, by hand: of a modality X [16, d], J [16, 2 d]: W J, tanh(X' W J), W_x X, W_c C', W_h H (jca;
+# rjcma twice); query, key, value of 32 columns, 2 x 2 scores and what they weigh at each step (lfan); a linear layer
+# of 32 columns each, and the scores (can).
+JCA = 2 * (16 * 16 * D + D * 2 * D * 16 + 32 * 16 * D + 32 * 2 * D * D + 16 * 32 * D)
+RIVAL_MACS = {"jca": JCA + head_macs(2 * D), "rjcma": 2 * JCA + head_macs(2 * D),
+              "lfan": 2 * L * 3 * D * 32 + L * 2 * 2 * 32 * 2 + head_macs(D + 2 * 32),
+              "can": 2 * L * D * 32 + L * 64 * 2 + head_macs(64)}
+
+
 def mha(queries, keys):
     return 2 * queries * D * D + 2 * keys * D * D + 2 * queries * keys * D
 
@@ -94,6 +107,8 @@ def main():
     for model, count in RIVALS.items():
         config = os.path.join(os.path.dirname(FULL), model + ".yaml")
         report.equal(model + ": parameters", golden.plan([config])["parameters"], count)
+        report.equal(model + ": multiply-accumulates", golden.plan([FULL, "--set", "model.name=" + model])["macs"],
+                     RIVAL_MACS[model])
     report.exit()
 
 
