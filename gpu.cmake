@@ -93,7 +93,9 @@ if(JMT_GPU STREQUAL "sim" AND SIM_CHECK)
   set(JMT_SIM_SANITIZE -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all)
 endif()
 
-if(NOT JMT_GPU STREQUAL "off")
+if(JMT_GPU STREQUAL "off") # else the program finds what an earlier configuration left, and refuses it
+  file(REMOVE ${CMAKE_BINARY_DIR}/jmt_cuda.so)
+else()
   list(REMOVE_DUPLICATES gpu_headers)
   list(REMOVE_ITEM gpu_headers /usr/include /usr/include/${CMAKE_LIBRARY_ARCHITECTURE})
   add_library(jmt_gpu INTERFACE)

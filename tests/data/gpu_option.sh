@@ -11,7 +11,7 @@ configure() { # configure CUDA_HOME OPTIONS...
         -DGPU_FETCHED="$work/none" "${@:2}" \
         >"$work/said" 2>&1
     local code=$?
-    rm -rf "$work/build"
+    [ -n "${keep:-}" ] || rm -rf "$work/build"
     return $code
 }
 says() { tr -s ' \n' ' ' <"$work/said" | grep -qF -- "$1"; }
@@ -29,6 +29,11 @@ check "GPU=sim without its headers as well" fails configure "$nowhere" -DGPU=sim
 check "by name" says "GPU=sim needs NVIDIA's header cuda_runtime_api.h"
 check "GPU=some is refused" fails configure "$nowhere" -DGPU=some
 check "with what there is" says "auto, cuda, sim, off"
+mkdir "$work/build"
+touch "$work/build/jmt_cuda.so"
+keep=1 configure "$nowhere" -DGPU=off
+check "GPU=off leaves no plug-in of before, which would be refused" test ! -e "$work/build/jmt_cuda.so"
+rm -rf "$work/build"
 
 # launch/setup in a tree of its own; pip's answers are wheels made here, of the layout that NVIDIA's have.
 mkdir -p "$work/tree/launch" "$work/bin"
