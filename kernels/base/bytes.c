@@ -16,7 +16,7 @@ void *alloc_zero(int64_t count, size_t element_bytes) {
 
 void memory_large_pages(void *memory, size_t bytes) {
 #ifdef MADV_HUGEPAGE
-    const size_t worth = (size_t)2 << 20, page = 4096;
+    const size_t worth = (size_t)16 << 20, page = 4096;
     uintptr_t first = ((uintptr_t)memory + page - 1) / page * page;
     if (bytes >= worth) {
         /* The system may not have any. */
