@@ -239,8 +239,8 @@ static bool is_less_aligned(const void *data, const sim_layout_t *layout, uint32
     return (uintptr_t)data % bytes != 0 || step_of(layout) % next != 0;
 }
 
-/* Larger products, and more of them, ask for more. */
-/* A matrix takes more than a batch of as many results, so that both have to be asked about. */
+/* Larger products, and more of them, ask for more; one matrix takes more than a batch of as many
+ * results, so that both have to be asked about. */
 static uint64_t work_of(const sim_matmul_t *m) {
     uint64_t bytes = (m->d.batch > 1 ? 4 : 5) * WORK_BYTES;
     for (uint64_t left = m->d.rows * m->d.columns * (uint64_t)m->d.batch; left > 1; left /= 2) {
