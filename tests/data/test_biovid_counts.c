@@ -48,23 +48,8 @@ static void write_part_a(const char *source) {
 }
 
 static void check_left_out(const char *place, int64_t people, int64_t each) {
-    static const char *const names[] = {"gsr"}, *const targets[] = {"pain"};
-    const clip_config_t clip = {1, 1};
-    char *path = place_path(place, "data");
     for (int64_t fold = 0; fold < people; fold += people - 1) {
-        dataset_config_t config = {.path = path,
-                                   .window = 4,
-                                   .split_seed = 1,
-                                   .rate_hz = 1.0,
-                                   .folds = -1,
-                                   .fold = fold,
-                                   .modalities = names,
-                                   .modality_count = 1,
-                                   .clips = &clip,
-                                   .targets = targets,
-                                   .target_count = 1};
-        dataset_t *dataset = NULL;
-        CHECK_OK(dataset_open(&config, &dataset));
+        dataset_t *dataset = open_gsr(place, 1, -1, fold);
         assert_int_equal(dataset->subject_count, people);
         assert_int_equal(dataset->recording_count, people * each);
         assert_int_equal(dataset_fold_count(dataset), people);
@@ -72,7 +57,6 @@ static void check_left_out(const char *place, int64_t people, int64_t each) {
         assert_int_equal(dataset_sample_count(dataset, SPLIT_TRAIN), (people - 1) * each);
         dataset_close(dataset);
     }
-    free(path);
 }
 
 /* 87 x 100 samples, 87 x 40 of two classes, and 67 x 40 of those who react; each left out once. */

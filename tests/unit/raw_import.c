@@ -35,6 +35,27 @@ dataset_t *open_data(const char *place) {
     return dataset;
 }
 
+dataset_t *open_gsr(const char *place, int64_t readings, int64_t folds, int64_t fold) {
+    static const char *const names[] = {"gsr"}, *const targets[] = {"pain"};
+    const clip_config_t clip = {readings, 1};
+    char *path = place_path(place, "data");
+    dataset_config_t config = {.path = path,
+                               .window = 4,
+                               .split_seed = 1,
+                               .rate_hz = 1.0,
+                               .folds = folds,
+                               .fold = fold,
+                               .modalities = names,
+                               .modality_count = 1,
+                               .clips = &clip,
+                               .targets = targets,
+                               .target_count = 1};
+    dataset_t *dataset = NULL;
+    CHECK_OK(dataset_open(&config, &dataset));
+    free(path);
+    return dataset;
+}
+
 taken_t take(const dataset_t *dataset, int64_t recording, const char *name, bool is_target) {
     const dataset_recording_t *r = &dataset->recordings[recording];
     const shard_t *shard = dataset->shards[r->shard];

@@ -11,6 +11,9 @@ status_t run_import(const char *importer, const char *place, const char *const *
 void expect_refused(const char *importer, const char *place, const char *set, const char *error);
 
 dataset_t *open_data(const char *place); /* PLACE/data */
+/* PLACE/data of BioVid: windows of four tokens of skin conductance, a second apart, each of so many
+ * readings; and of folds (dataset_config_t) the one. */
+dataset_t *open_gsr(const char *place, int64_t readings, int64_t folds, int64_t fold);
 
 /* Everything of one recording's track. */
 typedef struct taken {

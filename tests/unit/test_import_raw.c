@@ -367,24 +367,11 @@ static void biovid_is_taken_as_distributed(void **state) {
 /* Four tokens of a second a sample, which end at 2.4, 3.4, 4.4 and 5.4 s. */
 static void biovid_makes_clips(void **state) {
     (void)state;
-    static const char *const names[] = {"gsr"}, *const targets[] = {"pain"};
     static const char *const sets[] = {"size=16"};
-    const clip_config_t clip = {512, 1};
     char *place = place_make(), *source = place_path(place, "source");
     raw_biovid(source);
     CHECK_OK(run_import("biovid", place, sets, 1));
-    char *path = place_path(place, "data");
-    dataset_config_t config = {.path = path,
-                               .window = 4,
-                               .split_seed = 1,
-                               .rate_hz = 1.0,
-                               .modalities = names,
-                               .modality_count = 1,
-                               .clips = &clip,
-                               .targets = targets,
-                               .target_count = 1};
-    dataset_t *dataset = NULL;
-    CHECK_OK(dataset_open(&config, &dataset));
+    dataset_t *dataset = open_gsr(place, 512, 0, 0);
     assert_int_equal(dataset_sample_count(dataset, SPLIT_TRAIN),
                      RAW_PEOPLE * RAW_CLASSES * RAW_PER_CLASS);
     float *gsr = alloc_zero(4 * 512, sizeof *gsr), y[4], *target[1] = {y};
@@ -402,7 +389,6 @@ static void biovid_makes_clips(void **state) {
     }
     free(gsr);
     dataset_close(dataset);
-    free(path);
     free(source);
     place_remove(place);
 }
