@@ -1,7 +1,7 @@
 #!/bin/bash
-# ranks_lost.sh - a rank on a simulated GPU that is killed, or that stands still, ends the job: a line of the others
-# that says which and what they waited for, the exit code of its kind, no process
-# left, and the same bits after going on.
+# ranks_lost.sh - a rank on a simulated GPU that is killed, or that stands still, ends the job: a line of the
+# others that says which and what they waited for, the exit code of its kind, no process left, and the same bits after
+# going on.
 root=$(cd "$(dirname "$0")/../.." && pwd)
 export JMT_BUILD=$root/build-sim SIMGPU_SEED=${SIMGPU_SEED:-0} SIMGPU_TIMEOUT=100 ASAN_OPTIONS=detect_leaks=0
 . "$(dirname "$0")/../system.sh"
