@@ -170,9 +170,10 @@ def cpu_model():
 
 def machine():
     doctor = subprocess.run([JMT, "doctor", "--json"], capture_output=True, text=True, check=True)
+    said = doctor.stdout.replace(str(ROOT) + os.sep, "") # results go into the tree: nobody's own paths
     version = subprocess.run([JMT, "--version", "--json"], capture_output=True, text=True, check=True)
     return {"cpu": cpu_model(), "cores": os.cpu_count(), "kernel": os.uname().release,
-            "jmt": json.loads(version.stdout), "doctor": json.loads(doctor.stdout)}
+            "jmt": json.loads(version.stdout), "doctor": json.loads(said)}
 
 
 def write_npy(path, rows, columns, values):
