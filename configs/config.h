@@ -116,7 +116,7 @@ typedef struct config {
         char *smooth_edges; /* nearest | constant */
     } evaluation;
     struct { /* what published code does by mistake, for beside its numbers alone */
-        bool unlabelled_as_right, whole_windows;
+        bool unlabelled_as_right, whole_windows, attention_over_samples;
         char *skip; /* space-separated recordings */
     } parity;
     struct {

@@ -50,7 +50,26 @@ static status_t check_unlabelled(const config_t *config, const config_origins_t 
     return STATUS_OK;
 }
 
+static status_t check_over_samples(const config_t *config, const config_origins_t *origins,
+                                   const char *name) {
+    const char *key = "parity.attention_over_samples", *other = NULL;
+    char *what = NULL;
+    if (!config->parity.attention_over_samples) {
+        return STATUS_OK;
+    }
+    if (!words_have("jmt jmt_no_joint mt", config->model.name)) {
+        other = "model.name";
+        what = text_format("%s is about the encoders of jmt, jmt_no_joint and mt; remove it", key);
+    } else if (config->model.causal) {
+        other = "model.causal";
+        what =
+            text_format("%s has no order that model.causal could keep; leave one of them out", key);
+    }
+    return other == NULL ? STATUS_OK : origins_fail(origins, name, STATUS_INPUT, key, other, what);
+}
+
 status_t config_check_parity(const config_t *config, const config_origins_t *origins,
                              const char *name) {
-    return check_unlabelled(config, origins, name);
+    TRY(check_unlabelled(config, origins, name));
+    return check_over_samples(config, origins, name);
 }

@@ -195,6 +195,9 @@ static const config_field_t main_rows[] = {
     BOOL_ROW("parity.whole_windows", parity.whole_windows, "false",
              "MISTAKE of published training: what is left of a recording behind its last whole"
              " window is not trained on, nor a recording shorter than a window"),
+    BOOL_ROW("parity.attention_over_samples", parity.attention_over_samples, "false",
+             "MISTAKE of published training for BioVid: the encoders of the streams attend, at each"
+             " step, over the samples of a virtual shard instead of over time"),
     REAL_ROW("comm.timeout_s", comm.timeout_s, "300", 0.1, 1e6, "s",
              "how long a rank waits for the others", PLACE),
     INT_ROW("checkpoint.every_steps", checkpoint.every_steps, "100", 0, 1000000000, "steps",

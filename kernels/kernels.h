@@ -76,6 +76,8 @@ typedef enum { NORM_FROZEN, NORM_SHARD, NORM_GLOBAL } norm_rule_t;
  *                          q [groups*query_len, d], k and v [groups*key_len, d], heads divide d;
  *                          mask: groups*key_len keys; causal: query i sees keys 0..i alone
  *                          (query_len is key_len); a query that sees no valid key yields 0.
+ *                          across: the rows of groups take turns, row i of group g is row
+ *                          i*groups + g; for calls with live NULL
  *                          saved: the probabilities [groups, heads, query_len, key_len]
  *  add_layernorm  x[,y]    z = LN(x + y) * gain + bias, population variance, epsilon inside the
  *                          root; weights gain [d], bias [d]; saved: mean and 1/sd of each row
@@ -180,7 +182,7 @@ typedef struct op_attributes {
     bool transposed;                   /* linear */
     int64_t groups;                    /* attention, conv, mix_rows, correlate */
     int64_t heads, query_len, key_len; /* attention */
-    bool causal;                       /* attention */
+    bool causal, across;               /* attention */
     int64_t period;                    /* add_rows, add_waves, temporal_conv, dropout */
     int64_t taps, dilation, before;    /* temporal_conv */
     op_axis_t axis[OP_AXES];           /* conv, pool */

@@ -62,8 +62,12 @@ static void describe(const executor_t *executor, int i, op_description_t *d) {
                             .weights_stay = executor->config.weights_stay,
                             .device = executor->config.device,
                             .shard_count = executor->config.shard_count};
-    if (node->kind != OP_conv) { /* whose groups are of columns */
-        d->attributes.groups *= executor->config.samples_per_shard;
+    int64_t samples = executor->config.samples_per_shard;
+    if (node->attributes.across) {
+        d->attributes.query_len *= samples;
+        d->attributes.key_len *= samples;
+    } else if (node->kind != OP_conv) { /* whose groups are of columns */
+        d->attributes.groups *= samples;
     }
     d->out = shape_of(executor, side_by_side(node, plan->values[node->out]));
     d->d_out = shape_of(executor, side_by_side(node, plan->gradients[node->out]));
@@ -416,7 +420,9 @@ double executor_step_macs(const executor_t *executor) {
         double data = executor->has_backward_data[i] ? (linear ? 1.0 : 2.0) : 0.0;
         bool learns = node_learns(executor->graph, &executor->graph->nodes[i]);
         double weights = linear && learns && executor->config.backward ? 1.0 : 0.0;
-        macs += (1.0 + data + weights) * (double)graph_layer_info(executor->graph, i).macs;
+        bool across = executor->graph->nodes[i].attributes.across;
+        double keys = across ? (double)executor->config.samples_per_shard : 1.0;
+        macs += (1.0 + data + weights) * keys * (double)graph_layer_info(executor->graph, i).macs;
     }
     return macs;
 }

@@ -26,7 +26,7 @@ static bool keeps_to_its_step(const graph_t *graph, const node_t *node) {
     case OP_add_waves:
         return true;
     case OP_attention:
-        return node->attributes.groups % graph->length == 0;
+        return node->attributes.groups % graph->length == 0 && !node->attributes.across;
     default:
         return false;
     }
@@ -47,8 +47,12 @@ static bool ends_with_sample(const graph_t *graph, row_mask_t mask) {
     return node->kind != MASK_SEEN && (node->kind == MASK_ALL ? any : all);
 }
 
+static bool attends_in_sample(const node_t *node) {
+    return node->kind == OP_attention && !node->attributes.across;
+}
+
 static bool sees_no_padding(const graph_t *graph, const node_t *node) {
-    bool attends = node->kind == OP_attention && node->mask != NO_MASK;
+    bool attends = attends_in_sample(node) && node->mask != NO_MASK;
     return keeps_to_its_step(graph, node) || (attends && ends_with_sample(graph, node->mask));
 }
 
@@ -73,10 +77,10 @@ void executor_open_steps(executor_t *executor) {
         const node_t *node = &graph->nodes[i];
         bool whole = has_whole_steps(graph, node->out);
         bool here = whole && !elsewhere[node->out];
-        executor->only_wanted[i] = here;
+        executor->only_wanted[i] = here && !node->attributes.across;
         executor->hides_padding &= whole && sees_no_padding(graph, node);
         for (int k = 0; k < node->input_count; k++) {
-            bool queries = node->kind == OP_attention && k == 0;
+            bool queries = attends_in_sample(node) && k == 0;
             if (!here || !(keeps_to_its_step(graph, node) || queries)) {
                 mark(graph, node->in[k], elsewhere);
             }

@@ -290,6 +290,15 @@ value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, 
     return node->out;
 }
 
+value_t graph_attention_across(graph_t *graph, const char *name, value_t q, value_t k, value_t v,
+                               row_mask_t keys, int64_t heads) {
+    int64_t steps = value_of(graph, q)->rows;
+    graph_require(graph, name, value_of(graph, k)->rows == steps, "samples differ in length");
+    value_t out = graph_attention(graph, name, q, k, v, keys, steps, heads, false);
+    graph->nodes[graph->node_count - 1].attributes.across = true;
+    return out;
+}
+
 value_t graph_add_layernorm(graph_t *graph, const char *name, value_t x, value_t y, weight_t gain,
                             weight_t bias) {
     const value_info_t *a = value_of(graph, x), *b = value_of(graph, y);

@@ -98,6 +98,10 @@ value_t graph_linear_transposed(graph_t *graph, const char *name, value_t x, wei
  * i of a group sees the keys 0..i. */
 value_t graph_attention(graph_t *graph, const char *name, value_t q, value_t k, value_t v,
                         row_mask_t keys, int64_t groups, int64_t heads, bool causal);
+/* At each row of a sample the rows of that number of all samples of the shard, one group each. Its
+ * multiply-accumulates count one sample. */
+value_t graph_attention_across(graph_t *graph, const char *name, value_t q, value_t k, value_t v,
+                               row_mask_t keys, int64_t heads);
 value_t graph_add_layernorm(graph_t *graph, const char *name, value_t x, value_t y, weight_t gain,
                             weight_t bias);
 /* Of one value: LN(x). */

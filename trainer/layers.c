@@ -55,7 +55,8 @@ value_t linear_apply(graph_t *graph, const char *name, linear_t linear, value_t 
 enum { FOLDED_DIM_MAX = 1024 };
 
 bool attention_folds(const graph_t *graph, const block_spec_t *spec) {
-    return graph_predicts(graph) && spec->heads == 1 && spec->dim <= FOLDED_DIM_MAX;
+    return graph_predicts(graph) && spec->heads == 1 && spec->dim <= FOLDED_DIM_MAX &&
+           !spec->across;
 }
 
 /* K' Q with its bias K' b_Q: what rows ask. The paper's literal form has Q and K in each other's
@@ -99,6 +100,7 @@ attention_t attention_make(graph_t *graph, const char *name, const block_spec_t 
                      .heads = spec->heads,
                      .causal = spec->causal,
                      .literal = spec->literal,
+                     .across = spec->across,
                      .folded = attention_folds(graph, spec),
                      .dropout = spec->dropout};
     double xavier = sqrt(6.0 / (double)(4 * dim)), bound = 1.0 / sqrt((double)dim);
@@ -158,6 +160,12 @@ value_t attention_self(graph_t *graph, const char *name, attention_t a, stream_t
     value_t q = graph_columns(graph, packed, 0, a.dim);
     value_t k = graph_columns(graph, packed, a.dim, a.dim);
     value_t v = graph_columns(graph, packed, 2 * a.dim, a.dim);
+    if (a.across) {
+        REQUIRE(groups == 1);
+        value_t mixed = graph_attention_across(graph, name_of("%s.attention", name).text, q, k, v,
+                                               x.mask, a.heads);
+        return drop(graph, name, project_out(graph, name, a, mixed), a.dropout);
+    }
     return attend(graph, name, a, q, k, v, x.mask, groups);
 }
 

@@ -63,6 +63,7 @@ typedef struct block_spec {
     int64_t layers, dim, ff, heads;
     bool causal;         /* a row sees no later row */
     bool literal;        /* cross-attention as the paper prints it (attention_cross) */
+    bool across;         /* self-attention: of one step over the samples of a shard */
     double dropout;      /* of what attention and feed-forward parts hand on */
     position_t position; /* added to what an encoder takes, relative to the window */
 } block_spec_t;
@@ -83,7 +84,7 @@ norm_t norm_make(graph_t *graph, const char *name, int64_t dim);
  * only where no key is seen there are no weights: the result is b_O. */
 typedef struct attention {
     int64_t dim, heads;
-    bool causal, literal, folded;
+    bool causal, literal, across, folded;
     double dropout;
     parameter_t in_weight, in_bias, out_weight; /* not folded */
     linear_t asked, answer;                     /* folded: K' Q, and O V */
@@ -92,7 +93,7 @@ typedef struct attention {
 /* Whether it is folded: that is for the graph, the number of heads and the width to say. */
 bool attention_folds(const graph_t *graph, const block_spec_t *spec);
 attention_t attention_make(graph_t *graph, const char *name, const block_spec_t *spec);
-/* Self-attention of `groups` independent sequences per sample. */
+/* Self-attention of `groups` independent sequences per sample; of one if across. */
 value_t attention_self(graph_t *graph, const char *name, attention_t attention, stream_t x,
                        int64_t groups);
 /* What the rows of x ask of `streams` streams of `keys` rows each, once for all that have these

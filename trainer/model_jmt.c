@@ -115,9 +115,11 @@ static jmt_t make_parameters(graph_t *graph, const config_t *config, const model
     if (joint && in_use(&jmt, jmt.modalities)) {
         jmt.joint = make_joint(graph, config, &jmt);
     }
+    block_spec_t over_time = spec;
+    over_time.across = config->parity.attention_over_samples;
     for (int s = 0; s < jmt.streams; s++) {
         if (in_use(&jmt, s)) {
-            jmt.encoder[s] = encoder_make(graph, jmt.name[s], &spec);
+            jmt.encoder[s] = encoder_make(graph, jmt.name[s], &over_time);
         }
     }
     make_cross(graph, config, spec, &jmt);

@@ -8,8 +8,9 @@
 static bool same_attributes(const op_attributes_t *a, const op_attributes_t *b) {
     return a->activation == b->activation && a->groups == b->groups && a->heads == b->heads &&
            a->query_len == b->query_len && a->key_len == b->key_len && a->causal == b->causal &&
-           a->period == b->period && a->taps == b->taps && a->dilation == b->dilation &&
-           a->before == b->before && a->tokens == b->tokens && a->token_rule == b->token_rule &&
+           a->across == b->across && a->period == b->period && a->taps == b->taps &&
+           a->dilation == b->dilation && a->before == b->before && a->tokens == b->tokens &&
+           a->token_rule == b->token_rule &&
            a->probability == b->probability; /* not node_hash: only a key of random numbers */
 }
 

@@ -138,6 +138,7 @@ char *run_marks(const config_t *config, const dataset_t *dataset, split_t split,
     mark(&text, config->parity.unlabelled_as_right, "PARITY: UNLABELLED STEPS COUNT AS RIGHT");
     mark(&text, config->parity.skip[0] != '\0', "parity: recordings skipped");
     mark(&text, config->parity.whole_windows, "parity: whole windows");
+    mark(&text, config->parity.attention_over_samples, "PARITY: ATTENTION OVER SAMPLES");
     mark(&text, true, splits[split]);
     mark(&text, model_is_control(config) || config->data.permute_labels, "control");
     bool own = strcmp(config->data.standardize, "person") == 0;

@@ -14,6 +14,7 @@ typedef struct head {
     int64_t first, queries; /* those of a group's queries that count */
     int64_t keys, cols;     /* cols: of one head */
     int64_t group, first_col;
+    int64_t step;        /* from one row of a group to the next */
     int64_t padded;      /* keys, up to a whole vector: the stride of what follows */
     float *transposed;   /* [cols, padded]: keys or values, if cols < DOT_COLS_LEAST */
     float *score;        /* [queries, padded] */
@@ -51,6 +52,7 @@ static head_t head_of(const op_plan_t *plan, const op_call_t *call, int part) {
     head_t h = {
         .causal = a->causal,
         .keys = a->key_len,
+        .step = a->across ? a->groups : 1,
         .cols = plan->description.out.cols / a->heads,
         .padded = align_up(a->key_len, WIDTH),
         .transposed = (float *)call->workspace + part * workspace_count(&plan->description),
@@ -73,12 +75,20 @@ static void set_head(head_t *h, const op_plan_t *plan, const op_call_t *call, in
     }
 }
 
+/* Row i of a group of `length` is first_row + i * step. */
+static int64_t first_row(const head_t *h, int64_t group, int64_t length) {
+    return h->step == 1 ? group * length : group;
+}
+
+static int64_t stride(matrix_t matrix, const head_t *h) { return matrix.row_stride * h->step; }
+
 static float *keys_of(matrix_t matrix, int shard, const head_t *h) {
-    return row_of(matrix, shard, h->group * h->keys) + h->first_col;
+    return row_of(matrix, shard, first_row(h, h->group, h->keys)) + h->first_col;
 }
 
 static float *queries_of(matrix_t matrix, int shard, const head_t *h, int64_t query_len) {
-    return row_of(matrix, shard, h->group * query_len + h->first) + h->first_col;
+    int64_t row = first_row(h, h->group, query_len) + h->first * h->step;
+    return row_of(matrix, shard, row) + h->first_col;
 }
 
 static void clear_rows(matrix_t matrix, int shard, int64_t begin, int64_t end) {
@@ -92,6 +102,7 @@ static bool set_queries(head_t *h, const op_plan_t *plan, const op_call_t *call,
                         int64_t group, matrix_t out) {
     const op_attributes_t *a = &plan->description.attributes;
     const live_t *live = call->live;
+    REQUIRE(live == NULL || !a->across);
     int64_t begin = 0, end = a->query_len, first = group * a->query_len;
     if (live != NULL) {
         int64_t groups = a->groups / live->samples, of_step = groups * a->query_len / live->length;
@@ -126,10 +137,10 @@ static void row_products(const head_t *h, const float *left, int64_t left_row, c
 static void set_keep(head_t *h, const op_call_t *call, int shard, int64_t group) {
     const uint8_t *valid = call->mask.data;
     if (valid != NULL) {
-        valid += shard * call->mask.shard_stride + group * h->keys;
+        valid += shard * call->mask.shard_stride + first_row(h, group, h->keys);
     }
     for (int64_t j = 0; j < h->keys; j++) {
-        h->keep[j] = valid == NULL || valid[j] != 0 ? -1 : 0;
+        h->keep[j] = valid == NULL || valid[j * h->step] != 0 ? -1 : 0;
     }
     for (int64_t j = h->keys; j < h->padded; j++) {
         h->keep[j] = 0;
@@ -272,13 +283,13 @@ static void softmax_rows(const head_t *h) {
 
 static void head_forward(const head_t *h, const op_call_t *call, int shard, int64_t query_len) {
     matrix_t q = call->in[0], k = call->in[1], v = call->in[2], out = call->out;
-    row_products(h, queries_of(q, shard, h, query_len), q.row_stride, keys_of(k, shard, h),
-                 k.row_stride);
+    row_products(h, queries_of(q, shard, h, query_len), stride(q, h), keys_of(k, shard, h),
+                 stride(k, h));
     softmax_rows(h);
     REAL(product)
     (h->queries, h->cols, h->keys, h->keeping ? h->kept : h->score,
-     h->keeping ? h->keys : h->padded, 1, keys_of(v, shard, h), v.row_stride,
-     queries_of(out, shard, h, query_len), out.row_stride);
+     h->keeping ? h->keys : h->padded, 1, keys_of(v, shard, h), stride(v, h),
+     queries_of(out, shard, h, query_len), stride(out, h));
 }
 
 static int64_t group_count(const op_plan_t *plan, const op_call_t *call) {
@@ -337,8 +348,8 @@ INLINE void gradient_narrow(const head_t *h, int64_t first, const int vectors) {
 /* Of the scaled scores: P * (dP - sum(dP * P)) / sqrt(cols), dP = dO V'. */
 static void score_gradient(const head_t *h, const op_call_t *call, int shard, int64_t query_len) {
     matrix_t v = call->in[2], d_out = call->d_out;
-    row_products(h, queries_of(d_out, shard, h, query_len), d_out.row_stride, keys_of(v, shard, h),
-                 v.row_stride);
+    row_products(h, queries_of(d_out, shard, h, query_len), stride(d_out, h), keys_of(v, shard, h),
+                 stride(v, h));
     int64_t narrow = h->padded <= NARROW * WIDTH ? h->queries - h->queries % ROWS : 0;
     for (int64_t first = 0; first < narrow; first += ROWS) {
         if (h->padded == WIDTH) {
@@ -368,7 +379,7 @@ static void head_backward(const head_t *h, const op_call_t *call, int shard, int
     if (dv.data != NULL) {
         REAL(product)
         (h->keys, h->cols, h->queries, h->kept, 1, h->keys, queries_of(d_out, shard, h, query_len),
-         d_out.row_stride, keys_of(dv, shard, h), dv.row_stride);
+         stride(d_out, h), keys_of(dv, shard, h), stride(dv, h));
     }
     if (dq.data == NULL && dk.data == NULL) {
         return;
@@ -376,13 +387,13 @@ static void head_backward(const head_t *h, const op_call_t *call, int shard, int
     score_gradient(h, call, shard, query_len);
     if (dq.data != NULL) {
         REAL(product)
-        (h->queries, h->cols, h->keys, h->score, h->padded, 1, keys_of(k, shard, h), k.row_stride,
-         queries_of(dq, shard, h, query_len), dq.row_stride);
+        (h->queries, h->cols, h->keys, h->score, h->padded, 1, keys_of(k, shard, h), stride(k, h),
+         queries_of(dq, shard, h, query_len), stride(dq, h));
     }
     if (dk.data != NULL) {
         REAL(product)
         (h->keys, h->cols, h->queries, h->score, 1, h->padded, queries_of(q, shard, h, query_len),
-         q.row_stride, keys_of(dk, shard, h), dk.row_stride);
+         stride(q, h), keys_of(dk, shard, h), stride(dk, h));
     }
 }
 

@@ -15,6 +15,7 @@ struct heads_t {
     int groups, heads, queries, keys, cols; /* cols: of one head */
     int tile;                               /* queries of a block */
     int lanes;                              /* of a warp for one product of rows */
+    int step;                               /* from one row of a group to the next */
     float scale;
 };
 
@@ -50,10 +51,17 @@ __device__ __forceinline__ place_t place_of(const heads_t &h, int shard_begin) {
     return at;
 }
 
+/* Row `row` of the block's group, of `length` rows. */
+__device__ __forceinline__ int64_t row_number(const heads_t &h, const place_t &at, int length,
+                                              int row) {
+    const int64_t first = h.step == 1 ? static_cast<int64_t>(at.group) * length : at.group;
+    return first + static_cast<int64_t>(row) * h.step;
+}
+
 template <class T>
 __device__ __forceinline__ T *row_at(const view<T> &m, const heads_t &h, const place_t &at,
                                      int length, int row) {
-    return m.at(at.shard, static_cast<int64_t>(at.group) * length + row) + at.head * h.cols;
+    return m.at(at.shard, row_number(h, at, length, row)) + at.head * h.cols;
 }
 
 /* Keys that a query sees, of those that come first. */
@@ -103,11 +111,10 @@ __device__ void softmax_rows(const attention_call<T> &a, const place_t &at, floa
     for (int i = static_cast<int>(threadIdx.x) / 32; i < at.count; i += WARPS) {
         float *row = score + i * h.keys;
         const int seen = seen_by(h, at.first + i);
-        const int64_t key = static_cast<int64_t>(at.group) * h.keys;
         float top = -INFINITY;
         bool any = false;
         for (int j = lane; j < seen; j += 32) {
-            if (valid(a.mask, at.shard, key + j)) {
+            if (valid(a.mask, at.shard, row_number(h, at, h.keys, j))) {
                 any = true;
                 top = fmaxf(top, row[j] * h.scale);
             }
@@ -116,7 +123,7 @@ __device__ void softmax_rows(const attention_call<T> &a, const place_t &at, floa
         top = warp_all(top, larger());
         float sum = 0.0f;
         for (int j = lane; j < h.keys; j += 32) {
-            const bool use = j < seen && valid(a.mask, at.shard, key + j);
+            const bool use = j < seen && valid(a.mask, at.shard, row_number(h, at, h.keys, j));
             row[j] = use ? expf(row[j] * h.scale - top) : 0.0f;
             sum += row[j];
         }
@@ -275,6 +282,7 @@ heads_t heads_of(const op_description_t *d, int chunk) {
     enum { TILE_MOST = 32 };
     h.tile = static_cast<int>(min_i64(min_i64(TILE_MOST, h.queries), SCORES_MOST / h.keys));
     h.lanes = row_threads(div_up(h.cols, chunk), 32);
+    h.step = static_cast<int>(a->across ? a->groups : 1);
     h.scale = 1.0f / sqrtf(static_cast<float>(h.cols));
     return h;
 }

@@ -6,6 +6,7 @@ typedef struct head {
     bool causal;
     int64_t queries, keys, cols; /* cols: of one head */
     int64_t group, first_col;
+    int64_t step;        /* from one row of the group to the next */
     real_t *probability; /* [queries, keys] */
 } head_t;
 
@@ -32,22 +33,31 @@ static head_t head_at(const op_plan_t *plan, const op_call_t *call, int shard, i
         .cols = cols,
         .group = index / a->heads,
         .first_col = index % a->heads * cols,
+        .step = a->across ? a->groups : 1,
         .probability = (real_t *)call->saved + shard * call->saved_shard_stride +
                        index * a->query_len * a->key_len,
     };
 }
 
-static real_t *block(matrix_t matrix, int shard, const head_t *h, int64_t length) {
-    return row_of(matrix, shard, h->group * length) + h->first_col;
+/* Row i of a group of `length` is first_row + i * step. */
+static int64_t first_row(const head_t *h, int64_t length) {
+    return h->step == 1 ? h->group * length : h->group;
 }
 
+static real_t *block(matrix_t matrix, int shard, const head_t *h, int64_t length) {
+    return row_of(matrix, shard, first_row(h, length)) + h->first_col;
+}
+
+static int64_t stride(matrix_t matrix, const head_t *h) { return matrix.row_stride * h->step; }
+
 /* In place: scores to probabilities. */
-static void softmax_row(real_t *x, const uint8_t *valid, int64_t count, real_t scale) {
+static void softmax_row(real_t *x, const uint8_t *valid, int64_t step, int64_t count,
+                        real_t scale) {
     real_t top = -INFINITY;
     int64_t valid_count = 0;
     for (int64_t j = 0; j < count; j++) {
         x[j] *= scale;
-        bool use = valid == NULL || valid[j] != 0;
+        bool use = valid == NULL || valid[j * step] != 0;
         valid_count += use;
         top = use && x[j] > top ? x[j] : top;
     }
@@ -56,7 +66,7 @@ static void softmax_row(real_t *x, const uint8_t *valid, int64_t count, real_t s
         return;
     }
     for (int64_t j = 0; j < count; j++) {
-        x[j] = valid == NULL || valid[j] != 0 ? real_exp(x[j] - top) : 0;
+        x[j] = valid == NULL || valid[j * step] != 0 ? real_exp(x[j] - top) : 0;
     }
     real_t inverse = (real_t)(1.0 / lanes_sum(x, count));
     for (int64_t j = 0; j < count; j++) {
@@ -67,24 +77,24 @@ static void softmax_row(real_t *x, const uint8_t *valid, int64_t count, real_t s
 static void head_forward(const head_t *h, const op_call_t *call, int shard) {
     matrix_t q = call->in[0], k = call->in[1], v = call->in[2], out = call->out;
     real_t *k_transposed = call->workspace;
-    REAL(transpose)(h->keys, h->cols, block(k, shard, h, h->keys), k.row_stride, k_transposed);
+    REAL(transpose)(h->keys, h->cols, block(k, shard, h, h->keys), stride(k, h), k_transposed);
     REAL(matmul)
-    (h->queries, h->keys, h->cols, block(q, shard, h, h->queries), q.row_stride, 1, k_transposed,
+    (h->queries, h->keys, h->cols, block(q, shard, h, h->queries), stride(q, h), 1, k_transposed,
      h->keys, h->probability, h->keys);
     const uint8_t *valid = call->mask.data;
     if (valid != NULL) {
-        valid += shard * call->mask.shard_stride + h->group * h->keys;
+        valid += shard * call->mask.shard_stride + first_row(h, h->keys);
     }
     real_t scale = 1 / real_sqrt((real_t)h->cols);
     for (int64_t i = 0; i < h->queries; i++) {
         int64_t seen = h->causal ? i + 1 : h->keys;
         real_t *row = h->probability + i * h->keys;
-        softmax_row(row, valid, seen, scale);
+        softmax_row(row, valid, h->step, seen, scale);
         memset(row + seen, 0, (size_t)(h->keys - seen) * sizeof(real_t));
     }
     REAL(matmul)
     (h->queries, h->cols, h->keys, h->probability, h->keys, 1, block(v, shard, h, h->keys),
-     v.row_stride, block(out, shard, h, h->queries), out.row_stride);
+     stride(v, h), block(out, shard, h, h->queries), stride(out, h));
 }
 
 void REAL(attention_forward)(const op_plan_t *plan, const op_call_t *call) {
@@ -102,9 +112,9 @@ static real_t *score_gradient(const head_t *h, const op_call_t *call, int shard)
     matrix_t v = call->in[2], d_out = call->d_out;
     real_t *v_transposed = call->workspace;
     real_t *d_score = v_transposed + h->keys * h->cols;
-    REAL(transpose)(h->keys, h->cols, block(v, shard, h, h->keys), v.row_stride, v_transposed);
+    REAL(transpose)(h->keys, h->cols, block(v, shard, h, h->keys), stride(v, h), v_transposed);
     REAL(matmul)
-    (h->queries, h->keys, h->cols, block(d_out, shard, h, h->queries), d_out.row_stride, 1,
+    (h->queries, h->keys, h->cols, block(d_out, shard, h, h->queries), stride(d_out, h), 1,
      v_transposed, h->keys, d_score, h->keys);
     real_t scale = 1 / real_sqrt((real_t)h->cols);
     for (int64_t i = 0; i < h->queries; i++) {
@@ -124,8 +134,8 @@ static void head_backward(const head_t *h, const op_call_t *call, int shard) {
     if (dv.data != NULL) {
         REAL(matmul)
         (h->keys, h->cols, h->queries, h->probability, 1, h->keys,
-         block(d_out, shard, h, h->queries), d_out.row_stride, block(dv, shard, h, h->keys),
-         dv.row_stride);
+         block(d_out, shard, h, h->queries), stride(d_out, h), block(dv, shard, h, h->keys),
+         stride(dv, h));
     }
     if (dq.data == NULL && dk.data == NULL) {
         return;
@@ -134,12 +144,12 @@ static void head_backward(const head_t *h, const op_call_t *call, int shard) {
     if (dq.data != NULL) {
         REAL(matmul)
         (h->queries, h->cols, h->keys, d_score, h->keys, 1, block(k, shard, h, h->keys),
-         k.row_stride, block(dq, shard, h, h->queries), dq.row_stride);
+         stride(k, h), block(dq, shard, h, h->queries), stride(dq, h));
     }
     if (dk.data != NULL) {
         REAL(matmul)
         (h->keys, h->cols, h->queries, d_score, 1, h->keys, block(q, shard, h, h->queries),
-         q.row_stride, block(dk, shard, h, h->keys), dk.row_stride);
+         stride(q, h), block(dk, shard, h, h->keys), stride(dk, h));
     }
 }
 

@@ -262,6 +262,22 @@ def variants():
     return cases
 
 
+# --- the published mistake: encoders that attend over samples --------------------------------------
+
+OVER_SAMPLES = (("jmt_3", "jmt", 3, 2, ""), ("mt_2", "mt", 2, 1, ""),
+                ("no_joint_2", "jmt_no_joint", 2, 1, "position: learned"),
+                ("concat_encoder_2", "jmt", 2, 1, "output: concat_encoder, normalize: none"))
+
+
+def over_samples():
+    """The odd sizes and masks above; some steps are valid in one sample alone, in two, or in none."""
+    return [Case("over_samples_" + name,
+                 _masked_config(model, count, "last", layers, _options(text), LENGTH),
+                 ["parity.attention_over_samples=true"], _masked_weight,
+                 _masked_batch(count, number % 2 == 1), 12)
+            for number, (name, model, count, layers, text) in enumerate(OVER_SAMPLES)]
+
+
 # --- convolutions over time before the fusion -----------------------------------------------------
 
 TCN = ", front: tcn, tcn_blocks: {}, tcn_kernel: {}, tcn_causal: {}"

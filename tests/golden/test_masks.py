@@ -19,8 +19,8 @@ def check_masked_inputs(report, step, result, label):
 
 def main():
     report = golden.Report()
-    everything = (cases.masked() + cases.variants() + cases.fronts() + cases.pairs()
-                  + cases.losses())
+    everything = (cases.masked() + cases.variants() + cases.over_samples() + cases.fronts()
+                  + cases.pairs() + cases.losses())
     for step in golden.steps(everything, report):
         for backend, precision, output, gradient, key_bias in RUNS:
             label = f"{backend}/{precision}"

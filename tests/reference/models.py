@@ -63,6 +63,7 @@ class Spec:
         self.tcn = {name: Tcn(given[name]) for name in self.inputs}
         self.targets = {name: dict(t) for name, t in config["targets"].items()}
         self.ccc_unbiased = config["loss"]["ccc_unbiased"]
+        self.over_samples = config["parity"]["attention_over_samples"]
 
     def columns(self, target):
         t = self.targets[target]
@@ -341,6 +342,9 @@ def encoder_over_time(p, spec, name, x, valid, dropout):
         x = x + p[name + ".position.weight"]
     elif spec.position == "sinusoidal":
         x = x + waves(x.shape[1], x.shape[2], x.dtype)
+    if spec.over_samples and spec.model in ("jmt", "jmt_no_joint", "mt"):
+        over = encoder(p, name, spec.layers, spec.heads, x.transpose(0, 1), valid.T, False, dropout)
+        return over.transpose(0, 1)
     return encoder(p, name, spec.layers, spec.heads, x, valid, spec.causal, dropout)
 
 

@@ -1,5 +1,6 @@
 """The reference judged by PyTorch's own modules, so that a slip in it is not blamed on others."""
 import json
+import types
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,21 @@ def encoder_check():
     error = float(((want - got).norm() / want.norm()).detach())
     if error > 1e-13:
         raise AssertionError(f"encoder differs from torch.nn by {error}")
+    return max(error, over_samples_check(theirs, state, p, x))
+
+
+def over_samples_check(theirs, state, p, x):
+    """As the published code for BioVid calls it: a layer whose first axis is time, on [batch, steps, d]."""
+    published = torch.nn.TransformerEncoderLayer(x.shape[2], theirs.self_attn.num_heads,
+                                                 theirs.linear1.out_features, dropout=0.0).double()
+    published.load_state_dict(state)
+    want = published(x)
+    spec = types.SimpleNamespace(position="none", over_samples=True, model="jmt", layers=1,
+                                 heads=theirs.self_attn.num_heads)
+    got = models.encoder_over_time(p, spec, "x", x, torch.ones(x.shape[:2], dtype=torch.bool), models.keep)
+    error = float(((want - got).norm() / want.norm()).detach())
+    if error > 1e-13:
+        raise AssertionError(f"an encoder over samples differs from torch.nn by {error}")
     return error
 
 

@@ -97,7 +97,7 @@ def main():
     models_check.tcn_check()
     os.makedirs(cases.VECTORS, exist_ok=True)
     everything = (cases.appendix_a() + cases.full_size() + cases.masked() + cases.variants()
-                  + cases.fronts() + cases.pairs() + cases.losses())
+                  + cases.over_samples() + cases.fronts() + cases.pairs() + cases.losses())
     for case in everything:
         if not arguments.names or case.name in arguments.names:
             write_case(arguments.jmt, case)

@@ -32,6 +32,7 @@ const char *const case_models[] = {
     "name: concat_encoder",
     "name: unimodal, modalities: [c]",
     "name: majority",
+    "name: jmt, layers: 2}\nparity: {attention_over_samples: true",
     NULL,
 };
 
@@ -57,6 +58,8 @@ double case_get(const model_case_t *c, const void *memory, int64_t i) {
 static void put_state(const model_case_t *c, void *memory, int64_t i, double value) {
     dtype_set(c->kernels->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32, memory, i, value);
 }
+
+bool case_mixes_samples(const char *model) { return strstr(model, "over_samples") != NULL; }
 
 model_case_t case_open(const char *model, const char *backend, dtype_t dtype) {
     return case_open_heads(model, 2, backend, dtype);

@@ -12,6 +12,7 @@ enum { CASE_LENGTH = 5, CASE_MODALITIES_MAX = 3, CASE_OUTPUTS_MAX = 2 };
 /* Settings of `model:` (YAML flow) of every model, with the awkward variants; ends with NULL. Odd
  * sizes, two heads, two layers. */
 extern const char *const case_models[];
+bool case_mixes_samples(const char *model); /* of a shard: the published mistake */
 
 typedef struct model_case {
     const char *model;

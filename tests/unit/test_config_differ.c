@@ -54,6 +54,7 @@ static void where_settings_may_differ(void **state) {
         {"parity.skip", ""},
         {"modalities.b.track", ""},
         {"parity.whole_windows", ""},
+        {"parity.attention_over_samples", ""},
         {"targets.y.loss", ""},
         {"targets", ""},
         {"modalities", ""},

@@ -155,6 +155,12 @@ static void mistakes_of_published_code(void **state) {
          "parity.unlabelled_as_right: true\nevaluation.every_window: true\n",
          ":3:29: parity.unlabelled_as_right is for targets with loss ccc or mse, and there is "
          "none; remove it"},
+        {DATA "model.name: concat\nparity.attention_over_samples: true\n",
+         ":4:32: parity.attention_over_samples is about the encoders of jmt, jmt_no_joint and mt; "
+         "remove it"},
+        {DATA "model.causal: true\nparity.attention_over_samples: true\n",
+         ":4:32: parity.attention_over_samples has no order that model.causal could keep; leave "
+         "one of them out"},
     };
     CHECK_ALL(cases, STATUS_INPUT);
 }

@@ -133,6 +133,72 @@ static void a_group_without_keys_is_zero(void **state) {
     case_close(&test);
 }
 
+/* Row i of group g lies at row i * groups + g of the other case: the same bits, mask included. */
+static void check_across(const kernels_t *kernels, op_description_t d, bool masked) {
+    op_case_t one, other;
+    const op_attributes_t *a = &d.attributes;
+    case_open(&one, kernels, &d, 2, 0, 2);
+    d.attributes.across = true;
+    case_open(&other, kernels, &d, 2, 0, 2);
+    if (masked) {
+        case_mask(&one, d.in[1].rows, a->key_len, 1);
+        case_mask(&other, d.in[1].rows, 0, 0);
+    }
+    const matrix_t from[] = {one.call.in[0], one.call.in[1], one.call.in[2], one.call.d_out},
+                   to[] = {other.call.in[0], other.call.in[1], other.call.in[2], other.call.d_out};
+    for (int64_t at = 0; at < 2 * d.in[1].rows; at++) {
+        int64_t s = at / d.in[1].rows, r = at % d.in[1].rows;
+        int64_t turn = r % a->key_len * a->groups + r / a->key_len;
+        if (masked) {
+            other.call.mask.data[s * other.call.mask.shard_stride + turn] =
+                one.call.mask.data[s * one.call.mask.shard_stride + r];
+        }
+    }
+    for (int m = 0; m < 4; m++) {
+        int64_t length = m == 1 || m == 2 ? a->key_len : a->query_len, rows = a->groups * length;
+        for (int64_t at = 0; at < 2 * rows * d.out.cols; at++) {
+            int64_t c = at % d.out.cols, r = at / d.out.cols % rows;
+            int s = (int)(at / d.out.cols / rows);
+            case_set(&other, to[m], s, r % length * a->groups + r / length, c,
+                     case_get(&one, from[m], s, r, c));
+        }
+    }
+    case_run(&one);
+    case_run(&other);
+    const matrix_t want[] = {one.call.d_in[0], one.call.d_in[1], one.call.d_in[2], one.call.out},
+                   got[] = {other.call.d_in[0], other.call.d_in[1], other.call.d_in[2],
+                            other.call.out};
+    for (int m = 0; m < 4; m++) {
+        int64_t length = m == 1 || m == 2 ? a->key_len : a->query_len, rows = a->groups * length;
+        for (int64_t at = 0; at < 2 * rows * d.out.cols; at++) {
+            int64_t c = at % d.out.cols, r = at / d.out.cols % rows;
+            int s = (int)(at / d.out.cols / rows);
+            check_value(case_get(&other, got[m], s, r % length * a->groups + r / length, c),
+                        case_get(&one, want[m], s, r, c), 0.0);
+        }
+    }
+    case_close(&one);
+    case_close(&other);
+}
+
+static void groups_may_take_turns(void **state) {
+    (void)state;
+    const kernels_t *tables[] = {case_table("ref", DTYPE_F64), case_table("cpu", DTYPE_F32),
+                                 case_table("cpu", DTYPE_BF16)};
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+        for (int masked = 0; masked < 2; masked++) {
+            check_across(tables[t], attention(4, 1, 3, 3, 5), masked);
+            check_across(tables[t], attention(3, 2, 9, 20, 32), masked);
+            check_across(tables[t], attention(2, 1, 35, 35, 131), masked);
+        }
+    }
+    op_description_t d = attention(3, 2, 4, 4, 6);
+    d.attributes.across = true;
+    case_check_reference(&d, 12, 0, 0);
+    case_check_alignment(&d);
+    case_check_threads(&d);
+}
+
 typedef struct sizes {
     int64_t groups, heads, queries, keys, cols;
     bool causal;
@@ -261,6 +327,7 @@ int main(void) {
         cmocka_unit_test(gradients),
         cmocka_unit_test(by_hand),
         cmocka_unit_test(causal),
+        cmocka_unit_test(groups_may_take_turns),
         cmocka_unit_test(no_later_key_is_seen),
         cmocka_unit_test(a_group_without_keys_is_zero),
         cmocka_unit_test(float_is_accurate),
