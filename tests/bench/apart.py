@@ -1,6 +1,13 @@
-"""Two ways to round to bf16, beside what full floats give. How much that does to a gradient is the model's, not the
-program's, so ours is measured by the peer's. Standard library only."""
+"""Whether two programs make the same of a step. Full floats are near each other. Of two ways to round to bf16 each is
+beside what full floats give: how much rounding does to a gradient is the model's, not the program's, so ours is measured
+by the peer's. Standard library only."""
 import statistics
+
+F32_APART = 0.03 # of the largest number of each tensor, TF32 allowed
+F32_APART_CPU = 5e-3
+# bf16: times what the peer's own rounding does to a tensor. Between our backends and seeds it is up to 1.4. A gradient
+# that is 0 or twice itself is off by 1.
+BF16_RATIO, BF16_APART = 3, 0.75
 
 
 def size(error):
@@ -23,3 +30,17 @@ def apart(ours, peers, units):
             "ours_worst": max((size(error) for key, error in ours.items()
                                if not error <= 1.5 * known.get(key, 0.0)), default=0.0),
             "peer_worst": max(known.values(), default=0.0), "peer_mistakes": len(peers) - len(known)}
+
+
+def same_results(answer, f32_apart=F32_APART):
+    """(exit code, why) of what a peer and we make of the same step."""
+    found = answer.get("apart")
+    if found is None:
+        return int(not answer["max_rel"] < f32_apart), f"largest difference {answer['max_rel']:.3g}"
+    if found["peer_usual"] == 0:
+        return 3, "the peer's own bf16 is wrong: nothing to compare with"
+    right = found["ratio"] < BF16_RATIO and found["ours_worst"] < BF16_APART
+    return int(not right), (
+        f"{found['tensor']}: {found['ours']:.3g} from full floats, the peer {found['peer']:.3g} (usually "
+        f"{found['peer_usual']:.3g}): {found['ratio']:.3g} times as far, less than {BF16_RATIO} is asked; at worst "
+        f"{found['ours_worst']:.3g} of {BF16_APART}")

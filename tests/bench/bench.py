@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 
+import apart
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 JMT = os.environ.get("JMT", str(ROOT / "build" / "jmt"))
 ROUNDS = 11
@@ -25,6 +27,13 @@ def unavailable(reason):
     """Exit code 3: this machine lacks what the measurement needs."""
     print(f"jmt: error: {pathlib.Path(sys.argv[0]).name}: {reason}", file=sys.stderr)
     sys.exit(3)
+
+
+def require_same(compared):
+    """Before anything is timed on a CPU: both sides make the same of a step."""
+    code, why = apart.same_results(compared, apart.F32_APART_CPU)
+    if code != 0:
+        raise RuntimeError(f"other results than the peer's: {why}")
 
 
 def arguments(description, add=None, rounds=ROUNDS):

@@ -16,6 +16,8 @@ from torchvision.models import video
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "reference"))
 import safetensors # noqa: E402
+from apart import apart # noqa: E402
+from peer_jmt import deviations, units # noqa: E402
 
 TRIALS = 3
 
@@ -81,19 +83,28 @@ class Peer:
         model.train(self.options.norm == "shard" and not self.options.evaluate)
         return model.to(memory_format=memory_format), self.x.contiguous(memory_format=memory_format), named
 
-    def compare(self):
-        """How far loss and gradients are from those of `jmt step`: |a - b| / |b| of each tensor."""
+    def gradients(self, precision):
         model, x, named = self.made(torch.contiguous_format)
         model.train(self.options.norm == "shard")
-        loss = ((model(x) - self.y) ** 2).mean(0).sum()
+        with precision:
+            loss = ((model(x).float() - self.y) ** 2).mean(0).sum()
         loss.backward()
+        return float(loss.detach()), {name: p.grad for name, p in named.items() if p.grad is not None}
+
+    def compare(self):
+        """How far loss and gradients of `jmt step` are from full floats: |a - b| / |b| of each tensor. bf16 beside what
+        autocast does to the peer's own."""
+        loss, exact = self.gradients(contextlib.nullcontext())
         ours = read(self.options.result)
-        worst = abs(float(ours["loss"]) / float(loss.detach()) - 1)
-        for name, p in named.items():
-            if p.grad is not None:
-                got = ours["grad/" + name].reshape(p.shape)
-                worst = max(worst, float((got - p.grad).norm() / p.grad.norm()))
-        return worst
+        found = {name: ours["grad/" + name].reshape(x.shape) for name, x in exact.items()}
+        worst = abs(float(ours["loss"]) / loss - 1)
+        for name, x in exact.items():
+            worst = max(worst, float((found[name] - x).norm() / x.norm()))
+        answer = {"max_rel": worst}
+        if self.options.precision == "bf16":
+            rounded = self.gradients(self.autocast())[1]
+            answer["apart"] = apart(deviations(found, exact), deviations(rounded, exact), units(exact))
+        return answer
 
     def round(self, memory_format):
         model, x, _ = self.made(memory_format)
@@ -122,13 +133,13 @@ class Peer:
         self.run = self.round(self.formats[self.setting])
 
     def serve(self):
-        worst = self.compare()
+        compared = self.compare()
         self.choose()
         for line in sys.stdin:
             if line.strip() == "hello":
                 say({"peer": "torchvision", "peer_version": f"{torch.__version__}, {torchvision.__version__}",
                      "setting": self.setting, "tried_ms": self.tried, "threads": torch.get_num_threads(),
-                     "max_rel": worst})
+                     **compared})
             else:
                 ms, cpu = timed(self.run)
                 say({"ms": ms, "cpu_ms": cpu})

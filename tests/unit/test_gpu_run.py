@@ -130,7 +130,7 @@ def same_results():
 
     def code(ours, peers=(), unit=0.0, **more):
         found = apart.apart({**usual, **ours}, {**usual, **dict(peers)}, dict.fromkeys(usual, unit))
-        return gpu_run.same_results({"max_rel": 0.4, "apart": found, **more})
+        return apart.same_results({"max_rel": 0.4, "apart": found, **more})
     check(code({})[0] == 0 and code({"lucky": 0.09})[0] == 0 and code({"c": 0.5})[0] == 0, "bf16: as far as the peer")
     check(code({"a": 0.5})[0] == code({"c": 0.8})[0] == code({"lucky": 1.0})[0] == code({"b": float("nan")})[0] == 1 and
           code({"a": 0.5})[1].startswith("a: 0.5 from full floats, the peer 0.05 (usually 0.055): 9.09 times"),
