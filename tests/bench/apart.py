@@ -1,7 +1,7 @@
 """Whether two programs make the same of a step. Full floats are near each other. Of two ways to round to bf16 each is
-"""Whether two programs make the same of a step. Full floats are near each other. Of two ways to round to bf16 each is
 beside what full floats give: how much rounding does to a gradient is the model's, not the program's, so ours is
 measured by the peer's. Standard library only."""
+import statistics
 
 F32_APART = 0.03 # of the largest number of each tensor, TF32 allowed
 F32_APART_CPU = 5e-3
