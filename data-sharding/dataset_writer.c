@@ -73,6 +73,10 @@ status_t dataset_writer_open(const writer_config_t *config, dataset_writer_t **w
     writer->aliases = alias_deal(config->salt, config->subject_count);
     writer->subject_used = alloc_zero(max_i64(config->subject_count, 1), sizeof(bool));
     writer->store = steps_store_open(writer->aside, STEPS_MEMORY_BYTES);
+    writer->ahead_track = -1;
+    for (int i = config->track_count - 1; i >= 0; i--) {
+        writer->ahead_track = config->tracks[i].kind == TRACK_PIXELS ? i : writer->ahead_track;
+    }
     start_shard(writer);
     status = dataset_writer_start(writer);
     if (status != STATUS_OK) {
@@ -93,6 +97,8 @@ static void drop_pictures(dataset_writer_t *writer) {
     }
     free(writer->pictures);
     writer->pictures = NULL;
+    shard_ahead_close(writer->ahead);
+    writer->ahead = NULL;
 }
 
 /* Steps of a track of pictures, out of the files of the pending recordings. */
@@ -131,7 +137,7 @@ static status_t flush(dataset_writer_t *writer) {
     }
     char *name = text_format("shard-%05d.h5", writer->manifest.file_count);
     char *path = text_format("%s/%s", writer->aside, name);
-    const shard_source_t source = {read_pictures, writer};
+    const shard_source_t source = {read_pictures, writer, writer->ahead, writer->ahead_track};
     status_t status = shard_write(path, &writer->pending, &source);
     if (status == STATUS_OK) {
         status = manifest_add_shard(&writer->manifest, writer->aside, name);
@@ -225,6 +231,25 @@ static status_t take_over(dataset_writer_t *writer, const writer_recording_t *re
     return STATUS_OK;
 }
 
+/* The pictures of the last recording, which need no memory then. */
+static status_t put_ahead(dataset_writer_t *writer, int64_t recording) {
+    steps_file_t **steps =
+        &writer->pictures[recording * writer->config.track_count + writer->ahead_track];
+    if (*steps == NULL) {
+        return STATUS_OK;
+    }
+    if (writer->ahead == NULL) {
+        char *path = text_format("%s/shard-%05d.ahead", writer->aside, writer->manifest.file_count);
+        status_t status = shard_ahead_open(path, steps_file_step_bytes(*steps), &writer->ahead);
+        free(path);
+        TRY(status);
+    }
+    TRY(shard_ahead_add(writer->ahead, *steps));
+    steps_file_close(*steps);
+    *steps = NULL;
+    return STATUS_OK;
+}
+
 status_t dataset_writer_add(dataset_writer_t *writer, const writer_recording_t *recording) {
     REQUIRE(recording->subject >= 0 && recording->subject < writer->config.subject_count);
     TRY(take_over(writer, recording));
@@ -247,6 +272,9 @@ status_t dataset_writer_add(dataset_writer_t *writer, const writer_recording_t *
             steps_of(&recording->signals[i]) * (shard_step_bytes(&content->tracks[i]) + 1);
     }
     content->recording_count++;
+    if (writer->ahead_track >= 0) {
+        TRY(put_ahead(writer, index));
+    }
     writer->manifest.recordings++;
     if (!writer->subject_used[recording->subject]) {
         writer->subject_used[recording->subject] = true;

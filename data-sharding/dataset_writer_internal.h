@@ -15,7 +15,9 @@ struct dataset_writer {
     bool *subject_used;
     shard_content_t pending;
     steps_store_t *store;    /* of them */
-    steps_file_t **pictures; /* of the pending recordings: [recording][track] */
+    steps_file_t **pictures; /* of the pending recordings: [recording][track], but what is ahead */
+    shard_ahead_t *ahead;    /* pictures of the pending shard's first track of such */
+    int ahead_track;         /* -1: there is none */
     int64_t pending_bytes;
     int64_t added;
     import_journal_t journal; /* key "": none is kept */

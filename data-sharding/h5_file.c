@@ -12,7 +12,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "bulk values are read from the file as they lie, which is little-endian");
 
-enum { TEXT_BYTES_MAX = 1 << 16, NUMBERS_MAX = 1 << 30 };
+enum { TEXT_BYTES_MAX = 1 << 16, NUMBERS_MAX = 1 << 30, LEAST = 4096, ALIGNED = 64 };
 
 struct h5_file {
     hid_t id;
@@ -25,13 +25,14 @@ static status_t h5_trouble(const h5_file_t *file, const char *what, const char *
                        file->path, what, name);
 }
 
-static status_t h5_start(const char *path, bool create, h5_file_t **file_out) {
+static status_t h5_start(const char *path, bool create, int64_t least, int64_t at,
+                         h5_file_t **file_out) {
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* HDF5 would print its own stack of errors */
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
     H5Pset_file_locking(access, false, true); /* read-only and parallel file systems refuse locks */
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
-    H5Pset_alignment(access, 4096, 64);
+    H5Pset_alignment(access, (hsize_t)least, (hsize_t)at);
     hid_t root = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_obj_track_times(root, false); /* equal imports give equal bytes */
     hid_t id = create ? H5Fcreate(path, H5F_ACC_TRUNC, root, access)
@@ -53,10 +54,16 @@ static status_t h5_start(const char *path, bool create, h5_file_t **file_out) {
 }
 
 status_t h5_create(const char *path, h5_file_t **file_out) {
-    return h5_start(path, true, file_out);
+    return h5_start(path, true, LEAST, ALIGNED, file_out);
 }
 
-status_t h5_open(const char *path, h5_file_t **file_out) { return h5_start(path, false, file_out); }
+status_t h5_create_aligned(const char *path, int64_t least, int64_t at, h5_file_t **file_out) {
+    return h5_start(path, true, least, at, file_out);
+}
+
+status_t h5_open(const char *path, h5_file_t **file_out) {
+    return h5_start(path, false, LEAST, ALIGNED, file_out);
+}
 
 status_t h5_close(h5_file_t *file) {
     if (file == NULL) {

@@ -11,6 +11,9 @@ typedef struct h5_file h5_file_t;
 typedef enum { ARRAY_FLOAT32, ARRAY_BYTE, ARRAY_SPAN } array_type_t; /* SPAN: shard_span_t */
 
 status_t h5_create(const char *path, h5_file_t **file_out) MUST_CHECK;
+/* Arrays of at least `least` bytes begin at multiples of `at`. */
+status_t h5_create_aligned(const char *path, int64_t least, int64_t at,
+                           h5_file_t **file_out) MUST_CHECK;
 status_t h5_open(const char *path, h5_file_t **file_out) MUST_CHECK; /* to read */
 
 /* After writing: a full disk may show only here. NULL is fine. */

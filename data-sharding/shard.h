@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "data-sharding/shard_ahead.h"
 #include "data-sharding/track_kind.h"
 #include "kernels/base/status.h"
 
@@ -57,6 +58,10 @@ static inline int64_t shard_step_bytes(const shard_track_t *track) {
 typedef struct shard_source {
     status_t (*read)(void *context, int track, int64_t first, int64_t steps, void *values_out);
     void *context;
+    /* Not NULL: those of track `ahead_track` lie there, whose file becomes the shard (it lies in the
+     * same folder). */
+    shard_ahead_t *ahead;
+    int ahead_track;
 } shard_source_t;
 
 /* Writes beside and renames: old or new, never half. source: NULL where no track needs it. */

@@ -36,6 +36,8 @@ static int64_t add_range(trailer_range_t **ranges, int64_t count, const trailer_
     return count;
 }
 
+uint64_t range_hash(const void *data, size_t bytes) { return XXH3_64bits(data, bytes); }
+
 int64_t trailer_hash(trailer_range_t *ranges, int64_t first, int64_t count, int64_t offset,
                      int64_t bytes, const void *data) {
     const char *at = data;
@@ -43,7 +45,7 @@ int64_t trailer_hash(trailer_range_t *ranges, int64_t first, int64_t count, int6
     for (; first < count && ranges[first].offset + ranges[first].bytes <= end; first++) {
         trailer_range_t *r = &ranges[first];
         REQUIRE(r->offset >= begin);
-        r->hash = XXH3_64bits(at + (r->offset - begin), (size_t)r->bytes);
+        r->hash = range_hash(at + (r->offset - begin), (size_t)r->bytes);
     }
     return first;
 }
@@ -218,7 +220,7 @@ status_t trailer_check(const trailer_t *trailer, int fd, const char *path, int64
                        void *buffer) {
     const trailer_range_t *r = &trailer->ranges[range];
     TRY(file_pread(fd, path, (int64_t)r->offset, (int64_t)r->bytes, buffer));
-    if (XXH3_64bits(buffer, (size_t)r->bytes) != r->hash) {
+    if (range_hash(buffer, (size_t)r->bytes) != r->hash) {
         return status_fail(STATUS_FAILED,
                            "shard %s: damaged in bytes %llu to %llu (%s); restore it or import "
                            "again",

@@ -27,6 +27,14 @@ typedef struct trailer {
  * are no burden: 32 bytes in 16,384. */
 enum { RANGE_BYTES_MAX = 1 << 14 };
 
+/* Pictures are read one by one: each begins a range, or as many as fit into one share it. */
+static inline int64_t range_pictures(int64_t picture_bytes) {
+    int64_t fit = RANGE_BYTES_MAX / picture_bytes;
+    return fit > 1 ? fit : 1;
+}
+
+uint64_t range_hash(const void *data, size_t bytes);
+
 /* Hashes those ranges from `first` on that end in the `bytes` bytes of the file at `offset`, which
  * hold them whole; data: these bytes. Returns the first range behind them. */
 int64_t trailer_hash(trailer_range_t *ranges, int64_t first, int64_t count, int64_t offset,

@@ -64,14 +64,9 @@ static void bulk_blocks(bulk_list_t *list, const shard_track_t *track, int64_t r
     bulk_add(list, file_offset + begin * step_bytes, (end - begin) * step_bytes);
 }
 
-/* Pictures are read one by one: each begins a block, or as many as fit into one share it. */
-static int64_t pictures_together(int64_t step_bytes) {
-    return max_i64(RANGE_BYTES_MAX / step_bytes, 1);
-}
-
 static void bulk_pictures(bulk_list_t *list, const shard_track_t *track, int64_t file_offset,
                           int64_t step_bytes) {
-    int64_t together = pictures_together(step_bytes);
+    int64_t together = range_pictures(step_bytes);
     for (int64_t step = 0; step < track->steps; step += together) {
         int64_t steps = min_i64(together, track->steps - step);
         bulk_add(list, file_offset + step * step_bytes, steps * step_bytes);
@@ -92,20 +87,38 @@ static status_t put_track_array(h5_file_t *file, const shard_track_t *track, con
     return status;
 }
 
-static status_t put_track(h5_file_t *file, const shard_track_t *track, int64_t recordings) {
+static array_type_t values_type(const shard_track_t *track) {
+    return track->kind == TRACK_PIXELS ? ARRAY_BYTE : ARRAY_FLOAT32;
+}
+
+static status_t put_track_group(h5_file_t *file, const shard_track_t *track) {
     char *path = track_path(track, "");
     status_t status = h5_put_group(file, path);
-    if (status == STATUS_OK) {
-        status = h5_put_text(file, path, "kind", track_kind_name(track->kind));
+    free(path);
+    return status;
+}
+
+static status_t put_values(h5_file_t *file, const shard_track_t *track) {
+    return put_track_array(file, track, "values", values_type(track), track->steps, track->dim,
+                           track->values);
+}
+
+static status_t put_track(h5_file_t *file, const shard_track_t *track, int64_t recordings,
+                          bool begun) {
+    if (!begun) {
+        TRY(put_track_group(file, track));
     }
+    char *path = track_path(track, "");
+    status_t status = h5_put_text(file, path, "kind", track_kind_name(track->kind));
     if (status == STATUS_OK && track->kind == TRACK_PIXELS) {
         status = h5_put_shape(file, path, "shape", track->shape);
     }
     free(path);
     TRY(status);
     TRY(put_track_array(file, track, "index", ARRAY_SPAN, recordings, 0, track->spans));
-    array_type_t type = track->kind == TRACK_PIXELS ? ARRAY_BYTE : ARRAY_FLOAT32;
-    TRY(put_track_array(file, track, "values", type, track->steps, track->dim, track->values));
+    if (!begun) {
+        TRY(put_values(file, track));
+    }
     return put_track_array(file, track, "valid", ARRAY_BYTE, track->steps, 0, track->valid);
 }
 
@@ -121,7 +134,13 @@ static status_t put_column(h5_file_t *file, const shard_content_t *content, cons
     return status;
 }
 
-static status_t put_content(h5_file_t *file, const shard_content_t *content) {
+/* ahead: the track whose values come first in the file; -1: none. */
+static status_t put_content(h5_file_t *file, const shard_content_t *content, int ahead) {
+    if (ahead >= 0) {
+        TRY(h5_put_group(file, "modalities"));
+        TRY(put_track_group(file, &content->tracks[ahead]));
+        TRY(put_values(file, &content->tracks[ahead]));
+    }
     TRY(h5_put_text(file, "/", "format", "jmt-shard"));
     TRY(h5_put_integer(file, "format_version", SHARD_VERSION));
     TRY(h5_put_text(file, "/", "importer", content->importer));
@@ -136,10 +155,12 @@ static status_t put_content(h5_file_t *file, const shard_content_t *content) {
     TRY(put_column(file, content, "recordings/split", offsetof(shard_recording_t, split)));
     TRY(put_column(file, content, "recordings/source_hash",
                    offsetof(shard_recording_t, source_hash)));
-    TRY(h5_put_group(file, "modalities"));
+    if (ahead < 0) {
+        TRY(h5_put_group(file, "modalities"));
+    }
     TRY(h5_put_group(file, "targets"));
     for (int i = 0; i < content->track_count; i++) {
-        TRY(put_track(file, &content->tracks[i], content->recording_count));
+        TRY(put_track(file, &content->tracks[i], content->recording_count, i == ahead));
     }
     return STATUS_OK;
 }
@@ -160,7 +181,7 @@ static status_t add_bulk(h5_file_t *file, const shard_content_t *content,
                          const shard_track_t *track, bulk_list_t *list, int64_t *values_at) {
     bool pictures = track->kind == TRACK_PIXELS;
     int64_t valid_at = -1;
-    TRY(find_bulk(file, track, "values", pictures ? ARRAY_BYTE : ARRAY_FLOAT32, values_at));
+    TRY(find_bulk(file, track, "values", values_type(track), values_at));
     TRY(find_bulk(file, track, "valid", ARRAY_BYTE, &valid_at));
     if (*values_at >= 0 && pictures) {
         bulk_pictures(list, track, *values_at, shard_step_bytes(track));
@@ -212,7 +233,7 @@ static int64_t first_range(const bulk_list_t *list, int64_t offset) {
 static status_t pour_track(int fd, const char *path, const shard_track_t *track, int index,
                            const shard_source_t *source, bulk_list_t *bulk, int64_t values_at) {
     enum { PIECE_BYTES = 1 << 18, START_BYTES = 4 << 20 };
-    int64_t step_bytes = shard_step_bytes(track), together = pictures_together(step_bytes);
+    int64_t step_bytes = shard_step_bytes(track), together = range_pictures(step_bytes);
     int64_t room = max_i64(PIECE_BYTES / (step_bytes * together), 1) * together;
     int64_t range = first_range(bulk, values_at), started = values_at;
     char *piece = alloc_aligned((size_t)(room * step_bytes));
@@ -220,7 +241,9 @@ static status_t pour_track(int fd, const char *path, const shard_track_t *track,
     for (int64_t step = 0; step < track->steps && status == STATUS_OK; step += room) {
         int64_t steps = min_i64(room, track->steps - step), bytes = steps * step_bytes;
         int64_t at = values_at + step * step_bytes;
-        status = source->read(source->context, index, step, steps, piece);
+        status = source->ahead != NULL && index == source->ahead_track
+                     ? shard_ahead_read(source->ahead, step, steps, piece)
+                     : source->read(source->context, index, step, steps, piece);
         if (status == STATUS_OK && track->kind == TRACK_PIXELS) {
             range = trailer_hash(bulk->ranges, range, bulk->count, at, bytes, piece);
         }
@@ -241,7 +264,7 @@ static status_t pour(int fd, const char *path, const shard_content_t *content,
                      const shard_source_t *source, bulk_list_t *bulk, const int64_t *values_at) {
     for (int i = 0; i < content->track_count; i++) {
         const shard_track_t *track = &content->tracks[i];
-        if (track->values == NULL && track->steps > 0) {
+        if (track->values == NULL && values_at[i] >= 0) {
             REQUIRE(source != NULL);
             TRY(pour_track(fd, path, track, i, source, bulk, values_at[i]));
         }
@@ -268,19 +291,47 @@ static status_t seal(const char *path, const shard_content_t *content, const sha
     return status;
 }
 
-static status_t write_aside(const char *path, const shard_content_t *content,
-                            const shard_source_t *source) {
+static status_t write_structure(const char *path, const shard_content_t *content, int ahead) {
     h5_file_t *file;
-    TRY(h5_create(path, &file));
-    status_t status = put_content(file, content);
+    TRY(ahead < 0 ? h5_create(path, &file)
+                  : h5_create_aligned(path, SHARD_AHEAD_LEAST, SHARD_AHEAD_AT, &file));
+    status_t status = put_content(file, content, ahead);
     status_t closed = h5_close(file);
-    TRY(status);
-    TRY(closed);
+    return status != STATUS_OK ? status : closed;
+}
+
+/* What HDF5 made at `path` goes around the values that are there, whose checksums are known. */
+static status_t graft(const char *path, const shard_ahead_t *ahead, bulk_list_t *bulk) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return status_fail_errno(STATUS_FAILED, "shard %s: cannot open", path);
+    }
+    status_t status = shard_ahead_graft(ahead, fd, path);
+    close(fd);
+    int64_t first = first_range(bulk, SHARD_AHEAD_AT);
+    for (int64_t i = first; i < bulk->count; i++) {
+        bulk->ranges[i].hash = shard_ahead_hash(ahead, i - first);
+    }
+    return status;
+}
+
+/* made_out: the file that the shard is to be. Values that lie ahead are where HDF5 expects them, or
+ * there are so few that it expects them elsewhere: then they are read like others. */
+static status_t write_aside(const char *path, const shard_content_t *content,
+                            const shard_source_t *source, const char **made_out) {
+    int ahead = source != NULL && source->ahead != NULL ? source->ahead_track : -1;
+    TRY(write_structure(path, content, ahead));
     bulk_list_t bulk = {0};
     int64_t *values_at = alloc_zero(max_i64(content->track_count, 1), sizeof *values_at);
-    status = list_bulk(path, content, &bulk, values_at);
+    status_t status = list_bulk(path, content, &bulk, values_at);
+    *made_out = path;
+    if (status == STATUS_OK && ahead >= 0 && values_at[ahead] == SHARD_AHEAD_AT) {
+        status = graft(path, source->ahead, &bulk);
+        values_at[ahead] = -1;
+        *made_out = shard_ahead_path(source->ahead);
+    }
     if (status == STATUS_OK) {
-        status = seal(path, content, source, &bulk, values_at);
+        status = seal(*made_out, content, source, &bulk, values_at);
     }
     free(values_at);
     free(bulk.ranges);
@@ -290,13 +341,15 @@ static status_t write_aside(const char *path, const shard_content_t *content,
 status_t shard_write(const char *path, const shard_content_t *content,
                      const shard_source_t *source) {
     char *aside = text_format("%s.tmp", path);
-    status_t status = write_aside(aside, content, source);
-    if (status == STATUS_OK && rename(aside, path) != 0) {
+    const char *made = aside;
+    status_t status = write_aside(aside, content, source, &made);
+    if (status == STATUS_OK && rename(made, path) != 0) {
         status = status_fail_errno(STATUS_FAILED, "shard %s: cannot rename into place", path);
     }
-    if (status != STATUS_OK) {
+    if (status != STATUS_OK || made != aside) {
         unlink(aside);
-    } else {
+    }
+    if (status == STATUS_OK) {
         const char *slash = strrchr(path, '/');
         char *parent = slash == NULL ? text_copy(".")
                                      : text_format("%.*s", (int)max_i64(slash - path, 1), path);

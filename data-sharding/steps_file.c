@@ -8,15 +8,27 @@
 
 #include "kernels/base/bytes.h"
 
-enum { EXTENT_BYTES = 4 << 20, GRANT_BYTES = 1 << 16, AHEAD_BYTES = 1 << 20, PAGE_BYTES = 4096 };
+enum {
+    SPARES = 4,
+    EXTENT_BYTES = 4 << 20,
+    GRANT_BYTES = 1 << 16,
+    AHEAD_BYTES = 1 << 20,
+    PAGE_BYTES = 4096
+};
+
+typedef struct spare {
+    char *data;
+    int64_t bytes, asked;
+} spare_t;
 
 struct steps_store {
-    char *dir, *label;    /* label: for errors */
-    pthread_mutex_t lock; /* of all below */
-    int64_t memory;       /* bytes that files may still take */
-    int fd;               /* -1: nothing is on disk yet */
-    int64_t end;          /* of what was ever used of it */
-    int64_t *free;        /* extents that nobody uses any more */
+    char *dir, *label;     /* label: for errors */
+    pthread_mutex_t lock;  /* of all below */
+    int64_t memory;        /* bytes that files may still take */
+    spare_t spare[SPARES]; /* of closed files, pages and all, for the next */
+    int fd;                /* -1: nothing is on disk yet */
+    int64_t end;           /* of what was ever used of it */
+    int64_t *free;         /* extents that nobody uses any more */
     int64_t free_count;
 };
 
@@ -46,11 +58,21 @@ steps_store_t *steps_store_open(const char *dir, int64_t memory_bytes) {
     return store;
 }
 
+/* Under the lock. */
+static void drop_spares(steps_store_t *store) {
+    for (int i = 0; i < SPARES; i++) {
+        free(store->spare[i].data);
+        store->memory += store->spare[i].bytes;
+        store->spare[i] = (spare_t){0};
+    }
+}
+
 void steps_store_close(steps_store_t *store) {
     if (store != NULL) {
         if (store->fd >= 0) {
             close(store->fd);
         }
+        drop_spares(store);
         pthread_mutex_destroy(&store->lock);
         free(store->free);
         free(store->label);
@@ -59,18 +81,43 @@ void steps_store_close(steps_store_t *store) {
     }
 }
 
+/* The largest. */
+static spare_t take_spare(steps_store_t *store) {
+    pthread_mutex_lock(&store->lock);
+    int best = 0;
+    for (int i = 1; i < SPARES; i++) {
+        best = store->spare[i].bytes > store->spare[best].bytes ? i : best;
+    }
+    spare_t spare = store->spare[best];
+    store->spare[best] = (spare_t){0};
+    pthread_mutex_unlock(&store->lock);
+    return spare;
+}
+
+static void give_spare(steps_store_t *store, spare_t spare) {
+    pthread_mutex_lock(&store->lock);
+    int place = 0;
+    while (place < SPARES && store->spare[place].data != NULL) {
+        place++;
+    }
+    if (place < SPARES) {
+        store->spare[place] = spare;
+    } else {
+        free(spare.data);
+        store->memory += spare.bytes;
+    }
+    pthread_mutex_unlock(&store->lock);
+}
+
 static bool take_memory(steps_store_t *store, int64_t bytes) {
     pthread_mutex_lock(&store->lock);
+    if (store->memory < bytes) {
+        drop_spares(store);
+    }
     bool there = store->memory >= bytes;
     store->memory -= there ? bytes : 0;
     pthread_mutex_unlock(&store->lock);
     return there;
-}
-
-static void give_memory(steps_store_t *store, int64_t bytes) {
-    pthread_mutex_lock(&store->lock);
-    store->memory += bytes;
-    pthread_mutex_unlock(&store->lock);
 }
 
 static status_t make_file(steps_store_t *store) {
@@ -122,8 +169,9 @@ steps_file_t *steps_file_open(steps_store_t *store, int64_t step_bytes) {
 }
 
 static void drop_memory(steps_file_t *file) {
-    free(file->memory);
-    give_memory(file->store, file->granted);
+    if (file->memory != NULL) {
+        give_spare(file->store, (spare_t){file->memory, file->granted, file->asked});
+    }
     file->memory = NULL;
     file->granted = file->asked = 0;
 }
@@ -195,6 +243,12 @@ static bool has_room(steps_file_t *file) {
     if (file->extent_count > 0) {
         return false;
     }
+    if (file->memory == NULL) {
+        spare_t spare = take_spare(file->store);
+        file->memory = spare.data;
+        file->granted = spare.bytes;
+        file->asked = spare.asked;
+    }
     if (want <= file->granted) {
         ask_ahead(file, want);
         return true;
@@ -259,6 +313,13 @@ status_t steps_file_read(const steps_file_t *file, int64_t first, int64_t steps,
         memcpy(out, file->memory + at, (size_t)bytes);
     }
     return STATUS_OK;
+}
+
+status_t steps_file_view(const steps_file_t *file, int64_t first, int64_t steps, void *buffer,
+                         const void **data_out) {
+    bool in_memory = file->extent_count == 0;
+    *data_out = in_memory ? file->memory + first * file->step_bytes : buffer;
+    return in_memory ? STATUS_OK : steps_file_read(file, first, steps, buffer);
 }
 
 void steps_file_hash(steps_file_t *file, char text_out[SHA256_TEXT_BYTES]) {

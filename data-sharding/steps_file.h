@@ -32,6 +32,10 @@ const uint8_t *steps_file_valid(const steps_file_t *file); /* [count]; until the
 status_t steps_file_read(const steps_file_t *file, int64_t first, int64_t steps,
                          void *out) MUST_CHECK;
 
+/* The same without a copy where memory holds them; else in `buffer`. */
+status_t steps_file_view(const steps_file_t *file, int64_t first, int64_t steps, void *buffer,
+                         const void **data_out) MUST_CHECK;
+
 /* SHA-256 of all steps added so far; nothing is added after it. */
 void steps_file_hash(steps_file_t *file, char text_out[SHA256_TEXT_BYTES]);
 
