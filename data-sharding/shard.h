@@ -58,8 +58,8 @@ static inline int64_t shard_step_bytes(const shard_track_t *track) {
 typedef struct shard_source {
     status_t (*read)(void *context, int track, int64_t first, int64_t steps, void *values_out);
     void *context;
-    /* Not NULL: those of track `ahead_track` lie there, whose file becomes the shard (it lies in the
-     * same folder). */
+    /* Not NULL: those of track `ahead_track` lie there, in a file of the same folder, which becomes
+     * the shard. */
     shard_ahead_t *ahead;
     int ahead_track;
 } shard_source_t;

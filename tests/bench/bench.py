@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import statistics
 import struct
 import subprocess
@@ -89,7 +90,8 @@ def peer_python(packages=PEER_PACKAGES, gpu=False):
     own = str(venv / "bin" / "python")
     asked = os.environ.get("JMT_PEER_PYTHON")
     for python in (asked,) if asked else (sys.executable, own, "/usr/bin/python3"):
-        if os.path.exists(python) and has_peer(python, packages, gpu):
+        python = shutil.which(python)
+        if python is not None and has_peer(python, packages, gpu):
             return python
     if asked or os.environ.get("JMT_PEER_INSTALL") == "0":
         unavailable(f"no Python with {', '.join(packages)} for the peer; set JMT_PEER_PYTHON to one")

@@ -97,6 +97,7 @@ changes hash data.permute_within person data.permute_labels=true
 changes hash data.shuffle_window 2 shuffle=block
 changes hash parity.skip '[recording-0001, recording-0002, recording-0003, recording-0004]'
 changes hash parity.whole_windows true
+changes hash parity.attention_over_samples true
 changes hash split.seed 3
 changes hash split.folds 3
 changes hash split.fold 1 split.folds=3

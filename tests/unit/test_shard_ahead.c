@@ -1,5 +1,5 @@
 /* Pictures that go to their place in the shard while the import goes on: what HDF5 made later goes
- * around them, checksums match also of blocks that span two recordings, and nothing is left over. */
+ * around them, checksums match also of blocks that span two recordings, nothing is left over. */
 #include <string.h>
 
 #include "check.h"
