@@ -93,6 +93,19 @@ static int replayed(void) {
     return nodes == 2 ? check(b, 96) : 1;
 }
 
+/* What has been launched goes on (cuGraphExecDestroy). */
+static int destroyed_under_way(void) {
+    begin();
+    scale(s, a, a, 2, N);
+    scale(s, b, a, 3, N);
+    end();
+    cudaGraphLaunch(instance, s);
+    cudaGraphExecDestroy(instance);
+    cudaGraphDestroy(graph);
+    instance = NULL;
+    return check(b, 6);
+}
+
 static int nothing_runs_while_captured(void) {
     begin();
     scale(s, a, a, 2, N);
@@ -274,6 +287,7 @@ static int instance_is_left(void) {
 
 static const fault_t faults[] = {
     RIGHT(replayed),
+    RIGHT(destroyed_under_way),
     RIGHT(nothing_runs_while_captured),
     RIGHT(forked_and_joined),
     RIGHT(copies_in_graph),
