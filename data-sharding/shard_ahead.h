@@ -11,7 +11,7 @@
 #include "data-sharding/steps_file.h"
 #include "kernels/base/status.h"
 
-/* HDF5 puts arrays of at least SHARD_AHEAD_LEAST bytes at multiples of it (h5_create_ahead), and
+/* HDF5 puts arrays of at least SHARD_AHEAD_LEAST bytes at multiples of it (h5_create_aligned), and
  * what comes before the first has less. */
 enum { SHARD_AHEAD_AT = 1 << 16, SHARD_AHEAD_LEAST = 1 << 20 };
 

@@ -1,6 +1,8 @@
 /* Pictures that go to their place in the shard while the import goes on: what HDF5 made later goes
  * around them, checksums match also of blocks that span two recordings, nothing is left over. */
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "check.h"
 #include "data-sharding/dataset_writer.h"
@@ -150,10 +152,40 @@ static void a_folder_that_is_gone_is_told(void **state) {
                 "shard /no/such/shard-00000.ahead: cannot create it");
 }
 
+/* As on a disk that is full. */
+static void a_write_that_fails_is_told(void **state) {
+    (void)state;
+    char *place = place_make(), *path = place_path(place, "shard-00000.ahead");
+    char *expected = text_format("cannot write %s: File too large", path);
+    steps_store_t *store = steps_store_open(place, STEPS_MEMORY_BYTES);
+    steps_file_t *steps = steps_file_open(store, 4800);
+    CHECK_OK(steps_file_add(steps, NULL, 100));
+    shard_ahead_t *ahead = NULL;
+    CHECK_OK(shard_ahead_open(path, 4800, &ahead));
+    struct rlimit limit, less;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    less = limit;
+    less.rlim_cur = SHARD_AHEAD_AT + 50 * 4800;
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &less), 0);
+    status_t status = shard_ahead_add(ahead, steps);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    signal(SIGXFSZ, handler);
+    CHECK_FAILS(status, STATUS_FAILED, expected);
+    shard_ahead_close(ahead);
+    assert_false(file_exists(path));
+    steps_file_close(steps);
+    steps_store_close(store);
+    free(expected);
+    free(path);
+    place_remove(place);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_are_where_they_were_put),
         cmocka_unit_test(a_folder_that_is_gone_is_told),
+        cmocka_unit_test(a_write_that_fails_is_told),
     };
     return RUN_TESTS(tests);
 }
