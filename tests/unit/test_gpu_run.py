@@ -141,6 +141,13 @@ def same_results():
     check(code({}, {"a": wrong})[0] == code({}, {"c": 1e29})[0] == 0 and code({"a": 0.8}, {"a": wrong})[0] == 1 and
           code({"c": wrong}, {"c": wrong})[0] == 1 and code({}, {"a": wrong, "b": wrong})[0] == 3,
           "a peer that is wrong is no measure")
+    try:
+        bench.require_same({"max_rel": 0.01})
+        refused = False
+    except RuntimeError as error:
+        refused = "0.01" in str(error)
+    bench.require_same({"max_rel": 0.001})
+    check(refused, "on a CPU full floats are nearer, else nothing is timed")
     check(code({}, apart=None)[0] == 1 and code({}, apart=None, max_rel=0.01)[0] == 0 and
           code({}, apart=None, max_rel=float("nan"))[0] == 1, "f32: by itself")
 
