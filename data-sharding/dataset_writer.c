@@ -226,7 +226,11 @@ static status_t take_over(dataset_writer_t *writer, const writer_recording_t *re
     writer->pictures = realloc(writer->pictures, bytes);
     REQUIRE(writer->pictures != NULL);
     for (int i = 0; i < tracks; i++) {
-        writer->pictures[index * tracks + i] = recording->signals[i].pictures;
+        steps_file_t *pictures = recording->signals[i].pictures;
+        writer->pictures[index * tracks + i] = pictures;
+        if (pictures != NULL && i != writer->ahead_track) { /* waits for the shard */
+            steps_file_trim(pictures);
+        }
     }
     return STATUS_OK;
 }

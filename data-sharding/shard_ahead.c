@@ -16,7 +16,7 @@ struct shard_ahead {
     int64_t parts, group_bytes;
     uint64_t *hashes; /* [groups][parts]; 0: not known */
     int64_t groups;
-    int64_t started; /* bytes that the disk has been told of */
+    int64_t begun; /* file_begin_sync */
 };
 
 status_t shard_ahead_open(const char *path, int64_t step_bytes, shard_ahead_t **ahead_out) {
@@ -72,15 +72,6 @@ static void hash_groups(shard_ahead_t *ahead, int64_t first, int64_t steps, cons
     }
 }
 
-/* The disk begins with what is there, as otherwise fsync waits for all of it. */
-static void start_disk(shard_ahead_t *ahead, int64_t end) {
-    enum { START_BYTES = 4 << 20 };
-    if (end - ahead->started >= START_BYTES) { /* a hint; fsync says what failed */
-        sync_file_range(ahead->fd, ahead->started, end - ahead->started, SYNC_FILE_RANGE_WRITE);
-        ahead->started = end;
-    }
-}
-
 status_t shard_ahead_add(shard_ahead_t *ahead, const steps_file_t *file) {
     enum { PIECE_BYTES = 1 << 18 };
     int64_t count = steps_file_count(file);
@@ -96,7 +87,7 @@ status_t shard_ahead_add(shard_ahead_t *ahead, const steps_file_t *file) {
             hash_groups(ahead, ahead->steps, steps, data);
             status = file_pwrite(ahead->fd, ahead->path, at, bytes, data);
             ahead->steps += steps;
-            start_disk(ahead, at + bytes);
+            file_begin_sync(ahead->fd, &ahead->begun, at + bytes);
         }
     }
     free(piece);

@@ -11,8 +11,8 @@
 #include "data-sharding/steps_file.h"
 #include "kernels/base/status.h"
 
-/* HDF5 puts arrays of at least SHARD_AHEAD_LEAST bytes at multiples of it (h5_create_aligned), and
- * what comes before the first has less. */
+/* Arrays of at least SHARD_AHEAD_LEAST bytes begin at multiples of SHARD_AHEAD_AT
+ * (h5_create_aligned); the first of them at that itself, as less stands before it. */
 enum { SHARD_AHEAD_AT = 1 << 16, SHARD_AHEAD_LEAST = 1 << 20 };
 
 typedef struct shard_ahead shard_ahead_t;

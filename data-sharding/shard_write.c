@@ -228,14 +228,13 @@ static int64_t first_range(const bulk_list_t *list, int64_t offset) {
     return low;
 }
 
-/* Pieces of pictures hold whole blocks, which are hashed while the cache has them. The disk begins
- * with what is there, as otherwise fsync waits for all of it. */
+/* Pieces of pictures hold whole blocks, which are hashed while the cache has them. */
 static status_t pour_track(int fd, const char *path, const shard_track_t *track, int index,
                            const shard_source_t *source, bulk_list_t *bulk, int64_t values_at) {
-    enum { PIECE_BYTES = 1 << 18, START_BYTES = 4 << 20 };
+    enum { PIECE_BYTES = 1 << 18 };
     int64_t step_bytes = shard_step_bytes(track), together = range_pictures(step_bytes);
     int64_t room = max_i64(PIECE_BYTES / (step_bytes * together), 1) * together;
-    int64_t range = first_range(bulk, values_at), started = values_at;
+    int64_t range = first_range(bulk, values_at), begun = values_at;
     char *piece = alloc_aligned((size_t)(room * step_bytes));
     status_t status = STATUS_OK;
     for (int64_t step = 0; step < track->steps && status == STATUS_OK; step += room) {
@@ -250,10 +249,7 @@ static status_t pour_track(int fd, const char *path, const shard_track_t *track,
         if (status == STATUS_OK) {
             status = file_pwrite(fd, path, at, bytes, piece);
         }
-        if (at + bytes - started >= START_BYTES) { /* a hint; fsync says what failed */
-            sync_file_range(fd, started, at + bytes - started, SYNC_FILE_RANGE_WRITE);
-            started = at + bytes;
-        }
+        file_begin_sync(fd, &begun, at + bytes);
     }
     free(piece);
     return status;

@@ -322,6 +322,19 @@ status_t steps_file_view(const steps_file_t *file, int64_t first, int64_t steps,
     return in_memory ? STATUS_OK : steps_file_read(file, first, steps, buffer);
 }
 
+void steps_file_trim(steps_file_t *file) {
+    int64_t used = align_up(file->count * file->step_bytes, GRANT_BYTES);
+    if (file->memory != NULL && used < file->granted) {
+        file->memory = realloc(file->memory, (size_t)used);
+        REQUIRE(file->memory != NULL);
+        pthread_mutex_lock(&file->store->lock);
+        file->store->memory += file->granted - used;
+        pthread_mutex_unlock(&file->store->lock);
+        file->granted = used;
+        file->asked = min_i64(file->asked, used);
+    }
+}
+
 void steps_file_hash(steps_file_t *file, char text_out[SHA256_TEXT_BYTES]) {
     if (file->hash != NULL) {
         sha256_close(file->hash, file->digest);

@@ -36,6 +36,10 @@ status_t steps_file_read(const steps_file_t *file, int64_t first, int64_t steps,
 status_t steps_file_view(const steps_file_t *file, int64_t first, int64_t steps, void *buffer,
                          const void **data_out) MUST_CHECK;
 
+/* Nothing is added after it, and the file stays for a while: memory that it does not use is the
+ * store's again. */
+void steps_file_trim(steps_file_t *file);
+
 /* SHA-256 of all steps added so far; nothing is added after it. */
 void steps_file_hash(steps_file_t *file, char text_out[SHA256_TEXT_BYTES]);
 

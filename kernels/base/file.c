@@ -87,6 +87,14 @@ status_t file_pwrite(int fd, const char *path, int64_t offset, int64_t bytes, co
     return STATUS_OK;
 }
 
+void file_begin_sync(int fd, int64_t *begun, int64_t end) {
+    enum { WORTH_BYTES = 4 << 20 };
+    if (end - *begun >= WORTH_BYTES) {
+        sync_file_range(fd, *begun, end - *begun, SYNC_FILE_RANGE_WRITE);
+        *begun = end;
+    }
+}
+
 static status_t write_piece(int fd, const char *path, const file_piece_t *piece) {
     const char *next = piece->data;
     size_t bytes = piece->bytes;

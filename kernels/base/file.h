@@ -23,6 +23,10 @@ status_t file_pread(int fd, const char *path, int64_t offset, int64_t bytes, voi
 status_t file_pwrite(int fd, const char *path, int64_t offset, int64_t bytes,
                      const void *data) MUST_CHECK;
 
+/* The disk begins with what has come behind *begun, up to `end`, once that is some megabytes, as
+ * otherwise fsync waits for all of it. A hint: fsync says what failed. */
+void file_begin_sync(int fd, int64_t *begun, int64_t end);
+
 /* Writes beside, syncs, renames over `path`, syncs the directory: old or new, never half. A link
  * stays and its target is written; a pipe or a device is written into. */
 status_t file_write_durable(const char *path, const void *data, size_t bytes) MUST_CHECK;

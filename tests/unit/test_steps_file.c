@@ -106,6 +106,33 @@ static void room_is_used_again(void **state) {
     place_remove(place);
 }
 
+/* A small file that took the memory of a large one keeps what it uses. */
+static void what_is_not_used_is_given_back(void **state) {
+    (void)state;
+    enum { LARGE = 3000000, SMALL = 10 };
+    for (int trimmed = 0; trimmed < 2; trimmed++) {
+        int before = descriptors();
+        char *place = place_make();
+        steps_store_t *store = steps_store_open(place, 4 << 20);
+        steps_file_t *first = steps_file_open(store, LARGE);
+        add(first, 0, 0, LARGE);
+        steps_file_close(first);
+        steps_file_t *small = steps_file_open(store, SMALL), *next = steps_file_open(store, LARGE);
+        add(small, 1, 0, SMALL);
+        if (trimmed) {
+            steps_file_trim(small);
+        }
+        add(next, 2, 0, LARGE);
+        assert_int_equal(descriptors() - before, trimmed ? 0 : 1); /* the disk's */
+        check_steps(small, 1, 1, SMALL);
+        check_steps(next, 2, 1, LARGE);
+        steps_file_close(small);
+        steps_file_close(next);
+        steps_store_close(store);
+        place_remove(place);
+    }
+}
+
 static void a_place_that_is_not_there_is_told(void **state) {
     (void)state;
     steps_store_t *store = steps_store_open("/no/such/place", 0);
@@ -119,6 +146,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_files_at_once),
         cmocka_unit_test(room_is_used_again),
+        cmocka_unit_test(what_is_not_used_is_given_back),
         cmocka_unit_test(a_place_that_is_not_there_is_told),
     };
     return RUN_TESTS(tests);
