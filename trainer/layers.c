@@ -137,8 +137,11 @@ static value_t project_out(graph_t *graph, const char *name, attention_t a, valu
 
 static value_t attend(graph_t *graph, const char *name, attention_t a, value_t q, value_t k,
                       value_t v, row_mask_t keys, int64_t groups) {
-    value_t mixed = graph_attention(graph, name_of("%s.attention", name).text, q, k, v, keys,
-                                    groups, a.heads, a.causal);
+    name_t node = name_of("%s.attention", name);
+    REQUIRE(!a.across || (groups == 1 && !a.causal));
+    value_t mixed =
+        a.across ? graph_attention_across(graph, node.text, q, k, v, keys, a.heads)
+                 : graph_attention(graph, node.text, q, k, v, keys, groups, a.heads, a.causal);
     value_t y = project_out(graph, name, a, mixed);
     if (a.folded) {
         row_mask_t seen = graph_mask_seen(graph, keys, graph_rows_of(graph, q), groups, a.causal);
@@ -160,12 +163,6 @@ value_t attention_self(graph_t *graph, const char *name, attention_t a, stream_t
     value_t q = graph_columns(graph, packed, 0, a.dim);
     value_t k = graph_columns(graph, packed, a.dim, a.dim);
     value_t v = graph_columns(graph, packed, 2 * a.dim, a.dim);
-    if (a.across) {
-        REQUIRE(groups == 1);
-        value_t mixed = graph_attention_across(graph, name_of("%s.attention", name).text, q, k, v,
-                                               x.mask, a.heads);
-        return drop(graph, name, project_out(graph, name, a, mixed), a.dropout);
-    }
     return attend(graph, name, a, q, k, v, x.mask, groups);
 }
 

@@ -133,48 +133,60 @@ static void a_group_without_keys_is_zero(void **state) {
     case_close(&test);
 }
 
-/* Row i of group g lies at row i * groups + g of the other case: the same bits, mask included. */
+/* Where row r of groups of `length` lies when their rows take turns. */
+static int64_t in_turn(const op_attributes_t *a, int64_t length, int64_t r) {
+    return r % length * a->groups + r / length;
+}
+
+/* matrix of `other`, whose groups take turns: made the same as `one`'s, or seen to be it. */
+static void same_rows(const op_case_t *one, matrix_t from, const op_case_t *other, matrix_t to,
+                      int64_t length, bool make) {
+    const op_attributes_t *a = &one->description.attributes;
+    int64_t rows = a->groups * length;
+    for (int64_t at = 0; at < one->shards * rows * from.cols; at++) {
+        int64_t c = at % from.cols, r = at / from.cols % rows;
+        int s = (int)(at / from.cols / rows);
+        double value = case_get(one, from, s, r, c);
+        if (make) {
+            case_set(other, to, s, in_turn(a, length, r), c, value);
+        } else {
+            check_value(case_get(other, to, s, in_turn(a, length, r), c), value, 0.0);
+        }
+    }
+}
+
+static void same_mask(op_case_t *one, op_case_t *other, int64_t keys) {
+    const op_attributes_t *a = &one->description.attributes;
+    case_mask(one, a->groups * keys, keys, 1);
+    case_mask(other, a->groups * keys, 0, 0);
+    mask_t *from = &one->call.mask, *to = &other->call.mask;
+    for (int64_t at = 0; at < one->shards * a->groups * keys; at++) {
+        int64_t s = at / (a->groups * keys), r = at % (a->groups * keys);
+        to->data[s * to->shard_stride + in_turn(a, keys, r)] =
+            from->data[s * from->shard_stride + r];
+    }
+}
+
+/* The same bits, whether rows of groups take turns or follow each other. */
 static void check_across(const kernels_t *kernels, op_description_t d, bool masked) {
     op_case_t one, other;
-    const op_attributes_t *a = &d.attributes;
+    int64_t queries = d.attributes.query_len, keys = d.attributes.key_len;
     case_open(&one, kernels, &d, 2, 0, 2);
     d.attributes.across = true;
     case_open(&other, kernels, &d, 2, 0, 2);
     if (masked) {
-        case_mask(&one, d.in[1].rows, a->key_len, 1);
-        case_mask(&other, d.in[1].rows, 0, 0);
+        same_mask(&one, &other, keys);
     }
-    const matrix_t from[] = {one.call.in[0], one.call.in[1], one.call.in[2], one.call.d_out},
-                   to[] = {other.call.in[0], other.call.in[1], other.call.in[2], other.call.d_out};
-    for (int64_t at = 0; at < 2 * d.in[1].rows; at++) {
-        int64_t s = at / d.in[1].rows, r = at % d.in[1].rows;
-        int64_t turn = r % a->key_len * a->groups + r / a->key_len;
-        if (masked) {
-            other.call.mask.data[s * other.call.mask.shard_stride + turn] =
-                one.call.mask.data[s * one.call.mask.shard_stride + r];
+    for (int make = 1; make >= 0; make--) {
+        op_call_t *a = &one.call, *b = &other.call;
+        for (int i = 0; i < 3; i++) {
+            matrix_t from = make ? a->in[i] : a->d_in[i], to = make ? b->in[i] : b->d_in[i];
+            same_rows(&one, from, &other, to, i == 0 ? queries : keys, make);
         }
-    }
-    for (int m = 0; m < 4; m++) {
-        int64_t length = m == 1 || m == 2 ? a->key_len : a->query_len, rows = a->groups * length;
-        for (int64_t at = 0; at < 2 * rows * d.out.cols; at++) {
-            int64_t c = at % d.out.cols, r = at / d.out.cols % rows;
-            int s = (int)(at / d.out.cols / rows);
-            case_set(&other, to[m], s, r % length * a->groups + r / length, c,
-                     case_get(&one, from[m], s, r, c));
-        }
-    }
-    case_run(&one);
-    case_run(&other);
-    const matrix_t want[] = {one.call.d_in[0], one.call.d_in[1], one.call.d_in[2], one.call.out},
-                   got[] = {other.call.d_in[0], other.call.d_in[1], other.call.d_in[2],
-                            other.call.out};
-    for (int m = 0; m < 4; m++) {
-        int64_t length = m == 1 || m == 2 ? a->key_len : a->query_len, rows = a->groups * length;
-        for (int64_t at = 0; at < 2 * rows * d.out.cols; at++) {
-            int64_t c = at % d.out.cols, r = at / d.out.cols % rows;
-            int s = (int)(at / d.out.cols / rows);
-            check_value(case_get(&other, got[m], s, r % length * a->groups + r / length, c),
-                        case_get(&one, want[m], s, r, c), 0.0);
+        same_rows(&one, make ? a->d_out : a->out, &other, make ? b->d_out : b->out, queries, make);
+        if (make) {
+            case_run(&one);
+            case_run(&other);
         }
     }
     case_close(&one);
