@@ -285,6 +285,8 @@ static void rank_that_gives_up_ends_the_job(void **state) {
                   0);
 }
 
+/* mpirun may hear of the death or of the report first, and has its code from that. sim/ranks_lost
+ * has the code of `jmt train`, which gives mpirun time. */
 static void killed_rank_ends_the_job(void **state) {
     (void)state;
     const char rest[] = "behind, last seen leaving reduce_wait): look at its process first";
@@ -293,7 +295,7 @@ static void killed_rank_ends_the_job(void **state) {
              rest);
     snprintf(hosts, sizeof hosts, "jmt: error: reduce_|: NCCL: |furthest behind is rank 3 (|%s",
              rest);
-    expect_report("killed", here, hosts, 137);
+    expect_report("killed", here, hosts, 0);
 }
 
 /* --- hosts ----------------------------------------------------------------------------------- */
@@ -434,6 +436,7 @@ int main(int argc, char **argv) {
         group_die(comm, status);
     }
     if (argc > 1) {
+        signal(SIGTERM, SIG_IGN); /* as jmt has it: mpirun's may come before the report */
         group_die(comm, go_wrong(argv[1]));
     }
     const struct CMUnitTest tests[] = {
